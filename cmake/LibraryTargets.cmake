@@ -1,0 +1,48 @@
+# hessian_add_library(NAME [WITHOUT_TORCH] SOURCES ... DEPENDS PUBLIC_LIBRARIES ... USES PRIVATE_LIBRARIES ...)
+#
+# A static library of this project: its headers in include/, its sources in src/, exported as hessian::NAME. LibTorch's
+# headers are precompiled once, in the first library, and reused by the others but for those WITHOUT_TORCH.
+function(hessian_add_library name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH" "" "SOURCES;DEPENDS;USES")
+  add_library(${name} STATIC ${arg_SOURCES})
+  add_library(hessian::${name} ALIAS ${name})
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
+                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  target_link_libraries(${name} PUBLIC ${arg_DEPENDS} PRIVATE ${arg_USES} $<BUILD_INTERFACE:hessian_warnings>)
+  if(NOT arg_WITHOUT_TORCH)
+    hessian_precompile(${name})
+  endif()
+  install(TARGETS ${name} EXPORT hessianTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+endfunction()
+
+# hessian_add_program(NAME SOURCE): a program of experiments/, in build/.../bin and installed to bin.
+function(hessian_add_program name source)
+  add_executable(${name} ${source})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  target_link_libraries(${name} PRIVATE experiments CLI11::CLI11 hessian_warnings)
+  hessian_precompile(${name})
+  install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endfunction()
+
+# LibTorch's headers bring a fmt of their own, which the compiler meets before the system's: used without its compiled part, it
+# does not matter which one that is.
+set(HESSIAN_FMT fmt::fmt-header-only)
+
+# Reuses the precompiled header, for which programs must be compiled as position-independent as libraries are.
+function(hessian_precompile target)
+  if(target STREQUAL "hessian")
+    target_precompile_headers(${target} PRIVATE <ATen/ATen.h> <torch/csrc/autograd/autograd.h>)
+    return()
+  endif()
+  target_precompile_headers(${target} REUSE_FROM hessian)
+  get_target_property(type ${target} TYPE)
+  if(type STREQUAL "EXECUTABLE")
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+    target_compile_options(${target} PRIVATE -fPIC)
+  else()
+    set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  endif()
+endfunction()

@@ -1,0 +1,16 @@
+# Usage requirements of every target here: warnings, and the sanitizers that a preset asks for.
+add_library(hessian_warnings INTERFACE)
+target_compile_options(hessian_warnings INTERFACE -Wall -Wextra -Wpedantic)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC 12 sees overlaps in std::string's operator+ that are not there (GCC bug 105651).
+  target_compile_options(hessian_warnings INTERFACE -Wno-restrict)
+endif()
+if(HESSIAN_WERROR)
+  target_compile_options(hessian_warnings INTERFACE -Werror)
+endif()
+
+set(HESSIAN_SANITIZE "" CACHE STRING "Sanitizers to build with, as in -fsanitize=")
+if(HESSIAN_SANITIZE)
+  add_compile_options(-fsanitize=${HESSIAN_SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${HESSIAN_SANITIZE})
+endif()

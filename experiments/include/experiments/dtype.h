@@ -1,0 +1,15 @@
+#pragma once
+
+#include <c10/core/ScalarType.h>
+
+#include <string>
+
+namespace experiments {
+
+/// "float32", "float64" or "bfloat16".
+std::string dtype_name(c10::ScalarType dtype);
+
+/// \throws std::invalid_argument  naming the accepted words
+c10::ScalarType parse_dtype(const std::string& word);
+
+}  // namespace experiments

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+namespace experiments {
+
+/// Names the program in the messages that follow: "hessian-probe: warning: ...". Messages go to stderr.
+void set_log_name(const std::string& program);
+
+void log_warning(const std::string& message);
+void log_error(const std::string& message);
+
+}  // namespace experiments

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/forward.h"
+
+namespace experiments {
+
+/// What one Hessian spans: all entries of a sequence, or those of one of its positions.
+enum class Unit { sequence, token };
+
+enum class Method { lanczos, power, spectra };
+
+/// What hessian-probe is asked for; the defaults are its defaults.
+struct ProbeOptions {
+  std::string model;
+  std::string layers = "all";
+  std::vector<models::Site> sites = {models::Site::residual};
+  std::string data = "builtin";
+  int64_t sequences = 0;  ///< 0: the data's own number, or 8
+  int64_t seq_len = 0;    ///< 0: the data's own length, or the smaller of 128 and the model's longest
+  Unit unit = Unit::sequence;
+  Method method = Method::lanczos;
+  double tolerance = 1e-3;
+  int64_t max_iterations = 200;
+  at::ScalarType dtype = at::kFloat;
+  std::string device = "auto";
+  std::optional<int64_t> memory_bytes;  ///< absent: three quarters of what is free
+  std::optional<int64_t> vocab_size;    ///< of a fresh model
+  uint64_t seed = 0;
+  bool check = false;
+  std::filesystem::path out;
+  bool overwrite = false;
+  std::string command_line;
+};
+
+/// Scales of an activation over all sequences, positions and features.
+struct ActivationScale {
+  double rms = 0;
+  double abs_max = 0;
+  double abs_mean = 0;
+  double feature_outlier = 0;  ///< largest root mean square of one feature, over the rms of all
+};
+
+/// The curvature at one site of one layer; vectors have one entry for each sequence.
+struct ProbeRow {
+  models::Site site = models::Site::residual;
+  int64_t layer = 0;
+  std::vector<double> spectral_norm;
+  std::vector<double> lambda_max;
+  std::vector<double> lambda_min;
+  std::vector<double> residual_norm;
+  std::vector<int32_t> iterations;
+  std::vector<uint8_t> converged;
+  ActivationScale scale;
+  std::optional<double> check_relative_difference;
+};
+
+/// What a probe found; the same as in its run file.
+struct ProbeReport {
+  std::string model_description;
+  std::string device;
+  int64_t step = 0;
+  int64_t sequences = 0;
+  int64_t seq_len = 0;
+  std::vector<double> losses;
+  std::vector<ProbeRow> rows;
+  int64_t peak_memory_bytes = 0;
+};
+
+/// Called as work proceeds, with the number of site-and-layer pairs done and their total.
+using Progress = std::function<void(int64_t done, int64_t total)>;
+
+/// Probes a model and writes the run file `options.out`, row by row.
+///
+/// \throws std::invalid_argument  if an option asks for what the model or the machine does not have
+/// \throws std::runtime_error     for unreadable input, too little memory, or a run file that cannot be written
+/// Cost: for each site and layer, one eigenproblem (`iterations` + 2 Hessian-vector products for all sequences at
+/// once).
+ProbeReport run_probe(const ProbeOptions& options, const Progress& progress = {});
+
+/// Largest relative difference that --check lets pass between a product and its central difference in float64.
+inline constexpr double check_limit = 1e-5;
+
+/// Reads "all" or "0,3,5-7" against the layers 0 ... last.
+/// \throws std::invalid_argument  for another form or a layer beyond the last
+std::vector<int64_t> parse_layers(const std::string& text, int64_t last);
+
+/// Reads site names; "all" stands for every site. Each site is taken once.
+/// \throws std::invalid_argument  naming the accepted words
+std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
+
+const char* to_string(Unit unit);
+const char* to_string(Method method);
+
+}  // namespace experiments

@@ -1,0 +1,97 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "experiments/dtype.h"
+#include "experiments/log.h"
+#include "experiments/probe.h"
+#include "experiments/probe_report.h"
+#include "experiments/program.h"
+#include "experiments/progress.h"
+#include "hessian/memory.h"
+
+namespace {
+
+using experiments::ProbeOptions;
+
+/// Options that are words on the command line and something else in ProbeOptions.
+struct Words {
+  std::vector<std::string> sites = {"residual"};
+  std::string dtype = "float32";
+  std::string memory;
+  bool json = false;
+};
+
+void declare(CLI::App& app, ProbeOptions& options, Words& words) {
+  const std::map<std::string, experiments::Unit> units = {{"sequence", experiments::Unit::sequence},
+                                                          {"token", experiments::Unit::token}};
+  const std::map<std::string, experiments::Method> methods = {{"lanczos", experiments::Method::lanczos},
+                                                              {"power", experiments::Method::power},
+                                                              {"spectra", experiments::Method::spectra}};
+  app.add_option("--model", options.model,
+                 "model.safetensors, a nanoGPT ckpt.pt, a Hugging Face folder, or new:FAMILY-SIZE-PLACEMENT")
+      ->required();
+  app.add_option("--layer", options.layers,
+                 "all, or blocks such as 0,3,5-7; the number of blocks is the final norm's input")
+      ->capture_default_str();
+  app.add_option("--site", words.sites, "residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--data", options.data, "UTF-8 text, tokens (.bin), a safetensors with tokens and targets, or builtin")
+      ->capture_default_str();
+  app.add_option("--sequences", options.sequences, "number of sequences (8)")->check(CLI::PositiveNumber);
+  app.add_option("--seq-len", options.seq_len, "tokens of a sequence (128)")->check(CLI::PositiveNumber);
+  app.add_option("--unit", options.unit, "what one Hessian spans: sequence or token")
+      ->transform(CLI::CheckedTransformer(units));
+  app.add_option("--method", options.method, "eigensolver: lanczos, power or spectra")
+      ->transform(CLI::CheckedTransformer(methods));
+  app.add_option("--tol", options.tolerance, "residual norm relative to the spectral norm")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--max-iter", options.max_iterations, "most products of an eigenproblem")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--dtype", words.dtype, "float32, float64 or bfloat16")->capture_default_str();
+  app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
+  app.add_option("--memory", words.memory,
+                 "most memory for a Hessian's graph and vectors, as 8GiB (3/4 of what is free)");
+  app.add_option("--vocab-size", options.vocab_size, "vocabulary of a fresh model")->check(CLI::PositiveNumber);
+  app.add_option("--seed", options.seed, "seed of fresh weights, windows and start vectors")->capture_default_str();
+  app.add_flag("--check", options.check,
+               "compare a product of each site and layer with central differences in float64");
+  app.add_option("--out", options.out, "run file to write (HDF5)")->required();
+  app.add_flag("--overwrite", options.overwrite, "replace an existing run file");
+  app.add_flag("--json", words.json, "print JSON instead of a table");
+}
+
+void interpret(const Words& words, ProbeOptions& options) {
+  options.dtype = experiments::parse_dtype(words.dtype);
+  if (!words.memory.empty()) {
+    options.memory_bytes = hessian::parse_bytes(words.memory);
+  }
+  options.sites = experiments::parse_sites(words.sites);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return experiments::run_program("hessian-probe", [&] {
+    ProbeOptions options;
+    Words words;
+    CLI::App app("Spectral norm of the activation Hessian H_xx, layer by layer, and activation scales",
+                 "hessian-probe");
+    declare(app, options, words);
+    if (const auto status = experiments::parse_command_line(app, argc, argv)) {
+      return *status;
+    }
+    interpret(words, options);
+    options.command_line = experiments::join_command_line(argc, argv);
+    experiments::ProgressLine line("probing");
+    const auto report =
+        experiments::run_probe(options, [&line](int64_t done, int64_t total) { line.update(done, total); });
+    std::fputs((words.json ? experiments::format_json(report) : experiments::format_table(report)).c_str(), stdout);
+    for (const std::string& warning : experiments::warnings_of(report)) {
+      experiments::log_warning(warning);
+    }
+    return experiments::checks_passed(report) ? 0 : 1;
+  });
+}

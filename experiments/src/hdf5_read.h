@@ -1,0 +1,24 @@
+#pragma once
+
+// What attributes and datasets of an open HDF5 file hold; nothing where they are absent or of another kind.
+
+#include <optional>
+#include <string>
+
+#include "experiments/hdf5_handle.h"
+#include "experiments/run_file.h"
+
+namespace experiments {
+
+/// A text attribute of either kind of HDF5 string, because other tools rewrite attributes with a fixed length.
+std::optional<std::string> read_text(hid_t object, const char* name);
+
+/// A scalar integer attribute, converted to the type in memory that `value` points to. Returns whether that succeeded.
+bool read_integer(hid_t object, const char* name, hid_t memory, void* value);
+
+/// The element type of a dataset, if it is one of the four.
+std::optional<ElementType> element_type(hid_t dataset);
+
+std::optional<Shape> shape_of(hid_t dataset);
+
+}  // namespace experiments

@@ -1,0 +1,34 @@
+#include "probe_check.h"
+
+#include "hessian/eigenvalues.h"
+#include "hessian/finite_difference.h"
+
+namespace experiments {
+namespace {
+
+ProbeSubject widened(const ProbeSubject& subject) {
+  const models::Model model{subject.forward.config(),
+                            subject.forward.parameters().to(subject.tokens.device(), at::kDouble)};
+  return {models::Forward(model), subject.tokens.narrow(0, 0, 1), subject.targets.narrow(0, 0, 1), subject.step,
+          subject.description};
+}
+
+}  // namespace
+
+ProductCheck::ProductCheck(const ProbeSubject& subject, const std::vector<int64_t>& layers, uint64_t seed)
+    : subject_(widened(subject)), record_(record_forward(subject_, layers)), seed_(seed) {}
+
+double ProductCheck::relative_difference(models::Site site, int64_t layer) const {
+  const at::Tensor& residual = record_.residuals.at(layer);
+  const at::Tensor x = site_activation(subject_.forward, site, layer, residual);
+  const auto f = site_losses(subject_.forward, site, layer, residual, subject_.targets);
+  const hessian::HessianOperator op(f, x);
+  hessian::EigensolverOptions options;
+  options.seed = seed_;
+  const at::Tensor v = hessian::start_vectors(op, options);
+  const at::Tensor product = op.apply(v.unsqueeze(1)).squeeze(1);
+  const at::Tensor difference = hessian::central_difference_product(f, x, v);
+  return hessian::relative_difference(product, difference).item<double>();
+}
+
+}  // namespace experiments

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+
+#include "hessian/linear_operator.h"
+
+namespace hessian {
+
+/// Tolerance and effort of an iterative eigensolver.
+struct EigensolverOptions {
+  /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm of its block.
+  double tolerance = 1e-3;
+  /// Largest number of products a block.
+  int64_t max_iterations = 200;
+  /// Seed of the start vectors; each block draws its own, whatever the other blocks are.
+  uint64_t seed = 0;
+  /// Number of the operator's first block among those of a larger problem that is solved in parts: the start vectors,
+  /// and so the results, do not depend on how it is divided.
+  int64_t first_block = 0;
+};
+
+/// Both ends of the spectrum of S operators, on the CPU in float64 except for the vectors.
+struct ExtremalEigenvalues {
+  at::Tensor lambda_max;    ///< [S]
+  at::Tensor lambda_min;    ///< [S]
+  at::Tensor residual_max;  ///< [S], ||Hv - lambda v|| of the pair at the upper end, from a product of its own
+  at::Tensor residual_min;  ///< [S], of the pair at the lower end
+  at::Tensor vector_max;    ///< [S, n], unit vectors
+  at::Tensor vector_min;    ///< [S, n]
+  at::Tensor iterations;    ///< [S] int32, products with the block before it converged; those of the residuals excepted
+  at::Tensor converged;     ///< [S] bool, whether both residuals are within tolerance * spectral norm
+
+  /// max |lambda|, [S].
+  at::Tensor spectral_norm() const;
+  /// The larger of the two residual norms, [S].
+  at::Tensor residual_norm() const;
+};
+
+/// Random unit start vectors for every block, [S, n], normally distributed; that of block s depends on the seed and on
+/// first_block + s alone.
+at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& options);
+
+/// Computes the residual norms of both ends with one product for two vectors a block, and sets `converged` from them.
+void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result);
+
+/// Checks what all eigensolvers ask of their operator and options.
+/// \throws std::invalid_argument
+void check_eigensolver_arguments(const LinearOperator& op, const EigensolverOptions& options);
+
+}  // namespace hessian

@@ -1,0 +1,37 @@
+#include "hessian/finite_difference.h"
+
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+
+namespace hessian {
+
+at::Tensor central_difference_product(const BlockFunction& f, const at::Tensor& x, const at::Tensor& v) {
+  const at::Tensor flat = x.flatten(1);
+  if (v.sizes() != flat.sizes()) {
+    std::ostringstream message;
+    message << "directions are " << v.sizes() << ", expected " << flat.sizes();
+    throw std::invalid_argument(message.str());
+  }
+  const double unit = x.scalar_type() == at::kDouble ? std::numeric_limits<double>::epsilon()
+                                                     : static_cast<double>(std::numeric_limits<float>::epsilon());
+  const at::Tensor steps =
+      std::cbrt(unit) * flat.norm(2, 1, true).clamp_min(1e-30) / v.norm(2, 1, true).clamp_min(1e-30);
+  const at::Tensor displacement = steps * v;
+  const BlockIndices blocks = all_blocks(x.size(0));
+  const auto gradient_at = [&](const at::Tensor& point) {
+    return value_and_gradient(f, point.view(x.sizes()), blocks).gradient.flatten(1);
+  };
+  return (gradient_at(flat + displacement) - gradient_at(flat - displacement)) / (2 * steps);
+}
+
+at::Tensor relative_difference(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor x = a.flatten(1).to(at::kCPU, at::kDouble);
+  const at::Tensor y = b.flatten(1).to(at::kCPU, at::kDouble);
+  const at::Tensor scale = at::maximum(x.norm(2, 1), y.norm(2, 1));
+  return at::where(scale > 0, (x - y).norm(2, 1) / scale.clamp_min(std::numeric_limits<double>::min()),
+                   at::zeros_like(scale));
+}
+
+}  // namespace hessian

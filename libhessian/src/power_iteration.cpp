@@ -1,0 +1,115 @@
+#include "hessian/power_iteration.h"
+
+#include <c10/core/GradMode.h>
+#include <algorithm>
+#include <stdexcept>
+
+#include "hessian/operator_algebra.h"
+
+namespace hessian {
+namespace {
+
+/// The dominant pair of each block; tensors [S] and [S, n].
+struct DominantPair {
+  at::Tensor value;
+  at::Tensor residual;
+  at::Tensor vector;
+  at::Tensor iterations;
+  at::Tensor converged;
+};
+
+/// \param scale  [S], what the tolerance is relative to; the eigenvalue itself where it is larger
+DominantPair dominant_pair(const LinearOperator& op, const EigensolverOptions& options, const at::Tensor& scale) {
+  const int64_t blocks = op.blocks();
+  DominantPair pair{at::zeros({blocks}, at::kDouble), at::zeros({blocks}, at::kDouble), at::Tensor(),
+                    at::zeros({blocks}, at::kInt), at::zeros({blocks}, at::kBool)};
+  BlockIndices active = all_blocks(blocks);
+  at::Tensor v = start_vectors(op, options);
+  pair.vector = v.clone();
+  for (int64_t iteration = 1; !active.empty(); ++iteration) {
+    const at::Tensor product = op.apply(v.unsqueeze(1), active).squeeze(1);
+    const at::Tensor value = (v * product).sum(1, true);
+    const at::Tensor residual = (product - value * v).norm(2, 1).to(at::kCPU, at::kDouble);
+    const at::Tensor norm = product.norm(2, 1, true);
+    // A vector that is mapped to zero is an eigenvector already, and stays.
+    const at::Tensor following = at::where(norm > 0, product / norm, v);
+
+    const at::Tensor host_value = value.squeeze(1).to(at::kCPU, at::kDouble);
+    BlockIndices unfinished;
+    for (int64_t i = 0; i < static_cast<int64_t>(active.size()); ++i) {
+      const int64_t block = active[static_cast<std::size_t>(i)];
+      const double lambda = host_value[i].item<double>();
+      const double error = residual[i].item<double>();
+      const bool converged = error <= options.tolerance * std::max(std::abs(lambda), scale[block].item<double>());
+      if (converged || iteration == options.max_iterations) {
+        pair.value[block] = lambda;
+        pair.residual[block] = error;
+        pair.vector[block].copy_(v[i]);
+        pair.iterations[block] = static_cast<int32_t>(iteration);
+        pair.converged[block] = converged;
+      } else {
+        unfinished.push_back(i);
+      }
+    }
+    BlockIndices remaining;
+    for (const int64_t place : unfinished) {
+      remaining.push_back(active[static_cast<std::size_t>(place)]);
+    }
+    v = rows_of(following, unfinished);
+    active = std::move(remaining);
+  }
+  return pair;
+}
+
+}  // namespace
+
+DominantEigenpairs power_iteration(const LinearOperator& op, const EigensolverOptions& options, int64_t count) {
+  check_eigensolver_arguments(op, options);
+  if (count < 1 || count > op.dim()) {
+    throw std::invalid_argument(std::to_string(count) + " eigenpairs asked of an operator of size " +
+                                std::to_string(op.dim()));
+  }
+  const c10::NoGradGuard no_grad;
+  DominantEigenpairs pairs;
+  at::Tensor scale = at::zeros({op.blocks()}, at::kDouble);
+  for (int64_t i = 0; i < count; ++i) {
+    const OperatorPtr remainder = i == 0 ? borrow(op) : deflated(borrow(op), pairs.vectors, pairs.values);
+    EigensolverOptions pair_options = options;
+    pair_options.seed += static_cast<uint64_t>(i);
+    const DominantPair pair = dominant_pair(*remainder, pair_options, scale);
+    const auto with = [i](const at::Tensor& all, const at::Tensor& one) {
+      return i == 0 ? one.unsqueeze(1) : at::cat({all, one.unsqueeze(1)}, 1);
+    };
+    pairs.values = with(pairs.values, pair.value);
+    pairs.residuals = with(pairs.residuals, pair.residual);
+    pairs.vectors = with(pairs.vectors, pair.vector);
+    pairs.iterations = with(pairs.iterations, pair.iterations);
+    pairs.converged = with(pairs.converged, pair.converged);
+    scale = at::maximum(scale, pair.value.abs());
+  }
+  return pairs;
+}
+
+ExtremalEigenvalues power_extremes(const LinearOperator& op, const EigensolverOptions& options) {
+  check_eigensolver_arguments(op, options);
+  const c10::NoGradGuard no_grad;
+  const DominantPair first = dominant_pair(op, options, at::zeros({op.blocks()}, at::kDouble));
+  const OperatorPtr rest = shifted(borrow(op), first.value);
+  EigensolverOptions second_options = options;
+  second_options.seed += 1;
+  const DominantPair second = dominant_pair(*rest, second_options, first.value.abs());
+  const at::Tensor other = first.value + second.value;
+
+  ExtremalEigenvalues result;
+  const at::Tensor first_is_larger = first.value >= other;
+  const at::Tensor choice = first_is_larger.unsqueeze(1).to(first.vector.device());
+  result.lambda_max = at::maximum(first.value, other);
+  result.lambda_min = at::minimum(first.value, other);
+  result.vector_max = at::where(choice, first.vector, second.vector);
+  result.vector_min = at::where(choice, second.vector, first.vector);
+  result.iterations = first.iterations + second.iterations;
+  verify_residuals(op, options.tolerance, result);
+  return result;
+}
+
+}  // namespace hessian

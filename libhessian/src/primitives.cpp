@@ -1,0 +1,134 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+
+#include "hessian/evaluate.h"
+
+namespace hessian {
+namespace {
+
+/// What a primitive computes with: its inputs, the weights, and where rounding happens.
+struct Operands {
+  std::span<const at::Tensor> inputs;
+  const Parameters& parameters;
+  Numerics numerics;
+
+  const at::Tensor& operator[](std::size_t i) const { return inputs[i]; }
+  const at::Tensor& parameter(const std::string& name) const { return parameters.at(name); }
+};
+
+at::ScalarType at_least_float32(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// The precision of sums over a row.
+at::ScalarType statistics_dtype(const Operands& operands) {
+  return operands.numerics == Numerics::wide ? at_least_float32(operands[0]) : at::kFloat;
+}
+
+at::Tensor apply(const Linear& linear, const Operands& operands) {
+  return at::linear(operands[0], operands.parameter(linear.weight),
+                    linear.bias.empty() ? at::Tensor() : operands.parameter(linear.bias));
+}
+
+at::Tensor apply(const RmsNorm& norm, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  const at::Tensor wide = x.to(statistics_dtype(operands));
+  const at::Tensor inverse_rms = (wide.square().mean(-1, true) + norm.eps).rsqrt();
+  return (wide * inverse_rms).to(x.scalar_type()) * operands.parameter(norm.gain);
+}
+
+at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  const auto dtype = statistics_dtype(operands);
+  const at::Tensor gain = operands.parameter(norm.gain).to(dtype);
+  const at::Tensor bias = norm.bias.empty() ? at::Tensor() : operands.parameter(norm.bias).to(dtype);
+  return at::layer_norm(x.to(dtype), {x.size(-1)}, gain, bias, norm.eps).to(x.scalar_type());
+}
+
+at::Tensor apply(const Rope& rope, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  const int64_t positions = x.size(1);
+  const auto table = x.options().dtype(operands.numerics == Numerics::wide ? at::kDouble : at::kFloat);
+  const at::Tensor exponents = at::arange(0, rope.head_dim, 2, table) / static_cast<double>(rope.head_dim);
+  const at::Tensor frequencies = at::pow(rope.theta, exponents).reciprocal();
+  const at::Tensor angles = at::outer(at::arange(positions, table), frequencies).view({positions, 1, -1});
+  const auto dtype = at_least_float32(x);
+  const at::Tensor cosine = angles.cos().to(dtype);
+  const at::Tensor sine = angles.sin().to(dtype);
+
+  const at::Tensor pairs = x.to(dtype).view({x.size(0), positions, -1, rope.head_dim / 2, 2});
+  const at::Tensor even = pairs.select(-1, 0);
+  const at::Tensor odd = pairs.select(-1, 1);
+  const at::Tensor turned = at::stack({even * cosine - odd * sine, even * sine + odd * cosine}, -1);
+  return turned.view(x.sizes()).to(x.scalar_type());
+}
+
+at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
+  const at::Tensor& q = operands[0];
+  const int64_t sequences = q.size(0);
+  const int64_t positions = q.size(1);
+  const int64_t head_dim = q.size(2) / attention.n_heads;
+  const int64_t group = attention.n_heads / attention.n_kv_heads;
+  // The query heads that share a key head stand below each other, so that keys and values are never repeated.
+  const auto queries = q.view({sequences, positions, attention.n_kv_heads, group, head_dim})
+                           .permute({0, 2, 3, 1, 4})
+                           .reshape({sequences, attention.n_kv_heads, group * positions, head_dim});
+  const auto split = [&](const at::Tensor& x) {
+    return x.view({sequences, positions, attention.n_kv_heads, head_dim}).transpose(1, 2);
+  };
+  const at::Tensor keys = split(operands[1]);
+  const at::Tensor values = split(operands[2]);
+
+  const at::Tensor future = at::ones({positions, positions}, q.options().dtype(at::kBool)).triu(1);
+  const at::Tensor scores = at::matmul(queries * (1.0 / std::sqrt(static_cast<double>(head_dim))), keys.transpose(2, 3))
+                                .view({sequences, attention.n_kv_heads, group, positions, positions})
+                                .masked_fill(future, -std::numeric_limits<double>::infinity());
+  const at::Tensor weights = at::softmax(scores, -1, statistics_dtype(operands)).to(q.scalar_type());
+  return at::matmul(weights.view({sequences, attention.n_kv_heads, group * positions, positions}), values)
+      .view({sequences, attention.n_kv_heads, group, positions, head_dim})
+      .permute({0, 3, 1, 2, 4})
+      .reshape({sequences, positions, attention.n_heads * head_dim});
+}
+
+at::Tensor apply(const SiluGate& /*gate*/, const Operands& operands) {
+  return at::silu(operands[0]) * operands[1];
+}
+
+at::Tensor apply(const Gelu& gelu, const Operands& operands) {
+  return at::gelu(operands[0], gelu.tanh_approximation ? "tanh" : "none");
+}
+
+at::Tensor apply(const Add& /*add*/, const Operands& operands) {
+  return operands[0] + operands[1];
+}
+
+at::Tensor apply(const Identity& /*identity*/, const Operands& operands) {
+  return operands[0];
+}
+
+at::Tensor apply(const Embedding& embedding, const Operands& operands) {
+  return at::embedding(operands.parameter(embedding.table), operands[0]);
+}
+
+at::Tensor apply(const AddPositions& positions, const Operands& operands) {
+  return operands[0] + operands.parameter(positions.table).narrow(0, 0, operands[0].size(1));
+}
+
+at::Tensor apply(const CrossEntropyHead& head, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  const at::Tensor logits = at::linear(x, operands.parameter(head.weight));
+  const at::Tensor log_probabilities = at::log_softmax(logits, -1, at_least_float32(x));
+  return log_probabilities.gather(-1, operands[1].unsqueeze(-1)).squeeze(-1).mean(-1).neg();
+}
+
+}  // namespace
+
+at::Tensor apply_operation(const Operation& operation, const Parameters& parameters, std::span<const at::Tensor> inputs,
+                           Numerics numerics) {
+  const Operands operands{inputs, parameters, numerics};
+  return std::visit([&](const auto& chosen) { return apply(chosen, operands); }, operation);
+}
+
+}  // namespace hessian

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace models {
+
+/// Writes a file so that, whatever happens, a reader finds the old file or the whole new one.
+///
+/// The bytes go to a temporary file in the same folder, which `commit` flushes to the disk and renames; a destructor
+/// without a commit removes it.
+/// ```cpp
+/// AtomicFile file("out/model.safetensors");
+/// file.write(header);
+/// file.write(weights);
+/// file.commit();
+/// ```
+class AtomicFile {
+ public:
+  /// \throws std::runtime_error  "out/model.safetensors: cannot write into folder 'out': no such file or directory"
+  explicit AtomicFile(std::string path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// \throws std::runtime_error  "out/model.safetensors: cannot write 4096 bytes: no space left on device"
+  void write(std::span<const std::byte> bytes);
+  void commit();
+
+ private:
+  [[noreturn]] void fail(const std::string& action, int error) const;
+  void discard() noexcept;
+
+  std::string path_;
+  std::string folder_;
+  std::string temporary_;
+  int descriptor_ = -1;
+};
+
+}  // namespace models

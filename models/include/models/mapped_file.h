@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace models {
+
+/// A whole file mapped into memory for as long as somebody holds the pointer.
+///
+/// The mapping is private: pages are read when first touched, and writing through `writable_bytes` copies the page
+/// instead of changing the file. So tensors may lie over it without a copy and still be ordinary tensors.
+/// A file that another process cuts short while it is mapped ends the program (SIGBUS); replace files, as AtomicFile
+/// does.
+class MappedFile {
+ public:
+  /// \throws std::runtime_error  "ckpt.pt: no such file", "... is empty", "... is a directory", "... permission denied"
+  static std::shared_ptr<const MappedFile> open(const std::string& path);
+
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  /// The same memory; writes stay in this process.
+  std::span<std::byte> writable_bytes() const { return {data_, size_}; }
+
+ private:
+  MappedFile(std::string path, std::byte* data, std::size_t size) : path_(std::move(path)), data_(data), size_(size) {}
+
+  std::string path_;
+  std::byte* data_;
+  std::size_t size_;
+};
+
+}  // namespace models

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace models {
+
+/// What a pickle holds, as a graph of plain values. Nothing is imported and nothing is called: a class or a function is
+/// a node with its name, and a call is a node with the callee and the arguments, for the reader to understand or not.
+///
+/// Nodes live in one vector and refer to each other by index, so a cycle in the pickle is harmless, and neither depth
+/// nor sharing costs stack or memory. Whoever walks the graph further than a fixed number of steps has to bound the
+/// walk.
+class Pickle {
+ public:
+  using NodeId = std::uint32_t;
+
+  enum class Kind {
+    none,
+    boolean,      ///< integer is 0 or 1
+    integer,      ///< integer
+    big_integer,  ///< text: two's complement, little-endian, more than 8 bytes
+    real,         ///< real
+    string,       ///< text, UTF-8 as the pickle has it
+    bytes,        ///< text; bytes and bytearray
+    tuple,        ///< items
+    list,         ///< items
+    set,          ///< items; set and frozenset
+    dict,         ///< entries: key, value, key, value, ...
+    global,       ///< text: "module name", with one space between
+    call,         ///< items: callee, arguments, then any states given by BUILD; appended values follow in `entries`
+    persistent,   ///< items: the persistent id
+  };
+
+  struct Node {
+    Kind kind = Kind::none;
+    std::int64_t integer = 0;
+    double real = 0;
+    std::string text;
+    std::vector<NodeId> items;
+    std::vector<NodeId> entries;  ///< of a dict or of a dict-like call (OrderedDict): key, value, ...
+  };
+
+  /// Reads the opcodes of protocols 2 to 5, up to STOP.
+  /// \param source  the file's name, for the messages
+  /// \throws std::runtime_error  one line with the byte's position, for anything else
+  /// Limits: 32 MiB of pickle and 2 million nodes, which is a hundred times what a 70B model needs.
+  static Pickle parse(std::span<const std::byte> bytes, const std::string& source);
+
+  NodeId root() const { return root_; }
+  const Node& operator[](NodeId id) const { return nodes_[id]; }
+  std::size_t size() const { return nodes_.size(); }
+
+  /// Whether the node is a dict or an OrderedDict.
+  bool is_dict(NodeId id) const;
+  /// The value of a string key in a dict; the last one where a key comes twice, as in Python.
+  std::optional<NodeId> find(NodeId dict, std::string_view key) const;
+  /// Whether the node is the global "module name".
+  bool is_global(NodeId id, std::string_view module_and_name) const;
+  /// Whether the node is a call of that global, with arguments in a tuple.
+  bool is_call_of(NodeId id, std::string_view module_and_name) const;
+  /// The arguments of a call whose arguments are a tuple; empty otherwise.
+  std::span<const NodeId> arguments(NodeId call) const;
+
+ private:
+  friend class PickleStack;
+  std::vector<Node> nodes_;
+  NodeId root_ = 0;
+};
+
+/// A node's kind in words, for messages: "a dict", "a call of builtins print".
+std::string describe(const Pickle& pickle, Pickle::NodeId id);
+
+}  // namespace models

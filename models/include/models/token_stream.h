@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <random>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace models {
+
+/// A sequence of token ids over the bytes of a file. Copies nothing; the bytes must outlive it.
+class TokenStream {
+ public:
+  /// UTF-8 text, one token per byte.
+  /// \throws std::runtime_error  "notes.txt: not UTF-8 text (byte 17 is 0xff); ..."
+  static TokenStream text(std::span<const std::byte> file, const std::string& source);
+
+  /// A token file of nanoGPT (uint16 without a header) or of llm.c (a header of 256 int32 with magic number 20240520,
+  /// version 1, uint16 tokens; or 20240801, version 7, uint32 tokens). Little-endian.
+  /// \throws std::runtime_error  one line, for a length that does not fit
+  /// Source: karpathy/nanoGPT, prepare.py of each data set; karpathy/llm.c, dev/data/data_common.py.
+  static TokenStream bin(std::span<const std::byte> file, const std::string& source);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(bytes_.size() / width_); }
+  std::int64_t operator[](std::int64_t position) const;
+
+  /// Tokens from `begin` on, `length` of them.
+  TokenStream part(std::int64_t begin, std::int64_t length) const;
+
+  /// Bytes of one token: 1, 2 or 4.
+  std::size_t width() const { return width_; }
+
+ private:
+  TokenStream(std::span<const std::byte> bytes, std::size_t width) : bytes_(bytes), width_(width) {}
+
+  std::span<const std::byte> bytes_;
+  std::size_t width_;
+};
+
+/// Position of the first byte that is not part of well-formed UTF-8; the size if there is none.
+/// Source: The Unicode Standard, table 3-7.
+std::size_t first_invalid_utf8(std::span<const std::byte> bytes);
+
+/// Where the held-out tenth of a stream begins: nine tenths in, and, in text, after the next end of a line.
+std::int64_t held_out_begin(const TokenStream& stream);
+
+/// An integer in [0, bound), every one as likely, and the same on every platform (std::uniform_int_distribution is
+/// not). bound > 0.
+std::uint64_t bounded_draw(std::mt19937_64& generator, std::uint64_t bound);
+
+/// Starts of `count` different windows of `length` tokens in `total` tokens, in ascending order: windows that do not
+/// overlap, every placement as likely, if there is room for them; otherwise windows that begin in different places.
+/// \throws std::runtime_error  "notes.txt: has 20 tokens, but a window takes 33 (sequence length 32, and the next
+/// token)"
+std::vector<std::int64_t> draw_window_starts(std::int64_t total, std::int64_t count, std::int64_t length,
+                                             std::uint64_t seed, const std::string& source);
+
+}  // namespace models

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+
+namespace models {
+
+/// Where a zip archive holds the bytes of one entry, from the start of the archive.
+struct ZipEntry {
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+};
+
+/// Whether the bytes begin as a zip archive does.
+bool looks_like_zip(std::span<const std::byte> file);
+
+/// Reads the directory of a zip archive whose entries are stored, not compressed, which is what torch.save writes.
+/// Understands zip64. Checksums are not compared: torch.save may be told to leave them out.
+/// \param source  the file's name, for the messages
+/// \return        the entries by name
+/// \throws std::runtime_error  one line, for a damaged, truncated, encrypted or compressed archive
+/// Source: PKWARE, .ZIP File Format Specification (APPNOTE.TXT) 6.3, sections 4.3 and 4.5.3.
+std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> file, const std::string& source);
+
+}  // namespace models

@@ -1,0 +1,101 @@
+#include "models/atomic_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include "messages.h"
+#include "system_error_text.h"
+
+namespace models {
+
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  const std::filesystem::path target(path_);
+  folder_ = target.has_parent_path() ? target.parent_path().string() : ".";
+  struct stat status {};
+  if (::stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    models::fail(path_, "cannot be written: there is something of that name that is not a regular file");
+  }
+  if (target.filename().empty()) {
+    models::fail(path_, "cannot be written: the name of a file is missing");
+  }
+  static std::atomic<unsigned> counter = 0;
+  do {
+    temporary_ = (std::filesystem::path(folder_) /
+                  fmt::format(".{}.{}.{}.tmp", target.filename().string(), ::getpid(), counter.fetch_add(1)))
+                     .string();
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EEXIST);
+  if (descriptor_ < 0) {
+    const int error = errno;
+    fail("cannot write into folder " + name_text(folder_), error);
+  }
+}
+
+AtomicFile::~AtomicFile() {
+  discard();
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  // Linux writes at most 0x7ffff000 bytes in one call.
+  constexpr std::size_t most_at_once = std::size_t{1} << 30;
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t written = ::write(descriptor_, bytes.data() + done, std::min(bytes.size() - done, most_at_once));
+    const int error = errno;
+    if (written < 0 && error == EINTR) {
+      continue;
+    }
+    if (written < 0) {
+      fail(fmt::format("cannot write {} bytes", bytes.size()), error);
+    }
+    done += static_cast<std::size_t>(written);
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) {
+    const int error = errno;
+    fail("cannot flush it to the disk", error);
+  }
+  // Some file systems (NFS) report a full disk only here.
+  const int closed = ::close(descriptor_);
+  const int close_error = errno;
+  descriptor_ = -1;
+  if (closed != 0) {
+    fail("cannot flush it to the disk", close_error);
+  }
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int error = errno;
+    fail("cannot rename the temporary file to it", error);
+  }
+  temporary_.clear();
+  // The rename lasts once the folder is flushed; a file system that cannot flush a folder has nothing to flush.
+  const int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    ::fsync(folder);
+    ::close(folder);
+  }
+}
+
+void AtomicFile::fail(const std::string& action, int error) const {
+  models::fail(path_, "{}: {}", action, system_error_text(error));
+}
+
+void AtomicFile::discard() noexcept {
+  if (descriptor_ >= 0) {
+    ::close(descriptor_);
+    descriptor_ = -1;
+  }
+  if (!temporary_.empty()) {
+    ::unlink(temporary_.c_str());
+    temporary_.clear();
+  }
+}
+
+}  // namespace models

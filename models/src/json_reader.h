@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace models {
+
+/// Parses one JSON object strictly: no key twice, no more than 32 levels.
+/// \param source  the file's name, and `what` the part of it ("the header"), for the messages
+/// \throws std::runtime_error  one line
+nlohmann::json parse_json_object(std::string_view text, const std::string& source, const std::string& what);
+
+/// A number that has to be an integer in [0, 2^63).
+/// \throws std::runtime_error  "config.json: 'n_layer' is \"two\", expected a non-negative integer"
+std::int64_t json_size(const nlohmann::json& value, const std::string& source, const std::string& what);
+
+/// The value as JSON in a message: on one line, cut to a readable length.
+std::string json_text(const nlohmann::json& value);
+
+}  // namespace models

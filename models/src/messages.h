@@ -1,0 +1,35 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace models {
+
+/// Throws what the readers throw for a bad file: "ckpt.pt: no such file".
+template <typename... Args>
+[[noreturn]] void fail(const std::string& source, fmt::format_string<Args...> format, Args&&... args) {
+  throw std::runtime_error(source + ": " + fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// Runs a check that knows no file, and puts the file's name in front of what it throws.
+template <typename Check>
+decltype(auto) with_source(const std::string& source, const Check& check) {
+  try {
+    return check();
+  } catch (const std::runtime_error& error) {
+    fail(source, "{}", error.what());
+  }
+}
+
+/// A name out of a file, fit for a message of one line: in quotes, control characters replaced, cut to 100 bytes.
+std::string name_text(std::string_view name);
+
+/// "[64, 60]"
+std::string shape_text(std::span<const std::int64_t> shape);
+
+}  // namespace models

@@ -1,0 +1,348 @@
+// A run file survives the death of its writer: killed at random moments, at every system call, and in the middle of a
+// write.
+
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <functional>
+#include <optional>
+#include <random>
+#include <thread>
+
+#include "run_file_support.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using experiments::ElementType;
+using experiments::RunFileReader;
+using experiments::RunFileWriter;
+using run_file_test::example_info;
+using run_file_test::has_program;
+using run_file_test::run_command;
+using run_file_test::TemporaryFolder;
+
+constexpr int64_t row_width = 3;
+
+double expected_value(int64_t row, int64_t column) {
+  return static_cast<double>(10 * row + column);
+}
+
+/// What a writer has told of its progress before it died.
+struct Progress {
+  int64_t rows_flushed = 0;
+  bool created = false;
+  bool finished = false;
+};
+
+void report(int descriptor, char event) {
+  if (::write(descriptor, &event, 1) != 1) {
+    ::_exit(2);
+  }
+}
+
+/// Creates a run file, appends and flushes rows, finishes; reports each step once it is done.
+void write_run(const fs::path& path, int64_t rows, int progress) {
+  report(progress, 's');
+  auto writer = RunFileWriter::create(path, example_info(),
+                                      {{"/train/step", ElementType::int64, {0}, "steps", "training step"},
+                                       {"/train/loss", ElementType::float64, {0, row_width}, "nats", "training loss"},
+                                       {"/probe/loss", ElementType::float64, {1, 4}, "nats", "loss of each sequence"}},
+                                      true);
+  report(progress, 'c');
+  for (int64_t row = 0; row < rows; ++row) {
+    std::vector<double> values;
+    for (int64_t column = 0; column < row_width; ++column) {
+      values.push_back(expected_value(row, column));
+    }
+    writer.append("/train/step", std::span(&row, 1));
+    writer.append("/train/loss", values);
+    writer.flush();
+    report(progress, 'r');
+  }
+  writer.set_peak_memory_bytes(1);
+  writer.finish();
+  report(progress, 'f');
+}
+
+Progress read_progress(int descriptor) {
+  Progress progress;
+  for (char event = 0; ::read(descriptor, &event, 1) == 1;) {
+    if (event == 's') {  // perhaps of a next run over the same file
+      progress = {};
+    }
+    progress.created = progress.created || event == 'c';
+    progress.rows_flushed += event == 'r' ? 1 : 0;
+    progress.finished = progress.finished || event == 'f';
+  }
+  return progress;
+}
+
+/// Rows as told are there, right; later ones may be, but are never wrong.
+void check_rows(const RunFileReader& reader, int64_t rows_flushed) {
+  const auto steps = reader.read<int64_t>("/train/step").values;
+  const auto losses = reader.read<double>("/train/loss").values;
+  ASSERT_GE(static_cast<int64_t>(steps.size()), rows_flushed);
+  ASSERT_GE(static_cast<int64_t>(losses.size()), rows_flushed * row_width);
+  for (int64_t row = 0; row < static_cast<int64_t>(steps.size()); ++row) {
+    const int64_t step = steps[static_cast<size_t>(row)];
+    ASSERT_TRUE(step == row || (step == -1 && row >= rows_flushed)) << "row " << row << " holds step " << step;
+  }
+  for (int64_t i = 0; i < static_cast<int64_t>(losses.size()); ++i) {
+    const double loss = losses[static_cast<size_t>(i)];
+    ASSERT_TRUE(loss == expected_value(i / row_width, i % row_width) ||
+                (std::isnan(loss) && i >= rows_flushed * row_width))
+        << "entry " << i << " holds loss " << loss;
+  }
+}
+
+void check_file(const fs::path& path, const Progress& progress) {
+  if (!fs::exists(path)) {
+    EXPECT_FALSE(progress.created);
+    return;
+  }
+  try {
+    const RunFileReader reader(path);
+    EXPECT_EQ(reader.info(), example_info());
+    EXPECT_EQ(reader.datasets().size(), 3U);
+    check_rows(reader, progress.rows_flushed);
+    if (progress.finished) {
+      EXPECT_TRUE(reader.finished());
+    }
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << error.what();
+  }
+}
+
+/// What docs/file-format.md tells users of other tools to do.
+void check_with_plain_tools(const fs::path& path, const Progress& progress) {
+  const auto clear = run_command("h5clear -s --increment=0 " + path.string());
+  EXPECT_EQ(clear.status, 0) << clear.output;
+  const auto dump = run_command("h5dump -d /train/step " + path.string());
+  EXPECT_EQ(dump.status, 0) << dump.output;
+  if (progress.rows_flushed > 0) {
+    EXPECT_THAT(dump.output, ::testing::ContainsRegex("[ ,]" + std::to_string(progress.rows_flushed - 1) + "[,\n]"));
+  }
+  check_file(path, progress);
+}
+
+struct Child {
+  pid_t process = -1;
+  int progress = -1;
+};
+
+/// Forks a child that runs `action` with a descriptor to report to.
+Child start(const std::function<void(int)>& action) {
+  std::array<int, 2> pipe{};
+  EXPECT_EQ(::pipe(pipe.data()), 0);
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(pipe[0]);
+    int status = 0;
+    try {
+      action(pipe[1]);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      status = 1;
+    }
+    ::_exit(status);
+  }
+  ::close(pipe[1]);
+  return {child, pipe[0]};
+}
+
+Progress wait_for(const Child& child) {
+  ::waitpid(child.process, nullptr, 0);
+  const Progress progress = read_progress(child.progress);
+  ::close(child.progress);
+  return progress;
+}
+
+/// Starts `action` 50 times and kills it after up to `longest`.
+void kill_at_random(unsigned seed, std::chrono::microseconds longest,
+                    const std::function<void(const fs::path&, int)>& action) {
+  std::printf("  seed %u\n", seed);
+  std::mt19937 random(seed);
+  std::uniform_int_distribution<int64_t> delay(0, longest.count());
+  int64_t rows = 0;
+  int files = 0;
+  for (int trial = 0; trial < 50; ++trial) {
+    const TemporaryFolder folder;
+    const fs::path path = folder / "run.h5";
+    const Child child = start([&](int progress) { action(path, progress); });
+    std::this_thread::sleep_for(std::chrono::microseconds(delay(random)));
+    ::kill(child.process, SIGKILL);
+    const Progress progress = wait_for(child);
+    rows += progress.rows_flushed;
+    files += fs::exists(path) ? 1 : 0;
+    check_file(path, progress);
+    // The next writer clears away what this one left.
+    RunFileWriter::create(path, example_info(), {}, true).finish();
+    EXPECT_EQ(folder.names(), std::vector<std::string>{"run.h5"});
+    ASSERT_FALSE(::testing::Test::HasFailure()) << "seed " << seed << ", trial " << trial;
+  }
+  std::printf("  %d of 50 left a file, %ld rows in all\n", files, static_cast<long>(rows));
+}
+
+TEST(RunFileCrash, KilledWhileWritingKeepsEveryRowFlushed) {
+  kill_at_random(std::random_device()(), std::chrono::milliseconds(60),
+                 [](const fs::path& path, int progress) { write_run(path, 1'000'000, progress); });
+}
+
+TEST(RunFileCrash, KilledWhileCreatingOrFinishingLeavesNoFileOrOneThatOpens) {
+  kill_at_random(std::random_device()(), std::chrono::milliseconds(20), [](const fs::path& path, int progress) {
+    while (true) {
+      write_run(path, 2, progress);
+    }
+  });
+}
+
+TEST(RunFileCrash, KilledWriterLeavesAFileThatPlainToolsReadOnceItsMarkIsCleared) {
+  if (!has_program("h5dump") || !has_program("h5clear")) {
+    GTEST_SKIP() << "h5dump and h5clear are not installed";
+  }
+  const TemporaryFolder folder;
+  const fs::path path = folder / "run.h5";
+  const Child child = start([&](int progress) {
+    write_run(path, 500, progress);
+    ::pause();
+  });
+  while (!fs::exists(path)) {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  ::kill(child.process, SIGKILL);
+  check_with_plain_tools(path, wait_for(child));
+}
+
+TEST(RunFileCrash, TwoReadersFollowARunningWriterToItsEnd) {
+  constexpr int64_t rows = 3000;
+  const TemporaryFolder folder;
+  const fs::path path = folder / "run.h5";
+  const Child writer = start([&](int progress) { write_run(path, rows, progress); });
+  while (!fs::exists(path)) {
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  std::vector<Child> readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.push_back(start([&](int progress) {
+      RunFileReader reader(path);
+      int64_t seen = 0;
+      for (bool finished = false; !finished; reader.refresh()) {
+        finished = reader.finished();
+        check_rows(reader, seen);
+        // Between two flushes one dataset may be a row ahead of the other.
+        seen = std::min(reader.describe("/train/step").shape[0], reader.describe("/train/loss").shape[0]);
+        report(progress, 'r');
+      }
+      report(progress, seen == rows && !::testing::Test::HasFailure() ? 'f' : 'x');
+    }));
+  }
+  EXPECT_TRUE(wait_for(writer).finished);
+  for (const Child& reader : readers) {
+    const Progress progress = wait_for(reader);
+    EXPECT_TRUE(progress.finished) << "a reader failed, or missed rows of a finished file";
+    std::printf("  a reader looked %ld times\n", static_cast<long>(progress.rows_flushed));
+  }
+}
+
+// How a traced child meets its end: before or after its n-th system call, or with its n-th write cut at the end of a
+// page, where the kernel may leave a write when a SIGKILL comes.
+enum class End { at_system_call, in_the_middle_of_a_write };
+
+#ifdef __x86_64__
+/// If the child is about to write across the end of a page, lets it write up to there only.
+bool cut_write(pid_t child) {
+  constexpr uint64_t page = 4096;
+  user_regs_struct registers{};
+  if (::ptrace(PTRACE_GETREGS, child, nullptr, &registers) != 0 || registers.orig_rax != SYS_pwrite64 ||
+      registers.rax != static_cast<unsigned long long>(-ENOSYS)) {  // -ENOSYS: at the entry
+    return false;
+  }
+  const uint64_t room = page - registers.r10 % page;
+  if (registers.rdx <= room) {
+    return false;
+  }
+  registers.rdx = room;
+  return ::ptrace(PTRACE_SETREGS, child, nullptr, &registers) == 0;
+}
+#else
+bool cut_write(pid_t) {
+  return false;
+}
+#endif
+
+/// Kills the child at its n-th occasion; nothing if it ended of itself before, or cannot be traced.
+std::optional<Progress> kill_at(End end, int64_t n, const fs::path& path, bool* traced) {
+  const Child child = start([&](int progress) {
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {
+      return;
+    }
+    ::raise(SIGSTOP);
+    write_run(path, 3, progress);
+  });
+  int status = 0;
+  ::waitpid(child.process, &status, 0);
+  *traced = WIFSTOPPED(status);
+  for (int64_t occasion = 0; WIFSTOPPED(status);) {
+    const bool cut = end == End::in_the_middle_of_a_write && cut_write(child.process);
+    if (end == End::at_system_call || cut) {
+      if (occasion++ == n) {
+        if (cut) {  // let the shortened write happen
+          ::ptrace(PTRACE_SYSCALL, child.process, nullptr, nullptr);
+          ::waitpid(child.process, &status, 0);
+        }
+        ::kill(child.process, SIGKILL);
+        return wait_for(child);
+      }
+    }
+    ::ptrace(PTRACE_SYSCALL, child.process, nullptr, nullptr);
+    ::waitpid(child.process, &status, 0);
+  }
+  ::close(child.progress);
+  return std::nullopt;
+}
+
+void kill_at_every(End end, int64_t stride) {
+  const bool tools = has_program("h5dump") && has_program("h5clear");
+  int64_t n = 0;
+  int files = 0;
+  for (;; n += stride) {
+    const TemporaryFolder folder;
+    bool traced = false;
+    const auto progress = kill_at(end, n, folder / "run.h5", &traced);
+    if (!traced) {
+      GTEST_SKIP() << "no tracing of processes here";
+    }
+    if (!progress) {
+      break;
+    }
+    check_file(folder / "run.h5", *progress);
+    if (fs::exists(folder / "run.h5") && ++files % 10 == 0 && tools) {
+      check_with_plain_tools(folder / "run.h5", *progress);
+    }
+    ASSERT_FALSE(::testing::Test::HasFailure()) << "killed at occasion " << n;
+  }
+  std::printf("  %ld occasions, one in %ld tried, %d left a file\n", static_cast<long>(n), static_cast<long>(stride),
+              files);
+  EXPECT_GT(n, end == End::at_system_call ? 100 : 0);
+}
+
+TEST(RunFileCrash, KilledAtAnySystemCallLeavesNoFileOrOneThatHoldsEveryRowFlushed) {
+  kill_at_every(End::at_system_call, 1);
+}
+
+TEST(RunFileCrash, KilledInTheMiddleOfAnyWriteLeavesNoFileOrOneThatHoldsEveryRowFlushed) {
+#ifndef __x86_64__
+  GTEST_SKIP() << "system calls are only changed on x86-64";
+#endif
+  kill_at_every(End::in_the_middle_of_a_write, 1);
+}
+
+}  // namespace

@@ -1,0 +1,87 @@
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <csignal>
+
+#include "loader_support.h"
+#include "models/atomic_file.h"
+
+using models::AtomicFile;
+using support::message_of;
+using support::TemporaryFolder;
+
+namespace {
+
+std::size_t files_in(const TemporaryFolder& folder) {
+  const std::filesystem::directory_iterator entries(folder.path());
+  return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
+}
+
+}  // namespace
+
+TEST(AtomicFile, AppearsOnCommitAndNotBefore) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("out.bin", "old");
+  AtomicFile file(path);
+  file.write(support::as_bytes("new "));
+  file.write(support::as_bytes("contents"));
+  EXPECT_EQ(support::read_file(path), "old");
+  file.commit();
+  EXPECT_EQ(support::read_file(path), "new contents");
+  EXPECT_EQ(files_in(folder), 1U);
+}
+
+TEST(AtomicFile, LeavesNothingBehindWithoutACommit) {
+  const TemporaryFolder folder;
+  {
+    AtomicFile file(folder / "out.bin");
+    file.write(support::as_bytes("half"));
+    EXPECT_EQ(files_in(folder), 1U);
+  }
+  EXPECT_EQ(files_in(folder), 0U);
+}
+
+TEST(AtomicFile, HasTheUsualPermissions) {
+  const TemporaryFolder folder;
+  const mode_t mask = ::umask(022);
+  AtomicFile file(folder / "out.bin");
+  file.commit();
+  ::umask(mask);
+  struct stat status {};
+  ASSERT_EQ(::stat((folder / "out.bin").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777U, 0644U);
+}
+
+TEST(AtomicFile, SaysWhatIsWrongWithAPlace) {
+  const TemporaryFolder folder;
+  const auto refusal = [](const std::string& path) { return message_of([&] { const AtomicFile file(path); }); };
+  const std::string nowhere = folder / "nowhere/out.bin";
+  EXPECT_EQ(refusal(nowhere),
+            nowhere + ": cannot write into folder '" + (folder / "nowhere") + "': no such file or directory");
+  EXPECT_EQ(refusal(folder.path()),
+            folder.path() + ": cannot be written: there is something of that name that is not a regular file");
+  EXPECT_EQ(refusal(folder / "nowhere/"), (folder / "nowhere/") + ": cannot be written: the name of a file is missing");
+}
+
+// A limit on the size of files stands for a full disk: write() fails in the same place.
+TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("out.bin", "old");
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old_limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old_limit), 0);
+  const rlimit small{1000, old_limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string contents(5000, 'x');
+  const std::string message = message_of([&] {
+    AtomicFile file(path);
+    file.write(support::as_bytes(contents));
+    file.commit();
+  });
+  ::setrlimit(RLIMIT_FSIZE, &old_limit);
+  (void)std::signal(SIGXFSZ, old_handler);
+  EXPECT_EQ(message, path + ": cannot write 5000 bytes: file too large");
+  EXPECT_EQ(support::read_file(path), "old");
+  EXPECT_EQ(files_in(folder), 1U);
+}

@@ -1,0 +1,144 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "loader_support.h"
+#include "models/checkpoint.h"
+#include "models/safetensors.h"
+
+using models::load_checkpoint;
+using support::message_of;
+using support::TemporaryFolder;
+
+namespace {
+
+const std::string fixtures = HESSIAN_FIXTURES;
+const std::string small = fixtures + "/dense/llama3_simplegpt/model.safetensors";
+
+/// What is said of the small fixture after a change of its tensors and metadata, without the path.
+template <typename Change>
+std::string refusal(const Change& change) {
+  const TemporaryFolder folder;
+  const auto original = models::load_safetensors(small);
+  std::map<std::string, at::Tensor> tensors(original.tensors.begin(), original.tensors.end());
+  auto metadata = original.metadata;
+  change(tensors, metadata);
+  hessian::Parameters changed;
+  for (const auto& [name, tensor] : tensors) {
+    changed.add(name, tensor);
+  }
+  const std::string path = folder / "m.safetensors";
+  models::save_safetensors(path, changed, metadata);
+  const std::string message = message_of([&] { load_checkpoint(path); });
+  return message.starts_with(path + ": ") ? message.substr(path.size() + 2) : message;
+}
+
+using Tensors = std::map<std::string, at::Tensor>;
+using Metadata = std::map<std::string, std::string>;
+
+}  // namespace
+
+TEST(Checkpoint, ReadsEveryOfficialFixtureInPlaceAndInItsType) {
+  for (const std::string set : {"reference", "dense"}) {
+    for (const std::string family : {"llama2", "llama3"}) {
+      for (const std::string norm : {"prenorm", "preqknorm", "simplegpt"}) {
+        const std::string path = fixtures + "/" + set + "/" + family + "_" + norm + "/model.safetensors";
+        const auto loaded = load_checkpoint(path);
+        const auto raw = models::load_safetensors(path).tensors;
+        EXPECT_STREQ(models::to_string(loaded.model.config.family), family.c_str());
+        EXPECT_STREQ(models::to_string(loaded.model.config.placement), norm.c_str());
+        EXPECT_EQ(loaded.description, family + " " + norm + " checkpoint");
+        EXPECT_EQ(loaded.training_step, 0);
+        ASSERT_EQ(loaded.model.parameters.size(), raw.size()) << path;
+        for (const auto& [name, tensor] : loaded.model.parameters) {
+          EXPECT_TRUE(tensor.equal(raw.at(name))) << path << " " << name;
+          EXPECT_EQ(tensor.scalar_type(), at::kDouble);
+        }
+      }
+    }
+  }
+}
+
+TEST(Checkpoint, TellsTheKindsApartByContent) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(fixtures + "/nanogpt/ckpt.pt", folder / "model.safetensors");
+  EXPECT_EQ(load_checkpoint(folder / "model.safetensors").description, "nanoGPT checkpoint");
+  EXPECT_EQ(load_checkpoint(fixtures + "/huggingface/llama_gqa").description, "Hugging Face LlamaForCausalLM");
+  EXPECT_EQ(load_checkpoint(fixtures + "/huggingface/gpt2").description, "Hugging Face GPT2LMHeadModel");
+}
+
+TEST(Checkpoint, GivesBackWhatWasSaved) {
+  const TemporaryFolder folder;
+  for (const std::string source : {"/nanogpt/ckpt.pt", "/huggingface/llama_tied", "/huggingface/gpt2",
+                                   "/reference/llama3_preqknorm/model.safetensors"}) {
+    const auto original = load_checkpoint(fixtures + source).model;
+    models::save_checkpoint(original, folder / "saved.safetensors", 1234);
+    const auto [model, step, description] = load_checkpoint(folder / "saved.safetensors");
+    EXPECT_EQ(step, 1234);
+    EXPECT_EQ(model.config, original.config) << source;
+    for (const auto& [name, tensor] : original.parameters) {
+      EXPECT_TRUE(model.parameters.at(name).equal(tensor)) << source << " " << name;
+    }
+  }
+}
+
+TEST(Checkpoint, SavesOverTheFileThatItsTensorsLieIn) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "m.safetensors";
+  std::filesystem::copy(small, path);
+  const auto model = load_checkpoint(path).model;
+  models::save_checkpoint(model, path, 1);
+  for (const auto& [name, tensor] : load_checkpoint(path).model.parameters) {
+    EXPECT_TRUE(tensor.equal(model.parameters.at(name))) << name;
+  }
+}
+
+TEST(Checkpoint, IgnoresTheRopeTable) {
+  EXPECT_EQ(refusal([](Tensors& tensors, Metadata&) {
+              tensors["freqs_cis"] = at::ones({8, 4}, at::kComplexFloat);
+            }),
+            "");
+}
+
+TEST(Checkpoint, NamesTheTensorThatIsWrong) {
+  const std::string name = "layers.0.attention.snq.lin.weight";
+  const auto complaint = [&](const auto& change) {
+    return refusal([&](Tensors& tensors, Metadata&) { change(tensors); });
+  };
+  for (const std::string& message :
+       {complaint([&](Tensors& tensors) { tensors.erase(name); }), complaint([&](Tensors& tensors) {
+          tensors[name] = at::zeros({16, 15});
+        }),
+        complaint(
+            [&](Tensors& tensors) { tensors[name] = tensors[name].index_fill(0, at::tensor({3}, at::kLong), NAN); }),
+        complaint([&](Tensors& tensors) { tensors[name] = tensors[name].to(at::kLong); })}) {
+    EXPECT_TRUE(message.starts_with("tensor '" + name + "' ")) << message;
+  }
+  const std::string extra = complaint([](Tensors& tensors) { tensors["stray"] = at::zeros({2}); });
+  EXPECT_TRUE(extra.starts_with("tensor 'stray' ")) << extra;
+}
+
+TEST(Checkpoint, SaysWhatIsWrongWithTheMetadata) {
+  const auto complaint = [](const char* key, const std::string& value) {
+    return refusal([&](Tensors&, Metadata& metadata) { metadata[key] = value; });
+  };
+  EXPECT_EQ(complaint("step", "-3"), "__metadata__['step'] is '-3', expected a non-negative integer");
+  EXPECT_EQ(complaint("step", "12x"), "__metadata__['step'] is '12x', expected a non-negative integer");
+  EXPECT_NE(complaint("config", "{"), "");
+  EXPECT_NE(complaint("config", R"({"family":"llama9"})"), "");
+  EXPECT_EQ(refusal([](Tensors&, Metadata& metadata) { metadata.erase("config"); }).substr(0, 62),
+            "has no __metadata__[\"config\"], so the architecture is unknown;");
+}
+
+TEST(Checkpoint, SaysWhichKindsAreAccepted) {
+  const TemporaryFolder folder;
+  const std::string kinds =
+      "accepted are a model.safetensors with __metadata__[\"config\"], a nanoGPT ckpt.pt, a Hugging Face folder, and "
+      "new:NAME for a fresh model";
+  const auto path = folder.write("notes.txt", "hello, world");
+  EXPECT_EQ(message_of([&] { load_checkpoint(path); }), path + ": is no checkpoint that can be read; " + kinds);
+  EXPECT_EQ(message_of([&] { load_checkpoint(folder.path()); }),
+            folder.path() + ": is a folder without config.json; " + kinds);
+  EXPECT_EQ(message_of([&] { load_checkpoint(folder / "absent"); }), (folder / "absent") + ": no such file");
+}

@@ -1,0 +1,223 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "loader_support.h"
+#include "models/huggingface.h"
+#include "models/safetensors.h"
+
+using models::load_huggingface_model;
+using support::message_of;
+using support::TemporaryFolder;
+
+namespace {
+
+const std::string fixtures = HESSIAN_FIXTURES "/huggingface/";
+
+/// A copy of a fixture's folder to change.
+std::string copy_fixture(const TemporaryFolder& folder, const std::string& name) {
+  std::filesystem::remove_all(folder / name);
+  std::filesystem::copy(fixtures + name, folder / name);
+  return folder / name;
+}
+
+/// What is said of a fixture after a change of a JSON file, without the folder.
+template <typename Change>
+std::string refusal(const std::string& name, const std::string& file, const Change& change) {
+  const TemporaryFolder folder;
+  const std::string path = copy_fixture(folder, name);
+  auto json = nlohmann::json::parse(support::read_file(path + "/" + file));
+  change(json);
+  folder.write(name + "/" + file, json.dump());
+  const std::string message = message_of([&] { load_huggingface_model(path); });
+  return message.starts_with(path + "/") ? message.substr(path.size() + 1) : message;
+}
+
+std::string config_refusal(const std::string& name, const char* key, const nlohmann::json& value) {
+  return refusal(name, "config.json", [&](nlohmann::json& json) { json[key] = value; });
+}
+
+}  // namespace
+
+TEST(HuggingFace, InterleavesTheRowsOfEveryHead) {
+  // Two heads of 4 rows: pairs (0, 2), (1, 3) of each become neighbours.
+  const at::Tensor rows = at::arange(8, at::kFloat).unsqueeze(1).expand({8, 3});
+  const at::Tensor expected = at::tensor({0, 2, 1, 3, 4, 6, 5, 7}, at::kFloat).unsqueeze(1).expand({8, 3});
+  EXPECT_TRUE(models::interleave_rope_rows(rows, 2).equal(expected));
+  EXPECT_THROW(models::interleave_rope_rows(rows, 3), std::invalid_argument);
+}
+
+// q.k after rotation must not depend on which of the two layouts it is computed in.
+TEST(HuggingFace, RotationInEitherLayoutGivesTheSameScores) {
+  const int64_t half = 4;
+  const at::Tensor w = at::rand({2 * half, 5}, at::kDouble);
+  const at::Tensor x = at::rand({5}, at::kDouble);
+  const at::Tensor angle = at::pow(10000.0, -at::arange(half, at::kDouble) / half) * 7;
+  const at::Tensor y = at::mv(w, x);
+  const at::Tensor first = y.slice(0, 0, half);
+  const at::Tensor second = y.slice(0, half);
+  const at::Tensor split =
+      at::cat({first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()});
+
+  const at::Tensor z = at::mv(models::interleave_rope_rows(w, 1), x).view({half, 2});
+  const at::Tensor even = z.select(1, 0);
+  const at::Tensor odd = z.select(1, 1);
+  const at::Tensor pairs =
+      at::stack({even * angle.cos() - odd * angle.sin(), even * angle.sin() + odd * angle.cos()}, 1).flatten();
+  EXPECT_LT((models::interleave_rope_rows(split.unsqueeze(1), 1).squeeze(1) - pairs).abs().max().item<double>(), 1e-14);
+}
+
+TEST(HuggingFace, ReadsAShardedLlamaWithGroupedQueries) {
+  const auto model = load_huggingface_model(fixtures + "llama_gqa");
+  models::GptConfig expected;
+  expected.family = models::Family::llama3;
+  expected.dim = 48;
+  expected.n_layers = 3;
+  expected.n_heads = 6;
+  expected.n_kv_heads = 2;
+  expected.head_dim = 8;
+  expected.ffn_hidden_dim = 96;
+  expected.vocab_size = 101;
+  expected.max_seq_len = 64;
+  expected.norm_eps = 1e-6;
+  expected.rope_theta = 500000;
+  EXPECT_EQ(model.config, expected);
+  const auto shard = models::load_safetensors(fixtures + "llama_gqa/model-00001-of-00009.safetensors").tensors;
+  const auto& q = shard.at("model.layers.0.self_attn.q_proj.weight");
+  const auto& loaded = model.parameters.at("layers.0.attention.wq.weight");
+  for (int64_t row = 0; row < q.size(0); ++row) {
+    const int64_t head = row / 8;
+    const int64_t inside = row % 8;
+    EXPECT_TRUE(loaded[row].equal(q[head * 8 + inside / 2 + (inside % 2) * 4])) << row;
+  }
+  EXPECT_TRUE(
+      model.parameters.at("layers.0.attention.wv.weight").equal(shard.at("model.layers.0.self_attn.v_proj.weight")));
+  EXPECT_TRUE(model.parameters.at("tok_embeddings.weight").equal(shard.at("model.embed_tokens.weight")));
+  EXPECT_EQ(model.parameters.at("output.weight").sizes(), at::IntArrayRef({101, 48}));
+}
+
+TEST(HuggingFace, MapsTheFeedForwardAndNormsOfATiedLlama) {
+  const auto model = load_huggingface_model(fixtures + "llama_tied");
+  const auto raw = models::load_safetensors(fixtures + "llama_tied/model.safetensors").tensors;
+  EXPECT_EQ(model.config.family, models::Family::llama2);
+  EXPECT_TRUE(model.config.tied_head);
+  EXPECT_FALSE(model.parameters.contains("output.weight"));
+  const std::vector<std::pair<std::string, std::string>> names = {
+      {"feed_forward.w1", "mlp.gate_proj"},  {"feed_forward.w2", "mlp.down_proj"},
+      {"feed_forward.w3", "mlp.up_proj"},    {"attention.wo", "self_attn.o_proj"},
+      {"attention_norm", "input_layernorm"}, {"ffn_norm", "post_attention_layernorm"}};
+  for (const auto& [ours, theirs] : names) {
+    EXPECT_TRUE(
+        model.parameters.at("layers.1." + ours + ".weight").equal(raw.at("model.layers.1." + theirs + ".weight")))
+        << ours;
+  }
+}
+
+TEST(HuggingFace, TransposesTheConv1dWeightsOfGpt2) {
+  const auto model = load_huggingface_model(fixtures + "gpt2");
+  const auto raw = models::load_safetensors(fixtures + "gpt2/model.safetensors").tensors;
+  EXPECT_EQ(model.config.activation, models::Activation::gelu_tanh);
+  EXPECT_EQ(model.config.ffn_hidden_dim, 160);
+  EXPECT_TRUE(model.config.bias);
+  const auto& qkv = raw.at("transformer.h.1.attn.c_attn.weight");
+  EXPECT_TRUE(model.parameters.at("layers.1.attention.wk.weight").equal(qkv.slice(1, 40, 80).t()));
+  EXPECT_TRUE(
+      model.parameters.at("layers.0.feed_forward.w2.weight").equal(raw.at("transformer.h.0.mlp.c_proj.weight").t()));
+  EXPECT_TRUE(model.parameters.at("layers.0.attention.wv.bias")
+                  .equal(raw.at("transformer.h.0.attn.c_attn.bias").slice(0, 80, 120)));
+}
+
+TEST(HuggingFace, ReadsGpt2WithoutThePrefixAndWithBuffers) {
+  const TemporaryFolder folder;
+  const std::string path = copy_fixture(folder, "gpt2");
+  hessian::Parameters renamed;
+  for (const auto& [name, tensor] : models::load_safetensors(fixtures + "gpt2/model.safetensors").tensors) {
+    renamed.add(name.substr(std::string("transformer.").size()), tensor);
+  }
+  renamed.add("h.0.attn.bias", at::ones({1, 1, 4, 4}, at::kByte));
+  renamed.add("h.0.attn.masked_bias", at::scalar_tensor(-1e4));
+  models::save_safetensors(path + "/model.safetensors", renamed, {});
+  const auto expected = load_huggingface_model(fixtures + "gpt2");
+  const auto model = load_huggingface_model(path);
+  for (const auto& [name, tensor] : expected.parameters) {
+    EXPECT_TRUE(model.parameters.at(name).equal(tensor)) << name;
+  }
+}
+
+TEST(HuggingFace, RefusesSettingsThatComputeSomethingElse) {
+  EXPECT_EQ(config_refusal("llama_tied", "attention_bias", true),
+            "config.json: 'attention_bias' is true, but only false is supported");
+  EXPECT_EQ(config_refusal("llama_tied", "mlp_bias", true),
+            "config.json: 'mlp_bias' is true, but only false is supported");
+  EXPECT_EQ(config_refusal("llama_tied", "hidden_act", "gelu"),
+            "config.json: 'hidden_act' is 'gelu', but only 'silu' is supported");
+  EXPECT_EQ(config_refusal("llama_tied", "sliding_window", 4096),
+            "config.json: 'sliding_window' is 4096, but only models without it are supported");
+  EXPECT_EQ(config_refusal("llama_tied", "rope_scaling", {{"rope_type", "llama3"}, {"factor", 8.0}}),
+            "config.json: 'rope_scaling' has type \"llama3\", but only the plain RoPE, \"default\", is supported");
+  EXPECT_EQ(config_refusal("llama_tied", "rope_parameters", {{"rope_type", "yarn"}}),
+            "config.json: 'rope_parameters' has type \"yarn\", but only the plain RoPE, \"default\", is supported");
+  EXPECT_EQ(config_refusal("llama_tied", "quantization_config", {{"bits", 4}}),
+            "config.json: 'quantization_config' is {\"bits\":4}, but only models without it are supported");
+  EXPECT_EQ(
+      config_refusal("llama_tied", "architectures", {"MistralForCausalLM"}),
+      "config.json: architecture 'MistralForCausalLM' is not supported; LlamaForCausalLM and GPT2LMHeadModel are");
+  EXPECT_EQ(config_refusal("llama_tied", "hidden_size", "wide"),
+            "config.json: 'hidden_size' is \"wide\", expected a positive integer");
+  EXPECT_EQ(config_refusal("llama_tied", "hidden_size", nullptr), "config.json: has no 'hidden_size'");
+  EXPECT_EQ(config_refusal("gpt2", "scale_attn_by_inverse_layer_idx", true),
+            "config.json: 'scale_attn_by_inverse_layer_idx' is true, but only false is supported");
+  EXPECT_EQ(config_refusal("gpt2", "reorder_and_upcast_attn", true),
+            "config.json: 'reorder_and_upcast_attn' is true, but only false is supported");
+  EXPECT_EQ(config_refusal("gpt2", "scale_attn_weights", false),
+            "config.json: 'scale_attn_weights' is false, but only true is supported");
+  EXPECT_EQ(config_refusal("gpt2", "activation_function", "relu"),
+            "config.json: 'activation_function' is 'relu', but only 'gelu_new', 'gelu_pytorch_tanh' and 'gelu' are "
+            "supported");
+  EXPECT_EQ(config_refusal("gpt2", "n_head", 7), "config.json: 7 heads do not divide the width of 40");
+}
+
+TEST(HuggingFace, TakesTheRopeBaseFromEitherPlace) {
+  const TemporaryFolder folder;
+  const std::string path = copy_fixture(folder, "llama_tied");
+  auto json = nlohmann::json::parse(support::read_file(path + "/config.json"));
+  json.erase("rope_parameters");
+  json["rope_theta"] = 500000;
+  json["rope_scaling"] = nullptr;
+  folder.write("llama_tied/config.json", json.dump());
+  const auto model = load_huggingface_model(path);
+  EXPECT_EQ(model.config.rope_theta, 500000);
+  EXPECT_EQ(model.config.family, models::Family::llama3);
+}
+
+TEST(HuggingFace, RefusesTensorsThatDoNotFit) {
+  EXPECT_EQ(config_refusal("llama_tied", "intermediate_size", 81),
+            "model.safetensors: tensor 'model.layers.0.mlp.gate_proj.weight' is [80, 32], expected [81, 32]");
+  EXPECT_EQ(config_refusal("gpt2", "n_layer", 1),
+            "model.safetensors: tensor 'transformer.h.1.attn.c_attn.bias' [120] is not part of this architecture");
+}
+
+TEST(HuggingFace, RefusesABadIndexOfShards) {
+  const std::string index = "model.safetensors.index.json";
+  const auto with_shard = [&](const std::string& tensor, const nlohmann::json& shard) {
+    return refusal("llama_gqa", index, [&](nlohmann::json& json) { json["weight_map"][tensor] = shard; });
+  };
+  for (const std::string name :
+       {"../secret.safetensors", "/etc/x.safetensors", "a\\b.safetensors", ".safetensors", "x.bin"}) {
+    EXPECT_EQ(with_shard("lm_head.weight", name),
+              index + ": names the shard '" + name + "', expected the name of a .safetensors file in the same folder");
+  }
+  EXPECT_EQ(with_shard("lm_head.weight", 5), index + ": the shard of 'lm_head.weight' is 5, expected a file name");
+  EXPECT_EQ(with_shard("lm_head.weight", "none.safetensors"),
+            index + ": names the shard 'none.safetensors', which is not there");
+  EXPECT_EQ(
+      with_shard("lm_head.weight", "model-00001-of-00009.safetensors"),
+      "model-00001-of-00009.safetensors: has no tensor 'lm_head.weight', which model.safetensors.index.json says is "
+      "in it");
+  EXPECT_EQ(refusal("llama_gqa", index, [](nlohmann::json& json) { json.erase("weight_map"); }),
+            index + ": has no 'weight_map' object");
+  const std::string absent =
+      refusal("llama_gqa", index, [](nlohmann::json& json) { json["weight_map"].erase("model.norm.weight"); });
+  EXPECT_TRUE(absent.ends_with("llama_gqa: tensor 'model.norm.weight' [48] is absent")) << absent;
+}

@@ -1,0 +1,176 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "loader_support.h"
+#include "models/checkpoint.h"
+#include "models/nanogpt_checkpoint.h"
+#include "models/torch_checkpoint.h"
+
+using models::load_nanogpt_checkpoint;
+using support::message_of;
+using support::TemporaryFolder;
+
+namespace {
+
+const std::string fixture = HESSIAN_FIXTURES "/nanogpt/ckpt.pt";
+
+/// A checkpoint written by the generator of the programs' tests, which knows nothing of the reader.
+std::string make_checkpoint(const TemporaryFolder& folder, const std::string& options) {
+  const std::string path = folder / "ckpt.pt";
+  const std::string command = "python3 '" HESSIAN_CLI_TESTS "/make_nanogpt_checkpoint.py' '" + path + "' " + options;
+  if (std::system(command.c_str()) != 0) {  // NOLINT(cert-env33-c,concurrency-mt-unsafe)
+    throw std::runtime_error("cannot run: " + command);
+  }
+  return path;
+}
+
+/// What is said of a generated checkpoint, without the path.
+std::string refusal(const TemporaryFolder& folder, const std::string& options) {
+  const std::string path = make_checkpoint(folder, options);
+  const std::string message = message_of([&] { load_nanogpt_checkpoint(path); });
+  return message.starts_with(path + ": ") ? message.substr(path.size() + 2) : message;
+}
+
+hessian::Parameters raw_state_dict(const std::string& path) {
+  const auto checkpoint = models::TorchCheckpoint::open(path);
+  const auto& values = checkpoint.values();
+  return checkpoint.state_dict(values.find(values.root(), "model").value());
+}
+
+}  // namespace
+
+TEST(NanoGptCheckpoint, GivesTheArchitectureOfTheFixture) {
+  const auto [model, step] = load_nanogpt_checkpoint(fixture);
+  models::GptConfig expected;
+  expected.family = models::Family::gpt2;
+  expected.activation = models::Activation::gelu;
+  expected.dim = 64;
+  expected.n_layers = 3;
+  expected.n_heads = 4;
+  expected.n_kv_heads = 4;
+  expected.head_dim = 16;
+  expected.ffn_hidden_dim = 256;
+  expected.vocab_size = 65;
+  expected.max_seq_len = 32;
+  expected.bias = true;
+  expected.tied_head = true;
+  EXPECT_EQ(model.config, expected);
+  EXPECT_EQ(step, 1);
+}
+
+TEST(NanoGptCheckpoint, SplitsTheFixturesTensors) {
+  const auto model = load_nanogpt_checkpoint(fixture).model;
+  const auto raw = raw_state_dict(fixture);
+  const auto& parameters = model.parameters;
+  EXPECT_TRUE(parameters.at("tok_embeddings.weight").equal(raw.at("transformer.wte.weight")));
+  EXPECT_TRUE(parameters.at("pos_embeddings.weight").equal(raw.at("transformer.wpe.weight")));
+  EXPECT_TRUE(parameters.at("norm.bias").equal(raw.at("transformer.ln_f.bias")));
+  EXPECT_FALSE(parameters.contains("output.weight"));
+  for (const std::string layer : {"0", "1", "2"}) {
+    const std::string from = "transformer.h." + layer + ".";
+    const std::string to = "layers." + layer + ".";
+    const auto qkv = raw.at(from + "attn.c_attn.weight");
+    EXPECT_TRUE(at::cat({parameters.at(to + "attention.wq.weight"), parameters.at(to + "attention.wk.weight"),
+                         parameters.at(to + "attention.wv.weight")})
+                    .equal(qkv));
+    EXPECT_TRUE(parameters.at(to + "attention.wk.bias").equal(raw.at(from + "attn.c_attn.bias").slice(0, 64, 128)));
+    EXPECT_TRUE(parameters.at(to + "attention.wo.weight").equal(raw.at(from + "attn.c_proj.weight")));
+    EXPECT_TRUE(parameters.at(to + "attention_norm.weight").equal(raw.at(from + "ln_1.weight")));
+    EXPECT_TRUE(parameters.at(to + "ffn_norm.bias").equal(raw.at(from + "ln_2.bias")));
+    EXPECT_TRUE(parameters.at(to + "feed_forward.w1.weight").equal(raw.at(from + "mlp.c_fc.weight")));
+    EXPECT_TRUE(parameters.at(to + "feed_forward.w2.bias").equal(raw.at(from + "mlp.c_proj.bias")));
+  }
+}
+
+TEST(NanoGptCheckpoint, TakesPrefixesOffInAnyOrder) {
+  const TemporaryFolder folder;
+  const auto plain = load_nanogpt_checkpoint(make_checkpoint(folder, "--seed 3"));
+  for (const std::string prefix : {"_orig_mod.", "module.", "_orig_mod.module.", "module._orig_mod."}) {
+    const auto prefixed = load_nanogpt_checkpoint(make_checkpoint(folder, "--seed 3 --prefix " + prefix));
+    ASSERT_EQ(prefixed.model.parameters.size(), plain.model.parameters.size());
+    for (const auto& [name, tensor] : plain.model.parameters) {
+      EXPECT_TRUE(prefixed.model.parameters.at(name).equal(tensor)) << prefix << " " << name;
+    }
+    EXPECT_EQ(prefixed.training_step, 5);
+  }
+}
+
+// nanoGPT's train.py writes each checkpoint over the last one, in place, also while somebody looks at it.
+TEST(NanoGptCheckpoint, KeepsItsWeightsWhenTheFileIsOverwritten) {
+  const TemporaryFolder folder;
+  const std::string path = make_checkpoint(folder, "--seed 3");
+  const auto model = load_nanogpt_checkpoint(path).model;
+  std::vector<at::Tensor> before;
+  for (const auto& [name, tensor] : model.parameters) {
+    before.push_back(tensor.clone());
+  }
+  const auto size = std::filesystem::file_size(path);
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary) << std::string(size, '\xff');
+  std::size_t index = 0;
+  for (const auto& [name, tensor] : model.parameters) {
+    EXPECT_TRUE(tensor.equal(before[index++])) << name;
+  }
+}
+
+TEST(NanoGptCheckpoint, ReadsEveryProtocolAndModelsWithoutBiases) {
+  const TemporaryFolder folder;
+  for (const std::string protocol : {"2", "3", "4", "5"}) {
+    const auto [model, step] =
+        load_nanogpt_checkpoint(make_checkpoint(folder, "--no-bias --mask-buffer --step 70000 --protocol " + protocol));
+    EXPECT_FALSE(model.config.bias);
+    EXPECT_FALSE(model.parameters.contains("norm.bias"));
+    EXPECT_EQ(model.parameters.at("layers.1.feed_forward.w1.weight").sizes(), at::IntArrayRef({64, 16}));
+    EXPECT_EQ(step, 70000);
+  }
+}
+
+TEST(NanoGptCheckpoint, NeverRunsWhatAFileNames) {
+  const TemporaryFolder folder;
+  const std::string command = "--command 'touch " + (folder / "owned") + "'";
+  const auto harmless = load_nanogpt_checkpoint(make_checkpoint(folder, command));
+  EXPECT_EQ(harmless.training_step, 5);
+  EXPECT_EQ(refusal(folder, command + " --command-key model"),
+            "the state dict is a call of 'posix system', expected a dict");
+  EXPECT_EQ(refusal(folder, command + " --command-key model_args"),
+            "'model_args' is a call of 'posix system', expected a dict");
+  EXPECT_EQ(refusal(folder, command + " --command-key iter_num"),
+            "'iter_num' is a call of 'posix system', expected a non-negative integer");
+  EXPECT_FALSE(std::filesystem::exists(folder / "owned"));
+}
+
+TEST(NanoGptCheckpoint, SaysWhatIsWrong) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(refusal(folder, "--untied-head"),
+            "tensor 'lm_head.weight' differs from the token embedding, to which it should be tied");
+  EXPECT_EQ(refusal(folder, "--drop transformer.h.1.mlp.c_fc.weight"),
+            "tensor 'h.1.mlp.c_fc.weight' [64, 16] is absent");
+  EXPECT_EQ(refusal(folder, "--claim-dim 32"), "tensor 'transformer.wte.weight' is [65, 16], expected [65, 32]");
+  EXPECT_EQ(refusal(folder, "--claim-dim 15"), "model_args 'n_head' is 2, which does not divide 'n_embd' 15");
+  EXPECT_EQ(
+      refusal(folder, "--compress"),
+      "zip entry 'ckpt/data.pkl' is compressed (method 8); torch.save stores without compression, so save it with "
+      "that");
+}
+
+TEST(NanoGptCheckpoint, RefusesTheFixtureCutAnywhere) {
+  const TemporaryFolder folder;
+  const std::string whole = support::read_file(fixture);
+  for (std::size_t part = 0; part < 40; ++part) {
+    const auto path = folder.write("cut.pt", whole.substr(0, 1 + whole.size() * part / 40));
+    EXPECT_TRUE(message_of([&] { models::load_checkpoint(path); }).starts_with(path + ": ")) << part << "/40";
+  }
+}
+
+TEST(NanoGptCheckpoint, ReadsOrRefusesDamagedFilesButNeverCrashes) {
+  const TemporaryFolder folder;
+  const std::string whole = support::read_file(make_checkpoint(folder, "--dim 4 --layers 1 --vocab 5 --block-size 4"));
+  for (std::size_t position = 0; position < whole.size(); position += 5) {
+    std::string changed = whole;
+    changed[position] = static_cast<char>(~changed[position]);
+    const auto path = folder.write("damaged.pt", changed);
+    const std::string message = message_of([&] { models::load_checkpoint(path); });
+    EXPECT_TRUE(message.empty() || message.starts_with(path + ": ")) << "byte " << position << ": " << message;
+  }
+}

@@ -1,0 +1,119 @@
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "fixtures.h"
+#include "hessian/lanczos.h"
+#include "hessian/spectra_solver.h"
+
+namespace {
+
+using support::Fixture;
+using support::relative_error;
+
+// The fixtures hold what the official SimpleGPT code, nanoGPT and transformers compute in float64.
+class ReferenceModel : public testing::TestWithParam<Fixture> {
+ protected:
+  /// The references' loss is the mean over the batch, the toolkit's the mean over each sequence.
+  hessian::BlockFunction share_of_batch_loss(const models::Forward& forward, int64_t layer) const {
+    const auto losses = support::residual_losses(forward, layer, expected.at("targets"));
+    const auto sequences = static_cast<double>(tokens.size(0));
+    return [=](const at::Tensor& x, const hessian::BlockIndices& blocks) { return losses(x, blocks) / sequences; };
+  }
+
+  bool rounds_inside() const { return GetParam().model.starts_with("huggingface/llama"); }
+
+  /// transformers rounds the norms, the softmax and RoPE of a Llama to float32 even in a float64 model. Its logits can
+  /// be met to the last digits by rounding in the same places, but the sums of its backward pass are not so well
+  /// defined: gradients and products agree to a few float32 rounding units (1.2e-7) of the largest entry.
+  double derivative_tolerance() const { return rounds_inside() ? 5e-7 : 1e-9; }
+
+  models::Forward forward_in(at::ScalarType dtype) const {
+    return models::Forward(support::load_fixture_model(GetParam(), dtype),
+                           rounds_inside() ? hessian::Numerics::float32_internals : hessian::Numerics::wide);
+  }
+
+  hessian::Parameters expected = support::load_expected(GetParam());
+  at::Tensor tokens = expected.at("tokens");
+};
+
+TEST_P(ReferenceModel, GivesTheReferenceLogitsLossAndGradientsInFloat64) {
+  const models::Forward forward = forward_in(at::kDouble);
+  const auto residuals = support::residuals_of(forward, tokens);
+  EXPECT_LT(relative_error(forward.logits(residuals.back()), expected.at("logits")), 1e-9);
+  int gradients = 0;
+  for (int64_t layer = 0; layer <= forward.config().n_layers; ++layer) {
+    const std::string index = std::to_string(layer);
+    if (expected.contains("dx." + index)) {
+      const auto result =
+          hessian::value_and_gradient(share_of_batch_loss(forward, layer), residuals[static_cast<std::size_t>(layer)],
+                                      hessian::all_blocks(tokens.size(0)));
+      EXPECT_LT(relative_error(result.value.sum().view({1}), expected.at("loss")), 1e-9) << "layer " << layer;
+      EXPECT_LT(relative_error(result.gradient, expected.at("dx." + index)), derivative_tolerance())
+          << "layer " << layer;
+      ++gradients;
+    }
+  }
+  EXPECT_GE(gradients, forward.config().n_layers);
+}
+
+TEST_P(ReferenceModel, GivesTheReferenceLogitsLossAndGradientsInFloat32) {
+  const models::Forward forward = forward_in(at::kFloat);
+  const auto residuals = support::residuals_of(forward, tokens);
+  EXPECT_LT(relative_error(forward.logits(residuals.back()), expected.at("logits")), 1e-4);
+  const auto result =
+      hessian::value_and_gradient(share_of_batch_loss(forward, 0), residuals[0], hessian::all_blocks(tokens.size(0)));
+  EXPECT_LT(relative_error(result.value.sum().view({1}), expected.at("loss")), 1e-4);
+  EXPECT_LT(relative_error(result.gradient, expected.at("dx.0")), 1e-4);
+}
+
+TEST_P(ReferenceModel, GivesTheReferenceHessianVectorProducts) {
+  const models::Forward forward = forward_in(at::kDouble);
+  const auto residuals = support::residuals_of(forward, tokens);
+  int products = 0;
+  for (int64_t layer = 0; layer <= forward.config().n_layers; ++layer) {
+    const std::string index = std::to_string(layer);
+    if (expected.contains("hvp." + index)) {
+      const hessian::HessianOperator op(share_of_batch_loss(forward, layer),
+                                        residuals[static_cast<std::size_t>(layer)]);
+      const at::Tensor v = expected.at("v." + index);
+      const at::Tensor product = op.apply(v.flatten(1).unsqueeze(1)).view_as(v);
+      EXPECT_LT(relative_error(product, expected.at("hvp." + index)), derivative_tolerance()) << "layer " << layer;
+      ++products;
+    }
+  }
+  EXPECT_GE(products, forward.config().n_layers);
+}
+
+TEST_P(ReferenceModel, DiffersFromTheReferenceByFloat32RoundingAtMostInFullFloat64) {
+  const models::Forward forward(support::load_fixture_model(GetParam(), at::kDouble));
+  EXPECT_LT(relative_error(forward.logits(support::residuals_of(forward, tokens).back()), expected.at("logits")), 2e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, ReferenceModel, testing::ValuesIn(support::all_fixtures()));
+
+class DenseReference : public testing::TestWithParam<Fixture> {};
+
+TEST_P(DenseReference, EigenvaluesAgreeWithTheFullSpectraOfEachSequenceAndLayer) {
+  const hessian::Parameters expected = support::load_expected(GetParam());
+  const models::Forward forward(support::load_fixture_model(GetParam(), at::kDouble));
+  const auto residuals = support::residuals_of(forward, expected.at("tokens"));
+  for (int64_t layer = 0; layer <= forward.config().n_layers; ++layer) {
+    const at::Tensor spectrum = expected.at("eigenvalues." + std::to_string(layer));
+    const hessian::HessianOperator op(support::residual_losses(forward, layer, expected.at("targets")),
+                                      residuals[static_cast<std::size_t>(layer)]);
+    hessian::LanczosOptions options;
+    options.tolerance = 1e-10;
+    const auto sequences = static_cast<double>(spectrum.size(0));
+    for (const auto& result : {hessian::lanczos(op, options), hessian::spectra_extremes(op, options)}) {
+      EXPECT_LT(relative_error(result.lambda_max / sequences, spectrum.amax(1)), 1e-8) << "layer " << layer;
+      EXPECT_LT(relative_error(result.lambda_min / sequences, spectrum.amin(1)), 1e-8) << "layer " << layer;
+      EXPECT_TRUE(result.converged.all().item<bool>()) << "layer " << layer;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DenseReference, testing::ValuesIn(support::dense_fixtures()));
+
+}  // namespace

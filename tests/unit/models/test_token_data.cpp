@@ -1,0 +1,213 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "loader_support.h"
+#include "models/safetensors.h"
+#include "models/token_data.h"
+
+using models::DataOptions;
+using models::load_token_batch;
+using support::message_of;
+using support::TemporaryFolder;
+
+namespace {
+
+DataOptions options_for(const std::string& source, std::int64_t vocab_size) {
+  DataOptions options;
+  options.source = source;
+  options.vocab_size = vocab_size;
+  options.sequences = 3;
+  options.seq_len = 5;
+  return options;
+}
+
+std::string refusal(const DataOptions& options) {
+  const std::string message = message_of([&] { load_token_batch(options); });
+  return message.starts_with(options.source + ": ") ? message.substr(options.source.size() + 2) : message;
+}
+
+std::string counting_text() {
+  std::string text;
+  for (int i = 0; i < 200; ++i) {
+    text += static_cast<char>(32 + i % 90);
+  }
+  return text;
+}
+
+std::string rows_file(const TemporaryFolder& folder, const at::Tensor& tokens, const at::Tensor& targets) {
+  hessian::Parameters tensors;
+  tensors.add("tokens", tokens);
+  tensors.add("targets", targets);
+  models::save_safetensors(folder / "rows.safetensors", tensors, {});
+  return folder / "rows.safetensors";
+}
+
+/// Sets an environment variable for one test.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
+  ~Variable() { ::unsetenv(name_); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+
+ private:
+  const char* name_;
+};
+
+}  // namespace
+
+TEST(TokenData, CutsWindowsOutOfTextAtItsOffsets) {
+  const TemporaryFolder folder;
+  const std::string text = counting_text();
+  const auto batch = load_token_batch(options_for(folder.write("t.txt", text), 256));
+  ASSERT_EQ(batch.tokens.sizes(), at::IntArrayRef({3, 5}));
+  ASSERT_EQ(batch.targets.sizes(), at::IntArrayRef({3, 5}));
+  ASSERT_EQ(batch.offsets.size(), 3U);
+  for (int64_t row = 0; row < 3; ++row) {
+    for (int64_t i = 0; i < 5; ++i) {
+      const auto position = static_cast<std::size_t>(batch.offsets[static_cast<std::size_t>(row)] + i);
+      EXPECT_EQ(batch.tokens[row][i].item<int64_t>(), text[position]);
+      EXPECT_EQ(batch.targets[row][i].item<int64_t>(), text[position + 1]);
+    }
+  }
+}
+
+TEST(TokenData, DependsOnTheSeedAndNothingElse) {
+  const TemporaryFolder folder;
+  auto options = options_for(folder.write("t.txt", counting_text()), 256);
+  const auto first = load_token_batch(options);
+  EXPECT_EQ(load_token_batch(options).offsets, first.offsets);
+  options.seed = 1;
+  EXPECT_NE(load_token_batch(options).offsets, first.offsets);
+}
+
+TEST(TokenData, SplitsAFileIntoTrainingAndHeldOut) {
+  const TemporaryFolder folder;
+  auto options = options_for(folder.write("t.txt", counting_text()), 256);
+  options.split = models::Split::train;
+  const auto train = models::TokenDataset::open(options);
+  options.split = models::Split::held_out;
+  const auto held_out = models::TokenDataset::open(options);
+  options.split.reset();
+  EXPECT_EQ(train.size() + held_out.size(), models::TokenDataset::open(options).size());
+  EXPECT_EQ(held_out.begin_offset(), train.size());
+  for (const auto offset : held_out.draw(2, 5, 7).offsets) {
+    EXPECT_GE(offset, 180);
+  }
+  EXPECT_EQ(message_of([&] { train.windows({train.size() - 5}, 5); }),
+            options.source + ": a window of 6 tokens at 175 reaches beyond the 180 that there are");
+}
+
+TEST(TokenData, TakesTextOnlyForAByteVocabulary) {
+  const TemporaryFolder folder;
+  auto options = options_for(folder.write("t.txt", counting_text()), 65);
+  const std::string complaint =
+      "is text, which is read as bytes with a vocabulary of 256, but the model has 65; give --data with its own "
+      "tokens: a "
+      ".bin (uint16), or a .safetensors with 'tokens' and 'targets'";
+  EXPECT_EQ(refusal(options), complaint);
+  options.accept_larger_vocab = true;
+  EXPECT_EQ(refusal(options), complaint);
+  options.vocab_size = 32000;
+  EXPECT_EQ(refusal(options), "");
+  options.accept_larger_vocab = false;
+  EXPECT_NE(refusal(options), "");
+}
+
+TEST(TokenData, NamesATokenBeyondTheVocabulary) {
+  const TemporaryFolder folder;
+  std::string tokens;
+  for (int i = 0; i < 6; ++i) {
+    tokens += support::little_endian(static_cast<std::uint16_t>(i == 4 ? 65 : i));
+  }
+  auto options = options_for(folder.write("t.bin", tokens), 65);
+  options.sequences = 1;
+  EXPECT_EQ(refusal(options), "token 4 is 65, but the model has a vocabulary of 65 (ids 0 to 64)");
+  options.vocab_size = 66;
+  EXPECT_EQ(load_token_batch(options).targets[0][3].item<int64_t>(), 65);
+}
+
+TEST(TokenData, SaysThatAFileIsTooShort) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(refusal(options_for(folder.write("t.txt", "abc"), 256)),
+            "has 3 tokens, but one window takes 6 (a sequence of 5, and the token after it)");
+  EXPECT_EQ(refusal(options_for(folder.write("e.txt", ""), 256)), "is empty");
+  EXPECT_EQ(refusal(options_for(folder / "absent.txt", 256)), "no such file");
+}
+
+TEST(TokenData, TakesRowsOfASafetensorsAsTheyAre) {
+  DataOptions options;
+  options.source = HESSIAN_FIXTURES "/nanogpt/expected.safetensors";
+  options.vocab_size = 65;
+  const auto raw = models::load_safetensors(options.source).tensors;
+  const auto whole = load_token_batch(options);
+  EXPECT_TRUE(whole.tokens.equal(raw.at("tokens")));
+  EXPECT_TRUE(whole.targets.equal(raw.at("targets")));
+  EXPECT_EQ(whole.offsets, (std::vector<std::int64_t>{0, 32, 64}));
+  options.sequences = 2;
+  options.seq_len = 7;
+  options.seed = 99;
+  const auto part = load_token_batch(options);
+  EXPECT_TRUE(part.tokens.equal(raw.at("tokens").slice(0, 0, 2).slice(1, 0, 7)));
+  EXPECT_TRUE(part.targets.equal(raw.at("targets").slice(0, 0, 2).slice(1, 0, 7)));
+  options.sequences = 4;
+  EXPECT_EQ(refusal(options), "has 3 sequences, but 4 are asked for");
+  options.sequences = 0;
+  options.seq_len = 33;
+  EXPECT_EQ(refusal(options), "has 32 tokens in a sequence, but 33 are asked for");
+}
+
+TEST(TokenData, RefusesRowsThatAreNoTokens) {
+  const TemporaryFolder folder;
+  DataOptions options;
+  options.vocab_size = 10;
+  const at::Tensor good = at::arange(6).view({2, 3});
+  at::Tensor wrong = good.clone();
+  wrong[1][2] = 10;
+  options.source = rows_file(folder, good, wrong);
+  EXPECT_EQ(refusal(options), "'targets' [1, 2] is 10, but the model has a vocabulary of 10 (ids 0 to 9)");
+  wrong[1][2] = -100;
+  options.source = rows_file(folder, wrong, good);
+  EXPECT_EQ(refusal(options), "'tokens' [1, 2] is -100, but the model has a vocabulary of 10 (ids 0 to 9)");
+  options.source = rows_file(folder, good.to(at::kInt), good);
+  EXPECT_EQ(refusal(options), "tensor 'tokens' is [2, 3] Int, expected [B, T] Long with B and T at least 1");
+  options.source = rows_file(folder, good, good.narrow(1, 0, 2));
+  EXPECT_EQ(refusal(options), "tensor 'targets' is [2, 2], expected [2, 3] as 'tokens' is");
+  hessian::Parameters only_tokens;
+  only_tokens.add("tokens", good);
+  models::save_safetensors(options.source, only_tokens, {});
+  EXPECT_EQ(refusal(options), "has no tensor 'targets'; token data is 'tokens' and 'targets', [B, T] int64");
+}
+
+TEST(BuiltinText, ComesFromTheChosenFolderAndIsHeldOut) {
+  const TemporaryFolder folder;
+  const std::string text = counting_text();
+  folder.write("kjv.txt", text);
+  const Variable variable("HESSIAN_DATA_DIR", folder.path());
+  EXPECT_EQ(models::find_builtin_text(), folder / "kjv.txt");
+  for (const auto offset : load_token_batch(options_for("builtin", 256)).offsets) {
+    EXPECT_GE(offset, 180);
+  }
+}
+
+TEST(BuiltinText, SaysWhereItWasLookedFor) {
+  const TemporaryFolder folder;
+  const Variable variable("HESSIAN_DATA_DIR", folder.path());
+  EXPECT_EQ(refusal(options_for("builtin", 256)),
+            "HESSIAN_DATA_DIR is '" + folder.path() + "', but there is no kjv.txt in it");
+}
+
+TEST(BuiltinText, IsTheKingJamesBible) {
+  std::string path;
+  try {
+    path = models::find_builtin_text();
+  } catch (const std::runtime_error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const std::string text = support::read_file(path);
+  EXPECT_TRUE(text.starts_with("In the beginning God created the heaven and the earth.\n"));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 31102);
+}

@@ -1,0 +1,68 @@
+#include "fixtures.h"
+
+#include "models/checkpoint.h"
+#include "models/safetensors.h"
+
+namespace support {
+
+std::string fixture_path(const std::string& name) {
+  return std::string(HESSIAN_FIXTURES) + "/" + name;
+}
+
+std::vector<Fixture> dense_fixtures() {
+  std::vector<Fixture> fixtures;
+  for (const char* family : {"llama2", "llama3"}) {
+    for (const char* placement : {"prenorm", "preqknorm", "simplegpt"}) {
+      const std::string folder = std::string("dense/") + family + "_" + placement;
+      fixtures.push_back({folder + "/model.safetensors", folder + "/expected.safetensors"});
+    }
+  }
+  return fixtures;
+}
+
+std::vector<Fixture> all_fixtures() {
+  std::vector<Fixture> fixtures = dense_fixtures();
+  for (const Fixture& dense : dense_fixtures()) {
+    const auto moved = [](std::string path) { return "reference" + path.substr(std::string("dense").size()); };
+    fixtures.push_back({moved(dense.model), moved(dense.expected)});
+  }
+  fixtures.push_back({"nanogpt/ckpt.pt", "nanogpt/expected.safetensors"});
+  for (const std::string name : {"gpt2", "llama_gqa", "llama_tied"}) {
+    fixtures.push_back({"huggingface/" + name, "huggingface/" + name + "/expected.safetensors"});
+  }
+  return fixtures;
+}
+
+models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype) {
+  models::Model model = models::load_checkpoint(fixture_path(fixture.model)).model;
+  model.parameters = model.parameters.to(at::kCPU, dtype);
+  return model;
+}
+
+hessian::Parameters load_expected(const Fixture& fixture) {
+  return models::load_safetensors(fixture_path(fixture.expected)).tensors;
+}
+
+std::vector<at::Tensor> residuals_of(const models::Forward& forward, const at::Tensor& tokens) {
+  std::vector<at::Tensor> residuals = {forward.embed(tokens)};
+  for (int64_t layer = 0; layer < forward.config().n_layers; ++layer) {
+    residuals.push_back(forward.block(layer, residuals.back()));
+  }
+  return residuals;
+}
+
+hessian::BlockFunction residual_losses(const models::Forward& forward, int64_t layer, const at::Tensor& targets) {
+  return [&forward, layer, targets](const at::Tensor& x, const hessian::BlockIndices& blocks) {
+    return forward.losses(layer, x, hessian::rows_of(targets, blocks));
+  };
+}
+
+double relative_error(const at::Tensor& actual, const at::Tensor& expected) {
+  if (actual.sizes() != expected.sizes()) {
+    return INFINITY;
+  }
+  const at::Tensor difference = (actual.to(at::kDouble) - expected.to(at::kDouble)).abs().max();
+  return difference.item<double>() / expected.to(at::kDouble).abs().max().item<double>();
+}
+
+}  // namespace support

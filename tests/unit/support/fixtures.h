@@ -1,0 +1,48 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "hessian/hessian_operator.h"
+#include "models/forward.h"
+
+namespace support {
+
+/// A reference result: a checkpoint and what the code that it comes from makes of it, in float64.
+struct Fixture {
+  std::string model;     ///< path of the checkpoint, below the folder of fixtures
+  std::string expected;  ///< path of the safetensors with the expected tensors
+};
+
+/// Named by its checkpoint in the output of a test.
+inline std::ostream& operator<<(std::ostream& out, const Fixture& fixture) {
+  return out << fixture.model;
+}
+
+/// Absolute path of a fixture's file.
+std::string fixture_path(const std::string& name);
+
+/// Every fixture with logits, loss, gradients and products.
+std::vector<Fixture> all_fixtures();
+
+/// The tiny models whose eigenvalues are known in full.
+std::vector<Fixture> dense_fixtures();
+
+/// The checkpoint, widened or narrowed.
+models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype);
+
+hessian::Parameters load_expected(const Fixture& fixture);
+
+/// Residuals before every block and before the final norm.
+std::vector<at::Tensor> residuals_of(const models::Forward& forward, const at::Tensor& tokens);
+
+/// Losses of the sequences as a function of the residual before `layer`.
+hessian::BlockFunction residual_losses(const models::Forward& forward, int64_t layer, const at::Tensor& targets);
+
+/// max |a - b| / max |b|.
+double relative_error(const at::Tensor& actual, const at::Tensor& expected);
+
+}  // namespace support

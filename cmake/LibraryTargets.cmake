@@ -1,16 +1,20 @@
-# hessian_add_library(NAME [WITHOUT_TORCH] SOURCES ... DEPENDS PUBLIC_LIBRARIES ... USES PRIVATE_LIBRARIES ...)
+# hessian_add_library(NAME [WITHOUT_TORCH] SOURCES ... DEPENDS ... USES ... HEADERS ...)
 #
-# A static library of this project: its headers in include/, its sources in src/, exported as hessian::NAME. LibTorch's
-# headers are precompiled once, in the first library, and reused by the others but for those WITHOUT_TORCH.
+# A static library of this project: its headers in include/, its sources in src/, exported as hessian::NAME. DEPENDS are
+# libraries that its headers show, USES those that it links privately, HEADERS those of headers alone, which an installed
+# library does not need any more. LibTorch's headers are precompiled once, in the first library, and reused by the others but
+# for those WITHOUT_TORCH.
 function(hessian_add_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH" "" "SOURCES;DEPENDS;USES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH" "" "SOURCES;DEPENDS;USES;HEADERS")
+  list(TRANSFORM arg_HEADERS REPLACE "(.+)" "$<BUILD_INTERFACE:\\1>")
   add_library(${name} STATIC ${arg_SOURCES})
   add_library(hessian::${name} ALIAS ${name})
   target_compile_features(${name} PUBLIC cxx_std_20)
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include>
                                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
-  target_link_libraries(${name} PUBLIC ${arg_DEPENDS} PRIVATE ${arg_USES} $<BUILD_INTERFACE:hessian_warnings>)
+  target_link_libraries(${name} PUBLIC ${arg_DEPENDS} PRIVATE ${arg_USES} ${arg_HEADERS}
+                                                             $<BUILD_INTERFACE:hessian_warnings>)
   if(NOT arg_WITHOUT_TORCH)
     hessian_precompile(${name})
   endif()

@@ -13,4 +13,5 @@ set(HESSIAN_SANITIZE "" CACHE STRING "Sanitizers to build with, as in -fsanitize
 if(HESSIAN_SANITIZE)
   add_compile_options(-fsanitize=${HESSIAN_SANITIZE} -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${HESSIAN_SANITIZE})
+  set(HESSIAN_SANITIZE_FLAGS -fsanitize=${HESSIAN_SANITIZE})
 endif()

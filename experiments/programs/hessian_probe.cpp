@@ -1,5 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "experiments/dtype.h"
 #include "experiments/log.h"
@@ -16,20 +15,19 @@ using experiments::ProbeOptions;
 /// Options that are words on the command line and something else in ProbeOptions.
 struct Words {
   std::vector<std::string> sites = {"residual"};
+  std::string unit = "sequence";
+  std::string method = "lanczos";
   std::string dtype = "float32";
   std::string memory;
   bool json = false;
 };
 
 void declare(CLI::App& app, ProbeOptions& options, Words& words) {
-  const std::map<std::string, experiments::Unit> units = {{"sequence", experiments::Unit::sequence},
-                                                          {"token", experiments::Unit::token}};
-  const std::map<std::string, experiments::Method> methods = {{"lanczos", experiments::Method::lanczos},
-                                                              {"power", experiments::Method::power},
-                                                              {"spectra", experiments::Method::spectra}};
+  using namespace experiments;
   app.add_option("--model", options.model,
                  "model.safetensors, a nanoGPT ckpt.pt, a Hugging Face folder, or new:FAMILY-SIZE-PLACEMENT")
-      ->required();
+      ->required()
+      ->check(check_not_empty);
   app.add_option("--layer", options.layers,
                  "all, or blocks such as 0,3,5-7; the number of blocks is the final norm's input")
       ->capture_default_str();
@@ -37,33 +35,46 @@ void declare(CLI::App& app, ProbeOptions& options, Words& words) {
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--data", options.data, "UTF-8 text, tokens (.bin), a safetensors with tokens and targets, or builtin")
+      ->check(check_not_empty)
       ->capture_default_str();
-  app.add_option("--sequences", options.sequences, "number of sequences (8)")->check(CLI::PositiveNumber);
-  app.add_option("--seq-len", options.seq_len, "tokens of a sequence (128)")->check(CLI::PositiveNumber);
-  app.add_option("--unit", options.unit, "what one Hessian spans: sequence or token")
-      ->transform(CLI::CheckedTransformer(units));
-  app.add_option("--method", options.method, "eigensolver: lanczos, power or spectra")
-      ->transform(CLI::CheckedTransformer(methods));
+  app.add_option("--sequences", options.sequences, "number of sequences (8)")->check(check_positive_integer);
+  app.add_option("--seq-len", options.seq_len, "tokens of a sequence (128, or the model's longest if that is less)")
+      ->check(check_positive_integer);
+  app.add_option("--unit", words.unit, "what one Hessian spans")
+      ->check(CLI::IsMember({"sequence", "token"}))
+      ->capture_default_str();
+  app.add_option("--method", words.method, "eigensolver")
+      ->check(CLI::IsMember({"lanczos", "power", "spectra"}))
+      ->capture_default_str();
   app.add_option("--tol", options.tolerance, "residual norm relative to the spectral norm")
-      ->check(CLI::PositiveNumber)
+      ->check(check_positive_number)
       ->capture_default_str();
   app.add_option("--max-iter", options.max_iterations, "most products of an eigenproblem")
-      ->check(CLI::PositiveNumber)
+      ->check(check_positive_integer)
       ->capture_default_str();
-  app.add_option("--dtype", words.dtype, "float32, float64 or bfloat16")->capture_default_str();
+  app.add_option("--dtype", words.dtype, "precision of the model")
+      ->check(CLI::IsMember({"float32", "float64", "bfloat16"}))
+      ->capture_default_str();
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   app.add_option("--memory", words.memory,
-                 "most memory for a Hessian's graph and vectors, as 8GiB (3/4 of what is free)");
-  app.add_option("--vocab-size", options.vocab_size, "vocabulary of a fresh model")->check(CLI::PositiveNumber);
-  app.add_option("--seed", options.seed, "seed of fresh weights, windows and start vectors")->capture_default_str();
+                 "most memory for a Hessian's graph and vectors, as 8GiB (3/4 of what is free)")
+      ->check(check_memory);
+  app.add_option("--vocab-size", options.vocab_size, "vocabulary of a fresh model")->check(check_positive_integer);
+  app.add_option("--seed", options.seed, "seed of fresh weights, windows and start vectors")
+      ->check(check_natural_number)
+      ->capture_default_str();
   app.add_flag("--check", options.check,
                "compare a product of each site and layer with central differences in float64");
-  app.add_option("--out", options.out, "run file to write (HDF5)")->required();
+  app.add_option("--out", options.out, "run file to write (HDF5)")->required()->check(check_not_empty);
   app.add_flag("--overwrite", options.overwrite, "replace an existing run file");
   app.add_flag("--json", words.json, "print JSON instead of a table");
 }
 
 void interpret(const Words& words, ProbeOptions& options) {
+  options.unit = words.unit == "token" ? experiments::Unit::token : experiments::Unit::sequence;
+  options.method = words.method == "power"     ? experiments::Method::power
+                   : words.method == "spectra" ? experiments::Method::spectra
+                                               : experiments::Method::lanczos;
   options.dtype = experiments::parse_dtype(words.dtype);
   if (!words.memory.empty()) {
     options.memory_bytes = hessian::parse_bytes(words.memory);
@@ -88,7 +99,7 @@ int main(int argc, char** argv) {
     experiments::ProgressLine line("probing");
     const auto report =
         experiments::run_probe(options, [&line](int64_t done, int64_t total) { line.update(done, total); });
-    std::fputs((words.json ? experiments::format_json(report) : experiments::format_table(report)).c_str(), stdout);
+    experiments::print(words.json ? experiments::format_json(report) : experiments::format_table(report));
     for (const std::string& warning : experiments::warnings_of(report)) {
       experiments::log_warning(warning);
     }

@@ -8,6 +8,7 @@
 #include "experiments/output_file.h"
 #include "hessian/device.h"
 #include "hessian/memory.h"
+#include "models/token_stream.h"
 #include "probe_check.h"
 #include "probe_solver.h"
 #include "probe_subject.h"
@@ -22,6 +23,16 @@ std::vector<T> to_vector(const at::Tensor& tensor, at::ScalarType dtype) {
   return {values.data_ptr<T>(), values.data_ptr<T>() + values.numel()};
 }
 
+at::Device choose_device(const std::string& word) {
+  try {
+    return hessian::select_device(word);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string("--device ") + error.what());
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error("--device " + word + ": " + error.what() + "; --device cpu works everywhere");
+  }
+}
+
 /// The layers asked for that each site has.
 ProbeLayoutOptions layout_of(const ProbeOptions& options, const ProbeSubject& subject,
                              const std::vector<int64_t>& layers) {
@@ -34,7 +45,9 @@ ProbeLayoutOptions layout_of(const ProbeOptions& options, const ProbeSubject& su
     std::copy_if(layers.begin(), layers.end(), std::back_inserter(probed.layers),
                  [&](int64_t layer) { return layer < models::site_layers(subject.forward.config(), site); });
     if (probed.layers.empty()) {
-      throw std::invalid_argument("--layer '" + options.layers + "' names no layer that has the site " + probed.name);
+      throw std::invalid_argument("--layer '" + options.layers + "' names no layer that has the site " + probed.name +
+                                  ", which layers 0 to " +
+                                  std::to_string(models::site_layers(subject.forward.config(), site) - 1) + " have");
     }
     layout.sites.push_back(std::move(probed));
   }
@@ -46,7 +59,8 @@ std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubj
   std::mt19937_64 generator(options.seed);
   std::vector<int64_t> positions;
   for (int64_t i = 0; i < subject.sequences(); ++i) {
-    positions.push_back(static_cast<int64_t>(generator() % static_cast<uint64_t>(subject.seq_len())));
+    positions.push_back(
+        static_cast<int64_t>(models::bounded_draw(generator, static_cast<uint64_t>(subject.seq_len()))));
   }
   return positions;
 }
@@ -79,6 +93,21 @@ std::vector<Target> targets_of(const ProbeOptions& options, const ProbeSubject& 
   return targets;
 }
 
+/// The losses of the sequences as a function of the activation, and the activation.
+struct Problem {
+  hessian::BlockFunction losses;
+  at::Tensor x;
+};
+
+Problem problem_at(const ProbeOptions& options, const ProbeSubject& subject, const ForwardRecord& record,
+                   const Target& target) {
+  const at::Tensor& residual = record.residuals.at(target.layer);
+  const at::Tensor activation = site_activation(subject.forward, target.site, target.layer, residual);
+  // Eigenvectors need more digits than bfloat16 has.
+  return {site_losses(subject.forward, target.site, target.layer, residual, subject.targets),
+          activation.to(options.dtype == at::kDouble ? at::kDouble : at::kFloat)};
+}
+
 }  // namespace
 
 const char* to_string(Unit unit) {
@@ -91,13 +120,24 @@ const char* to_string(Method method) {
 
 ProbeReport run_probe(const ProbeOptions& options, const Progress& progress) {
   const hessian::MemoryScope memory;
-  const at::Device device = hessian::select_device(options.device);
+  const at::Device device = choose_device(options.device);
   ensure_writable_output(options.out, options.overwrite);
   const ProbeSubject subject = load_subject(options, device);
   const auto layers = parse_layers(options.layers, subject.forward.config().n_layers);
   const ProbeLayoutOptions layout = layout_of(options, subject, layers);
   ForwardRecord record = record_forward(subject, layers);
   const auto positions = draw_positions(options, subject);
+
+  // Before the run file is made, so that a refusal leaves none. A later layer differentiates through fewer blocks: what
+  // fits at a site's first layer fits at all of them.
+  std::map<models::Site, MemoryPlan> plans;
+  const auto targets = targets_of(options, subject, layers);
+  for (const Target& target : targets) {
+    if (!plans.contains(target.site)) {
+      const Problem problem = problem_at(options, subject, record, target);
+      plans[target.site] = plan_memory(options, device, problem.losses, problem.x);
+    }
+  }
 
   ProbeReport report;
   report.model_description = subject.description;
@@ -115,22 +155,12 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress) {
   if (options.check) {
     check.emplace(subject, layers, options.seed);
   }
-  // A later layer differentiates through fewer blocks: what fits at a site's first layer fits at all of them.
-  std::map<models::Site, MemoryPlan> plans;
-  const auto targets = targets_of(options, subject, layers);
   for (const Target& target : targets) {
-    const at::Tensor& residual = record.residuals.at(target.layer);
-    const at::Tensor activation = site_activation(subject.forward, target.site, target.layer, residual);
-    // Eigenvectors need more digits than bfloat16 has.
-    const at::Tensor x = activation.to(options.dtype == at::kDouble ? at::kDouble : at::kFloat);
-    const auto f = site_losses(subject.forward, target.site, target.layer, residual, subject.targets);
-    if (!plans.contains(target.site)) {
-      plans[target.site] = plan_memory(options, device, f, x);
-    }
+    const Problem problem = problem_at(options, subject, record, target);
     ProbeRow row;
     row.site = target.site;
     row.layer = target.layer;
-    fill(row, solve(options, plans.at(target.site), f, x, positions));
+    fill(row, solve(options, plans.at(target.site), problem.losses, problem.x, positions));
     row.scale = record.activation_scales.at({target.site, target.layer}).scale();
     if (check) {
       row.check_relative_difference = check->relative_difference(target.site, target.layer);

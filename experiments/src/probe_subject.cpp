@@ -33,9 +33,13 @@ models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConf
   data.source = options.data;
   data.sequences = options.sequences;
   data.seq_len = options.seq_len;
+  data.max_seq_len = config.max_seq_len;
   data.seed = options.seed;
   data.vocab_size = config.vocab_size;
   data.accept_larger_vocab = models::is_model_name(options.model);
+  if (data.seq_len == 0 && !data.source.ends_with(".safetensors")) {
+    data.seq_len = std::min(models::default_seq_len, config.max_seq_len);
+  }
   if (data.seq_len > config.max_seq_len) {
     throw std::invalid_argument("--seq-len " + std::to_string(data.seq_len) + " is longer than the " +
                                 std::to_string(config.max_seq_len) + " positions of " + options.model);

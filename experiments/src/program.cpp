@@ -3,13 +3,19 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <system_error>
 
 #include "experiments/log.h"
 #include "git_commit.h"
+#include "hessian/memory.h"
 
 namespace experiments {
 namespace {
@@ -17,6 +23,20 @@ namespace {
 /// LibTorch's messages carry a stack trace and may have several lines; the first says what happened.
 std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
+}
+
+/// The number that the whole word is, or nothing.
+template <class Number>
+std::optional<Number> parse_number(const std::string& word) {
+  Number value{};
+  const char* end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, value);
+  return error == std::errc() && rest == end ? std::optional<Number>(value) : std::nullopt;
+}
+
+std::string check_integer_from(int64_t least, const std::string& word) {
+  const auto value = parse_number<int64_t>(word);
+  return value && *value >= least ? "" : "'" + word + "' is not a whole number from " + std::to_string(least) + " on";
 }
 
 bool is_out_of_memory(const std::string& message) {
@@ -54,6 +74,38 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const
   } catch (const CLI::ParseError& error) {
     log_error(first_line(error.what()) + "; see " + app.get_name() + " --help");
     return 2;
+  }
+}
+
+std::string check_positive_integer(const std::string& word) {
+  return check_integer_from(1, word);
+}
+
+std::string check_natural_number(const std::string& word) {
+  return check_integer_from(0, word);
+}
+
+std::string check_positive_number(const std::string& word) {
+  const auto value = parse_number<double>(word);
+  return value && *value > 0 && std::isfinite(*value) ? "" : "'" + word + "' is not a positive number";
+}
+
+std::string check_memory(const std::string& word) {
+  try {
+    hessian::parse_bytes(word);
+    return "";
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+}
+
+std::string check_not_empty(const std::string& word) {
+  return word.empty() ? "an empty word says nothing" : "";
+}
+
+void print(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    throw std::runtime_error("stdout: the result cannot be printed: " + std::generic_category().message(errno));
   }
 }
 

@@ -121,11 +121,11 @@ at::Tensor HessianOperator::apply_group(const at::Tensor& v, const BlockIndices&
   const at::Tensor index = at::tensor(places, at::device(v.device()).dtype(at::kLong));
   for (int64_t j = 0; j < v.size(1); ++j) {
     const at::Tensor direction =
-        at::zeros_like(graph_->gradient).flatten(1).index_copy(0, index, v.select(1, j)).view_as(graph_->gradient);
+        at::zeros({graph_->x.size(0), dim()}, v.options()).index_copy(0, index, v.select(1, j)).view_as(graph_->x);
     const variable_list product = torch::autograd::grad({graph_->gradient}, {graph_->x}, {direction},
                                                         /*retain_graph=*/true, /*create_graph=*/false, true);
     if (product[0].defined()) {
-      result.select(1, j).copy_(product[0].flatten(1).index_select(0, index));
+      result.select(1, j).copy_(product[0].reshape({-1, dim()}).index_select(0, index));
     }
   }
   return result;

@@ -150,7 +150,7 @@ int64_t parse_bytes(const std::string& text) {
     scale = unit == name ? bytes : scale;
   }
   const double bytes = number * scale;
-  if (!(bytes > 0) || bytes > 9e18) {
+  if (!(bytes >= 1) || bytes > 9e18) {
     throw std::invalid_argument("'" + text + "' is not an amount of memory; write it as 8GiB, 512MiB or 2GB");
   }
   return static_cast<int64_t>(bytes);

@@ -12,22 +12,34 @@ namespace {
 /// The dominant pair of each block; tensors [S] and [S, n].
 struct DominantPair {
   at::Tensor value;
-  at::Tensor residual;
   at::Tensor vector;
   at::Tensor iterations;
-  at::Tensor converged;
 };
 
-/// \param scale  [S], what the tolerance is relative to; the eigenvalue itself where it is larger
-DominantPair dominant_pair(const LinearOperator& op, const EigensolverOptions& options, const at::Tensor& scale) {
+/// The part of each row that is orthogonal to the vectors found already, [S, i, n], which may be none.
+at::Tensor orthogonal_to(const at::Tensor& found, const BlockIndices& blocks, const at::Tensor& rows) {
+  if (!found.defined()) {
+    return rows;
+  }
+  const at::Tensor u = rows_of(found, blocks);
+  return rows - at::bmm(at::bmm(rows.unsqueeze(1), u.transpose(1, 2)), u).squeeze(1);
+}
+
+/// \param found  [S, i, n], orthonormal: the pair is sought in their complement
+/// \param scale  [S], what the tolerance is relative to; where it is zero, the eigenvalue itself
+DominantPair dominant_pair(const LinearOperator& op, const EigensolverOptions& options, const at::Tensor& found,
+                           const at::Tensor& scale) {
   const int64_t blocks = op.blocks();
-  DominantPair pair{at::zeros({blocks}, at::kDouble), at::zeros({blocks}, at::kDouble), at::Tensor(),
-                    at::zeros({blocks}, at::kInt), at::zeros({blocks}, at::kBool)};
+  DominantPair pair{at::zeros({blocks}, at::kDouble), at::Tensor(), at::zeros({blocks}, at::kInt)};
   BlockIndices active = all_blocks(blocks);
   at::Tensor v = start_vectors(op, options);
+  for (int pass = 0; pass < 2; ++pass) {
+    v = orthogonal_to(found, active, v);
+    v = v / v.norm(2, 1, true);
+  }
   pair.vector = v.clone();
   for (int64_t iteration = 1; !active.empty(); ++iteration) {
-    const at::Tensor product = op.apply(v.unsqueeze(1), active).squeeze(1);
+    const at::Tensor product = orthogonal_to(found, active, op.apply(v.unsqueeze(1), active).squeeze(1));
     const at::Tensor value = (v * product).sum(1, true);
     const at::Tensor residual = (product - value * v).norm(2, 1).to(at::kCPU, at::kDouble);
     const at::Tensor norm = product.norm(2, 1, true);
@@ -40,13 +52,12 @@ DominantPair dominant_pair(const LinearOperator& op, const EigensolverOptions& o
       const int64_t block = active[static_cast<std::size_t>(i)];
       const double lambda = host_value[i].item<double>();
       const double error = residual[i].item<double>();
-      const bool converged = error <= options.tolerance * std::max(std::abs(lambda), scale[block].item<double>());
+      const double known_scale = scale[block].item<double>();
+      const bool converged = error <= options.tolerance * (known_scale > 0 ? known_scale : std::abs(lambda));
       if (converged || iteration == options.max_iterations) {
         pair.value[block] = lambda;
-        pair.residual[block] = error;
         pair.vector[block].copy_(v[i]);
         pair.iterations[block] = static_cast<int32_t>(iteration);
-        pair.converged[block] = converged;
       } else {
         unfinished.push_back(i);
       }
@@ -73,31 +84,33 @@ DominantEigenpairs power_iteration(const LinearOperator& op, const EigensolverOp
   DominantEigenpairs pairs;
   at::Tensor scale = at::zeros({op.blocks()}, at::kDouble);
   for (int64_t i = 0; i < count; ++i) {
-    const OperatorPtr remainder = i == 0 ? borrow(op) : deflated(borrow(op), pairs.vectors, pairs.values);
     EigensolverOptions pair_options = options;
     pair_options.seed += static_cast<uint64_t>(i);
-    const DominantPair pair = dominant_pair(*remainder, pair_options, scale);
+    const DominantPair pair = dominant_pair(op, pair_options, pairs.vectors, scale);
     const auto with = [i](const at::Tensor& all, const at::Tensor& one) {
       return i == 0 ? one.unsqueeze(1) : at::cat({all, one.unsqueeze(1)}, 1);
     };
     pairs.values = with(pairs.values, pair.value);
-    pairs.residuals = with(pairs.residuals, pair.residual);
     pairs.vectors = with(pairs.vectors, pair.vector);
     pairs.iterations = with(pairs.iterations, pair.iterations);
-    pairs.converged = with(pairs.converged, pair.converged);
     scale = at::maximum(scale, pair.value.abs());
   }
+  // In the complement the errors of the pairs found before do not show: these are the residuals of the operator itself.
+  const at::Tensor products = op.apply(pairs.vectors).to(at::kDouble);
+  const at::Tensor expected = pairs.vectors.to(at::kDouble) * pairs.values.unsqueeze(-1).to(pairs.vectors.device());
+  pairs.residuals = (products - expected).norm(2, -1).cpu();
+  pairs.converged = pairs.residuals <= options.tolerance * scale.unsqueeze(1);
   return pairs;
 }
 
 ExtremalEigenvalues power_extremes(const LinearOperator& op, const EigensolverOptions& options) {
   check_eigensolver_arguments(op, options);
   const c10::NoGradGuard no_grad;
-  const DominantPair first = dominant_pair(op, options, at::zeros({op.blocks()}, at::kDouble));
+  const DominantPair first = dominant_pair(op, options, {}, at::zeros({op.blocks()}, at::kDouble));
   const OperatorPtr rest = shifted(borrow(op), first.value);
   EigensolverOptions second_options = options;
   second_options.seed += 1;
-  const DominantPair second = dominant_pair(*rest, second_options, first.value.abs());
+  const DominantPair second = dominant_pair(*rest, second_options, {}, first.value.abs());
   const at::Tensor other = first.value + second.value;
 
   ExtremalEigenvalues result;

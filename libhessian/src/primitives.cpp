@@ -58,7 +58,7 @@ at::Tensor apply(const Rope& rope, const Operands& operands) {
   const at::Tensor cosine = angles.cos().to(dtype);
   const at::Tensor sine = angles.sin().to(dtype);
 
-  const at::Tensor pairs = x.to(dtype).view({x.size(0), positions, -1, rope.head_dim / 2, 2});
+  const at::Tensor pairs = x.to(dtype).reshape({x.size(0), positions, -1, rope.head_dim / 2, 2});
   const at::Tensor even = pairs.select(-1, 0);
   const at::Tensor odd = pairs.select(-1, 1);
   const at::Tensor turned = at::stack({even * cosine - odd * sine, even * sine + odd * cosine}, -1);
@@ -72,11 +72,11 @@ at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
   const int64_t head_dim = q.size(2) / attention.n_heads;
   const int64_t group = attention.n_heads / attention.n_kv_heads;
   // The query heads that share a key head stand below each other, so that keys and values are never repeated.
-  const auto queries = q.view({sequences, positions, attention.n_kv_heads, group, head_dim})
+  const auto queries = q.reshape({sequences, positions, attention.n_kv_heads, group, head_dim})
                            .permute({0, 2, 3, 1, 4})
                            .reshape({sequences, attention.n_kv_heads, group * positions, head_dim});
   const auto split = [&](const at::Tensor& x) {
-    return x.view({sequences, positions, attention.n_kv_heads, head_dim}).transpose(1, 2);
+    return x.reshape({sequences, positions, attention.n_kv_heads, head_dim}).transpose(1, 2);
   };
   const at::Tensor keys = split(operands[1]);
   const at::Tensor values = split(operands[2]);

@@ -6,31 +6,39 @@
 
 #include <Eigen/Eigenvalues>
 #include <algorithm>
+#include <cmath>
 
 #include "hessian/dense_operator.h"
 
 namespace hessian {
 namespace {
 
-/// One block of a LinearOperator in the form that Spectra asks for.
+/// H / scale + I for one block of a LinearOperator, in the form that Spectra asks for.
+///
+/// Spectra's thresholds are absolute, a pair converges relative to its own eigenvalue, and once a Krylov space is
+/// exhausted the next vector is sought in the range of the matrix: scaling and shift keep small, singular and low-rank
+/// matrices away from all three.
 class SpectraBlock {
  public:
   using Scalar = double;
-  SpectraBlock(const LinearOperator& op, int64_t block) : op_(&op), block_(block) {}
+  SpectraBlock(const LinearOperator& op, int64_t block, double scale) : op_(&op), block_(block), scale_(scale) {}
 
   Eigen::Index rows() const { return op_->dim(); }
   Eigen::Index cols() const { return op_->dim(); }
   void perform_op(const double* x_in, double* y_out) const {
     const at::Tensor x = at::from_blob(const_cast<double*>(x_in), {1, 1, op_->dim()}, at::kDouble);
     const at::Tensor y = op_->apply(x.to(op_->vector_options()), {block_}).to(at::kCPU, at::kDouble).contiguous();
-    std::copy_n(y.data_ptr<double>(), op_->dim(), y_out);
+    std::transform(y.data_ptr<double>(), y.data_ptr<double>() + op_->dim(), x_in, y_out,
+                   [this](double product, double entry) { return product / scale_ + entry; });
     ++products_;
   }
   int64_t products() const { return products_; }
+  double eigenvalue(double spectra_value) const { return (spectra_value - 1) * scale_; }
 
  private:
   const LinearOperator* op_;
   int64_t block_;
+  double scale_;
   mutable int64_t products_ = 0;
 };
 
@@ -57,27 +65,43 @@ Ends dense_ends(const LinearOperator& op, int64_t block) {
           solver.eigenvectors().col(0), n};
 }
 
-Ends iterated_ends(const LinearOperator& op, int64_t block, const LanczosOptions& options, const at::Tensor& start) {
-  SpectraBlock matrix(op, block);
-  const int64_t basis = std::clamp<int64_t>(options.max_basis, 4, op.dim());
-  Spectra::SymEigsSolver<SpectraBlock> solver(matrix, 2, basis);
-  const at::Tensor host_start = start.to(at::kCPU, at::kDouble).contiguous();
-  solver.init(host_start.data_ptr<double>());
-  const int64_t restarts = std::max<int64_t>(1, options.max_iterations / std::max<int64_t>(1, basis - 2));
-  solver.compute(Spectra::SortRule::BothEnds, restarts, options.tolerance, Spectra::SortRule::LargestAlge);
-  Ends ends;
-  ends.products = matrix.products();
-  if (solver.eigenvalues().size() == 2) {
-    ends = {solver.eigenvalues()[0], solver.eigenvalues()[1], solver.eigenvectors().col(0),
-            solver.eigenvectors().col(1), matrix.products()};
-  } else {
-    // Spectra hands out converged pairs only. The start vector's Rayleigh quotient, with its residual, is the honest
-    // rest.
-    const at::Tensor product = op.apply(start.view({1, 1, -1}), {block}).view(-1);
-    ends.lambda_max = ends.lambda_min = at::dot(start, product).item<double>();
-    ends.vector_max = ends.vector_min =
-        Eigen::Map<const Eigen::VectorXd>(host_start.data_ptr<double>(), host_start.numel());
+/// SymEigsSolver hands out pairs that meet its own criterion only; this gives the ends of its last Krylov space,
+/// converged or not, since verify_residuals() says how good they are.
+class KrylovSolver : public Spectra::SymEigsSolver<SpectraBlock> {
+ public:
+  using Spectra::SymEigsSolver<SpectraBlock>::SymEigsSolver;
+
+  Ends ritz_ends() const {
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz(m_fac.matrix_H());
+    const Eigen::Index last = ritz.eigenvalues().size() - 1;
+    const auto vector = [&](Eigen::Index i) { return (m_fac.matrix_V() * ritz.eigenvectors().col(i)).normalized(); };
+    return {ritz.eigenvalues()[last], ritz.eigenvalues()[0], vector(last), vector(0), 0};
   }
+};
+
+Ends iterated_ends(const LinearOperator& op, int64_t block, const LanczosOptions& options, const at::Tensor& start) {
+  const at::Tensor host_start = start.to(at::kCPU, at::kDouble).contiguous();
+  const double image = op.apply(start.view({1, 1, -1}), {block}).to(at::kDouble).norm().item<double>();
+  if (!(image > 0) || !std::isfinite(image)) {
+    // Zero, to a random vector, or not finite: nothing to iterate with.
+    const Eigen::VectorXd vector = Eigen::Map<const Eigen::VectorXd>(host_start.data_ptr<double>(), op.dim());
+    return {image, image, vector, vector, 1};
+  }
+  constexpr double shift = 3;
+  SpectraBlock matrix(op, block, shift * image);
+  const int64_t products = options.max_iterations - 2;  // one for the scale, and one that Spectra begins with
+  const int64_t basis = std::clamp<int64_t>(std::min(options.max_basis, products), 4, op.dim());
+  KrylovSolver solver(matrix, 2, basis);
+  solver.init(host_start.data_ptr<double>());
+  // The first basis, and at most basis - 2 products for each restart.
+  const int64_t restarts = std::max<int64_t>(0, (products - basis) / (basis - 2));
+  // The shifted eigenvalues, which Spectra's tolerance is relative to, reach to shift + 1 times the spectral norm.
+  solver.compute(Spectra::SortRule::BothEnds, restarts, options.tolerance / (shift + 1),
+                 Spectra::SortRule::LargestAlge);
+  Ends ends = solver.ritz_ends();
+  ends.lambda_max = matrix.eigenvalue(ends.lambda_max);
+  ends.lambda_min = matrix.eigenvalue(ends.lambda_min);
+  ends.products = matrix.products() + 1;
   return ends;
 }
 

@@ -5,28 +5,21 @@
 
 #include <cmath>
 #include <set>
-#include <sstream>
-#include <stdexcept>
 #include <utility>
+
+#include "messages.h"
 
 namespace models {
 namespace {
 
-std::string describe(at::IntArrayRef shape) {
-  std::ostringstream text;
-  text << shape;
-  return text.str();
-}
-
 void check_tensor(const ParameterSpec& spec, const at::Tensor& tensor, const GptConfig& config,
                   const std::string& source) {
-  const std::string name = source + ": tensor '" + spec.name + "' ";
   if (tensor.sizes() != at::IntArrayRef(spec.shape)) {
-    throw std::runtime_error(name + "is " + describe(tensor.sizes()) + ", expected " + describe(spec.shape) + " (dim " +
-                             std::to_string(config.dim) + ")");
+    fail(source, "tensor '{}' is {}, expected {} (dim {})", spec.name, shape_text(tensor.sizes()),
+         shape_text(spec.shape), config.dim);
   }
   if (!tensor.is_floating_point()) {
-    throw std::runtime_error(name + "holds " + c10::toString(tensor.scalar_type()) + ", expected floating point");
+    fail(source, "tensor '{}' holds {}, expected floating point", spec.name, c10::toString(tensor.scalar_type()));
   }
   if (tensor.is_meta()) {
     return;
@@ -34,8 +27,13 @@ void check_tensor(const ParameterSpec& spec, const at::Tensor& tensor, const Gpt
   // The extremes carry any NaN or infinity, and need no second copy of the tensor.
   const auto [low, high] = at::aminmax(tensor);
   if (!std::isfinite(low.item<double>()) || !std::isfinite(high.item<double>())) {
-    throw std::runtime_error(name + "holds non-finite values; the model cannot be probed");
+    fail(source, "tensor '{}' holds non-finite values; the model cannot be probed", spec.name);
   }
+}
+
+/// "a llama2 prenorm of 4 layers"
+std::string kind_of(const GptConfig& config) {
+  return fmt::format("a {} {} of {} layers", to_string(config.family), to_string(config.placement), config.n_layers);
 }
 
 at::Tensor draw(const ParameterSpec& spec, at::Generator& generator) {
@@ -61,9 +59,7 @@ Model assemble_model(const GptConfig& config, const hessian::Parameters& paramet
   std::set<std::string> expected;
   for (const ParameterSpec& spec : parameter_specs(config)) {
     if (!parameters.contains(spec.name)) {
-      throw std::runtime_error(source + ": tensor '" + spec.name + "' is missing; expected " + describe(spec.shape) +
-                               " in a " + to_string(config.family) + " " + to_string(config.placement) + " of " +
-                               std::to_string(config.n_layers) + " layers");
+      fail(source, "tensor '{}' is missing; expected {} in {}", spec.name, shape_text(spec.shape), kind_of(config));
     }
     const at::Tensor& tensor = parameters.at(spec.name);
     check_tensor(spec, tensor, config, source);
@@ -72,9 +68,7 @@ Model assemble_model(const GptConfig& config, const hessian::Parameters& paramet
   }
   for (const auto& [name, tensor] : parameters) {
     if (!expected.contains(name)) {
-      throw std::runtime_error(source + ": tensor '" + name + "' " + describe(tensor.sizes()) +
-                               " belongs to no part of a " + to_string(config.family) + " " +
-                               to_string(config.placement) + " of " + std::to_string(config.n_layers) + " layers");
+      fail(source, "tensor '{}' {} belongs to no part of {}", name, shape_text(tensor.sizes()), kind_of(config));
     }
   }
   return model;

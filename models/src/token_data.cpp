@@ -146,7 +146,7 @@ TokenBatch load_token_batch(const DataOptions& options) {
     return load_rows(options);
   }
   const std::int64_t sequences = options.sequences == 0 ? default_sequences : options.sequences;
-  const std::int64_t seq_len = options.seq_len == 0 ? default_seq_len : options.seq_len;
+  const std::int64_t seq_len = options.seq_len == 0 ? std::min(default_seq_len, options.max_seq_len) : options.seq_len;
   return TokenDataset::open(options).draw(sequences, seq_len, options.seed);
 }
 

@@ -20,6 +20,17 @@ int run_program(const std::string& name, const std::function<int()>& body);
 /// error
 std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv);
 
+/// Checks for CLI::Option::check, which say in few words what the option takes: nothing is wrong with a word if they
+/// return an empty text.
+std::string check_positive_integer(const std::string& word);
+std::string check_natural_number(const std::string& word);  ///< 0 too
+std::string check_positive_number(const std::string& word);
+std::string check_memory(const std::string& word);  ///< as hessian::parse_bytes
+std::string check_not_empty(const std::string& word);
+
+/// Writes to stdout. \throws std::runtime_error  if it does not take the text, as on a full disk
+void print(const std::string& text);
+
 /// The command line as a shell would take it.
 std::string join_command_line(int argc, const char* const* argv);
 

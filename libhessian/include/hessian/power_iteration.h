@@ -7,13 +7,14 @@ namespace hessian {
 /// The k eigenpairs of largest magnitude of S operators, largest first.
 struct DominantEigenpairs {
   at::Tensor values;      ///< [S, k] float64, with their signs
-  at::Tensor residuals;   ///< [S, k] float64, ||Hv - lambda v||
-  at::Tensor vectors;     ///< [S, k, n], unit vectors
+  at::Tensor residuals;   ///< [S, k] float64, ||Hv - lambda v||, from products of their own
+  at::Tensor vectors;     ///< [S, k, n], orthonormal
   at::Tensor iterations;  ///< [S, k] int32
-  at::Tensor converged;   ///< [S, k] bool
+  at::Tensor converged;   ///< [S, k] bool, whether the residual is within tolerance * spectral norm
 };
 
-/// Power iteration for S independent symmetric operators at once, with deflation for more than one pair.
+/// Power iteration for S independent symmetric operators at once; each later pair is sought in the
+/// complement of those found.
 ///
 /// The eigenvalue is the Rayleigh quotient, so that it carries its sign. A block that has converged is frozen. The
 /// ratio of the two largest magnitudes decides the speed: where |lambda_max| and |lambda_min| are close, as they may be
@@ -22,7 +23,7 @@ struct DominantEigenpairs {
 ///
 /// \param count  number k of pairs
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
-/// Cost: one product an iteration; memory S n (k + 3) scalars.
+/// Cost: one product an iteration, and k for the residuals; memory S n (k + 3) scalars.
 /// Source: Golub & Van Loan, Matrix Computations, 4th ed., section 8.2; deflation: Saad, Numerical Methods for Large
 /// Eigenvalue Problems, 2nd ed., section 4.2.
 DominantEigenpairs power_iteration(const LinearOperator& op, const EigensolverOptions& options, int64_t count = 1);

@@ -1,0 +1,51 @@
+# make demo and make test do everything, set-up included; LIBTORCH=/path uses another LibTorch.
+PRESET ?= release
+BUILD := build/$(PRESET)
+
+.PHONY: help setup build demo test bench asan fuzz format lint clean
+
+help:
+	@echo "make demo    set up, build, probe three small models and compare them"
+	@echo "make test    set up, build, run all tests"
+	@echo "make build   set up and build (PRESET=release, debug, asan, cuda, ci)"
+	@echo "make bench   run the benchmarks"
+	@echo "make asan    run the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz    build the libFuzzer targets (needs clang)"
+	@echo "make format  format the sources;  make lint  check them"
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	@cmake --preset $(PRESET) >$(if $(VERBOSE),/dev/stderr,/dev/null)
+	@cmake --build $(BUILD)
+
+demo: build
+	@scripts/demo.sh $(BUILD)
+
+test:
+	@scripts/setup.sh --tests
+	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+
+bench: build
+	@for program in $(BUILD)/bin/bench_*; do $$program --benchmark_counters_tabular=true || exit 1; done
+
+asan:
+	@$(MAKE) --no-print-directory build PRESET=asan
+	@ctest --test-dir build/asan --output-on-failure --no-tests=error -L 'unit|fuzz'
+
+fuzz: setup
+	@cmake --preset fuzz >/dev/null
+	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream
+
+format:
+	@scripts/setup.sh --lint
+	@scripts/lint.sh --fix
+
+lint:
+	@scripts/setup.sh --lint
+	@scripts/lint.sh
+
+clean:
+	rm -rf build

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Checks the layout of every source file (clang-format), and the code of the libraries and programs (clang-tidy).
+#
+# Usage: scripts/lint.sh [--fix]    --fix formats instead of checking, and stops there
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+mapfile -t sources < <(git ls-files '*.cpp' '*.h' '*.cu' '*.cuh')
+if [ "${1:-}" = --fix ]; then
+  clang-format -i "${sources[@]}"
+  exit
+fi
+clang-format --dry-run --Werror "${sources[@]}"
+cmake --preset tidy >/dev/null
+cmake --build build/tidy --target git_commit >/dev/null
+run-clang-tidy -quiet -p build/tidy -j "$(nproc)" "$PWD/(libhessian|models|experiments)/.*\.cpp$" >build/tidy/report.txt 2>/dev/null || {
+  grep -E '(warning|error):' build/tidy/report.txt | sort -u
+  echo "lint.sh: clang-tidy found what is listed above; the whole report is build/tidy/report.txt" >&2
+  exit 1
+}

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Installs what building needs, and only what is missing; without anything to do it takes a moment and no network.
+#
+# Usage: scripts/setup.sh [--tests] [--lint]
+#   --tests  also what the tests need (h5py, pytest)
+#   --lint   also clang-format and clang-tidy
+# LIBTORCH=/path builds against another LibTorch instead of the wheel pinned in requirements.txt.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+tests=false
+lint=false
+for word in "$@"; do
+  case $word in
+    --tests) tests=true ;;
+    --lint) lint=true ;;
+    *) echo "setup.sh: unknown option '$word'; known are --tests and --lint" >&2; exit 2 ;;
+  esac
+done
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+can_be_root() { [ "$(id -u)" -eq 0 ] || { command -v sudo && { sudo -n true || [ -t 0 ]; }; } >/dev/null 2>&1; }
+
+# Programs count as present wherever they come from, libraries where Debian's package is installed.
+missing_packages() {
+  local program package
+  while read -r program package; do
+    command -v "$program" >/dev/null || echo "$package"
+  done <<<"cmake cmake
+ninja ninja-build
+ccache ccache
+g++ g++
+git git
+python3 python3
+bible bible-kjv
+h5dump hdf5-tools"
+  if $lint; then
+    command -v clang-format >/dev/null || echo clang-format
+    command -v run-clang-tidy >/dev/null || echo clang-tidy clang-tools
+  fi
+  python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+  local libraries=(libeigen3-dev libspectra-dev libhdf5-dev libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev
+    nlohmann-json3-dev libspdlog-dev libfmt-dev libtomlplusplus-dev zlib1g-dev)
+  local installed
+  installed=$(dpkg-query -W -f '${Package} ${Status}\n' "${libraries[@]}" 2>/dev/null | sed -n 's/ install ok installed$//p')
+  for package in "${libraries[@]}"; do
+    grep -qx "$package" <<<"$installed" || echo "$package"
+  done
+}
+
+install_packages() {
+  command -v dpkg-query >/dev/null || { echo "setup.sh: no Debian packages here; CMake will say what it does not find" >&2; return; }
+  local missing
+  mapfile -t missing < <(missing_packages | tr ' ' '\n')
+  [ "${#missing[@]}" -eq 0 ] && return
+  if ! can_be_root; then
+    echo "setup.sh: missing packages: ${missing[*]}; installing them needs root or sudo. Going on without them." >&2
+    return
+  fi
+  echo "setup.sh: installing ${missing[*]}" >&2
+  as_root apt-get update -qq
+  # The text is the one package that not every release has.
+  for package in "${missing[@]}"; do
+    if [ "$package" = bible-kjv ] && ! apt-cache show bible-kjv >/dev/null 2>&1; then
+      missing=("${missing[@]/bible-kjv}")
+      echo "setup.sh: this system has no package bible-kjv: the built-in text is left out; give --data" >&2
+    fi
+  done
+  # shellcheck disable=SC2068  # an emptied entry must vanish
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing[@]} >/dev/null
+}
+
+# install_python FILE OPTIONS...: installs a requirements file into .venv unless it was installed just so before.
+install_python() {
+  local requirements=$1
+  local stamp=.venv/installed-$requirements
+  cmp -s "$requirements" "$stamp" && return
+  [ -x .venv/bin/python ] || python3 -m venv .venv
+  echo "setup.sh: installing $requirements into .venv" >&2
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check "${@:2}" -r "$requirements"
+  cp "$requirements" "$stamp"
+}
+
+install_packages
+if [ -z "${LIBTORCH:-}" ]; then
+  install_python requirements.txt --no-deps
+fi
+if $tests; then
+  install_python requirements-test.txt
+fi
+if command -v bible >/dev/null; then
+  scripts/prepare_text.sh
+fi

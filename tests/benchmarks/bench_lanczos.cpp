@@ -1,0 +1,58 @@
+#include <benchmark/benchmark.h>
+
+#include "hessian/lanczos.h"
+#include "subject.h"
+
+// What Lanczos costs beside its Hessian-vector products: lanczos_overhead is the time of the whole solution over the
+// time spent in products.
+
+namespace {
+
+/// Passes products on, and adds up their time.
+class TimedOperator final : public hessian::LinearOperator {
+ public:
+  explicit TimedOperator(const hessian::LinearOperator& op) : op_(op) {}
+  int64_t blocks() const override { return op_.blocks(); }
+  int64_t dim() const override { return op_.dim(); }
+  at::TensorOptions vector_options() const override { return op_.vector_options(); }
+  double seconds() const { return seconds_; }
+
+ private:
+  at::Tensor do_apply(const at::Tensor& v, const hessian::BlockIndices& blocks) const override {
+    at::Tensor product;
+    seconds_ += benchmarks::seconds_of([&] { product = op_.apply(v, blocks); });
+    return product;
+  }
+  const hessian::LinearOperator& op_;
+  mutable double seconds_ = 0;
+};
+
+void lanczos(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
+  const benchmarks::Subject subject = benchmarks::make_subject(model, 256, sequences, seq_len);
+  const hessian::HessianOperator op(subject.losses(), subject.residual);
+  double total_seconds = 0;
+  double product_seconds = 0;
+  double iterations = 0;
+  for (auto _ : state) {
+    const TimedOperator timed(op);
+    hessian::ExtremalEigenvalues result;
+    const double seconds = benchmarks::seconds_of([&] { result = hessian::lanczos(timed); });
+    state.SetIterationTime(seconds);
+    total_seconds += seconds;
+    product_seconds += timed.seconds();
+    iterations = result.iterations.max().item<double>();
+  }
+  state.counters["lanczos_overhead"] = total_seconds / product_seconds;
+  state.counters["products"] = iterations + 2;
+}
+
+BENCHMARK_CAPTURE(lanczos, llama2_20M_prenorm_4x128, "new:llama2-20M-prenorm", 4, 128)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(3);
+BENCHMARK_CAPTURE(lanczos, llama2_20M_simplegpt_4x128, "new:llama2-20M-simplegpt", 4, 128)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(3);
+
+}  // namespace

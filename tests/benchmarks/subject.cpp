@@ -1,0 +1,77 @@
+#include "subject.h"
+
+#include <c10/core/GradMode.h>
+
+#include <variant>
+
+#include "models/architecture.h"
+#include "models/named_models.h"
+
+namespace benchmarks {
+
+hessian::BlockFunction Subject::losses() const {
+  return [this](const at::Tensor& x, const hessian::BlockIndices& blocks) {
+    return forward.losses(0, x, hessian::rows_of(targets, blocks));
+  };
+}
+
+Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
+  const auto config =
+      models::parse_model_name(model_name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt);
+  models::Forward forward(models::initialise_model(config, 1));
+  const at::Tensor tokens = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
+  const at::Tensor targets = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
+  const c10::NoGradGuard no_grad;
+  const at::Tensor residual = forward.embed(tokens);
+  return {std::move(forward), residual, targets};
+}
+
+MatrixProducts::MatrixProducts(const Subject& subject) {
+  const auto& config = subject.forward.config();
+  const int64_t sequences = subject.residual.size(0);
+  const int64_t positions = subject.residual.size(1);
+  const int64_t rows = sequences * positions;
+  const auto linear = [&](const std::string& weight_name) {
+    const at::Tensor weight = subject.forward.parameters().at(weight_name);  // [out, in]
+    pairs_.push_back({at::randn({rows, weight.size(1)}), weight.t()});
+    pairs_.push_back({at::randn({rows, weight.size(0)}), weight});
+  };
+  const auto attention = [&](const hessian::CausalAttention& core) {
+    const int64_t width = config.head_dim;
+    const int64_t group = core.n_heads / core.n_kv_heads;
+    const auto heads = [&](int64_t n, int64_t m) { return at::randn({sequences * core.n_kv_heads, n, m}); };
+    const int64_t queries = group * positions;
+    // Forward: scores = q k^T, output = p v. Backward: dv = p^T do, dp = do v^T, dq = ds k, dk = ds^T q.
+    pairs_.push_back({heads(queries, width), heads(width, positions)});
+    pairs_.push_back({heads(queries, positions), heads(positions, width)});
+    pairs_.push_back({heads(positions, queries), heads(queries, width)});
+    pairs_.push_back({heads(queries, width), heads(width, positions)});
+    pairs_.push_back({heads(queries, positions), heads(positions, width)});
+    pairs_.push_back({heads(positions, queries), heads(queries, width)});
+  };
+  for (int64_t layer = 0; layer < config.n_layers; ++layer) {
+    for (const hessian::Step& step : models::describe_block(config, layer).program.steps) {
+      if (const auto* map = std::get_if<hessian::Linear>(&step.operation)) {
+        linear(map->weight);
+      } else if (const auto* core = std::get_if<hessian::CausalAttention>(&step.operation)) {
+        attention(*core);
+      }
+    }
+  }
+  linear(config.tied_head ? "tok_embeddings.weight" : "output.weight");
+}
+
+void MatrixProducts::run() const {
+  const c10::NoGradGuard no_grad;
+  for (const Pair& pair : pairs_) {
+    at::matmul(pair.left, pair.right);
+  }
+}
+
+double seconds_of(const std::function<void()>& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+}  // namespace benchmarks

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <chrono>
+#include <vector>
+
+#include "hessian/hessian_operator.h"
+#include "models/forward.h"
+
+namespace benchmarks {
+
+/// A fresh model and random tokens, to be differentiated with respect to the input of its first block.
+struct Subject {
+  models::Forward forward;
+  at::Tensor residual;  ///< [S, T, dim]
+  at::Tensor targets;   ///< [S, T]
+
+  hessian::BlockFunction losses() const;
+};
+
+/// \param vocab_size  0 for the model's own
+Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len);
+
+/// The matrix products of one gradient with respect to the residual, weights frozen, and nothing else: for every linear
+/// map one product forward and one backward, for attention two forward and four backward. The lower limit of an HVP's
+/// cost.
+class MatrixProducts {
+ public:
+  explicit MatrixProducts(const Subject& subject);
+  void run() const;
+
+ private:
+  struct Pair {
+    at::Tensor left;
+    at::Tensor right;
+  };
+  std::vector<Pair> pairs_;
+};
+
+double seconds_of(const std::function<void()>& work);
+
+}  // namespace benchmarks

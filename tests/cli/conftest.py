@@ -1,0 +1,62 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import probe_runs
+import tiny_models
+
+MAKER = pathlib.Path(__file__).with_name("make_nanogpt_checkpoint.py")
+
+
+def pytest_configure():
+    program = os.environ.get("HESSIAN_PROBE")
+    if not program:
+        raise pytest.UsageError("set HESSIAN_PROBE to the hessian-probe to test, such as build/release/bin/hessian-probe")
+    if not os.access(program, os.X_OK):
+        raise pytest.UsageError(f"HESSIAN_PROBE is {program!r}, which is no program; build it first")
+    probe_runs.PROGRAM = os.path.abspath(program)
+
+
+@pytest.fixture
+def probe(tmp_path):
+    return probe_runs.Probe(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint():
+    """Writes a nanoGPT checkpoint with the options of make_nanogpt_checkpoint.py."""
+
+    def make(path, *options):
+        subprocess.run([sys.executable, str(MAKER), str(path), *map(str, options)], check=True, timeout=60)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def nanogpt(make_checkpoint, tmp_path_factory):
+    """A fresh nanoGPT of three blocks that reads bytes."""
+    path = tmp_path_factory.mktemp("nanogpt") / "ckpt.pt"
+    return make_checkpoint(path, "--vocab", 256, "--layers", 3, "--block-size", 64, "--step", 7)
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory):
+    """A Llama of two blocks with a vocabulary of 31."""
+    return tiny_models.write(tmp_path_factory.mktemp("llama") / "model.safetensors", tiny_models.configuration())
+
+
+@pytest.fixture(scope="session")
+def tokens(tmp_path_factory):
+    """Two sequences of six tokens for `llama`."""
+    return tiny_models.write_tokens(tmp_path_factory.mktemp("tokens") / "tokens.safetensors", 31)
+
+
+@pytest.fixture
+def text_file(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("In the beginning — naïve, but UTF-8.\n" * 40, encoding="utf-8")
+    return path

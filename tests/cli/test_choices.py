@@ -1,0 +1,170 @@
+"""What the options choose: layers, sites, units, methods, precisions, seeds, memory; and the check of the products."""
+
+import re
+
+import numpy
+import pytest
+
+import tiny_models
+from probe_runs import OF_SEQUENCES, SITES
+
+SPECTRUM = ("spectral_norm", "lambda_max", "lambda_min")
+
+
+@pytest.mark.parametrize(
+    "layers, expected",
+    [
+        ("all", [0, 1, 2, 3]),
+        ("2", [2]),
+        ("3,0", [0, 3]),
+        ("1-3", [1, 2, 3]),
+        ("0,2-3", [0, 2, 3]),
+        ("1,1-2,2", [1, 2]),
+    ],
+)
+def test_layers_are_given_as_numbers_and_ranges(probe, nanogpt, layers, expected):
+    run = probe.run("--model", nanogpt, "--sequences", 1, "--seq-len", 4, "--layer", layers)
+    assert run["layer/residual"].tolist() == expected
+    assert run["residual/spectral_norm"].shape == (1, len(expected), 1)
+
+
+@pytest.mark.parametrize("layers", ["4", "0-4", "2-1", "-1", "1-", "-", ",", "1,", ",1", "1,,2", "", "x", "1.5", "0, 1", "99999999999999999999"])
+def test_refuses_layers_that_the_model_does_not_have(probe, nanogpt, layers):
+    line = probe.fails(2, "--model", nanogpt, "--sequences", 1, "--seq-len", 4, "--layer", layers)
+    assert line == f"--layer '{layers}': expected all, or numbers and ranges from 0 to 3 such as 0,3,5-7"
+
+
+def test_a_layer_has_the_same_numbers_whatever_else_is_probed(probe, llama, tokens):
+    together = probe.run("--model", llama, "--data", tokens, "--site", "all")
+    for site in SITES:
+        alone = probe.run("--model", llama, "--data", tokens, "--site", site, "--layer", 1)
+        for name in OF_SEQUENCES:
+            assert (alone[f"{site}/{name}"][:, 0] == together[f"{site}/{name}"][:, 1]).all(), (site, name)
+        assert (alone[f"{site}/rms"][:, 0] == together[f"{site}/rms"][:, 1]).all()
+
+
+def test_the_residual_has_one_row_more_than_the_other_sites(probe, llama, tokens):
+    run = probe.run("--model", llama, "--data", tokens, "--site", "residual,ffn_in")
+    assert run["layer/residual"].tolist() == [0, 1, 2]
+    assert run["layer/ffn_in"].tolist() == [0, 1]
+    assert sorted(path.split("/")[3] for path in run.datasets if path.startswith("/probe/layer/")) == ["ffn_in", "residual"]
+
+
+def test_sites_may_be_given_one_by_one(probe, llama, tokens):
+    run = probe.run("--model", llama, "--data", tokens, "--site", "attn_in", "--site", "ffn_in")
+    assert {path.split("/")[2] for path in run.datasets} == {"step", "loss", "layer", "attn_in", "ffn_in"}
+
+
+def test_refuses_a_site_where_no_layer_has_it(probe, llama, tokens):
+    line = probe.fails(2, "--model", llama, "--data", tokens, "--layer", 2, "--site", "attn_in")
+    assert line == "--layer '2' names no layer that has the site attn_in, which layers 0 to 1 have"
+
+
+def test_token_and_sequence_are_one_for_sequences_of_one_token(probe, llama):
+    tiny_models.write_tokens(probe.folder / "ones.safetensors", 31, sequences=3, length=1)
+    options = ("--model", llama, "--data", "ones.safetensors", "--dtype", "float64")
+    sequence = probe.run(*options)
+    token = probe.run(*options, "--unit", "token")
+    assert token["token_position"].tolist() == [0, 0, 0]
+    for name in SPECTRUM:
+        assert token[f"residual/{name}"] == pytest.approx(sequence[f"residual/{name}"], rel=1e-9, abs=1e-12)
+
+
+def test_the_block_of_a_token_lies_within_the_spectrum_of_its_sequence(probe, nanogpt):
+    options = ("--model", nanogpt, "--sequences", 6, "--seq-len", 12, "--dtype", "float64", "--tol", "1e-8", "--site", "residual,ffn_in")
+    sequence = probe.run(*options)
+    token = probe.run(*options, "--unit", "token")
+    positions = token["token_position"]
+    assert positions.shape == (6,) and (0 <= positions).all() and (positions < 12).all()
+    assert len(set(positions.tolist())) > 1
+    for site in ("residual", "ffn_in"):
+        # Cauchy's interlacing theorem; the slack is the tolerance of both.
+        slack = 1e-7 * sequence[f"{site}/spectral_norm"]
+        assert (token[f"{site}/lambda_max"] <= sequence[f"{site}/lambda_max"] + slack).all()
+        assert (token[f"{site}/lambda_min"] >= sequence[f"{site}/lambda_min"] - slack).all()
+        assert (token[f"{site}/spectral_norm"] > 0).all()
+        assert (token[f"{site}/spectral_norm"] < 0.999 * sequence[f"{site}/spectral_norm"]).any()
+
+
+@pytest.mark.parametrize("method", ["power", "spectra"])
+def test_methods_agree(probe, llama, tokens, method):
+    options = ("--model", llama, "--data", tokens, "--dtype", "float64", "--tol", "1e-6", "--max-iter", 20000)
+    lanczos = probe.run(*options)
+    other = probe.run(*options, "--method", method)
+    assert (other["residual/converged"] == 1).all()
+    for name in SPECTRUM:
+        # Each is within 1e-6 of the spectral norm; the smaller end is that much less precise relative to itself.
+        error = abs(other[f"residual/{name}"] - lanczos[f"residual/{name}"])
+        assert (error <= 1e-5 * lanczos["residual/spectral_norm"]).all(), name
+
+
+def test_precisions_agree_within_their_rounding(probe, llama, tokens):
+    runs = {dtype: probe.run("--model", llama, "--data", tokens, "--dtype", dtype, "--tol", "1e-5") for dtype in ("float32", "float64")}
+    runs["bfloat16"] = probe.run("--model", llama, "--data", tokens, "--dtype", "bfloat16", "--tol", "1e-2")
+    for dtype, losses, curvature in (("float32", 1e-5, 1e-4), ("bfloat16", 3e-2, 0.2)):
+        assert runs[dtype].attributes["dtype"] == dtype
+        assert runs[dtype]["loss"] == pytest.approx(runs["float64"]["loss"], rel=losses)
+        assert runs[dtype]["residual/spectral_norm"] == pytest.approx(runs["float64"]["residual/spectral_norm"], rel=curvature)
+        assert (runs[dtype]["loss"] != runs["float64"]["loss"]).all()
+
+
+def numbers(run):
+    return {path: values.tobytes() for path, values in run.datasets.items()}
+
+
+def test_a_seed_gives_the_same_numbers_again_and_another_seed_other_windows(probe, nanogpt):
+    options = ("--model", nanogpt, "--sequences", 3, "--seq-len", 8, "--unit", "token")
+    first = probe.run(*options, "--seed", 3)
+    assert numbers(first) == numbers(probe.run(*options, "--seed", 3))
+    other = probe.run(*options, "--seed", 4)
+    assert not (first["loss"] == other["loss"]).any()
+
+
+def test_the_seed_draws_a_fresh_models_weights(probe, tokens):
+    options = ("--model", "new:llama2-20M-prenorm", "--vocab-size", 31, "--data", tokens, "--layer", 4, "--sequences", 1)
+    first = probe.run(*options, "--seed", 1)
+    assert numbers(first) == numbers(probe.run(*options, "--seed", 1))
+    assert first["residual/rms"] != probe.run(*options, "--seed", 2)["residual/rms"]
+
+
+@pytest.mark.parametrize("unit", ["sequence", "token"])
+def test_little_memory_changes_the_order_of_work_and_not_the_numbers(probe, nanogpt, unit):
+    options = ("--model", nanogpt, "--sequences", 5, "--seq-len", 12, "--dtype", "float64", "--tol", "1e-8", "--unit", unit)
+    plenty = probe.run(*options, "--memory", "1GiB")
+    line = probe.fails(1, *options, "--memory", "1KiB", out="other.h5")
+    match = re.fullmatch(
+        r"one sequence of 12 tokens needs [\d.]+ [KM]iB, 1\.0 KiB are allowed; give --memory ([\d.]+) ([KM]iB) or a smaller --seq-len",
+        line,
+    )
+    assert match, line
+    amount, memory_unit = float(match[1]), match[2]
+    peaks = []
+    for factor in (1, 2.2):
+        run = probe.run(*options, "--memory", f"{factor * amount}{memory_unit}")
+        peaks.append(run.attributes["peak_memory_bytes"])
+        assert (run["residual/converged"] == 1).all()
+        for name in SPECTRUM:
+            assert run[f"residual/{name}"] == pytest.approx(plenty[f"residual/{name}"], rel=1e-5)
+        assert (run["loss"] == plenty["loss"]).all()
+    assert peaks[0] < plenty.attributes["peak_memory_bytes"]
+
+
+@pytest.mark.parametrize("placement", tiny_models.PLACEMENTS)
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_products_agree_with_central_differences_everywhere(probe, family, placement):
+    config = tiny_models.configuration(family, placement)
+    tiny_models.write(probe.folder / "model.safetensors", config)
+    tiny_models.write_tokens(probe.folder / "tokens.safetensors", config["vocab_size"], length=5)
+    outcome = probe("--model", "model.safetensors", "--data", "tokens.safetensors", "--site", "all", "--check", "--tol", "0.01")
+    assert outcome.status == 0, outcome.stderr
+    run = outcome.run
+    header = outcome.stdout.splitlines()[1]
+    assert header.split()[-1] == "check"
+    for site in SITES:
+        differences = run[f"{site}/check_relative_difference"]
+        assert differences.shape == (1, 3 if site == "residual" else 2)
+        # Central differences in float64 are good to about 1e-8; a term left out of a product shows from 1e-3 on.
+        assert (differences < 1e-6).all(), site
+        assert (differences > 0).all(), site
+        printed = [line.split()[-1] for line in outcome.stdout.splitlines()[2:] if line.split()[0] == site]
+        assert printed == [f"{difference:.1e}" for difference in differences[0]]

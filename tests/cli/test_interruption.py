@@ -1,0 +1,184 @@
+"""What is left of a run that is killed, and what others see while it goes on."""
+
+import os
+import pty
+import random
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy
+import pytest
+
+from probe_runs import FIXTURES, OF_ROWS, OF_SEQUENCES, PROGRESS, SITES, RunFile, environment, expected_rows
+
+MODEL = FIXTURES / "reference" / "llama2_prenorm"
+LAST = 3
+ROWS = expected_rows(SITES, range(LAST + 1), LAST)
+# Sixteen rows in a second.
+ARGUMENTS = [
+    *("--model", MODEL / "model.safetensors", "--data", MODEL / "expected.safetensors"),
+    *("--site", "all", "--sequences", "2", "--seq-len", "8", "--tol", "1e-3"),
+]
+
+
+class RunningProbe:
+    """A probe whose stderr is a terminal, so that it tells how many rows it has written."""
+
+    def __init__(self, command, folder):
+        self.leader, terminal = pty.openpty()
+        os.set_blocking(self.leader, False)
+        self.text = b""
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=terminal
+        )
+        os.close(terminal)
+
+    def rows_reported(self):
+        try:
+            while True:
+                text = os.read(self.leader, 4096)
+                if not text:
+                    break
+                self.text += text
+        except OSError:  # nothing more at present, or the other end is closed
+            pass
+        reports = PROGRESS.findall(self.text)
+        return int(reports[-1][0]) if reports else 0
+
+    def wait_for_rows(self, count):
+        deadline = time.monotonic() + 60
+        while self.rows_reported() < count:
+            assert time.monotonic() < deadline and self.process.poll() is None
+            time.sleep(0.005)
+
+    def end(self, signal_number):
+        self.process.send_signal(signal_number)
+        self.process.wait(timeout=60)
+        reported = self.rows_reported()
+        os.close(self.leader)
+        return reported
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run to its end, and the seconds that it took."""
+    from probe_runs import Probe
+
+    start = time.monotonic()
+    run = Probe(tmp_path_factory.mktemp("whole")).run(*ARGUMENTS)
+    return run, time.monotonic() - start
+
+
+def values_of_row(run, site, place):
+    return {name: run[f"{site}/{name}"][0, place] for name in OF_SEQUENCES + OF_ROWS}
+
+
+def complete_rows(run, whole_run):
+    """Number of leading rows that equal those of the whole run. Behind them one row may be in part; the rest is empty."""
+    equal = []
+    empty = []
+    for site, layer in ROWS:
+        found, expected = (values_of_row(each, site, layer) for each in (run, whole_run))
+        equal.append(all(numpy.array_equal(found[name], expected[name]) for name in expected))
+        # What was not written yet: NaN, and -1 for the iterations.
+        empty.append(numpy.isnan(found["spectral_norm"]).all() and numpy.isnan(found["rms"]) and (found["iterations"] == -1).all())
+        for name in ("spectral_norm", "lambda_max", "lambda_min", "residual_norm"):
+            numbers = found[name][~numpy.isnan(found[name])]
+            assert numpy.isin(numbers, expected[name]).all(), (site, layer, name)
+    count = equal.index(False) if False in equal else len(equal)
+    assert all(empty[count + 1 :]), (equal, empty)
+    return count
+
+
+def test_a_probe_killed_at_any_moment_leaves_no_file_or_every_row_that_it_reported(probe, whole, record_property):
+    whole_run, seconds = whole
+    seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
+    print(f"HESSIAN_TEST_SEED={seed}")
+    record_property("seed", seed)
+    generator = random.Random(seed)
+    counts = []
+    # One moment in each fiftieth of the run, a little beyond its end, and in random order.
+    moments = [(index + generator.random()) / 50 * 1.05 * seconds for index in range(50)]
+    for moment in generator.sample(moments, len(moments)):
+        path = probe.folder / "run.h5"
+        if path.exists():
+            path.unlink()
+        running = RunningProbe(probe.command(ARGUMENTS), probe.folder)
+        time.sleep(moment)
+        reported = running.end(signal.SIGKILL)
+        if not path.exists():
+            assert reported == 0
+            continue
+        run = RunFile(path)
+        count = complete_rows(run, whole_run)
+        counts.append(count)
+        assert count >= reported, f"reported {reported} rows, the file has {count}; killed after {moment:.3f} s"
+        if run.attributes["finished"]:
+            assert count == len(ROWS)
+        assert (run["layer/residual"] == whole_run["layer/residual"]).all()
+    print("complete rows after each kill:", sorted(counts))
+    # The kills met runs at their start, in their middle and at their end.
+    assert len(set(counts)) > 5
+
+    # What killed writers left of files that had no name yet goes with the next run.
+    assert probe.run(*ARGUMENTS).attributes["finished"] == 1
+    assert [path.name for path in probe.folder.iterdir()] == ["run.h5"]
+
+
+def test_a_reader_follows_a_growing_file(probe, whole):
+    whole_run, _ = whole
+    path = probe.folder / "run.h5"
+    running = RunningProbe(probe.command(ARGUMENTS), probe.folder)
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert running.process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.002)
+    seen = []
+    with h5py.File(path, "r", swmr=True) as file:
+        assert file.attrs["finished"] == 0
+        datasets = {site: file[f"/probe/{site}/rms"] for site in SITES}
+        while running.process.poll() is None:
+            reported = running.rows_reported()
+            for dataset in datasets.values():
+                dataset.refresh()
+            count = 0
+            for site, layer in ROWS:
+                value = datasets[site][0, layer]
+                if numpy.isnan(value):
+                    break
+                assert value == whole_run[f"{site}/rms"][0, layer]
+                count += 1
+            assert count >= reported
+            seen.append(count)
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    os.close(running.leader)
+    assert running.process.returncode == 0
+    assert seen == sorted(seen)
+    assert len(set(seen) - {0, len(ROWS)}) > 5
+    assert RunFile(path).attributes["finished"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_probe_fails_and_leaves_its_rows(probe, whole, number):
+    running = RunningProbe(probe.command(ARGUMENTS), probe.folder)
+    running.wait_for_rows(3)
+    reported = running.end(number)
+    assert running.process.returncode != 0
+    run = RunFile(probe.folder / "run.h5")
+    assert run.attributes["finished"] == 0
+    assert run.attributes["peak_memory_bytes"] == 0
+    assert 3 <= reported <= complete_rows(run, whole[0]) < len(ROWS)
+
+
+def test_an_old_file_is_replaced_at_once_and_stays_with_those_who_read_it(probe, whole):
+    probe.run(*ARGUMENTS, "--layer", "2-3")
+    with h5py.File(probe.folder / "run.h5", "r", swmr=True) as old:
+        running = RunningProbe(probe.command([*ARGUMENTS, "--overwrite"]), probe.folder)
+        running.wait_for_rows(1)
+        running.end(signal.SIGKILL)
+        assert old.attrs["finished"] == 1
+        assert old["/probe/layer/residual"][:].tolist() == [2, 3]
+    assert RunFile(probe.folder / "run.h5")["layer/residual"].tolist() == [0, 1, 2, 3]

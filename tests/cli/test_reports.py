@@ -1,0 +1,133 @@
+"""What hessian-probe prints: the table, --json, warnings, progress, help."""
+
+import json
+import os
+import pty
+import subprocess
+import threading
+
+import numpy
+import pytest
+
+from probe_runs import OF_ROWS, OF_SEQUENCES, PROGRESS, environment
+
+COLUMNS = ["site", "layer", "||H_xx||_2", "range", "over", "sequences", "lambda_min", "residual", "iter.", "RMS"]
+
+
+def test_the_table_has_a_line_for_each_site_and_layer(probe, llama, tokens):
+    outcome = probe("--model", llama, "--data", tokens, "--site", "residual,ffn_in")
+    assert outcome.status == 0 and outcome.stderr == ""
+    run = outcome.run
+    title, header, *rows, legend, memory = outcome.stdout.splitlines()
+    assert title.startswith("llama2 prenorm checkpoint, step 0, 2 sequences of 6 tokens, loss ")
+    assert f"loss {run['loss'].mean():.4f} nats, on cpu" in title
+    assert header.split() == COLUMNS
+    assert [tuple(row.split()[:2]) for row in rows] == [
+        ("residual", "0"), ("ffn_in", "0"), ("residual", "1"), ("ffn_in", "1"), ("residual", "2"),
+    ]  # fmt: skip
+    assert legend == "||H_xx||_2 and lambda_min: median over sequences, in nats; residual and iterations: the largest."
+    assert memory.startswith("peak memory ")
+    for row in rows:
+        site, layer, norm, low, dots, high, smallest, residual, iterations, rms = row.split()
+        norms = run[f"{site}/spectral_norm"][0, int(layer)]
+        assert norm == f"{numpy.median(norms):.4e}"
+        assert (low, dots, high) == (f"{norms.min():.4e}", "..", f"{norms.max():.4e}")
+        assert smallest == f"{numpy.median(run[f'{site}/lambda_min'][0, int(layer)]):.4e}"
+        assert residual == f"{run[f'{site}/residual_norm'][0, int(layer)].max():.1e}"
+        assert int(iterations) == run[f"{site}/iterations"][0, int(layer)].max()
+        assert rms == f"{run[f'{site}/rms'][0, int(layer)]:.4f}"
+
+
+def test_json_says_what_the_file_says(probe, llama, tokens):
+    outcome = probe("--model", llama, "--data", tokens, "--site", "all", "--check", "--json")
+    assert outcome.status == 0 and outcome.stderr == ""
+    report, run = json.loads(outcome.stdout), outcome.run
+    assert (report["model"], report["step"], report["sequences"], report["seq_len"]) == ("llama2 prenorm checkpoint", 0, 2, 6)
+    assert report["device"] == run.attributes["device"]
+    assert report["peak_memory_bytes"] == run.attributes["peak_memory_bytes"]
+    assert report["loss"] == run["loss"][0].tolist()
+    assert len(report["rows"]) == 3 + 4 * 2
+    for row in report["rows"]:
+        place = run[f"layer/{row['site']}"].tolist().index(row["layer"])
+        for name in OF_SEQUENCES + OF_ROWS + ("check_relative_difference",):
+            assert row[name] == run[f"{row['site']}/{name}"][0, place].tolist(), (row["site"], name)
+
+
+def test_estimates_that_did_not_converge_are_marked_and_warned_of(probe, nanogpt):
+    outcome = probe("--model", nanogpt, "--sequences", 2, "--seq-len", 8, "--max-iter", 2)
+    assert outcome.status == 0
+    assert (outcome.run["residual/converged"] == 0).all()
+    assert (outcome.run["residual/iterations"] <= 2).all()
+    assert outcome.run.attributes["finished"] == 1
+    rows = outcome.stdout.splitlines()[2:6]
+    assert all(row.startswith("residual") and row.endswith(" *") for row in rows)
+    assert outcome.stderr == (
+        "hessian-probe: warning: 8 of 8 estimates did not converge (marked *); see their residuals, and give more --max-iter or a larger --tol\n"
+    )
+
+
+def test_json_stays_alone_on_stdout_where_there_are_warnings(probe, nanogpt):
+    outcome = probe("--model", nanogpt, "--sequences", 2, "--seq-len", 8, "--max-iter", 2, "--json")
+    assert outcome.status == 0 and "warning" in outcome.stderr
+    assert all(row["converged"] == [False, False] for row in json.loads(outcome.stdout)["rows"])
+
+
+def run_on_a_terminal(command, folder):
+    """Status and what the program wrote to stdout, a pipe, and to stderr, a terminal."""
+    leader, terminal = pty.openpty()
+    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    written = []
+
+    def collect():
+        try:
+            while True:
+                written.append(os.read(leader, 4096))
+        except OSError:  # the other end is closed
+            pass
+
+    reader = threading.Thread(target=collect)
+    reader.start()
+    stdout = process.communicate(timeout=120)[0]
+    reader.join(timeout=20)
+    os.close(leader)
+    return process.returncode, stdout.decode(), b"".join(written)
+
+
+def test_progress_shows_on_a_terminal_and_is_wiped_at_the_end(probe, llama, tokens):
+    command = probe.command(["--model", llama, "--data", tokens])
+    status, stdout, stderr = run_on_a_terminal(command, probe.folder)
+    assert status == 0
+    assert [(int(done), int(total)) for done, total in PROGRESS.findall(stderr)] == [(1, 3), (2, 3), (3, 3)]
+    assert b"probing: 2 of 3, 0 s left" in stderr or b" s left" in stderr
+    assert stderr.endswith(b"\r\x1b[K")
+    assert "left" not in stdout and "\x1b" not in stdout
+
+
+def test_nothing_but_the_result_is_printed_into_pipes(probe, llama, tokens):
+    outcome = probe("--model", llama, "--data", tokens)
+    assert outcome.stderr == ""
+    assert "\r" not in outcome.stdout and "\x1b" not in outcome.stdout and "left" not in outcome.stdout
+
+
+def test_help_names_every_option(probe):
+    outcome = probe("--help", out=None)
+    assert (outcome.status, outcome.stderr) == (0, "")
+    for option in (
+        *("--model", "--layer", "--site", "--data", "--sequences", "--seq-len", "--unit", "--method", "--tol", "--max-iter"),
+        *("--dtype", "--device", "--memory", "--vocab-size", "--seed", "--check", "--out", "--overwrite", "--json", "--help"),
+    ):
+        assert option in outcome.stdout, option
+    assert "->" not in outcome.stdout  # numbers behind the words are nobody's business
+    assert list(probe.folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_result_that_cannot_be_printed_is_a_failure(probe, llama, tokens):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            probe.command(["--model", llama, "--data", tokens]),
+            cwd=probe.folder, env=environment(), stdout=full, stderr=subprocess.PIPE, encoding="utf-8", timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "hessian-probe: stdout: the result cannot be printed: No space left on device\n"

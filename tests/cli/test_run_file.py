@@ -1,0 +1,163 @@
+"""The run file of hessian-probe, against the tables of docs/file-format.md."""
+
+import ast
+import datetime
+import json
+import math
+
+import numpy
+import pytest
+
+from probe_runs import OF_ROWS, SITES
+
+try:
+    import tomllib
+except ImportError:  # Python before 3.11
+    tomllib = None
+
+UNITS = {
+    "/probe/step": "steps",
+    "/probe/loss": "nats",
+    "/probe/token_position": "tokens",
+    "spectral_norm": "nats",
+    "lambda_max": "nats",
+    "lambda_min": "nats",
+    "residual_norm": "nats",
+    "iterations": "products",
+    "converged": "1",
+    "rms": "1",
+    "abs_max": "1",
+    "abs_mean": "1",
+    "feature_outlier": "1",
+    "check_relative_difference": "1",
+}
+TYPES = {"iterations": "<i4", "converged": "|u1", "/probe/step": "<i8", "/probe/token_position": "<i8"}
+
+
+def parse_toml(text):
+    if tomllib:
+        return tomllib.loads(text)
+    # One table of plain values, which is all that a probe's configuration has.
+    table = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if line.startswith("["):
+            current = table.setdefault(line.strip("[] "), {})
+        else:
+            key, value = line.split("=", 1)
+            value = value.strip()
+            current[key.strip()] = {"true": True, "false": False}.get(value) if value in ("true", "false") else ast.literal_eval(value)
+    return table
+
+
+def expected_datasets(layers, sequences, check, token):
+    """Path to shape and type."""
+    datasets = {"/probe/step": (1,), "/probe/loss": (1, sequences)}
+    if token:
+        datasets["/probe/token_position"] = (sequences,)
+    for site in SITES:
+        rows = layers + 1 if site == "residual" else layers
+        datasets[f"/probe/layer/{site}"] = (rows,)
+        for name in ("spectral_norm", "lambda_max", "lambda_min", "residual_norm", "iterations", "converged"):
+            datasets[f"/probe/{site}/{name}"] = (1, rows, sequences)
+        for name in OF_ROWS + (("check_relative_difference",) if check else ()):
+            datasets[f"/probe/{site}/{name}"] = (1, rows)
+    return datasets
+
+
+@pytest.mark.parametrize("options", [(), ("--check", "--unit", "token")], ids=["plain", "check and token"])
+def test_holds_every_dataset_of_the_format_and_no_other(probe, nanogpt, options):
+    run = probe.run("--model", nanogpt, "--site", "all", "--sequences", 3, "--seq-len", 8, *options)
+    expected = expected_datasets(3, 3, check="--check" in options, token="token" in options)
+    assert {path: values.shape for path, values in run.datasets.items()} == expected
+    for path, values in run.datasets.items():
+        name = path if path in UNITS else path.split("/")[-1]
+        integer = path.startswith("/probe/layer/")
+        assert values.dtype == numpy.dtype("<i8" if integer else TYPES.get(name, "<f8")), path
+        attributes = run.dataset_attributes[path]
+        assert attributes["units"] == ("1" if integer else UNITS[name]), path
+        assert isinstance(attributes["long_name"], str) and len(attributes["long_name"]) > 4, path
+        assert numpy.isfinite(values).all(), path
+    assert run["step"].tolist() == [7]
+
+
+def test_root_attributes_tell_the_whole_run(probe, nanogpt):
+    before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    run = probe.run("--model", nanogpt, "--layer", "0,2-3", "--sequences", 2, "--seq-len", 8, "--seed", 11, "--tol", "0.01")
+    after = datetime.datetime.now(datetime.timezone.utc)
+    attributes = run.attributes
+    assert set(attributes) == {
+        *("format", "format_version", "program", "command_line", "git_commit", "created", "seed", "device", "dtype"),
+        *("config", "model", "finished", "peak_memory_bytes"),
+    }
+    assert (attributes["format"], attributes["format_version"], attributes["program"]) == ("hessian-run", 1, "hessian-probe")
+    assert attributes["finished"] == 1
+    assert attributes["peak_memory_bytes"] > 0
+    assert attributes["command_line"].endswith(
+        f"--model {nanogpt} --layer 0,2-3 --sequences 2 --seq-len 8 --seed 11 --tol 0.01 --overwrite --out run.h5"
+    )
+    assert attributes["git_commit"]
+    created = datetime.datetime.strptime(attributes["created"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    assert before <= created <= after
+    assert attributes["seed"] == 11 and attributes["seed"].dtype == numpy.uint64
+    assert attributes["device"].startswith(("cpu", "cuda"))
+    assert attributes["dtype"] == "float32"
+
+    model = json.loads(attributes["model"])
+    assert (model["family"], model["norm"], model["n_layers"], model["vocab_size"]) == ("gpt2", "prenorm", 3, 256)
+    assert (model["dim"], model["max_seq_len"], model["tied_head"]) == (16, 64, True)
+
+    config = parse_toml(attributes["config"])["probe"]
+    for key, value in {
+        **{"model": str(nanogpt), "layers": "0,2-3", "sites": ["residual"], "data": "builtin", "sequences": 2},
+        **{"seq_len": 8, "unit": "sequence", "method": "lanczos", "tolerance": 0.01, "max_iterations": 200},
+        **{"dtype": "float32", "seed": 11, "check": False},
+    }.items():
+        assert config[key] == value, key
+
+
+def test_command_line_is_quoted_so_that_a_shell_takes_it(probe, nanogpt):
+    folder = probe.folder / "a folder's"
+    folder.mkdir()
+    run = probe.run("--model", nanogpt, "--sequences", 1, "--seq-len", 4, out="a folder's/run.h5")
+    assert run.attributes["command_line"].endswith("--out 'a folder'\\''s/run.h5'")
+
+
+@pytest.mark.parametrize("data", ["builtin", "notes.txt"])
+def test_a_fresh_model_is_as_uncertain_as_its_vocabulary_is_large(probe, nanogpt, text_file, data):
+    run = probe.run("--model", nanogpt, "--data", data, "--layer", 3)
+    assert run["loss"].shape == (1, 8)
+    # Weights of standard deviation 0.02 give logits of about 0.1, so the loss is ln 256 but for a few hundredths.
+    assert run["loss"] == pytest.approx(math.log(256), abs=0.1)
+
+
+def test_windows_are_as_long_as_the_model_allows_and_128_tokens_at_most(probe, nanogpt, make_checkpoint):
+    def seq_len(checkpoint):
+        return parse_toml(probe.run("--model", checkpoint, "--sequences", 1, "--layer", 3).attributes["config"])["probe"]["seq_len"]
+
+    assert seq_len(nanogpt) == 64
+    longer = make_checkpoint(probe.folder / "longer.pt", "--vocab", 256, "--layers", 3, "--block-size", 160)
+    assert seq_len(longer) == 128
+
+
+def test_activation_scales_of_the_embedding_are_those_of_its_rows(probe, llama, tokens):
+    import safetensors_file
+
+    table = safetensors_file.read(llama)[0]["tok_embeddings.weight"].astype("float64")
+    x = table[safetensors_file.read(tokens)[0]["tokens"]].reshape(-1, table.shape[1])
+    run = probe.run("--model", llama, "--data", tokens, "--layer", 0)
+    rms = (x**2).mean() ** 0.5
+    # Float64 sums of float32 numbers on both sides.
+    assert run["residual/rms"][0, 0] == pytest.approx(rms, rel=1e-12)
+    assert run["residual/abs_max"][0, 0] == pytest.approx(abs(x).max(), rel=1e-12)
+    assert run["residual/abs_mean"][0, 0] == pytest.approx(abs(x).mean(), rel=1e-12)
+    assert run["residual/feature_outlier"][0, 0] == pytest.approx((x**2).mean(axis=0).max() ** 0.5 / rms, rel=1e-12)
+
+
+def test_spectral_norm_is_the_larger_end_of_the_spectrum(probe, llama, tokens):
+    run = probe.run("--model", llama, "--data", tokens, "--site", "all")
+    for site in SITES:
+        ends = numpy.maximum(abs(run[f"{site}/lambda_max"]), abs(run[f"{site}/lambda_min"]))
+        assert (run[f"{site}/spectral_norm"] == ends).all()
+        assert (run[f"{site}/converged"] == 1).all()
+        assert (run[f"{site}/residual_norm"] <= 1e-3 * run[f"{site}/spectral_norm"] * 1.0001).all()
+        assert (run[f"{site}/iterations"] > 0).all()

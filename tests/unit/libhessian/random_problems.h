@@ -1,0 +1,103 @@
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <Eigen/Eigenvalues>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hessian/linear_operator.h"
+
+namespace support {
+
+/// Random numbers and tensors that depend on a seed alone; a test prints its seed with SCOPED_TRACE.
+class Random {
+ public:
+  explicit Random(uint64_t seed) : generator_(at::detail::createCPUGenerator(seed + 1)) {}
+
+  at::Tensor normal(at::IntArrayRef shape, at::ScalarType dtype = at::kDouble) {
+    return at::randn(shape, generator_, at::dtype(at::kDouble)).to(dtype);
+  }
+  /// Integers in [low, high).
+  at::Tensor integers(int64_t low, int64_t high, at::IntArrayRef shape) {
+    return at::randint(low, high, shape, generator_, at::dtype(at::kLong));
+  }
+  /// An integer in [low, high], both included.
+  int64_t integer(int64_t low, int64_t high) { return integers(low, high + 1, {1}).item<int64_t>(); }
+
+  /// Symmetric matrices with normally distributed entries, [blocks, n, n].
+  at::Tensor symmetric(int64_t blocks, int64_t n) {
+    const at::Tensor a = normal({blocks, n, n});
+    return (a + a.transpose(1, 2)) / 2;
+  }
+  /// Symmetric matrices with the eigenvalues given, [S, n], and random eigenvectors.
+  at::Tensor with_spectrum(const at::Tensor& eigenvalues) {
+    const auto [q, r] = at::linalg_qr(normal({eigenvalues.size(0), eigenvalues.size(1), eigenvalues.size(1)}));
+    const at::Tensor a = at::matmul(q * eigenvalues.to(at::kDouble).unsqueeze(1), q.transpose(1, 2));
+    return (a + a.transpose(1, 2)) / 2;
+  }
+
+ private:
+  at::Generator generator_;
+};
+
+/// Ascending eigenvalues of symmetric matrices [S, n, n] by Eigen's dense solver, [S, n].
+inline at::Tensor dense_eigenvalues(const at::Tensor& matrices) {
+  const at::Tensor host = matrices.to(at::kDouble).contiguous();
+  const int64_t n = host.size(1);
+  at::Tensor values = at::empty({host.size(0), n}, at::kDouble);
+  for (int64_t s = 0; s < host.size(0); ++s) {
+    const Eigen::Map<const Eigen::MatrixXd> matrix(host[s].data_ptr<double>(), n, n);
+    Eigen::Map<Eigen::VectorXd>(values[s].data_ptr<double>(), n) =
+        Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd>(matrix, Eigen::EigenvaluesOnly).eigenvalues();
+  }
+  return values;
+}
+
+/// Passes products on and writes down which blocks they were for.
+class RecordingOperator final : public hessian::LinearOperator {
+ public:
+  explicit RecordingOperator(const hessian::LinearOperator& op) : op_(op) {}
+
+  int64_t blocks() const override { return op_.blocks(); }
+  int64_t dim() const override { return op_.dim(); }
+  at::TensorOptions vector_options() const override { return op_.vector_options(); }
+
+  /// The blocks of each call of apply(), in order.
+  const std::vector<hessian::BlockIndices>& calls() const { return calls_; }
+  /// How many vectors were multiplied with a block.
+  int64_t products(int64_t block) const { return products_[static_cast<std::size_t>(block)]; }
+
+ private:
+  at::Tensor do_apply(const at::Tensor& v, const hessian::BlockIndices& blocks) const override {
+    calls_.push_back(blocks);
+    for (const int64_t block : blocks) {
+      products_[static_cast<std::size_t>(block)] += v.size(1);
+    }
+    return op_.apply(v, blocks);
+  }
+
+  const hessian::LinearOperator& op_;
+  mutable std::vector<hessian::BlockIndices> calls_;
+  mutable std::vector<int64_t> products_ = std::vector<int64_t>(static_cast<std::size_t>(op_.blocks()), 0);
+};
+
+/// What an action's exception of type E says; "" if it throws none, another exception passes.
+template <class E, class Action>
+std::string text_of(const Action& action) {
+  try {
+    action();
+  } catch (const E& error) {
+    return error.what();
+  }
+  return "";
+}
+
+inline double largest(const at::Tensor& a) {
+  return a.abs().max().to(at::kDouble).item<double>();
+}
+
+}  // namespace support

@@ -1,0 +1,302 @@
+#include "hessian/hessian_operator.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "hessian/dense_operator.h"
+#include "hessian/evaluate.h"
+#include "hessian/finite_difference.h"
+#include "hessian/memory.h"
+#include "random_problems.h"
+
+using hessian::BlockFunction;
+using hessian::BlockIndices;
+using hessian::HessianOperator;
+using hessian::HessianOptions;
+using support::largest;
+using support::Random;
+using support::text_of;
+
+namespace {
+
+/// x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
+BlockFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
+  return [=](const at::Tensor& x, const BlockIndices& blocks) {
+    const at::Tensor flat = x.flatten(1);
+    const at::Tensor ax = at::bmm(hessian::rows_of(a, blocks), flat.unsqueeze(2)).squeeze(2);
+    return (flat * (ax / 2 + hessian::rows_of(b, blocks))).sum(1);
+  };
+}
+
+/// A transformer block with attention, norms and a gated feed-forward layer, in front of a cross-entropy: the widest
+/// mixture of primitives, with random weights.
+struct RandomBlock {
+  RandomBlock(Random& random, int64_t sequences, int64_t positions) {
+    constexpr int64_t dim = 8;
+    constexpr int64_t vocab = 11;
+    const auto add = [&](const std::string& name, at::IntArrayRef shape) {
+      parameters.add(name, random.normal(shape) / 2);
+    };
+    for (const char* name : {"q", "k", "v", "o", "up", "gate", "down"}) {
+      add(name, {dim, dim});
+    }
+    add("gain", {dim});
+    add("bias", {dim});
+    add("head", {vocab, dim});
+    program.n_inputs = 2;
+    const auto linear = [&](const char* name, int x) { return program.push(hessian::Linear{name, ""}, {x}); };
+    const int a = program.push(hessian::RmsNorm{"gain"}, {0});
+    const int q = program.push(hessian::Rope{4, 100.0}, {linear("q", a)});
+    const int k = program.push(hessian::Rope{4, 100.0}, {linear("k", a)});
+    const int mixed = program.push(hessian::CausalAttention{2, 2}, {q, k, linear("v", a)});
+    const int middle = program.push(hessian::Add{}, {0, linear("o", mixed)});
+    const int b = program.push(hessian::LayerNorm{"gain", "bias"}, {middle});
+    const int inner = program.push(hessian::SiluGate{}, {linear("gate", b), linear("up", b)});
+    const int out = program.push(hessian::Add{}, {middle, linear("down", inner)});
+    program.output = program.push(hessian::CrossEntropyHead{"head"}, {out, 1});
+    x = random.normal({sequences, positions, dim});
+    targets = random.integers(0, vocab, {sequences, positions});
+  }
+
+  BlockFunction losses() const {
+    return [this](const at::Tensor& activation, const BlockIndices& blocks) {
+      return hessian::evaluate(program, parameters, std::array{activation, hessian::rows_of(targets, blocks)});
+    };
+  }
+
+  hessian::Parameters parameters;
+  hessian::Program program;
+  at::Tensor x;
+  at::Tensor targets;
+};
+
+}  // namespace
+
+TEST(HessianOperator, HasTheMatrixOfAQuadraticForm) {
+  for (uint64_t seed = 0; seed < 10; ++seed) {
+    Random random(seed);
+    const int64_t blocks = random.integer(1, 4);
+    const int64_t n = 2 * random.integer(1, 6);
+    SCOPED_TRACE("blocks " + std::to_string(blocks) + ", n " + std::to_string(n) + ", seed " + std::to_string(seed));
+    const at::Tensor a = random.normal({blocks, n, n});
+    const HessianOperator op(quadratic(a, random.normal({blocks, n})), random.normal({blocks, 2, n / 2}));
+    EXPECT_EQ(op.blocks(), blocks);
+    EXPECT_EQ(op.dim(), n);
+    EXPECT_LT(largest(hessian::to_dense(op) - (a + a.transpose(1, 2)) / 2), 1e-12);
+  }
+}
+
+TEST(HessianOperator, HasTheMatrixOfAQuartic) {
+  // f = (x^T x)^2 / 4: H = (x^T x) I + 2 x x^T.
+  const at::Tensor x = Random(1).normal({3, 7});
+  const HessianOperator op([](const at::Tensor& y, const BlockIndices&) { return y.square().sum(1).square() / 4; }, x);
+  const at::Tensor expected = x.square().sum(1).view({3, 1, 1}) * at::eye(7, at::kDouble) +
+                              2 * x.unsqueeze(2) * x.unsqueeze(1);
+  EXPECT_LT(largest(hessian::to_dense(op) - expected), 1e-12);
+}
+
+TEST(HessianOperator, HasTheMatrixOfARationalFunction) {
+  // f = c^T x / (1 + x^T x). With q = 1 + x^T x: H = -2 (c x^T + x c^T + (c^T x) I) / q^2 + 8 (c^T x) x x^T / q^3.
+  Random random(2);
+  const at::Tensor x = random.normal({2, 5});
+  const at::Tensor c = random.normal({5});
+  const HessianOperator op(
+      [c](const at::Tensor& y, const BlockIndices&) { return at::matmul(y, c) / (1 + y.square().sum(1)); }, x);
+  const at::Tensor q = (1 + x.square().sum(1)).view({2, 1, 1});
+  const at::Tensor cx = at::matmul(x, c).view({2, 1, 1});
+  const at::Tensor mixed = c.view({1, 5, 1}) * x.unsqueeze(1);
+  const at::Tensor expected = -2 * (mixed + mixed.transpose(1, 2) + cx * at::eye(5, at::kDouble)) / q.square() +
+                              8 * cx * x.unsqueeze(2) * x.unsqueeze(1) / q.pow(3);
+  EXPECT_LT(largest(hessian::to_dense(op) - expected), 1e-13);
+}
+
+TEST(HessianOperator, TakesOneNumberABlock) {
+  const at::Tensor x = Random(3).normal({4});
+  const HessianOperator op([](const at::Tensor& y, const BlockIndices&) { return y.pow(4); }, x);
+  EXPECT_EQ(op.dim(), 1);
+  EXPECT_LT(largest(hessian::to_dense(op).flatten() - 12 * x.square()), 1e-12);
+}
+
+TEST(HessianOperator, IsZeroForLinearConstantAndPartlyLinearFunctions) {
+  Random random(4);
+  const at::Tensor x = random.normal({2, 6});
+  const at::Tensor v = random.normal({2, 3, 6});
+  const at::Tensor b = random.normal({2, 6});
+  const auto product = [&](const BlockFunction& f) { return HessianOperator(f, x).apply(v); };
+  EXPECT_EQ(largest(product([b](const at::Tensor& y, const BlockIndices&) { return (y * b).sum(1); })), 0.0);
+  EXPECT_EQ(largest(product([](const at::Tensor& y, const BlockIndices&) { return at::ones({y.size(0)}, y.options()); })),
+            0.0);
+  // Depends on another tensor that requires a gradient, and not on x.
+  const at::Tensor other = at::ones({2}, at::kDouble).requires_grad_();
+  EXPECT_EQ(largest(product([other](const at::Tensor&, const BlockIndices&) { return other.square(); })), 0.0);
+}
+
+TEST(HessianOperator, AgreesWithCentralDifferencesOnARandomTransformerBlock) {
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    Random random(seed);
+    const RandomBlock block(random, 3, random.integer(1, 6));
+    SCOPED_TRACE("x " + std::to_string(block.x.size(1)) + " positions, seed " + std::to_string(seed));
+    const HessianOperator op(block.losses(), block.x);
+    const at::Tensor v = random.normal({3, op.dim()});
+    const at::Tensor differences = hessian::central_difference_product(block.losses(), block.x, v);
+    // Central differences in float64 are good to the 2/3 power of rounding, some 4e-11, times higher derivatives.
+    EXPECT_LT(largest(hessian::relative_difference(op.apply(v.unsqueeze(1)).squeeze(1), differences)), 1e-7);
+  }
+}
+
+TEST(HessianOperator, IsSymmetric) {
+  Random random(5);
+  const RandomBlock block(random, 4, 5);
+  const HessianOperator op(block.losses(), block.x);
+  const at::Tensor v = random.normal({4, 1, op.dim()});
+  const at::Tensor w = random.normal({4, 1, op.dim()});
+  const at::Tensor vhw = (v * op.apply(w)).sum({1, 2});
+  const at::Tensor whv = (w * op.apply(v)).sum({1, 2});
+  EXPECT_GT(largest(vhw), 1e-3);
+  EXPECT_LT(largest(vhw - whv), 1e-12 * largest(vhw));
+}
+
+TEST(HessianOperator, GivesTheSameProductsHoweverTheBlocksShareGraphs) {
+  Random random(6);
+  const RandomBlock block(random, 5, 4);
+  const HessianOperator whole(block.losses(), block.x);
+  const at::Tensor v = random.normal({5, 2, whole.dim()});
+  const at::Tensor expected = whole.apply(v);
+  const auto check = [&](const HessianOptions& options) {
+    const HessianOperator op(block.losses(), block.x, options);
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      EXPECT_LT(largest(op.apply(v) - expected), 1e-13 * largest(expected)) << op.blocks_per_graph() << " a graph";
+    }
+    return op.blocks_per_graph();
+  };
+  for (const int64_t count : {1, 2, 3, 5}) {
+    EXPECT_EQ(check({.memory_bytes = std::nullopt, .blocks_per_graph = count}), count);
+  }
+  EXPECT_EQ(check({.memory_bytes = std::nullopt, .blocks_per_graph = 99}), 5);
+  EXPECT_EQ(check({.memory_bytes = 1, .blocks_per_graph = 2}), 2) << "the number of blocks wins";
+  const int64_t one = hessian::measure_block_bytes(block.losses(), block.x);
+  EXPECT_EQ(check({.memory_bytes = one * 5 / 2, .blocks_per_graph = std::nullopt}), 2);
+  EXPECT_EQ(check({.memory_bytes = one * 100, .blocks_per_graph = std::nullopt}), 5);
+}
+
+TEST(HessianOperator, TakesSubsetsOfTheBlocksInAnyOrderAndSequence) {
+  Random random(7);
+  const RandomBlock block(random, 5, 3);
+  const at::Tensor v = random.normal({5, 1, 24});
+  const at::Tensor expected = HessianOperator(block.losses(), block.x).apply(v);
+  for (const int64_t per_graph : {1, 2, 5}) {
+    const HessianOperator op(block.losses(), block.x, {.memory_bytes = {}, .blocks_per_graph = per_graph});
+    for (const BlockIndices& blocks :
+         {BlockIndices{0, 1, 2, 3, 4}, BlockIndices{4, 2, 0}, BlockIndices{2}, BlockIndices{3, 2},
+          BlockIndices{4, 3, 2, 1, 0}, BlockIndices{1, 3, 4, 0}, BlockIndices{0, 4}, BlockIndices{1}, BlockIndices{1, 0, 4}}) {
+      const at::Tensor product = op.apply(hessian::rows_of(v, blocks), blocks);
+      EXPECT_LT(largest(product - hessian::rows_of(expected, blocks)), 1e-13 * largest(expected))
+          << per_graph << " a graph, blocks " << at::IntArrayRef(blocks);
+    }
+  }
+}
+
+TEST(HessianOperator, RecordsTheGraphAgainOnlyWhereItHasTo) {
+  Random random(8);
+  const at::Tensor a = random.normal({4, 3, 3});
+  const BlockFunction f = quadratic(a, random.normal({4, 3}));
+  std::vector<std::size_t> recordings;
+  const HessianOperator op(
+      [&](const at::Tensor& x, const BlockIndices& blocks) {
+        recordings.push_back(blocks.size());
+        return f(x, blocks);
+      },
+      random.normal({4, 3}));
+  const auto apply = [&](const BlockIndices& blocks) {
+    op.apply(random.normal({static_cast<int64_t>(blocks.size()), 2, 3}), blocks);
+  };
+  EXPECT_TRUE(recordings.empty()) << "nothing is recorded before it is needed";
+  apply({0, 1, 2, 3});
+  apply({3, 2, 1, 0});
+  EXPECT_EQ(recordings, (std::vector<std::size_t>{4}));
+  apply({0, 2});  // half of the blocks: a graph of their own is cheaper
+  apply({2, 0});
+  EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2}));
+  apply({1});  // not in the graph at hand
+  EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2, 1}));
+}
+
+TEST(HessianOperator, RefusesAByteBudgetBelowOneBlockAndSaysWhatItNeeds) {
+  Random random(9);
+  const RandomBlock block(random, 2, 6);
+  const std::string needed = hessian::format_bytes(hessian::measure_block_bytes(block.losses(), block.x));
+  EXPECT_EQ(text_of<std::runtime_error>([&] {
+              HessianOperator(block.losses(), block.x, {.memory_bytes = 1024, .blocks_per_graph = {}});
+            }),
+            "one block needs " + needed + " of memory, 1.0 KiB are allowed");
+}
+
+TEST(HessianOperator, NeedsMemoryInProportionToTheSequence) {
+  Random random(10);
+  // Short enough for the attention weights, T^2, to weigh little beside the activations.
+  const auto bytes = [&](int64_t positions) {
+    const RandomBlock block(random, 1, positions);
+    return static_cast<double>(hessian::measure_block_bytes(block.losses(), block.x));
+  };
+  const double ratio = bytes(8) / bytes(4);
+  EXPECT_GT(ratio, 1.6);
+  EXPECT_LT(ratio, 2.6);
+}
+
+TEST(HessianOperator, StaysWithinTheMemoryThatItMeasured) {
+  Random random(11);
+  const RandomBlock block(random, 6, 16);
+  const int64_t budget = 2 * hessian::measure_block_bytes(block.losses(), block.x);
+  const HessianOperator op(block.losses(), block.x, {.memory_bytes = budget, .blocks_per_graph = {}});
+  EXPECT_EQ(op.blocks_per_graph(), 2);
+  const at::Tensor v = random.normal({6, 1, op.dim()});
+  const hessian::MemoryScope scope;
+  op.apply(v);
+  // The result for all blocks comes on top.
+  EXPECT_LE(scope.peak_bytes(), budget + 2 * static_cast<int64_t>(v.nbytes()) + 4096);
+  EXPECT_GT(scope.peak_bytes(), budget / 2);
+}
+
+TEST(HessianOperator, ReleasesItsMemoryOnDestruction) {
+  Random random(12);
+  const RandomBlock block(random, 3, 6);
+  const at::Tensor v = random.normal({3, 1, 48});
+  const hessian::MemoryScope scope;
+  {
+    const HessianOperator op(block.losses(), block.x);
+    op.apply(v);
+    EXPECT_GT(scope.current_bytes(), static_cast<int64_t>(block.x.nbytes())) << "the graph is kept";
+  }
+  EXPECT_EQ(scope.current_bytes(), 0);
+}
+
+TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
+  const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) { return x.flatten(1).sum(1); };
+  EXPECT_EQ(text_of<std::invalid_argument>([&] { HessianOperator(f, at::zeros({2, 3}, at::kLong)); }),
+            "x is [2, 3] of Long, expected [S, ...] of a floating-point type");
+  EXPECT_EQ(text_of<std::invalid_argument>([&] { HessianOperator(f, at::zeros({0, 3}, at::kDouble)); }),
+            "x is [0, 3] of Double, expected [S, ...] of a floating-point type");
+  EXPECT_NE(text_of<std::invalid_argument>([&] { HessianOperator(f, at::zeros({}, at::kDouble)); }), "");
+  const HessianOperator op([](const at::Tensor& x, const BlockIndices&) { return x.sum(); }, at::zeros({2, 3}, at::kDouble));
+  EXPECT_EQ(text_of<std::invalid_argument>([&] { op.apply(at::zeros({2, 1, 3}, at::kDouble)); }),
+            "the function gives [] for 2 blocks, expected one value each");
+}
+
+TEST(ValueAndGradient, GivesThoseOfEachBlockWithoutAGraph) {
+  Random random(13);
+  const at::Tensor a = random.normal({3, 4, 4});
+  const at::Tensor b = random.normal({3, 4});
+  const at::Tensor x = random.normal({2, 4});
+  const BlockIndices blocks = {2, 0};
+  const auto result = hessian::value_and_gradient(quadratic(a, b), x, blocks);
+  const at::Tensor rows = hessian::rows_of((a + a.transpose(1, 2)) / 2, blocks);
+  const at::Tensor hx = at::bmm(rows, x.unsqueeze(2)).squeeze(2);
+  const at::Tensor offset = hessian::rows_of(b, blocks);
+  EXPECT_LT(largest(result.gradient - hx - offset), 1e-13);
+  EXPECT_LT(largest(result.value - (x * (hx / 2 + offset)).sum(1)), 1e-13);
+  EXPECT_FALSE(result.value.requires_grad() || result.gradient.requires_grad());
+}

@@ -1,0 +1,284 @@
+#include "hessian/lanczos.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "hessian/dense_operator.h"
+#include "hessian/operator_algebra.h"
+#include "hessian/spectra_solver.h"
+#include "random_problems.h"
+
+using hessian::DenseOperator;
+using hessian::ExtremalEigenvalues;
+using hessian::LanczosOptions;
+using support::largest;
+using support::Random;
+using support::RecordingOperator;
+using support::text_of;
+
+namespace {
+
+/// ||Hv - lambda v|| of both ends, computed here in float64, [S, 2].
+at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& result) {
+  const at::Tensor v = at::stack({result.vector_max, result.vector_min}, 1).to(at::kDouble);
+  const at::Tensor lambda = at::stack({result.lambda_max, result.lambda_min}, 1).unsqueeze(-1);
+  return (at::matmul(v, matrices.to(at::kDouble)) - lambda * v).norm(2, -1);
+}
+
+void expect_unit_vectors(const ExtremalEigenvalues& result, double tolerance) {
+  EXPECT_LT(largest(result.vector_max.to(at::kDouble).norm(2, 1) - 1), tolerance);
+  EXPECT_LT(largest(result.vector_min.to(at::kDouble).norm(2, 1) - 1), tolerance);
+}
+
+struct Spectrum {
+  std::string name;
+  at::Tensor values;  ///< [n]
+};
+
+/// Spectra of a size, easy and awkward ones.
+std::vector<Spectrum> spectra_of_size(int64_t n, Random& random) {
+  const at::Tensor normal = random.normal({n});
+  at::Tensor rank_one = at::zeros({n}, at::kDouble);
+  rank_one[0] = -3.0;
+  at::Tensor clustered = normal * 1e-4 + 1;
+  clustered.narrow(0, 0, (n + 1) / 2).sub_(2.5);
+  return {{"indefinite", normal},
+          {"positive", normal.abs() + 0.5},
+          {"negative", -normal.abs() - 0.5},
+          {"clustered", clustered},
+          {"repeated", at::where(normal > 0, at::full_like(normal, 2.0), at::full_like(normal, -1.0))},
+          {"rank one", rank_one},
+          {"identity", at::full({n}, 1.5, at::kDouble)},
+          {"zero", at::zeros({n}, at::kDouble)},
+          {"tiny", normal * 1e-12},
+          {"many magnitudes", at::pow(10.0, -8 * normal.abs()) * normal.sign()}};
+}
+
+}  // namespace
+
+// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5), so that at a
+// tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm; in float32 rounding of about n times 6e-8 is left.
+TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
+  for (const int64_t n : {1, 2, 3, 4, 7, 8, 9, 20, 63, 64, 65, 120, 200}) {
+    const auto seed = static_cast<uint64_t>(n);
+    Random random(seed);
+    for (const Spectrum& spectrum : spectra_of_size(n, random)) {
+      SCOPED_TRACE("n " + std::to_string(n) + ", " + spectrum.name + ", seed " + std::to_string(seed));
+      const at::Tensor matrix = random.with_spectrum(spectrum.values.unsqueeze(0));
+      const at::Tensor exact = support::dense_eigenvalues(matrix);
+      const double norm = largest(exact);
+      LanczosOptions options;
+      options.tolerance = 1e-10;
+      options.max_iterations = 4000;
+      for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+        options.tolerance = dtype == at::kDouble ? 1e-10 : 1e-5;
+        const DenseOperator op(matrix.to(dtype));
+        const ExtremalEigenvalues result = hessian::lanczos(op, options);
+        const double tolerance = (dtype == at::kDouble ? 1e-9 : 2e-5) * norm;
+        EXPECT_NEAR(result.lambda_max.item<double>(), exact.max().item<double>(), tolerance) << dtype;
+        EXPECT_NEAR(result.lambda_min.item<double>(), exact.min().item<double>(), tolerance) << dtype;
+        EXPECT_NEAR(result.spectral_norm().item<double>(), norm, tolerance) << dtype;
+        EXPECT_TRUE(result.converged.item<bool>()) << dtype;
+        EXPECT_LE(result.residual_norm().item<double>(), options.tolerance * norm * 1.0001) << dtype;
+        expect_unit_vectors(result, dtype == at::kDouble ? 1e-12 : 1e-5);
+      }
+      const ExtremalEigenvalues oracle = hessian::spectra_extremes(DenseOperator(matrix), options);
+      EXPECT_NEAR(oracle.lambda_max.item<double>(), exact.max().item<double>(), 2e-5 * norm);
+      EXPECT_NEAR(oracle.lambda_min.item<double>(), exact.min().item<double>(), 2e-5 * norm);
+    }
+  }
+}
+
+TEST(Lanczos, FindsTheEndsThroughManyRestartsOfASmallBasis) {
+  // Far fewer vectors than a matrix of size 300 needs, so that the result hangs on what the restarts keep.
+  for (const int64_t max_basis : {8, 9, 12, 16}) {
+    SCOPED_TRACE("basis " + std::to_string(max_basis));
+    Random random(static_cast<uint64_t>(max_basis));
+    const at::Tensor matrices = random.symmetric(3, 300);
+    const DenseOperator op(matrices);
+    LanczosOptions options;
+    options.max_basis = max_basis;
+    options.max_iterations = 5000;
+    options.tolerance = 1e-9;
+    const ExtremalEigenvalues result = hessian::lanczos(op, options);
+    const at::Tensor exact = support::dense_eigenvalues(matrices);
+    EXPECT_LT(largest(result.lambda_max - exact.amax(1)), 1e-8 * largest(exact));
+    EXPECT_LT(largest(result.lambda_min - exact.amin(1)), 1e-8 * largest(exact));
+    EXPECT_TRUE(result.converged.all().item<bool>());
+    EXPECT_GT(result.iterations.min().item<int>(), 2 * max_basis) << "the case is too easy: it never restarted";
+  }
+}
+
+TEST(Lanczos, ReportsTheTrueResidualNorms) {
+  Random random(5);
+  const at::Tensor matrices = random.symmetric(4, 150);
+  for (const double tolerance : {0.3, 1e-2, 1e-4, 1e-8}) {
+    SCOPED_TRACE(tolerance);
+    LanczosOptions options;
+    options.tolerance = tolerance;
+    options.max_basis = 20;
+    options.max_iterations = 2000;
+    const ExtremalEigenvalues result = hessian::lanczos(DenseOperator(matrices), options);
+    const at::Tensor expected = true_residuals(matrices, result);
+    // Rounding in float64 of a product with a matrix of norm about 25.
+    EXPECT_LT(largest(result.residual_max - expected.select(1, 0)), 1e-12);
+    EXPECT_LT(largest(result.residual_min - expected.select(1, 1)), 1e-12);
+    EXPECT_TRUE((result.residual_norm() <= tolerance * result.spectral_norm()).all().item<bool>());
+  }
+}
+
+TEST(Lanczos, SaysThatItHasNotConvergedWhereTheIterationsDoNotSuffice) {
+  Random random(6);
+  const at::Tensor matrices = random.symmetric(2, 200);
+  const at::Tensor exact = support::dense_eigenvalues(matrices);
+  for (const int64_t iterations : {1, 2, 5, 12, 20}) {
+    SCOPED_TRACE(iterations);
+    LanczosOptions options;
+    options.tolerance = 1e-8;
+    options.max_iterations = iterations;
+    options.max_basis = 10;
+    const ExtremalEigenvalues result = hessian::lanczos(DenseOperator(matrices), options);
+    EXPECT_FALSE(result.converged.any().item<bool>());
+    EXPECT_TRUE((result.iterations == iterations).all().item<bool>());
+    EXPECT_LT(largest(at::maximum(result.residual_max, result.residual_min) - true_residuals(matrices, result).amax(1)),
+              1e-12);
+    // Ritz values never leave the spectrum.
+    EXPECT_TRUE((result.lambda_max <= exact.amax(1) + 1e-10).all().item<bool>());
+    EXPECT_TRUE((result.lambda_min >= exact.amin(1) - 1e-10).all().item<bool>());
+  }
+}
+
+TEST(Lanczos, IsHonestWhereRoundingForbidsTheToleranceAskedFor) {
+  Random random(7);
+  LanczosOptions options;
+  options.tolerance = 1e-13;  // float32 rounds at 6e-8
+  options.max_iterations = 400;
+  options.max_basis = 24;
+  for (const Spectrum& spectrum : spectra_of_size(60, random)) {
+    SCOPED_TRACE(spectrum.name);
+    const at::Tensor matrix = random.with_spectrum(spectrum.values.unsqueeze(0)).to(at::kFloat);
+    const ExtremalEigenvalues result = hessian::lanczos(DenseOperator(matrix), options);
+    const at::Tensor exact = support::dense_eigenvalues(matrix);
+    const double norm = largest(exact);
+    EXPECT_NEAR(result.lambda_max.item<double>(), exact.max().item<double>(), 1e-5 * norm);
+    EXPECT_NEAR(result.lambda_min.item<double>(), exact.min().item<double>(), 1e-5 * norm);
+    EXPECT_EQ(result.converged.item<bool>(), result.residual_norm().item<double>() <= 1e-13 * norm);
+    // The products of the residuals are in float32 themselves.
+    EXPECT_LT(largest(result.residual_norm() - true_residuals(matrix, result).amax(1)), 1e-5 * norm + 1e-30);
+  }
+}
+
+TEST(Lanczos, NeverCallsNonFiniteProductsConverged) {
+  at::Tensor matrices = Random(8).symmetric(2, 12);
+  matrices[1][3][3] = std::numeric_limits<double>::quiet_NaN();
+  const ExtremalEigenvalues result = hessian::lanczos(DenseOperator(matrices));
+  EXPECT_TRUE(result.converged[0].item<bool>());
+  EXPECT_FALSE(result.converged[1].item<bool>());
+  EXPECT_TRUE(std::isnan(result.residual_norm()[1].item<double>()));
+}
+
+TEST(Lanczos, GivesTheSameEndsForEverySeed) {
+  const at::Tensor matrices = Random(9).symmetric(2, 100);
+  LanczosOptions options;
+  options.tolerance = 1e-10;
+  const ExtremalEigenvalues first = hessian::lanczos(DenseOperator(matrices), options);
+  for (uint64_t seed = 1; seed < 8; ++seed) {
+    SCOPED_TRACE(seed);
+    options.seed = seed;
+    const ExtremalEigenvalues other = hessian::lanczos(DenseOperator(matrices), options);
+    EXPECT_FALSE(at::equal(hessian::start_vectors(DenseOperator(matrices), options),
+                           hessian::start_vectors(DenseOperator(matrices), LanczosOptions{})));
+    // The error of a Ritz value is of second order in the residual, far below the rounding of 1e-12.
+    EXPECT_LT(largest(other.lambda_max - first.lambda_max), 1e-11 * largest(first.lambda_max));
+    EXPECT_LT(largest(other.lambda_min - first.lambda_min), 1e-11 * largest(first.lambda_min));
+  }
+}
+
+TEST(Lanczos, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
+  Random random(10);
+  const at::Tensor hard = random.symmetric(2, 80);
+  at::Tensor easy = at::zeros({1, 80}, at::kDouble);
+  easy[0][0] = 1.0;
+  easy[0][1] = -2.0;  // three products span its Krylov space
+  const DenseOperator three(at::cat({hard.narrow(0, 0, 1), random.with_spectrum(easy), hard.narrow(0, 1, 1)}));
+  const RecordingOperator recorded(three);
+  LanczosOptions options;
+  options.tolerance = 1e-10;
+  options.max_iterations = 1000;
+  options.max_basis = 30;
+  const ExtremalEigenvalues result = hessian::lanczos(recorded, options);
+
+  EXPECT_TRUE(result.converged.all().item<bool>());
+  EXPECT_LE(result.iterations[1].item<int>(), 4);
+  for (int64_t block = 0; block < 3; ++block) {
+    // Two more for the residual norms of both ends.
+    EXPECT_EQ(recorded.products(block), result.iterations[block].item<int>() + 2) << "block " << block;
+  }
+  EXPECT_LT(recorded.products(1), recorded.products(0));
+
+  // The hard blocks by themselves: the same start vectors, and the same iterations but for the order of sums.
+  for (const int64_t block : {0, 2}) {
+    LanczosOptions alone = options;
+    alone.first_block = block;
+    const DenseOperator one(hard.narrow(0, block / 2, 1));
+    const ExtremalEigenvalues single = hessian::lanczos(one, alone);
+    EXPECT_EQ(single.iterations[0].item<int>(), result.iterations[block].item<int>());
+    EXPECT_NEAR(single.lambda_max.item<double>(), result.lambda_max[block].item<double>(), 1e-11);
+    EXPECT_NEAR(single.lambda_min.item<double>(), result.lambda_min[block].item<double>(), 1e-11);
+  }
+}
+
+TEST(Lanczos, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
+  const at::Tensor matrices = Random(11).symmetric(7, 90);
+  LanczosOptions options;
+  options.tolerance = 1e-6;  // loose: another path would show as another Ritz value
+  options.seed = 3;
+  const ExtremalEigenvalues whole = hessian::lanczos(DenseOperator(matrices), options);
+  for (const int64_t group : {1, 2, 3}) {
+    for (int64_t first = 0; first < 7; first += group) {
+      SCOPED_TRACE("blocks " + std::to_string(first) + " in groups of " + std::to_string(group));
+      const int64_t count = std::min(group, 7 - first);
+      options.first_block = first;
+      const ExtremalEigenvalues part = hessian::lanczos(DenseOperator(matrices.narrow(0, first, count)), options);
+      EXPECT_LT(largest(part.lambda_max - whole.lambda_max.narrow(0, first, count)), 1e-10);
+      EXPECT_LT(largest(part.lambda_min - whole.lambda_min.narrow(0, first, count)), 1e-10);
+      EXPECT_TRUE(at::equal(part.iterations, whole.iterations.narrow(0, first, count)));
+    }
+  }
+}
+
+TEST(Lanczos, FindsBothEndsWhereTheirMagnitudesAreEqual) {
+  // What power iteration cannot do.
+  Random random(12);
+  const at::Tensor half = random.normal({50}).abs();
+  const at::Tensor matrix = random.with_spectrum(at::cat({half, -half}).unsqueeze(0));
+  LanczosOptions options;
+  options.tolerance = 1e-9;
+  const ExtremalEigenvalues result = hessian::lanczos(DenseOperator(matrix), options);
+  EXPECT_NEAR(result.lambda_max.item<double>(), half.max().item<double>(), 1e-9);
+  EXPECT_NEAR(result.lambda_min.item<double>(), -half.max().item<double>(), 1e-9);
+  EXPECT_TRUE(result.converged.item<bool>());
+}
+
+TEST(Lanczos, RefusesOptionsOutOfRange) {
+  const DenseOperator op(Random(13).symmetric(1, 20));
+  const auto refusal = [&](auto&& change) {
+    LanczosOptions options;
+    change(options);
+    return text_of<std::invalid_argument>([&] { hessian::lanczos(op, options); });
+  };
+  EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_basis = 7; }), "the basis has 7 vectors; it must have 8 at least");
+  EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = 0; }), "the tolerance is 0.000000; it must be positive");
+  EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = std::nan(""); }), "the tolerance is nan; it must be positive");
+  EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_iterations = 0; }),
+            "the iteration limit is 0; it must be positive");
+  EXPECT_EQ(text_of<std::invalid_argument>([] { hessian::lanczos(DenseOperator(at::zeros({0, 4, 4}, at::kDouble))); }),
+            "the operator has 0 blocks of size 4; an eigensolver needs one at least of each");
+  EXPECT_EQ(text_of<std::invalid_argument>([] { hessian::lanczos(DenseOperator(at::zeros({2, 0, 0}, at::kDouble))); }),
+            "the operator has 2 blocks of size 0; an eigensolver needs one at least of each");
+}

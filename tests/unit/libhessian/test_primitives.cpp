@@ -1,0 +1,275 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "hessian/evaluate.h"
+#include "random_problems.h"
+
+using hessian::apply_operation;
+using hessian::Numerics;
+using hessian::Operation;
+using hessian::Parameters;
+using support::largest;
+using support::Random;
+
+// Every primitive against loops over its formula in program.h, in float64, over random shapes. The sums have a few dozen terms
+// of order one: 1e-13 is a hundred rounding units.
+
+namespace {
+
+constexpr double rounding = 1e-13;
+
+struct Shape {
+  int64_t sequences;
+  int64_t positions;
+};
+
+template <class Check>
+void for_random_shapes(const Check& check) {
+  for (uint64_t seed = 0; seed < 15; ++seed) {
+    Random random(seed);
+    const Shape shape{random.integer(1, 3), random.integer(1, 6)};
+    SCOPED_TRACE(std::to_string(shape.sequences) + " sequences of " + std::to_string(shape.positions) + ", seed " +
+                 std::to_string(seed));
+    check(random, shape);
+  }
+}
+
+at::Tensor run(const Operation& operation, const Parameters& parameters, const std::vector<at::Tensor>& inputs,
+               Numerics numerics = Numerics::wide) {
+  return apply_operation(operation, parameters, inputs, numerics);
+}
+
+Parameters named(std::vector<std::pair<std::string, at::Tensor>> tensors) {
+  Parameters parameters;
+  for (auto& [name, tensor] : tensors) {
+    parameters.add(name, tensor);
+  }
+  return parameters;
+}
+
+/// Calls `row` with pointers to the row of x and of the result at each position: x [S, T, width] to [S, T, out].
+template <class Row>
+at::Tensor map_rows(const at::Tensor& x, int64_t out, const Row& row) {
+  const at::Tensor in = x.contiguous();
+  at::Tensor result = at::zeros({x.size(0), x.size(1), out}, at::kDouble);
+  for (int64_t s = 0; s < x.size(0); ++s) {
+    for (int64_t t = 0; t < x.size(1); ++t) {
+      row(s, t, in[s][t].data_ptr<double>(), result[s][t].data_ptr<double>());
+    }
+  }
+  return result;
+}
+
+/// map_rows with one value from another.
+template <class Scalar>
+at::Tensor map_scalars(const at::Tensor& x, const Scalar& scalar) {
+  return map_rows(x, x.size(2), [&](int64_t, int64_t, const double* in, double* out) {
+    for (int64_t i = 0; i < x.size(2); ++i) {
+      out[i] = scalar(in[i]);
+    }
+  });
+}
+
+/// Attention by its definition: one query at a time, key head i / group by repetition.
+at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, int64_t kv_heads) {
+  const int64_t h = q.size(2) / heads;
+  return map_rows(q, q.size(2), [&](int64_t s, int64_t t, const double* query, double* out) {
+    for (int64_t head = 0; head < heads; ++head) {
+      const int64_t kv = head / (heads / kv_heads) * h;
+      std::vector<double> weights;
+      double sum = 0;
+      for (int64_t u = 0; u <= t; ++u) {
+        double score = 0;
+        for (int64_t i = 0; i < h; ++i) {
+          score += query[head * h + i] * k[s][u][kv + i].item<double>();
+        }
+        weights.push_back(std::exp(score / std::sqrt(static_cast<double>(h))));
+        sum += weights.back();
+      }
+      for (int64_t u = 0; u <= t; ++u) {
+        for (int64_t i = 0; i < h; ++i) {
+          out[head * h + i] += weights[static_cast<std::size_t>(u)] / sum * v[s][u][kv + i].item<double>();
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+
+TEST(Linear, IsAMatrixProductWithAndWithoutBias) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t in = random.integer(1, 9);
+    const int64_t out = random.integer(1, 9);
+    const at::Tensor x = random.normal({shape.sequences, shape.positions, in});
+    const at::Tensor w = random.normal({out, in});
+    const at::Tensor b = random.normal({out});
+    const auto expected = [&](double with_bias) {
+      return map_rows(x, out, [&](int64_t, int64_t, const double* row, double* y) {
+        for (int64_t o = 0; o < out; ++o) {
+          y[o] = with_bias * b[o].item<double>();
+          for (int64_t i = 0; i < in; ++i) {
+            y[o] += w[o][i].item<double>() * row[i];
+          }
+        }
+      });
+    };
+    const Parameters parameters = named({{"w", w}, {"b", b}});
+    EXPECT_LT(largest(run(hessian::Linear{"w", ""}, parameters, {x}) - expected(0)), rounding);
+    EXPECT_LT(largest(run(hessian::Linear{"w", "b"}, parameters, {x}) - expected(1)), rounding);
+  });
+}
+
+TEST(RmsNorm, DividesByTheRootMeanSquare) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t width = random.integer(1, 20);
+    const at::Tensor x = random.normal({shape.sequences, shape.positions, width});
+    const at::Tensor gain = random.normal({width});
+    for (const double eps : {0.0, 1e-5, 0.5}) {
+      const at::Tensor expected = map_rows(x, width, [&](int64_t, int64_t, const double* row, double* y) {
+        double squares = 0;
+        for (int64_t i = 0; i < width; ++i) {
+          squares += row[i] * row[i];
+        }
+        for (int64_t i = 0; i < width; ++i) {
+          y[i] = gain[i].item<double>() * row[i] / std::sqrt(squares / static_cast<double>(width) + eps);
+        }
+      });
+      EXPECT_LT(largest(run(hessian::RmsNorm{"g", eps}, named({{"g", gain}}), {x}) - expected), rounding);
+    }
+  });
+}
+
+TEST(LayerNorm, SubtractsTheMeanAndDividesByTheDeviation) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t width = random.integer(2, 20);
+    const at::Tensor x = random.normal({shape.sequences, shape.positions, width}) + 3;
+    const at::Tensor gain = random.normal({width});
+    const at::Tensor bias = random.normal({width});
+    const auto expected = [&](double with_bias) {
+      return map_rows(x, width, [&](int64_t, int64_t, const double* row, double* y) {
+        double mean = 0;
+        double variance = 0;
+        for (int64_t i = 0; i < width; ++i) {
+          mean += row[i] / static_cast<double>(width);
+        }
+        for (int64_t i = 0; i < width; ++i) {
+          variance += (row[i] - mean) * (row[i] - mean) / static_cast<double>(width);
+        }
+        for (int64_t i = 0; i < width; ++i) {
+          y[i] = gain[i].item<double>() * (row[i] - mean) / std::sqrt(variance + 1e-3) + with_bias * bias[i].item<double>();
+        }
+      });
+    };
+    const Parameters parameters = named({{"g", gain}, {"b", bias}});
+    // Two entries may lie close together, which the subtraction of the mean makes felt.
+    EXPECT_LT(largest(run(hessian::LayerNorm{"g", "b", 1e-3}, parameters, {x}) - expected(1)), 10 * rounding);
+    EXPECT_LT(largest(run(hessian::LayerNorm{"g", "", 1e-3}, parameters, {x}) - expected(0)), 10 * rounding);
+  });
+}
+
+TEST(Rope, TurnsInterleavedPairsByTheirPosition) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t head_dim = 2 * random.integer(1, 4);
+    const int64_t width = head_dim * random.integer(1, 3);
+    const double theta = 50.0;
+    const at::Tensor x = random.normal({shape.sequences, shape.positions, width});
+    const at::Tensor expected = map_rows(x, width, [&](int64_t, int64_t t, const double* row, double* y) {
+      for (int64_t i = 0; i < width; i += 2) {
+        const double exponent = static_cast<double>(i % head_dim) / static_cast<double>(head_dim);
+        const double angle = static_cast<double>(t) * std::pow(theta, -exponent);
+        y[i] = row[i] * std::cos(angle) - row[i + 1] * std::sin(angle);
+        y[i + 1] = row[i] * std::sin(angle) + row[i + 1] * std::cos(angle);
+      }
+    });
+    EXPECT_LT(largest(run(hessian::Rope{head_dim, theta}, {}, {x}) - expected), rounding);
+  });
+}
+
+TEST(CausalAttention, IsTheSoftmaxAverageOverEarlierPositionsWithGroupedQueries) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t kv_heads = random.integer(1, 3);
+    const int64_t heads = kv_heads * random.integer(1, 3);
+    const int64_t h = random.integer(1, 4);
+    const at::Tensor q = random.normal({shape.sequences, shape.positions, heads * h});
+    const at::Tensor k = random.normal({shape.sequences, shape.positions, kv_heads * h});
+    const at::Tensor v = random.normal({shape.sequences, shape.positions, kv_heads * h});
+    const hessian::CausalAttention attention{heads, kv_heads};
+    EXPECT_LT(largest(run(attention, {}, {q, k, v}) - attend(q, k, v, heads, kv_heads)), rounding)
+        << heads << " heads, " << kv_heads << " key heads of " << h;
+  });
+}
+
+TEST(CausalAttention, StaysFiniteForScoresBeyondTheRangeOfExp) {
+  const at::Tensor q = at::full({1, 3, 2}, 1e3, at::kDouble);
+  const at::Tensor k = at::tensor({1.0, 1.0, 2.0, 2.0, 3.0, 3.0}, at::kDouble).view({1, 3, 2});
+  const at::Tensor v = Random(1).normal({1, 3, 2});
+  // Each position attends to the largest key so far: itself.
+  EXPECT_LT(largest(run(hessian::CausalAttention{1, 1}, {}, {q, k, v}) - v), rounding);
+}
+
+TEST(Activations, FollowTheirFormulas) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const at::Tensor x = 2 * random.normal({shape.sequences, shape.positions, 7});
+    const at::Tensor up = random.normal(x.sizes());
+    const auto silu = [](double a) { return a / (1 + std::exp(-a)); };
+    const auto gelu = [](double a) { return a / 2 * (1 + std::erf(a / std::sqrt(2.0))); };
+    const auto gelu_tanh = [](double a) {
+      return a / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (a + 0.044715 * a * a * a)));
+    };
+    EXPECT_LT(largest(run(hessian::SiluGate{}, {}, {x, up}) - map_scalars(x, silu) * up), rounding);
+    EXPECT_LT(largest(run(hessian::Gelu{false}, {}, {x}) - map_scalars(x, gelu)), rounding);
+    EXPECT_LT(largest(run(hessian::Gelu{true}, {}, {x}) - map_scalars(x, gelu_tanh)), rounding);
+    EXPECT_TRUE(at::equal(run(hessian::Add{}, {}, {x, up}), x + up));
+    EXPECT_TRUE(at::equal(run(hessian::Identity{}, {}, {x}), x));
+  });
+}
+
+TEST(Embedding, TakesTheRowsOfTheTokensAndAddsThoseOfThePositions) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const at::Tensor table = random.normal({9, 5});
+    const at::Tensor positions = random.normal({8, 5});
+    const at::Tensor tokens = random.integers(0, 9, {shape.sequences, shape.positions});
+    const Parameters parameters = named({{"e", table}, {"p", positions}});
+    const at::Tensor x = run(hessian::Embedding{"e"}, parameters, {tokens});
+    const at::Tensor y = run(hessian::AddPositions{"p"}, parameters, {x});
+    for (int64_t s = 0; s < shape.sequences; ++s) {
+      for (int64_t t = 0; t < shape.positions; ++t) {
+        EXPECT_TRUE(at::equal(x[s][t], table[tokens[s][t].item<int64_t>()]));
+        EXPECT_TRUE(at::equal(y[s][t], x[s][t] + positions[t]));
+      }
+    }
+  });
+}
+
+TEST(CrossEntropyHead, IsTheMeanOverThePositionsOfEachSequenceByItself) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t vocab = random.integer(1, 12);
+    const at::Tensor x = random.normal({shape.sequences, shape.positions, 4});
+    const at::Tensor w = random.normal({vocab, 4});
+    const at::Tensor targets = random.integers(0, vocab, {shape.sequences, shape.positions});
+    const at::Tensor loss = run(hessian::CrossEntropyHead{"w"}, named({{"w", w}}), {x, targets});
+    ASSERT_EQ(loss.sizes(), at::IntArrayRef({shape.sequences}));
+    for (int64_t s = 0; s < shape.sequences; ++s) {
+      double sum = 0;
+      for (int64_t t = 0; t < shape.positions; ++t) {
+        const at::Tensor logits = at::mv(w, x[s][t]);
+        sum += std::log(logits.exp().sum().item<double>()) - logits[targets[s][t].item<int64_t>()].item<double>();
+      }
+      EXPECT_NEAR(loss[s].item<double>(), sum / static_cast<double>(shape.positions), 10 * rounding);
+    }
+  });
+}
+
+TEST(Primitives, TakeActivationsThatAreNotContiguous) {
+  Random random(2);
+  const at::Tensor x = random.normal({4, 6, 2}).permute({2, 1, 0});
+  const at::Tensor y = x.contiguous();
+  EXPECT_TRUE(at::equal(run(hessian::Rope{4, 10.0}, {}, {x}), run(hessian::Rope{4, 10.0}, {}, {y})));
+  const hessian::CausalAttention attention{2, 2};
+  EXPECT_LT(largest(run(attention, {}, {x, x, x}) - run(attention, {}, {y, y, y})), rounding);
+}

@@ -1,0 +1,132 @@
+#include "hessian/spectra_solver.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "hessian/dense_operator.h"
+#include "random_problems.h"
+
+using hessian::DenseOperator;
+using hessian::ExtremalEigenvalues;
+using hessian::LanczosOptions;
+using support::largest;
+using support::Random;
+using support::RecordingOperator;
+using support::text_of;
+
+namespace {
+
+LanczosOptions tight() {
+  LanczosOptions options;
+  options.tolerance = 1e-10;
+  options.max_iterations = 3000;
+  return options;
+}
+
+}  // namespace
+
+// Spectra cannot have fewer than three dimensions, and its basis has to be larger than the two pairs.
+TEST(SpectraExtremes, SolvesTheSmallestMatrices) {
+  for (int64_t n = 1; n <= 5; ++n) {
+    SCOPED_TRACE("n " + std::to_string(n) + ", seed " + std::to_string(n));
+    const at::Tensor matrices = Random(static_cast<uint64_t>(n)).symmetric(6, n);
+    const ExtremalEigenvalues result = hessian::spectra_extremes(DenseOperator(matrices), tight());
+    const at::Tensor exact = support::dense_eigenvalues(matrices);
+    EXPECT_LT(largest(result.lambda_max - exact.amax(1)), 1e-12);
+    EXPECT_LT(largest(result.lambda_min - exact.amin(1)), 1e-12);
+    EXPECT_TRUE(result.converged.all().item<bool>());
+  }
+}
+
+TEST(SpectraExtremes, AgreesWithTheDenseSolverBeyondItsBasis) {
+  for (const int64_t n : {40, 100, 250}) {
+    SCOPED_TRACE("n " + std::to_string(n) + ", seed " + std::to_string(n));
+    Random random(static_cast<uint64_t>(n));
+    const at::Tensor matrices = random.symmetric(3, n);
+    LanczosOptions options = tight();
+    options.max_basis = 20;
+    const ExtremalEigenvalues result = hessian::spectra_extremes(DenseOperator(matrices), options);
+    const at::Tensor exact = support::dense_eigenvalues(matrices);
+    EXPECT_LT(largest(result.lambda_max - exact.amax(1)), 1e-9 * largest(exact));
+    EXPECT_LT(largest(result.lambda_min - exact.amin(1)), 1e-9 * largest(exact));
+    EXPECT_TRUE(result.converged.all().item<bool>());
+    const at::Tensor residuals =
+        at::bmm(matrices, result.vector_max.unsqueeze(2)).squeeze(2) - result.lambda_max.unsqueeze(1) * result.vector_max;
+    EXPECT_LT(largest(result.residual_max - residuals.norm(2, 1)), 1e-12);
+  }
+}
+
+// Spectra by itself seeks pairs to a tolerance relative to their own eigenvalue, and compares with fixed thresholds.
+TEST(SpectraExtremes, SolvesSingularLowRankAndTinyMatrices) {
+  Random random(3);
+  for (const double scale : {1.0, 1e-12, 1e12}) {
+    for (const int64_t rank : {0, 1, 2, 30}) {
+      SCOPED_TRACE("rank " + std::to_string(rank) + " times " + std::to_string(scale) + ", seed 3");
+      at::Tensor values = at::zeros({1, 50}, at::kDouble);
+      values.narrow(1, 0, rank).copy_(random.normal({1, rank}).abs() * scale);
+      const at::Tensor matrix = random.with_spectrum(values);
+      const ExtremalEigenvalues result = hessian::spectra_extremes(DenseOperator(matrix), tight());
+      EXPECT_NEAR(result.lambda_max.item<double>(), values.max().item<double>(), 1e-10 * largest(values));
+      EXPECT_NEAR(result.lambda_min.item<double>(), 0.0, 1e-10 * largest(values));
+      EXPECT_TRUE(result.converged.item<bool>());
+    }
+  }
+}
+
+TEST(SpectraExtremes, SaysThatItHasNotConvergedAndGivesTheBestOfItsKrylovSpace) {
+  const at::Tensor matrices = Random(4).symmetric(2, 300);
+  const at::Tensor exact = support::dense_eigenvalues(matrices);
+  const double norm = largest(exact);
+  for (const int64_t iterations : {1, 5, 20, 40}) {
+    SCOPED_TRACE(iterations);
+    LanczosOptions options = tight();
+    options.max_iterations = iterations;
+    const DenseOperator dense(matrices);
+    const RecordingOperator op(dense);
+    const ExtremalEigenvalues result = hessian::spectra_extremes(op, options);
+    EXPECT_FALSE(result.converged.any().item<bool>());
+    // Two more products verify the residuals. A basis has four vectors at least; one product finds the scale, and Spectra
+    // begins with one.
+    EXPECT_EQ(op.products(0), result.iterations[0].item<int>() + 2);
+    EXPECT_LE(result.iterations[0].item<int>(), std::max<int64_t>(iterations, 6));
+    EXPECT_TRUE((result.lambda_max <= exact.amax(1) + 1e-9).all().item<bool>());
+    EXPECT_TRUE((result.lambda_min >= exact.amin(1) - 1e-9).all().item<bool>());
+    if (iterations >= 20) {
+      EXPECT_LT(largest(result.lambda_max - exact.amax(1)), 0.1 * norm);
+      EXPECT_LT(largest(result.lambda_min - exact.amin(1)), 0.1 * norm);
+    }
+  }
+}
+
+TEST(SpectraExtremes, NeverCallsNonFiniteProductsConverged) {
+  at::Tensor matrices = Random(5).symmetric(2, 12);
+  matrices[1][3][3] = std::numeric_limits<double>::quiet_NaN();
+  const ExtremalEigenvalues result = hessian::spectra_extremes(DenseOperator(matrices), tight());
+  EXPECT_TRUE(result.converged[0].item<bool>());
+  EXPECT_FALSE(result.converged[1].item<bool>());
+}
+
+TEST(SpectraExtremes, TakesFloat32OperatorsAtTheirPrecision) {
+  const at::Tensor matrices = Random(6).symmetric(2, 80).to(at::kFloat);
+  LanczosOptions options = tight();
+  options.tolerance = 1e-5;
+  const ExtremalEigenvalues result = hessian::spectra_extremes(DenseOperator(matrices), options);
+  const at::Tensor exact = support::dense_eigenvalues(matrices);
+  // 80 products of float32 rounding, 6e-8 each.
+  EXPECT_LT(largest(result.lambda_max - exact.amax(1)), 1e-5 * largest(exact));
+  EXPECT_LT(largest(result.lambda_min - exact.amin(1)), 1e-5 * largest(exact));
+  EXPECT_EQ(result.vector_max.scalar_type(), at::kFloat);
+  EXPECT_TRUE(result.converged.all().item<bool>());
+}
+
+TEST(SpectraExtremes, RefusesOptionsOutOfRange) {
+  const DenseOperator op(Random(7).symmetric(1, 6));
+  LanczosOptions options;
+  options.tolerance = -1;
+  EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::spectra_extremes(op, options); }),
+            "the tolerance is -1.000000; it must be positive");
+}

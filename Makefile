@@ -26,14 +26,14 @@ demo: build
 test:
 	@scripts/setup.sh --tests
 	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
-	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) --parallel 2 --output-on-failure --no-tests=error
 
 bench: build
 	@for program in $(BUILD)/bin/bench_*; do $$program --benchmark_counters_tabular=true || exit 1; done
 
 asan:
 	@$(MAKE) --no-print-directory build PRESET=asan
-	@ctest --test-dir build/asan --output-on-failure --no-tests=error -L 'unit|fuzz'
+	@ctest --test-dir build/asan --parallel 2 --output-on-failure --no-tests=error -L 'unit|fuzz'
 
 fuzz: setup
 	@cmake --preset fuzz >/dev/null

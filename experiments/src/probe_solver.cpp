@@ -75,10 +75,11 @@ MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const hes
   }
   const int64_t sequence_bytes = graph_bytes + basis_bytes(x, plan.max_basis);
   if (sequence_bytes > *allowed) {
+    std::string enough = hessian::format_bytes(sequence_bytes + sequence_bytes / 10);
+    std::erase(enough, ' ');  // one word of a command line
     throw std::runtime_error("one sequence of " + std::to_string(x.size(1)) + " tokens needs " +
                              hessian::format_bytes(sequence_bytes) + ", " + hessian::format_bytes(*allowed) +
-                             " are allowed; give --memory " +
-                             hessian::format_bytes(sequence_bytes + sequence_bytes / 10) + " or a smaller --seq-len");
+                             " are allowed; give --memory " + enough + " or a smaller --seq-len");
   }
   plan.sequences_at_once = std::clamp<int64_t>(*allowed / sequence_bytes, 1, x.size(0));
   return plan;

@@ -37,9 +37,6 @@ models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConf
   data.seed = options.seed;
   data.vocab_size = config.vocab_size;
   data.accept_larger_vocab = models::is_model_name(options.model);
-  if (data.seq_len == 0 && !data.source.ends_with(".safetensors")) {
-    data.seq_len = std::min(models::default_seq_len, config.max_seq_len);
-  }
   if (data.seq_len > config.max_seq_len) {
     throw std::invalid_argument("--seq-len " + std::to_string(data.seq_len) + " is longer than the " +
                                 std::to_string(config.max_seq_len) + " positions of " + options.model);
@@ -99,13 +96,15 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
     return residual;
   }
   const c10::NoGradGuard no_grad;
-  at::Tensor found;
-  forward.block(layer, residual, [&](models::Site at_site, const at::Tensor& activation) {
-    if (at_site == site) {
-      found = activation;
-    }
-  });
-  return found;
+  std::vector<at::Tensor> activations;
+  for (int64_t sequence = 0; sequence < residual.size(0); ++sequence) {
+    forward.block(layer, residual.narrow(0, sequence, 1), [&](models::Site at_site, const at::Tensor& activation) {
+      if (at_site == site) {
+        activations.push_back(activation);
+      }
+    });
+  }
+  return at::cat(activations, 0);
 }
 
 hessian::BlockFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,

@@ -180,6 +180,9 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
                                                        : static_cast<double>(std::numeric_limits<float>::epsilon()));
 
   ExtremalEigenvalues result = empty_result(op);
+  // The random start of an operator close to a multiple of the identity is nearly an eigenvector, though of no extreme
+  // eigenvalue: a few more products show the ends.
+  constexpr int64_t fewest_iterations = 8;
   ActiveBatch batch(op, options, max_basis);
   int64_t next_check = 1;
   for (int64_t iteration = 1; !batch.empty(); ++iteration) {
@@ -196,7 +199,7 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
     for (int64_t i = 0; i < batch.size(); ++i) {
       RitzPairs ritz = batch.ritz_pairs(i);
       const double norm = ritz.spectral_norm();
-      const bool converged = ritz.residual(batch.beta(i)) <= options.tolerance * norm;
+      const bool converged = iteration >= fewest_iterations && ritz.residual(batch.beta(i)) <= options.tolerance * norm;
       const bool invariant = batch.beta(i) <= breakdown * norm || batch.basis_size() == op.dim();
       if (converged || invariant || last) {
         store(batch, i, ritz, iteration, result);

@@ -15,7 +15,10 @@ std::string find_builtin_text() {
   if (chosen != nullptr && *chosen != '\0') {
     const auto path = chosen / name;
     if (!std::filesystem::is_regular_file(path, error)) {
-      fail("builtin", "HESSIAN_DATA_DIR is {}, but there is no kjv.txt in it", name_text(chosen));
+      fail("builtin",
+           "HESSIAN_DATA_DIR is {}, but there is no kjv.txt in it; set it to the folder that holds it, or give a "
+           "file with --data",
+           name_text(chosen));
     }
     return path.string();
   }

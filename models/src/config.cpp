@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "messages.h"
 #include "models/architecture.h"
 
 namespace models {
@@ -40,7 +41,7 @@ Enum parse_word(const Words<Enum, N>& words, const std::string& text, const std:
     }
     accepted += accepted.empty() ? word : std::string(", ") + word;
   }
-  throw std::runtime_error("'" + text + "' is no " + what + "; known are " + accepted);
+  throw std::runtime_error(name_text(text) + " is no " + what + "; known are " + accepted);
 }
 
 void check_positive(const char* name, int64_t value) {

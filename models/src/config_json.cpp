@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "json_reader.h"
 #include "models/config.h"
 
 namespace models {
@@ -24,7 +25,7 @@ T value_or(const json& object, const char* key, T fallback) {
     }
     return found->template get<T>();
   } catch (const std::exception&) {
-    throw std::runtime_error(std::string("configuration key '") + key + "' is " + found->dump() + ", expected " +
+    throw std::runtime_error(std::string("configuration key '") + key + "' is " + json_text(*found) + ", expected " +
                              (std::is_same_v<T, std::string> ? "a word"
                               : std::is_same_v<T, bool>      ? "true or false"
                               : std::is_same_v<T, double>    ? "a number"
@@ -90,17 +91,16 @@ GptConfig config_from_json(const std::string& text) {
   }
   config.head_dim = derived_head_dim ? config.dim / config.n_heads : value_or<int64_t>(object, "head_dim", 0);
   config.ffn_hidden_dim = value_or<int64_t>(object, "ffn_hidden_dim", 0);
-  if (config.ffn_hidden_dim == 0 && gpt2) {
-    config.ffn_hidden_dim = 4 * config.dim;
-  } else if (config.ffn_hidden_dim == 0) {
+  if (config.ffn_hidden_dim == 0) {
     const auto multiplier = value_or<double>(object, "ffn_dim_multiplier", 0.0);
     const auto multiple_of = value_or<int64_t>(object, "multiple_of", 256);
-    if (multiple_of < 1 || config.dim < 1 || config.dim > (int64_t{1} << 30) || !(multiplier >= 0) ||
+    constexpr int64_t largest = int64_t{1} << 30;  // beyond any model, and far from overflow
+    if (multiple_of < 1 || multiple_of > largest || config.dim < 1 || config.dim > largest || !(multiplier >= 0) ||
         multiplier > 1e3) {
       throw std::runtime_error("dim, multiple_of and ffn_dim_multiplier give no width of the feed-forward layer");
     }
-    config.ffn_hidden_dim =
-        swiglu_hidden_dim(config.dim, multiplier > 0 ? std::optional<double>(multiplier) : std::nullopt, multiple_of);
+    const auto scale = multiplier > 0 ? std::optional<double>(multiplier) : std::nullopt;
+    config.ffn_hidden_dim = gpt2 ? 4 * config.dim : swiglu_hidden_dim(config.dim, scale, multiple_of);
   }
   validate(config);
   return config;

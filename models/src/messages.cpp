@@ -9,7 +9,7 @@ std::string name_text(std::string_view name) {
   std::string text = "'";
   for (const char character : name.substr(0, longest)) {
     const auto code = static_cast<unsigned char>(character);
-    text += code < 0x20 || code == 0x7f ? '?' : character;
+    text += code < 0x20 || code >= 0x7f ? '?' : character;
   }
   return text + (name.size() > longest ? "...'" : "'");
 }

@@ -26,7 +26,8 @@ decltype(auto) with_source(const std::string& source, const Check& check) {
   }
 }
 
-/// A name out of a file, fit for a message of one line: in quotes, control characters replaced, cut to 100 bytes.
+/// A name out of a file, fit for a message of one line: in quotes, what is not printable ASCII replaced,
+/// cut to 100 bytes.
 std::string name_text(std::string_view name);
 
 /// "[64, 60]"

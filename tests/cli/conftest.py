@@ -14,7 +14,9 @@ MAKER = pathlib.Path(__file__).with_name("make_nanogpt_checkpoint.py")
 def pytest_configure():
     program = os.environ.get("HESSIAN_PROBE")
     if not program:
-        raise pytest.UsageError("set HESSIAN_PROBE to the hessian-probe to test, such as build/release/bin/hessian-probe")
+        raise pytest.UsageError(
+            "set HESSIAN_PROBE to the hessian-probe to test, such as build/release/bin/hessian-probe"
+        )
     if not os.access(program, os.X_OK):
         raise pytest.UsageError(f"HESSIAN_PROBE is {program!r}, which is no program; build it first")
     probe_runs.PROGRAM = os.path.abspath(program)

@@ -66,12 +66,14 @@ def test_a_corrupted_pickle_is_an_error_and_no_crash(probe, nanogpt):
             return data[:index] + bytes([value]) + data[index + 1 :]
 
         rewrite_pickle(nanogpt, probe.folder / "bad.pt", change)
-        outcome = probe("--model", "bad.pt", "--sequences", 1, "--seq-len", 4, "--layer", 3, "--overwrite", out="bad.h5")
+        outcome = probe(
+            "--model", "bad.pt", "--sequences", 1, "--seq-len", 4, "--layer", 3, "--overwrite", out="bad.h5"
+        )
         # A changed byte may lie where it does not matter, such as the learning rate.
         assert outcome.status in (0, 1), (place, value, outcome.stderr)
         if outcome.status == 1:
             line = outcome.error_line()
-            assert line.startswith("bad.pt: ") and line.isprintable(), (place, value, line)
+            assert line.startswith("bad.pt: ") and all(character >= " " for character in line), (place, value, line)
             refused += 1
     assert refused > 3
 
@@ -133,8 +135,14 @@ def test_a_tensor_that_is_wrong_is_named(probe, tokens, change, words):
     [
         ({}, ['has no __metadata__["config"]', "accepted are"]),
         ({"config": "{"}, ["is not a JSON object"]),
-        ({"config": json.dumps({**tiny_models.configuration(), "dim": "wide"})}, ["'dim' is \"wide\", expected an integer"]),
-        ({"config": json.dumps({**tiny_models.configuration(), "norm": "no"})}, ["'no' is no norm placement; known are prenorm"]),
+        (
+            {"config": json.dumps({**tiny_models.configuration(), "dim": "wide"})},
+            ["'dim' is \"wide\", expected an integer"],
+        ),
+        (
+            {"config": json.dumps({**tiny_models.configuration(), "norm": "no"})},
+            ["'no' is no norm placement; known are prenorm"],
+        ),
         ({"config": json.dumps({**tiny_models.configuration(), "n_heads": 5})}, ["n_heads 5 does not divide dim 16"]),
     ],
 )
@@ -167,7 +175,9 @@ def test_a_token_beyond_the_vocabulary_in_a_token_file(probe, llama):
 def test_text_needs_a_vocabulary_of_256(probe, llama, text_file):
     for name, data in (("builtin", "builtin"), ("notes.txt", "notes.txt")):
         line = probe.fails(1, "--model", llama, "--data", data)
-        assert line.startswith(f"{name}: is text, which is read as bytes with a vocabulary of 256, but the model has 31; give --data")
+        assert line.startswith(
+            f"{name}: is text, which is read as bytes with a vocabulary of 256, but the model has 31; give --data"
+        )
 
 
 def test_data_too_short_for_one_window(probe, nanogpt):
@@ -184,7 +194,10 @@ def test_data_too_short_for_so_many_windows(probe, nanogpt):
 
 @pytest.mark.parametrize(
     "options, message",
-    [(("--sequences", 3), "has 2 sequences, but 3 are asked for"), (("--seq-len", 7), "has 6 tokens in a sequence, but 7 are asked for")],
+    [
+        (("--sequences", 3), "has 2 sequences, but 3 are asked for"),
+        (("--seq-len", 7), "has 6 tokens in a sequence, but 7 are asked for"),
+    ],
 )
 def test_more_rows_than_a_safetensors_holds(probe, llama, tokens, options, message):
     assert probe.fails(1, "--model", llama, "--data", tokens, *options) == f"{tokens}: {message}"
@@ -193,7 +206,10 @@ def test_more_rows_than_a_safetensors_holds(probe, llama, tokens, options, messa
 def test_rows_longer_than_the_models_positions(probe, llama):
     write_rows(probe.folder / "rows.safetensors", numpy.zeros((1, 33), "int64"))
     line = probe.fails(1, "--model", llama, "--data", "rows.safetensors")
-    assert line == f"rows.safetensors: sequences of 33 tokens are longer than the 32 positions of {llama}; give --seq-len 32"
+    assert (
+        line
+        == f"rows.safetensors: sequences of 33 tokens are longer than the 32 positions of {llama}; give --seq-len 32"
+    )
 
 
 def test_a_safetensors_without_tokens(probe, llama):
@@ -209,7 +225,12 @@ def test_targets_of_another_shape_than_the_tokens(probe, llama):
 
 @pytest.mark.parametrize(
     "content, place",
-    [(b"fine so far \xff and on", "byte 12 is 0xff"), (b"\xc3", "byte 0 is 0xc3"), (b"ab\xed\xa0\x80", "byte 2 is 0xed"), (b"a\xc0\xaf", "byte 1 is 0xc0")],
+    [
+        (b"fine so far \xff and on", "byte 12 is 0xff"),
+        (b"\xc3", "byte 0 is 0xc3"),
+        (b"ab\xed\xa0\x80", "byte 2 is 0xed"),
+        (b"a\xc0\xaf", "byte 1 is 0xc0"),
+    ],
 )
 def test_text_that_is_not_utf8(probe, nanogpt, content, place):
     (probe.folder / "notes.txt").write_bytes(content)

@@ -2,7 +2,6 @@
 
 import re
 
-import numpy
 import pytest
 
 import tiny_models
@@ -28,7 +27,10 @@ def test_layers_are_given_as_numbers_and_ranges(probe, nanogpt, layers, expected
     assert run["residual/spectral_norm"].shape == (1, len(expected), 1)
 
 
-@pytest.mark.parametrize("layers", ["4", "0-4", "2-1", "-1", "1-", "-", ",", "1,", ",1", "1,,2", "", "x", "1.5", "0, 1", "99999999999999999999"])
+@pytest.mark.parametrize(
+    "layers",
+    ["4", "0-4", "2-1", "-1", "1-", "-", ",", "1,", ",1", "1,,2", "", "x", "1.5", "0, 1", "99999999999999999999"],
+)
 def test_refuses_layers_that_the_model_does_not_have(probe, nanogpt, layers):
     line = probe.fails(2, "--model", nanogpt, "--sequences", 1, "--seq-len", 4, "--layer", layers)
     assert line == f"--layer '{layers}': expected all, or numbers and ranges from 0 to 3 such as 0,3,5-7"
@@ -47,7 +49,10 @@ def test_the_residual_has_one_row_more_than_the_other_sites(probe, llama, tokens
     run = probe.run("--model", llama, "--data", tokens, "--site", "residual,ffn_in")
     assert run["layer/residual"].tolist() == [0, 1, 2]
     assert run["layer/ffn_in"].tolist() == [0, 1]
-    assert sorted(path.split("/")[3] for path in run.datasets if path.startswith("/probe/layer/")) == ["ffn_in", "residual"]
+    assert sorted(path.split("/")[3] for path in run.datasets if path.startswith("/probe/layer/")) == [
+        "ffn_in",
+        "residual",
+    ]
 
 
 def test_sites_may_be_given_one_by_one(probe, llama, tokens):
@@ -71,7 +76,20 @@ def test_token_and_sequence_are_one_for_sequences_of_one_token(probe, llama):
 
 
 def test_the_block_of_a_token_lies_within_the_spectrum_of_its_sequence(probe, nanogpt):
-    options = ("--model", nanogpt, "--sequences", 6, "--seq-len", 12, "--dtype", "float64", "--tol", "1e-8", "--site", "residual,ffn_in")
+    options = (
+        "--model",
+        nanogpt,
+        "--sequences",
+        6,
+        "--seq-len",
+        12,
+        "--dtype",
+        "float64",
+        "--tol",
+        "1e-8",
+        "--site",
+        "residual,ffn_in",
+    )
     sequence = probe.run(*options)
     token = probe.run(*options, "--unit", "token")
     positions = token["token_position"]
@@ -99,12 +117,17 @@ def test_methods_agree(probe, llama, tokens, method):
 
 
 def test_precisions_agree_within_their_rounding(probe, llama, tokens):
-    runs = {dtype: probe.run("--model", llama, "--data", tokens, "--dtype", dtype, "--tol", "1e-5") for dtype in ("float32", "float64")}
+    runs = {
+        dtype: probe.run("--model", llama, "--data", tokens, "--dtype", dtype, "--tol", "1e-5")
+        for dtype in ("float32", "float64")
+    }
     runs["bfloat16"] = probe.run("--model", llama, "--data", tokens, "--dtype", "bfloat16", "--tol", "1e-2")
     for dtype, losses, curvature in (("float32", 1e-5, 1e-4), ("bfloat16", 3e-2, 0.2)):
         assert runs[dtype].attributes["dtype"] == dtype
         assert runs[dtype]["loss"] == pytest.approx(runs["float64"]["loss"], rel=losses)
-        assert runs[dtype]["residual/spectral_norm"] == pytest.approx(runs["float64"]["residual/spectral_norm"], rel=curvature)
+        assert runs[dtype]["residual/spectral_norm"] == pytest.approx(
+            runs["float64"]["residual/spectral_norm"], rel=curvature
+        )
         assert (runs[dtype]["loss"] != runs["float64"]["loss"]).all()
 
 
@@ -121,7 +144,18 @@ def test_a_seed_gives_the_same_numbers_again_and_another_seed_other_windows(prob
 
 
 def test_the_seed_draws_a_fresh_models_weights(probe, tokens):
-    options = ("--model", "new:llama2-20M-prenorm", "--vocab-size", 31, "--data", tokens, "--layer", 4, "--sequences", 1)
+    options = (
+        "--model",
+        "new:llama2-20M-prenorm",
+        "--vocab-size",
+        31,
+        "--data",
+        tokens,
+        "--layer",
+        4,
+        "--sequences",
+        1,
+    )
     first = probe.run(*options, "--seed", 1)
     assert numbers(first) == numbers(probe.run(*options, "--seed", 1))
     assert first["residual/rms"] != probe.run(*options, "--seed", 2)["residual/rms"]
@@ -129,11 +163,25 @@ def test_the_seed_draws_a_fresh_models_weights(probe, tokens):
 
 @pytest.mark.parametrize("unit", ["sequence", "token"])
 def test_little_memory_changes_the_order_of_work_and_not_the_numbers(probe, nanogpt, unit):
-    options = ("--model", nanogpt, "--sequences", 5, "--seq-len", 12, "--dtype", "float64", "--tol", "1e-8", "--unit", unit)
+    options = (
+        "--model",
+        nanogpt,
+        "--sequences",
+        5,
+        "--seq-len",
+        12,
+        "--dtype",
+        "float64",
+        "--tol",
+        "1e-8",
+        "--unit",
+        unit,
+    )
     plenty = probe.run(*options, "--memory", "1GiB")
     line = probe.fails(1, *options, "--memory", "1KiB", out="other.h5")
     match = re.fullmatch(
-        r"one sequence of 12 tokens needs [\d.]+ [KM]iB, 1\.0 KiB are allowed; give --memory ([\d.]+) ([KM]iB) or a smaller --seq-len",
+        r"one sequence of 12 tokens needs [\d.]+ [KM]iB, 1\.0 KiB are allowed; "
+        r"give --memory ([\d.]+)([KM]iB) or a smaller --seq-len",
         line,
     )
     assert match, line
@@ -155,7 +203,9 @@ def test_products_agree_with_central_differences_everywhere(probe, family, place
     config = tiny_models.configuration(family, placement)
     tiny_models.write(probe.folder / "model.safetensors", config)
     tiny_models.write_tokens(probe.folder / "tokens.safetensors", config["vocab_size"], length=5)
-    outcome = probe("--model", "model.safetensors", "--data", "tokens.safetensors", "--site", "all", "--check", "--tol", "0.01")
+    outcome = probe(
+        "--model", "model.safetensors", "--data", "tokens.safetensors", "--site", "all", "--check", "--tol", "0.01"
+    )
     assert outcome.status == 0, outcome.stderr
     run = outcome.run
     header = outcome.stdout.splitlines()[1]

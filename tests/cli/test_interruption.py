@@ -11,7 +11,7 @@ import h5py
 import numpy
 import pytest
 
-from probe_runs import FIXTURES, OF_ROWS, OF_SEQUENCES, PROGRESS, SITES, RunFile, environment, expected_rows
+from probe_runs import FIXTURES, OF_ROWS, OF_SEQUENCES, PROGRESS, SITES, Probe, RunFile, environment, expected_rows
 
 MODEL = FIXTURES / "reference" / "llama2_prenorm"
 LAST = 3
@@ -64,8 +64,6 @@ class RunningProbe:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run to its end, and the seconds that it took."""
-    from probe_runs import Probe
-
     start = time.monotonic()
     run = Probe(tmp_path_factory.mktemp("whole")).run(*ARGUMENTS)
     return run, time.monotonic() - start
@@ -76,14 +74,18 @@ def values_of_row(run, site, place):
 
 
 def complete_rows(run, whole_run):
-    """Number of leading rows that equal those of the whole run. Behind them one row may be in part; the rest is empty."""
+    """Number of leading rows that equal the whole run's. The row behind them may be in part; the rest is empty."""
     equal = []
     empty = []
     for site, layer in ROWS:
         found, expected = (values_of_row(each, site, layer) for each in (run, whole_run))
         equal.append(all(numpy.array_equal(found[name], expected[name]) for name in expected))
         # What was not written yet: NaN, and -1 for the iterations.
-        empty.append(numpy.isnan(found["spectral_norm"]).all() and numpy.isnan(found["rms"]) and (found["iterations"] == -1).all())
+        empty.append(
+            numpy.isnan(found["spectral_norm"]).all()
+            and numpy.isnan(found["rms"])
+            and (found["iterations"] == -1).all()
+        )
         for name in ("spectral_norm", "lambda_max", "lambda_min", "residual_norm"):
             numbers = found[name][~numpy.isnan(found[name])]
             assert numpy.isin(numbers, expected[name]).all(), (site, layer, name)
@@ -92,11 +94,10 @@ def complete_rows(run, whole_run):
     return count
 
 
-def test_a_probe_killed_at_any_moment_leaves_no_file_or_every_row_that_it_reported(probe, whole, record_property):
+def test_a_probe_killed_at_any_moment_leaves_no_file_or_every_row_that_it_reported(probe, whole):
     whole_run, seconds = whole
     seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
     print(f"HESSIAN_TEST_SEED={seed}")
-    record_property("seed", seed)
     generator = random.Random(seed)
     counts = []
     # One moment in each fiftieth of the run, a little beyond its end, and in random order.

@@ -77,8 +77,6 @@ def check_what_a_full_disk_leaves(outcome, reason):
     assert not list(outcome.path.parent.glob(".run.h5*"))
     if outcome.path.exists():
         assert RunFile(outcome.path).attributes["finished"] == 0
-        return True
-    return False
 
 
 # All datasets of all sites, so that the file outgrows each limit at another moment.
@@ -94,7 +92,9 @@ def test_a_limit_on_file_sizes(probe, nanogpt, kibibytes):
     outcome = probe("--model", nanogpt, *LARGE, preexec_fn=limit, restore_signals=False)
     if outcome.status == 0:
         pytest.skip("the file is smaller than this")
-    check_what_a_full_disk_leaves(outcome, "File too large; raise the limit on file sizes (ulimit -f) or write elsewhere")
+    check_what_a_full_disk_leaves(
+        outcome, "File too large; raise the limit on file sizes (ulimit -f) or write elsewhere"
+    )
 
 
 @pytest.mark.parametrize("kibibytes", [16, 64, 128, 200])

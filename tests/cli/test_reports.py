@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import threading
 
@@ -42,7 +43,12 @@ def test_json_says_what_the_file_says(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--site", "all", "--check", "--json")
     assert outcome.status == 0 and outcome.stderr == ""
     report, run = json.loads(outcome.stdout), outcome.run
-    assert (report["model"], report["step"], report["sequences"], report["seq_len"]) == ("llama2 prenorm checkpoint", 0, 2, 6)
+    assert (report["model"], report["step"], report["sequences"], report["seq_len"]) == (
+        "llama2 prenorm checkpoint",
+        0,
+        2,
+        6,
+    )
     assert report["device"] == run.attributes["device"]
     assert report["peak_memory_bytes"] == run.attributes["peak_memory_bytes"]
     assert report["loss"] == run["loss"][0].tolist()
@@ -62,7 +68,8 @@ def test_estimates_that_did_not_converge_are_marked_and_warned_of(probe, nanogpt
     rows = outcome.stdout.splitlines()[2:6]
     assert all(row.startswith("residual") and row.endswith(" *") for row in rows)
     assert outcome.stderr == (
-        "hessian-probe: warning: 8 of 8 estimates did not converge (marked *); see their residuals, and give more --max-iter or a larger --tol\n"
+        "hessian-probe: warning: 8 of 8 estimates did not converge (marked *); "
+        "see their residuals, and give more --max-iter or a larger --tol\n"
     )
 
 
@@ -99,7 +106,7 @@ def test_progress_shows_on_a_terminal_and_is_wiped_at_the_end(probe, llama, toke
     status, stdout, stderr = run_on_a_terminal(command, probe.folder)
     assert status == 0
     assert [(int(done), int(total)) for done, total in PROGRESS.findall(stderr)] == [(1, 3), (2, 3), (3, 3)]
-    assert b"probing: 2 of 3, 0 s left" in stderr or b" s left" in stderr
+    assert re.search(rb"probing: 2 of 3, \d+ s left", stderr)
     assert stderr.endswith(b"\r\x1b[K")
     assert "left" not in stdout and "\x1b" not in stdout
 
@@ -114,8 +121,30 @@ def test_help_names_every_option(probe):
     outcome = probe("--help", out=None)
     assert (outcome.status, outcome.stderr) == (0, "")
     for option in (
-        *("--model", "--layer", "--site", "--data", "--sequences", "--seq-len", "--unit", "--method", "--tol", "--max-iter"),
-        *("--dtype", "--device", "--memory", "--vocab-size", "--seed", "--check", "--out", "--overwrite", "--json", "--help"),
+        *(
+            "--model",
+            "--layer",
+            "--site",
+            "--data",
+            "--sequences",
+            "--seq-len",
+            "--unit",
+            "--method",
+            "--tol",
+            "--max-iter",
+        ),
+        *(
+            "--dtype",
+            "--device",
+            "--memory",
+            "--vocab-size",
+            "--seed",
+            "--check",
+            "--out",
+            "--overwrite",
+            "--json",
+            "--help",
+        ),
     ):
         assert option in outcome.stdout, option
     assert "->" not in outcome.stdout  # numbers behind the words are nobody's business

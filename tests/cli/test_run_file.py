@@ -8,7 +8,8 @@ import math
 import numpy
 import pytest
 
-from probe_runs import OF_ROWS, SITES
+import safetensors_file
+from probe_runs import OF_ROWS, OF_SEQUENCES, SITES
 
 try:
     import tomllib
@@ -44,8 +45,8 @@ def parse_toml(text):
             current = table.setdefault(line.strip("[] "), {})
         else:
             key, value = line.split("=", 1)
-            value = value.strip()
-            current[key.strip()] = {"true": True, "false": False}.get(value) if value in ("true", "false") else ast.literal_eval(value)
+            words = {"true": "True", "false": "False"}
+            current[key.strip()] = ast.literal_eval(words.get(value.strip(), value.strip()))
     return table
 
 
@@ -57,7 +58,7 @@ def expected_datasets(layers, sequences, check, token):
     for site in SITES:
         rows = layers + 1 if site == "residual" else layers
         datasets[f"/probe/layer/{site}"] = (rows,)
-        for name in ("spectral_norm", "lambda_max", "lambda_min", "residual_norm", "iterations", "converged"):
+        for name in OF_SEQUENCES:
             datasets[f"/probe/{site}/{name}"] = (1, rows, sequences)
         for name in OF_ROWS + (("check_relative_difference",) if check else ()):
             datasets[f"/probe/{site}/{name}"] = (1, rows)
@@ -82,21 +83,29 @@ def test_holds_every_dataset_of_the_format_and_no_other(probe, nanogpt, options)
 
 def test_root_attributes_tell_the_whole_run(probe, nanogpt):
     before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
-    run = probe.run("--model", nanogpt, "--layer", "0,2-3", "--sequences", 2, "--seq-len", 8, "--seed", 11, "--tol", "0.01")
+    run = probe.run(
+        "--model", nanogpt, "--layer", "0,2-3", "--sequences", 2, "--seq-len", 8, "--seed", 11, "--tol", "0.01"
+    )
     after = datetime.datetime.now(datetime.timezone.utc)
     attributes = run.attributes
     assert set(attributes) == {
         *("format", "format_version", "program", "command_line", "git_commit", "created", "seed", "device", "dtype"),
         *("config", "model", "finished", "peak_memory_bytes"),
     }
-    assert (attributes["format"], attributes["format_version"], attributes["program"]) == ("hessian-run", 1, "hessian-probe")
+    assert (attributes["format"], attributes["format_version"], attributes["program"]) == (
+        "hessian-run",
+        1,
+        "hessian-probe",
+    )
     assert attributes["finished"] == 1
     assert attributes["peak_memory_bytes"] > 0
     assert attributes["command_line"].endswith(
         f"--model {nanogpt} --layer 0,2-3 --sequences 2 --seq-len 8 --seed 11 --tol 0.01 --overwrite --out run.h5"
     )
     assert attributes["git_commit"]
-    created = datetime.datetime.strptime(attributes["created"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    created = datetime.datetime.strptime(attributes["created"], "%Y-%m-%dT%H:%M:%SZ").replace(
+        tzinfo=datetime.timezone.utc
+    )
     assert before <= created <= after
     assert attributes["seed"] == 11 and attributes["seed"].dtype == numpy.uint64
     assert attributes["device"].startswith(("cpu", "cuda"))
@@ -132,7 +141,8 @@ def test_a_fresh_model_is_as_uncertain_as_its_vocabulary_is_large(probe, nanogpt
 
 def test_windows_are_as_long_as_the_model_allows_and_128_tokens_at_most(probe, nanogpt, make_checkpoint):
     def seq_len(checkpoint):
-        return parse_toml(probe.run("--model", checkpoint, "--sequences", 1, "--layer", 3).attributes["config"])["probe"]["seq_len"]
+        run = probe.run("--model", checkpoint, "--sequences", 1, "--layer", 3)
+        return parse_toml(run.attributes["config"])["probe"]["seq_len"]
 
     assert seq_len(nanogpt) == 64
     longer = make_checkpoint(probe.folder / "longer.pt", "--vocab", 256, "--layers", 3, "--block-size", 160)
@@ -140,8 +150,6 @@ def test_windows_are_as_long_as_the_model_allows_and_128_tokens_at_most(probe, n
 
 
 def test_activation_scales_of_the_embedding_are_those_of_its_rows(probe, llama, tokens):
-    import safetensors_file
-
     table = safetensors_file.read(llama)[0]["tok_embeddings.weight"].astype("float64")
     x = table[safetensors_file.read(tokens)[0]["tokens"]].reshape(-1, table.shape[1])
     run = probe.run("--model", llama, "--data", tokens, "--layer", 0)

@@ -86,7 +86,10 @@ def test_sites_are_known(probe, nanogpt, word):
         ("new:llama2", "a fresh model is new:FAMILY-SIZE-PLACEMENT, as new:llama2-20M-simplegpt"),
         ("new:bert-20M-prenorm", "'bert' is no model family; known are gpt2, llama2, llama3"),
         ("new:gpt2-1M-prenorm", "'1M' is no size of gpt2; known are 10M, 124M, 350M, 774M, 1558M"),
-        ("new:llama2-20M-norm", "'norm' is no norm placement; known are prenorm, preqknorm, simplegpt, postnorm, sandwich"),
+        (
+            "new:llama2-20M-norm",
+            "'norm' is no norm placement; known are prenorm, preqknorm, simplegpt, postnorm, sandwich",
+        ),
     ],
 )
 def test_an_unknown_model_name_brings_the_list_of_those_known(probe, name, message):

@@ -17,8 +17,8 @@ TEST(SelectDevice, KnowsTheProcessor) {
 }
 
 TEST(SelectDevice, RefusesOtherWordsAndNamesThoseAccepted) {
-  for (const std::string word : {"", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda0", "cuda:1 ", " cpu", "cpu:0", "auto:0",
-                                 "cuda:99999999999999999999"}) {
+  for (const std::string word : {"", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda0", "cuda:1 ", " cpu", "cpu:0",
+                                 "auto:0", "cuda:99999999999999999999"}) {
     EXPECT_EQ(text_of<std::invalid_argument>([&] { select_device(word); }),
               "'" + word + "' is not a device; use auto, cpu, cuda or cuda:N");
   }

@@ -45,9 +45,8 @@ at::Tensor rms_norm(const at::Tensor& x) {
 /// sum of cos(x + f(norm(x))): the residual form, in which a broken norm raises no error.
 template <class Norm>
 BlockFunction residual_form(const Norm& norm, const at::Tensor& weight) {
-  return [=](const at::Tensor& x, const BlockIndices&) {
-    return (x + at::matmul(norm(x), weight).tanh()).cos().sum(1);
-  };
+  return
+      [=](const at::Tensor& x, const BlockIndices&) { return (x + at::matmul(norm(x), weight).tanh()).cos().sum(1); };
 }
 
 at::Tensor hessian_product(const BlockFunction& f, const at::Tensor& x, const at::Tensor& v) {
@@ -86,7 +85,9 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
 }
 
 TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneNumberABlock) {
-  const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) { return x.pow(3).reshape({x.size(0), -1}).sum(1); };
+  const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) {
+    return x.pow(3).reshape({x.size(0), -1}).sum(1);
+  };
   Random random(3);
   const at::Tensor x = random.normal({2, 4});
   EXPECT_EQ(largest(central_difference_product(f, x, at::zeros_like(x))), 0.0);
@@ -123,7 +124,8 @@ TEST(CentralDifferenceProduct, ExposesABackwardWithoutAHistory) {
                     hessian::value_and_gradient(right, x, blocks).gradient),
             1e-12)
       << "the first gradient is right, which is what makes it treacherous";
-  const at::Tensor difference = relative_difference(hessian_product(wrong, x, v), central_difference_product(wrong, x, v));
+  const at::Tensor difference =
+      relative_difference(hessian_product(wrong, x, v), central_difference_product(wrong, x, v));
   EXPECT_GT(difference.min().item<double>(), 1e-2);
 }
 

@@ -3,9 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "hessian/dense_operator.h"
 #include "hessian/evaluate.h"
@@ -94,8 +95,8 @@ TEST(HessianOperator, HasTheMatrixOfAQuartic) {
   // f = (x^T x)^2 / 4: H = (x^T x) I + 2 x x^T.
   const at::Tensor x = Random(1).normal({3, 7});
   const HessianOperator op([](const at::Tensor& y, const BlockIndices&) { return y.square().sum(1).square() / 4; }, x);
-  const at::Tensor expected = x.square().sum(1).view({3, 1, 1}) * at::eye(7, at::kDouble) +
-                              2 * x.unsqueeze(2) * x.unsqueeze(1);
+  const at::Tensor expected =
+      x.square().sum(1).view({3, 1, 1}) * at::eye(7, at::kDouble) + 2 * x.unsqueeze(2) * x.unsqueeze(1);
   EXPECT_LT(largest(hessian::to_dense(op) - expected), 1e-12);
 }
 
@@ -128,8 +129,9 @@ TEST(HessianOperator, IsZeroForLinearConstantAndPartlyLinearFunctions) {
   const at::Tensor b = random.normal({2, 6});
   const auto product = [&](const BlockFunction& f) { return HessianOperator(f, x).apply(v); };
   EXPECT_EQ(largest(product([b](const at::Tensor& y, const BlockIndices&) { return (y * b).sum(1); })), 0.0);
-  EXPECT_EQ(largest(product([](const at::Tensor& y, const BlockIndices&) { return at::ones({y.size(0)}, y.options()); })),
-            0.0);
+  EXPECT_EQ(
+      largest(product([](const at::Tensor& y, const BlockIndices&) { return at::ones({y.size(0)}, y.options()); })),
+      0.0);
   // Depends on another tensor that requires a gradient, and not on x.
   const at::Tensor other = at::ones({2}, at::kDouble).requires_grad_();
   EXPECT_EQ(largest(product([other](const at::Tensor&, const BlockIndices&) { return other.square(); })), 0.0);
@@ -190,9 +192,9 @@ TEST(HessianOperator, TakesSubsetsOfTheBlocksInAnyOrderAndSequence) {
   const at::Tensor expected = HessianOperator(block.losses(), block.x).apply(v);
   for (const int64_t per_graph : {1, 2, 5}) {
     const HessianOperator op(block.losses(), block.x, {.memory_bytes = {}, .blocks_per_graph = per_graph});
-    for (const BlockIndices& blocks :
-         {BlockIndices{0, 1, 2, 3, 4}, BlockIndices{4, 2, 0}, BlockIndices{2}, BlockIndices{3, 2},
-          BlockIndices{4, 3, 2, 1, 0}, BlockIndices{1, 3, 4, 0}, BlockIndices{0, 4}, BlockIndices{1}, BlockIndices{1, 0, 4}}) {
+    for (const BlockIndices& blocks : {BlockIndices{0, 1, 2, 3, 4}, BlockIndices{4, 2, 0}, BlockIndices{2},
+                                       BlockIndices{3, 2}, BlockIndices{4, 3, 2, 1, 0}, BlockIndices{1, 3, 4, 0},
+                                       BlockIndices{0, 4}, BlockIndices{1}, BlockIndices{1, 0, 4}}) {
       const at::Tensor product = op.apply(hessian::rows_of(v, blocks), blocks);
       EXPECT_LT(largest(product - hessian::rows_of(expected, blocks)), 1e-13 * largest(expected))
           << per_graph << " a graph, blocks " << at::IntArrayRef(blocks);
@@ -229,9 +231,8 @@ TEST(HessianOperator, RefusesAByteBudgetBelowOneBlockAndSaysWhatItNeeds) {
   Random random(9);
   const RandomBlock block(random, 2, 6);
   const std::string needed = hessian::format_bytes(hessian::measure_block_bytes(block.losses(), block.x));
-  EXPECT_EQ(text_of<std::runtime_error>([&] {
-              HessianOperator(block.losses(), block.x, {.memory_bytes = 1024, .blocks_per_graph = {}});
-            }),
+  EXPECT_EQ(text_of<std::runtime_error>(
+                [&] { HessianOperator(block.losses(), block.x, {.memory_bytes = 1024, .blocks_per_graph = {}}); }),
             "one block needs " + needed + " of memory, 1.0 KiB are allowed");
 }
 
@@ -276,13 +277,20 @@ TEST(HessianOperator, ReleasesItsMemoryOnDestruction) {
 
 TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
   const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) { return x.flatten(1).sum(1); };
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { HessianOperator(f, at::zeros({2, 3}, at::kLong)); }),
+  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+              HessianOperator(f, at::zeros({2, 3}, at::kLong));
+            }),
             "x is [2, 3] of Long, expected [S, ...] of a floating-point type");
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { HessianOperator(f, at::zeros({0, 3}, at::kDouble)); }),
+  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+              HessianOperator(f, at::zeros({0, 3}, at::kDouble));
+            }),
             "x is [0, 3] of Double, expected [S, ...] of a floating-point type");
   EXPECT_NE(text_of<std::invalid_argument>([&] { HessianOperator(f, at::zeros({}, at::kDouble)); }), "");
-  const HessianOperator op([](const at::Tensor& x, const BlockIndices&) { return x.sum(); }, at::zeros({2, 3}, at::kDouble));
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { op.apply(at::zeros({2, 1, 3}, at::kDouble)); }),
+  const HessianOperator op([](const at::Tensor& x, const BlockIndices&) { return x.sum(); },
+                           at::zeros({2, 3}, at::kDouble));
+  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+              op.apply(at::zeros({2, 1, 3}, at::kDouble));
+            }),
             "the function gives [] for 2 blocks, expected one value each");
 }
 

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <stdexcept>
@@ -9,7 +10,6 @@
 #include <vector>
 
 #include "hessian/dense_operator.h"
-#include "hessian/operator_algebra.h"
 #include "hessian/spectra_solver.h"
 #include "random_problems.h"
 
@@ -61,8 +61,9 @@ std::vector<Spectrum> spectra_of_size(int64_t n, Random& random) {
 
 }  // namespace
 
-// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5), so that at a
-// tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm; in float32 rounding of about n times 6e-8 is left.
+// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5), so
+// that at a tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm; in float32 rounding of about n times 6e-8
+// is left.
 TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   for (const int64_t n : {1, 2, 3, 4, 7, 8, 9, 20, 63, 64, 65, 120, 200}) {
     const auto seed = static_cast<uint64_t>(n);
@@ -274,11 +275,15 @@ TEST(Lanczos, RefusesOptionsOutOfRange) {
   };
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_basis = 7; }), "the basis has 7 vectors; it must have 8 at least");
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = 0; }), "the tolerance is 0.000000; it must be positive");
-  EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = std::nan(""); }), "the tolerance is nan; it must be positive");
-  EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_iterations = 0; }),
-            "the iteration limit is 0; it must be positive");
-  EXPECT_EQ(text_of<std::invalid_argument>([] { hessian::lanczos(DenseOperator(at::zeros({0, 4, 4}, at::kDouble))); }),
+  EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = std::nan(""); }),
+            "the tolerance is nan; it must be positive");
+  EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_iterations = 0; }), "the iteration limit is 0; it must be positive");
+  EXPECT_EQ(text_of<std::invalid_argument>([] {
+              hessian::lanczos(DenseOperator(at::zeros({0, 4, 4}, at::kDouble)));
+            }),
             "the operator has 0 blocks of size 4; an eigensolver needs one at least of each");
-  EXPECT_EQ(text_of<std::invalid_argument>([] { hessian::lanczos(DenseOperator(at::zeros({2, 0, 0}, at::kDouble))); }),
+  EXPECT_EQ(text_of<std::invalid_argument>([] {
+              hessian::lanczos(DenseOperator(at::zeros({2, 0, 0}, at::kDouble)));
+            }),
             "the operator has 2 blocks of size 0; an eigensolver needs one at least of each");
 }

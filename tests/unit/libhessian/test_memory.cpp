@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
@@ -88,8 +90,8 @@ TEST(ParseBytes, ReadsEveryUnitInAnyCaseWithAndWithoutASpace) {
 }
 
 TEST(ParseBytes, RefusesWhatIsNoAmountOfMemory) {
-  for (const std::string text : {"", "GiB", "8 gigs", "8GiBs", "8G", "-1GiB", "0", "0.3", "nan", "inf", "1e30", "8GiB 2",
-                                 "8,5GiB", "9000000TiB"}) {
+  for (const std::string text : {"", "GiB", "8 gigs", "8GiBs", "8G", "-1GiB", "0", "0.3", "nan", "inf", "1e30",
+                                 "8GiB 2", "8,5GiB", "9000000TiB"}) {
     EXPECT_EQ(text_of<std::invalid_argument>([&] { parse_bytes(text); }),
               "'" + text + "' is not an amount of memory; write it as 8GiB, 512MiB or 2GB");
   }

@@ -67,9 +67,13 @@ TEST(DenseOperator, MultipliesWithItsMatricesThoughTheyAreNotSymmetric) {
 }
 
 TEST(DenseOperator, RefusesWhatIsNoStackOfSquareMatrices) {
-  EXPECT_EQ(text_of<std::invalid_argument>([] { DenseOperator(at::zeros({2, 3, 4})); }),
+  EXPECT_EQ(text_of<std::invalid_argument>([] {
+              DenseOperator(at::zeros({2, 3, 4}));
+            }),
             "matrices are [2, 3, 4], expected [S, n, n]");
-  EXPECT_EQ(text_of<std::invalid_argument>([] { DenseOperator(at::zeros({3, 3})); }),
+  EXPECT_EQ(text_of<std::invalid_argument>([] {
+              DenseOperator(at::zeros({3, 3}));
+            }),
             "matrices are [3, 3], expected [S, n, n]");
 }
 
@@ -84,7 +88,9 @@ TEST(LinearOperator, RefusesVectorsThatDoNotFit) {
   EXPECT_EQ(refusal(at::zeros({1, 1, 4}, at::kFloat), {0}), "vectors are Float on cpu, expected double on cpu");
   EXPECT_EQ(refusal(at::zeros({1, 1, 4}, at::kDouble), {2}), "block 2 is not among the operator's 2");
   EXPECT_EQ(refusal(at::zeros({1, 1, 4}, at::kDouble), {-1}), "block -1 is not among the operator's 2");
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { op.apply(at::zeros({1, 1, 4}, at::kDouble)); }),
+  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+              op.apply(at::zeros({1, 1, 4}, at::kDouble));
+            }),
             "vectors are [1, 1, 4], expected [2, k, 4]");
 }
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -89,7 +89,8 @@ TEST(PowerIteration, FindsAllPairsOfASmallMatrixTheSingularOnesIncluded) {
 
 TEST(PowerIteration, SaysThatItStallsWhereTheTwoLargestMagnitudesAreEqual) {
   Random random(22);
-  const at::Tensor matrix = random.with_spectrum(at::tensor({2.0, -2.0, 0.5, 0.1, -0.3, 0.0}, at::kDouble).unsqueeze(0));
+  const at::Tensor matrix =
+      random.with_spectrum(at::tensor({2.0, -2.0, 0.5, 0.1, -0.3, 0.0}, at::kDouble).unsqueeze(0));
   EigensolverOptions options = tight();
   options.max_iterations = 500;
   const DominantEigenpairs pairs = hessian::power_iteration(DenseOperator(matrix), options);
@@ -135,9 +136,10 @@ TEST(PowerIteration, AsksNothingMoreOfBlocksThatHaveConverged) {
 TEST(PowerExtremes, FindsBothEndsByAShift) {
   Random random(24);
   // The dominant end above and below, and spectra of one sign.
-  const at::Tensor values = at::stack({at::linspace(-1.0, 2.0, 12, at::kDouble), at::linspace(-2.0, 1.0, 12, at::kDouble),
-                                       at::linspace(0.5, 2.0, 12, at::kDouble), at::linspace(-2.0, -0.5, 12, at::kDouble),
-                                       at::linspace(-1.9, 2.0, 12, at::kDouble)});
+  const at::Tensor values =
+      at::stack({at::linspace(-1.0, 2.0, 12, at::kDouble), at::linspace(-2.0, 1.0, 12, at::kDouble),
+                 at::linspace(0.5, 2.0, 12, at::kDouble), at::linspace(-2.0, -0.5, 12, at::kDouble),
+                 at::linspace(-1.9, 2.0, 12, at::kDouble)});
   const at::Tensor matrices = random.with_spectrum(values);
   for (const double tolerance : {1e-3, 1e-6, 1e-9}) {
     SCOPED_TRACE(tolerance);

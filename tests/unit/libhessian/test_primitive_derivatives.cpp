@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cmath>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -110,8 +109,8 @@ TEST(CrossEntropyHead, HasTheHessianOfSoftmaxInClosedForm) {
   EXPECT_LT(largest(op.apply(identity)[0] - expected.view({12, 12})), 1e-13);
 }
 
-// In narrow precisions, statistics are taken in float32: what is lost is the rounding of the result, and nothing grows with the
-// width as it would in sums of bfloat16 (unit 2^-8).
+// In narrow precisions, statistics are taken in float32: what is lost is the rounding of the result, and nothing grows
+// with the width as it would in sums of bfloat16 (unit 2^-8).
 TEST(Precision, StatisticsOfBfloat16ActivationsAreTakenInFloat32) {
   Random random(2);
   const int64_t width = 4096;
@@ -158,8 +157,8 @@ TEST(Precision, RopeKeepsItsAnglesExactAtLongPositions) {
   EXPECT_EQ(y.scalar_type(), at::kFloat);
   EXPECT_LT(largest(y.to(at::kDouble) - reference), 2e-6);
   const double angle = positions - 1;
-  const double expected = x[0][positions - 1][0].item<double>() * std::cos(angle) -
-                          x[0][positions - 1][1].item<double>() * std::sin(angle);
+  const double expected =
+      x[0][positions - 1][0].item<double>() * std::cos(angle) - x[0][positions - 1][1].item<double>() * std::sin(angle);
   EXPECT_NEAR(reference[0][positions - 1][0].item<double>(), expected, 1e-11);
 }
 
@@ -167,8 +166,8 @@ TEST(Precision, Float32InternalsRoundFloat64ActivationsAndWideDoesNot) {
   Random random(5);
   const at::Tensor x = random.normal({2, 5, 6});
   Parameters parameters = parameters_of(random, at::kDouble);
-  for (const Operation& operation : {Operation(hessian::RmsNorm{"g"}), Operation(hessian::LayerNorm{"g", "b"}),
-                                     Operation(hessian::Rope{6, 30.0})}) {
+  for (const Operation& operation :
+       {Operation(hessian::RmsNorm{"g"}), Operation(hessian::LayerNorm{"g", "b"}), Operation(hessian::Rope{6, 30.0})}) {
     const at::Tensor wide = apply_operation(operation, parameters, std::array{x}, Numerics::wide);
     const at::Tensor narrow = apply_operation(operation, parameters, std::array{x}, Numerics::float32_internals);
     EXPECT_EQ(narrow.scalar_type(), at::kDouble);

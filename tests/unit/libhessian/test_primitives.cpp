@@ -15,8 +15,8 @@ using hessian::Parameters;
 using support::largest;
 using support::Random;
 
-// Every primitive against loops over its formula in program.h, in float64, over random shapes. The sums have a few dozen terms
-// of order one: 1e-13 is a hundred rounding units.
+// Every primitive against loops over its formula in program.h, in float64, over random shapes. The sums have a few
+// dozen terms of order one: 1e-13 is a hundred rounding units.
 
 namespace {
 
@@ -161,7 +161,8 @@ TEST(LayerNorm, SubtractsTheMeanAndDividesByTheDeviation) {
           variance += (row[i] - mean) * (row[i] - mean) / static_cast<double>(width);
         }
         for (int64_t i = 0; i < width; ++i) {
-          y[i] = gain[i].item<double>() * (row[i] - mean) / std::sqrt(variance + 1e-3) + with_bias * bias[i].item<double>();
+          y[i] = gain[i].item<double>() * (row[i] - mean) / std::sqrt(variance + 1e-3) +
+                 with_bias * bias[i].item<double>();
         }
       });
     };

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -54,8 +54,8 @@ TEST(SpectraExtremes, AgreesWithTheDenseSolverBeyondItsBasis) {
     EXPECT_LT(largest(result.lambda_max - exact.amax(1)), 1e-9 * largest(exact));
     EXPECT_LT(largest(result.lambda_min - exact.amin(1)), 1e-9 * largest(exact));
     EXPECT_TRUE(result.converged.all().item<bool>());
-    const at::Tensor residuals =
-        at::bmm(matrices, result.vector_max.unsqueeze(2)).squeeze(2) - result.lambda_max.unsqueeze(1) * result.vector_max;
+    const at::Tensor residuals = at::bmm(matrices, result.vector_max.unsqueeze(2)).squeeze(2) -
+                                 result.lambda_max.unsqueeze(1) * result.vector_max;
     EXPECT_LT(largest(result.residual_max - residuals.norm(2, 1)), 1e-12);
   }
 }
@@ -89,8 +89,8 @@ TEST(SpectraExtremes, SaysThatItHasNotConvergedAndGivesTheBestOfItsKrylovSpace) 
     const RecordingOperator op(dense);
     const ExtremalEigenvalues result = hessian::spectra_extremes(op, options);
     EXPECT_FALSE(result.converged.any().item<bool>());
-    // Two more products verify the residuals. A basis has four vectors at least; one product finds the scale, and Spectra
-    // begins with one.
+    // Two more products verify the residuals. A basis has four vectors at least; one product finds the scale, and
+    // Spectra begins with one.
     EXPECT_EQ(op.products(0), result.iterations[0].item<int>() + 2);
     EXPECT_LE(result.iterations[0].item<int>(), std::max<int64_t>(iterations, 6));
     EXPECT_TRUE((result.lambda_max <= exact.amax(1) + 1e-9).all().item<bool>());

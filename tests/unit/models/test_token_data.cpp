@@ -197,7 +197,8 @@ TEST(BuiltinText, SaysWhereItWasLookedFor) {
   const TemporaryFolder folder;
   const Variable variable("HESSIAN_DATA_DIR", folder.path());
   EXPECT_EQ(refusal(options_for("builtin", 256)),
-            "HESSIAN_DATA_DIR is '" + folder.path() + "', but there is no kjv.txt in it");
+            "HESSIAN_DATA_DIR is '" + folder.path() +
+                "', but there is no kjv.txt in it; set it to the folder that holds it, or give a file with --data");
 }
 
 TEST(BuiltinText, IsTheKingJamesBible) {

@@ -6,7 +6,10 @@
 namespace support {
 
 std::string fixture_path(const std::string& name) {
-  return std::string(HESSIAN_FIXTURES) + "/" + name;
+  std::string path = HESSIAN_FIXTURES;
+  path += '/';
+  path += name;
+  return path;
 }
 
 std::vector<Fixture> dense_fixtures() {

@@ -1,0 +1,105 @@
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+
+#include "loader_support.h"
+#include "models/model.h"
+#include "tiny_models.h"
+
+using models::assemble_model;
+using models::Family;
+using models::GptConfig;
+using models::Model;
+using models::Placement;
+using support::message_of;
+
+namespace {
+
+using Tensors = std::map<std::string, at::Tensor>;
+
+const GptConfig config = support::tiny_config(Family::llama2, Placement::prenorm);
+
+hessian::Parameters as_parameters(const Tensors& tensors) {
+  hessian::Parameters parameters;
+  for (const auto& [name, tensor] : tensors) {
+    parameters.add(name, tensor);
+  }
+  return parameters;
+}
+
+Tensors fresh() {
+  const Model model = models::initialise_model(config, 1);
+  return {model.parameters.begin(), model.parameters.end()};
+}
+
+/// What is said of a model's tensors after a change.
+std::string refusal(const std::function<void(Tensors&)>& change) {
+  Tensors tensors = fresh();
+  change(tensors);
+  return message_of([&] { assemble_model(config, as_parameters(tensors), "m.pt"); });
+}
+
+}  // namespace
+
+TEST(AssembleModel, PutsTheTensorsInOrderAndSharesThem) {
+  const Tensors tensors = fresh();  // by name, so in another order
+  const Model model = assemble_model(config, as_parameters(tensors), "m.pt");
+  EXPECT_TRUE(model.config == config);
+  const auto specs = models::parameter_specs(config);
+  ASSERT_EQ(model.parameters.size(), specs.size());
+  std::size_t i = 0;
+  for (const auto& [name, tensor] : model.parameters) {
+    EXPECT_EQ(name, specs[i++].name);
+    EXPECT_TRUE(tensor.is_same(tensors.at(name))) << name;
+  }
+}
+
+TEST(AssembleModel, NamesATensorThatIsMissing) {
+  EXPECT_EQ(
+      refusal([](Tensors& t) { t.erase("layers.1.feed_forward.w2.weight"); }),
+      "m.pt: tensor 'layers.1.feed_forward.w2.weight' is missing; expected [8, 12] in a llama2 prenorm of 2 layers");
+}
+
+TEST(AssembleModel, NamesATensorThatBelongsNowhere) {
+  EXPECT_EQ(refusal([](Tensors& t) {
+              t["layers.2.attention.wq.weight"] = at::zeros({8, 8});
+            }),
+            "m.pt: tensor 'layers.2.attention.wq.weight' [8, 8] belongs to no part of a llama2 prenorm of 2 layers");
+}
+
+TEST(AssembleModel, GivesTheShapeFoundAndTheShapeWanted) {
+  EXPECT_EQ(refusal([](Tensors& t) {
+              t["layers.0.attention.wq.weight"] = at::zeros({8, 7});
+            }),
+            "m.pt: tensor 'layers.0.attention.wq.weight' is [8, 7], expected [8, 8] (dim 8)");
+  EXPECT_EQ(refusal([](Tensors& t) {
+              t["norm.weight"] = at::zeros({8, 1});
+            }),
+            "m.pt: tensor 'norm.weight' is [8, 1], expected [8] (dim 8)");
+}
+
+TEST(AssembleModel, RefusesNumbersThatAreNotFinite) {
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+                           -std::numeric_limits<double>::infinity()}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kDouble, at::kHalf, at::kBFloat16}) {
+      EXPECT_EQ(refusal([&](Tensors& t) {
+                  t["output.weight"] = at::ones({19, 8}, dtype);
+                  t["output.weight"][7][3] = bad;
+                }),
+                "m.pt: tensor 'output.weight' holds non-finite values; the model cannot be probed")
+          << bad << " " << dtype;
+    }
+  }
+}
+
+TEST(AssembleModel, RefusesIntegers) {
+  EXPECT_EQ(refusal([](Tensors& t) { t["norm.weight"] = at::ones({8}, at::kLong); }),
+            "m.pt: tensor 'norm.weight' holds Long, expected floating point");
+}
+
+TEST(AssembleModel, TakesTensorsWithoutMemory) {
+  EXPECT_EQ(message_of([] { assemble_model(config, models::meta_parameters(config), "m.pt"); }), "");
+}

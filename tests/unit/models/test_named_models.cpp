@@ -1,0 +1,90 @@
+#include "models/named_models.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "loader_support.h"
+#include "tiny_models.h"
+
+using models::GptConfig;
+using models::parse_model_name;
+using support::message_of;
+
+namespace {
+
+std::string refusal(const std::string& name) {
+  return message_of([&] { parse_model_name(name); });
+}
+
+}  // namespace
+
+TEST(ModelNames, GiveTheSizesOfTheFamilies) {
+  const GptConfig small = parse_model_name("new:llama2-20M-simplegpt");
+  EXPECT_EQ(small.family, models::Family::llama2);
+  EXPECT_EQ(small.placement, models::Placement::simplegpt);
+  EXPECT_EQ(small.dim, 256);
+  EXPECT_EQ(small.n_layers, 4);
+  EXPECT_EQ(small.n_heads, 4);
+  EXPECT_EQ(small.vocab_size, 32000);
+
+  const GptConfig large = parse_model_name("new:llama3-8B-prenorm");
+  EXPECT_EQ(large.n_kv_heads, 8);
+  EXPECT_EQ(large.ffn_hidden_dim, 14336);
+  EXPECT_EQ(large.rope_theta, 500000.0);
+  EXPECT_EQ(large.vocab_size, 128256);
+
+  const GptConfig gpt2 = parse_model_name("new:gpt2-124M-postnorm");
+  EXPECT_EQ(gpt2.n_layers, 12);
+  EXPECT_EQ(gpt2.vocab_size, 50304);
+  EXPECT_TRUE(gpt2.tied_head);
+  EXPECT_FALSE(gpt2.bias);
+}
+
+TEST(ModelNames, AcceptEverySizeWithEveryPlacement) {
+  std::set<std::string> names;
+  for (const models::NamedSize& size : models::named_sizes()) {
+    for (const models::Placement placement : support::all_placements()) {
+      const std::string name = std::string("new:") + models::to_string(size.config.family) + "-" + size.name + "-" +
+                               models::to_string(placement);
+      GptConfig expected = size.config;
+      expected.placement = placement;
+      EXPECT_TRUE(parse_model_name(name) == expected) << name;
+      EXPECT_TRUE(names.insert(name).second) << name << " is there twice";
+    }
+  }
+}
+
+TEST(ModelNames, TakeAnotherVocabulary) {
+  GptConfig expected = parse_model_name("new:llama2-39M-preqknorm");
+  expected.vocab_size = 256;
+  EXPECT_TRUE(parse_model_name("new:llama2-39M-preqknorm", 256) == expected);
+  EXPECT_EQ(message_of([] { parse_model_name("new:llama2-39M-preqknorm", 0); }),
+            "new:llama2-39M-preqknorm: vocab_size is 0, expected 1 to 1073741824");
+}
+
+TEST(ModelNames, AreToldFromPaths) {
+  EXPECT_TRUE(models::is_model_name("new:llama2-20M-simplegpt"));
+  EXPECT_TRUE(models::is_model_name("new:"));
+  for (const char* path : {"", "new", "model.safetensors", "./new:llama2", "runs/new:x", "NEW:llama2-20M-prenorm"}) {
+    EXPECT_FALSE(models::is_model_name(path)) << path;
+  }
+}
+
+TEST(ModelNames, AreRefusedWithTheWordsThatWouldDo) {
+  EXPECT_EQ(refusal("new:llama4-20M-prenorm"),
+            "new:llama4-20M-prenorm: 'llama4' is no model family; known are gpt2, llama2, llama3");
+  EXPECT_EQ(refusal("new:llama2-20M-norm"),
+            "new:llama2-20M-norm: 'norm' is no norm placement; known are prenorm, preqknorm, simplegpt, postnorm, "
+            "sandwich");
+  EXPECT_EQ(refusal("new:llama3-20M-prenorm"),
+            "new:llama3-20M-prenorm: '20M' is no size of llama3; known are debugmodel, 8B, 70B");
+  EXPECT_EQ(refusal("new:gpt2-7B-prenorm"),
+            "new:gpt2-7B-prenorm: '7B' is no size of gpt2; known are 10M, 124M, 350M, 774M, 1558M");
+  for (const std::string name : {"new:", "new:llama2", "new:llama2-20M", "llama2-20M-prenorm", ""}) {
+    EXPECT_EQ(refusal(name), name + ": a fresh model is new:FAMILY-SIZE-PLACEMENT, as new:llama2-20M-simplegpt");
+  }
+  EXPECT_NE(refusal("new:llama2-20M-extra-prenorm"), "");
+  EXPECT_NE(refusal("new:llama2--prenorm"), "");
+}

@@ -59,7 +59,7 @@ ValueAndGradient value_and_gradient(const BlockFunction& f, const at::Tensor& x,
   return {recording.value.detach(), gradient_of(recording, false).detach()};
 }
 
-HessianOperator::HessianOperator(BlockFunction f, at::Tensor x, const HessianOptions& options)
+HessianOperator::HessianOperator(BlockFunction f, const at::Tensor& x, const HessianOptions& options)
     : f_(std::move(f)), x_(x.detach()) {
   if (x_.dim() < 1 || x_.numel() == 0 || !x_.is_floating_point()) {
     std::ostringstream message;

@@ -1,5 +1,7 @@
 #include "pickle_stack.h"
 
+#include <algorithm>
+
 #include <utility>
 
 #include "messages.h"
@@ -36,9 +38,7 @@ Pickle::NodeId PickleStack::pop() {
 
 std::vector<Pickle::NodeId> PickleStack::pop_count(std::size_t count) {
   std::vector<NodeId> taken(count);
-  for (auto slot = taken.rbegin(); slot != taken.rend(); ++slot) {
-    *slot = pop();
-  }
+  std::generate(taken.rbegin(), taken.rend(), [this] { return pop(); });
   return taken;
 }
 

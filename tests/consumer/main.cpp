@@ -7,7 +7,8 @@
 int main() {
   const at::Tensor i = at::arange(1, 11, at::kDouble);
   const hessian::HessianOperator op(
-      [i](const at::Tensor& x, const hessian::BlockIndices&) { return (i * x.square()).sum(1); }, at::ones({1, 10}, i.options()));
+      [i](const at::Tensor& x, const hessian::BlockIndices&) { return (i * x.square()).sum(1); },
+      at::ones({1, 10}, i.options()));
   const double largest = hessian::lanczos(op).lambda_max.item<double>();
   std::printf("lambda_max %.6f\n", largest);
   return largest > 19.99 && largest < 20.01 ? 0 : 1;

@@ -50,7 +50,7 @@ class HessianOperator final : public LinearOperator {
   /// \param x  [S, ...], the point; its precision is that of the products
   /// \throws std::invalid_argument  if x is empty or not floating point
   /// \throws std::runtime_error     if one block alone needs more than options.memory_bytes, saying how much
-  HessianOperator(BlockFunction f, at::Tensor x, const HessianOptions& options = {});
+  HessianOperator(BlockFunction f, const at::Tensor& x, const HessianOptions& options = {});
   ~HessianOperator() override;
 
   int64_t blocks() const override { return x_.size(0); }

@@ -30,12 +30,12 @@ struct DataOptions {
   /// A UTF-8 text (bytes as tokens), a token `.bin` of nanoGPT or llm.c, a `.safetensors` with `tokens` and `targets`
   /// [B, T], or "builtin": the King James Bible.
   std::string source = "builtin";
-  std::int64_t sequences = 0;        ///< 0: all rows of a safetensors, default_sequences otherwise
+  std::int64_t sequences = 0;  ///< 0: all rows of a safetensors, default_sequences otherwise
   /// 0: the length of a safetensors' rows; otherwise default_seq_len, or max_seq_len where that is shorter
   std::int64_t seq_len = 0;
   std::int64_t max_seq_len = default_seq_len;  ///< the longest sequence that the model takes
-  std::uint64_t seed = 0;            ///< draws the windows; a safetensors is taken from its first row on
-  std::int64_t vocab_size = 0;       ///< the model's
+  std::uint64_t seed = 0;                      ///< draws the windows; a safetensors is taken from its first row on
+  std::int64_t vocab_size = 0;                 ///< the model's
   bool accept_larger_vocab = false;  ///< take text with a vocabulary of more than 256 too (a freshly drawn model)
   std::optional<Split> split;  ///< absent: held_out of builtin, the whole of any other file; unused by a safetensors
 };

@@ -39,7 +39,7 @@ bible bible-kjv
 h5dump hdf5-tools"
   if $lint; then
     command -v clang-format >/dev/null || echo clang-format
-    command -v run-clang-tidy >/dev/null || echo clang-tidy clang-tools
+    command -v run-clang-tidy >/dev/null || echo clang-tidy
   fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   local libraries=(libeigen3-dev libspectra-dev libhdf5-dev libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev
@@ -54,7 +54,7 @@ h5dump hdf5-tools"
 install_packages() {
   command -v dpkg-query >/dev/null || { echo "setup.sh: no Debian packages here; CMake will say what it does not find" >&2; return; }
   local missing
-  mapfile -t missing < <(missing_packages | tr ' ' '\n')
+  mapfile -t missing < <(missing_packages)
   [ "${#missing[@]}" -eq 0 ] && return
   if ! can_be_root; then
     echo "setup.sh: missing packages: ${missing[*]}; installing them needs root or sudo. Going on without them." >&2

@@ -21,7 +21,7 @@ constexpr auto spectral_quantities = std::to_array<Quantity>({
     {"spectral_norm", ElementType::float64, "nats", "spectral norm of the activation Hessian, max |lambda|"},
     {"lambda_max", ElementType::float64, "nats", "largest eigenvalue of the activation Hessian"},
     {"lambda_min", ElementType::float64, "nats", "smallest eigenvalue of the activation Hessian"},
-    {"residual_norm", ElementType::float64, "nats", "residual norm ||H v - lambda v|| of the eigenpair"},
+    {"residual_norm", ElementType::float64, "nats", "larger residual norm ||H v - lambda v|| of both ends"},
     {"iterations", ElementType::int32, "products", "Hessian-vector products until convergence or the limit"},
     {"converged", ElementType::uint8, "1", "1 where the tolerance was reached, 0 where it was not"},
 });

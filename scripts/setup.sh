@@ -45,7 +45,9 @@ h5dump hdf5-tools"
   local libraries=(libeigen3-dev libspectra-dev libhdf5-dev libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev
     nlohmann-json3-dev libspdlog-dev libfmt-dev libtomlplusplus-dev zlib1g-dev)
   local installed
-  installed=$(dpkg-query -W -f '${Package} ${Status}\n' "${libraries[@]}" 2>/dev/null | sed -n 's/ install ok installed$//p')
+  # dpkg-query fails where it knows one of them not at all.
+  installed=$({ dpkg-query -W -f '${Package} ${Status}\n' "${libraries[@]}" 2>/dev/null || true; } |
+    sed -n 's/ install ok installed$//p')
   for package in "${libraries[@]}"; do
     grep -qx "$package" <<<"$installed" || echo "$package"
   done

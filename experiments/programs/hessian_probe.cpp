@@ -41,10 +41,10 @@ void declare(CLI::App& app, ProbeOptions& options, Words& words) {
   app.add_option("--seq-len", options.seq_len, "tokens of a sequence (128, or the model's longest if that is less)")
       ->check(check_positive_integer);
   app.add_option("--unit", words.unit, "what one Hessian spans")
-      ->check(CLI::IsMember({"sequence", "token"}))
+      ->check(CLI::IsMember(experiments::unit_words))
       ->capture_default_str();
   app.add_option("--method", words.method, "eigensolver")
-      ->check(CLI::IsMember({"lanczos", "power", "spectra"}))
+      ->check(CLI::IsMember(experiments::method_words))
       ->capture_default_str();
   app.add_option("--tol", options.tolerance, "residual norm relative to the spectral norm")
       ->check(check_positive_number)
@@ -71,15 +71,13 @@ void declare(CLI::App& app, ProbeOptions& options, Words& words) {
 }
 
 void interpret(const Words& words, ProbeOptions& options) {
-  options.unit = words.unit == "token" ? experiments::Unit::token : experiments::Unit::sequence;
-  options.method = words.method == "power"     ? experiments::Method::power
-                   : words.method == "spectra" ? experiments::Method::spectra
-                                               : experiments::Method::lanczos;
+  options.unit = experiments::parse_unit(words.unit);
+  options.method = experiments::parse_method(words.method);
   options.dtype = experiments::parse_dtype(words.dtype);
+  options.sites = experiments::parse_sites(words.sites);
   if (!words.memory.empty()) {
     options.memory_bytes = hessian::parse_bytes(words.memory);
   }
-  options.sites = experiments::parse_sites(words.sites);
 }
 
 }  // namespace

@@ -110,14 +110,6 @@ Problem problem_at(const ProbeOptions& options, const ProbeSubject& subject, con
 
 }  // namespace
 
-const char* to_string(Unit unit) {
-  return unit == Unit::sequence ? "sequence" : "token";
-}
-
-const char* to_string(Method method) {
-  return method == Method::lanczos ? "lanczos" : method == Method::power ? "power" : "spectra";
-}
-
 ProbeReport run_probe(const ProbeOptions& options, const Progress& progress) {
   const hessian::MemoryScope memory;
   const at::Device device = choose_device(options.device);

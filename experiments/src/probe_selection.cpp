@@ -13,7 +13,38 @@ namespace {
                               std::to_string(last) + " such as 0,3,5-7");
 }
 
+/// The place of a word in a list.
+std::size_t place_of(const std::string& word, const std::vector<std::string>& words) {
+  std::string accepted;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == word) {
+      return i;
+    }
+    accepted += (accepted.empty() ? "" : ", ") + words[i];
+  }
+  throw std::invalid_argument("'" + word + "' is none of " + accepted);
+}
+
 }  // namespace
+
+const std::vector<std::string> unit_words = {"sequence", "token"};
+const std::vector<std::string> method_words = {"lanczos", "power", "spectra"};
+
+const std::string& to_string(Unit unit) {
+  return unit_words.at(static_cast<std::size_t>(unit));
+}
+
+const std::string& to_string(Method method) {
+  return method_words.at(static_cast<std::size_t>(method));
+}
+
+Unit parse_unit(const std::string& word) {
+  return static_cast<Unit>(place_of(word, unit_words));
+}
+
+Method parse_method(const std::string& word) {
+  return static_cast<Method>(place_of(word, method_words));
+}
 
 std::vector<int64_t> parse_layers(const std::string& text, int64_t last) {
   std::set<int64_t> layers;

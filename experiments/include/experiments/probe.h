@@ -97,7 +97,15 @@ std::vector<int64_t> parse_layers(const std::string& text, int64_t last);
 /// \throws std::invalid_argument  naming the accepted words
 std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
 
-const char* to_string(Unit unit);
-const char* to_string(Method method);
+/// The words for units and methods on the command line and in run files, in the order of their enumerations.
+extern const std::vector<std::string> unit_words;
+extern const std::vector<std::string> method_words;
+
+const std::string& to_string(Unit unit);
+const std::string& to_string(Method method);
+
+/// \throws std::invalid_argument  naming the accepted words
+Unit parse_unit(const std::string& word);
+Method parse_method(const std::string& word);
 
 }  // namespace experiments

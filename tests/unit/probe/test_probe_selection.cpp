@@ -37,4 +37,15 @@ TEST(ProbeSelection, ReadsSitesInTheOrderOfTheBlock) {
   EXPECT_THROW(parse_sites({"nowhere"}), std::invalid_argument);
 }
 
+TEST(ProbeSelection, ReadsTheWordsOfUnitsAndMethodsThatItWrites) {
+  for (const auto unit : {experiments::Unit::sequence, experiments::Unit::token}) {
+    EXPECT_EQ(experiments::parse_unit(to_string(unit)), unit);
+  }
+  for (const auto method : {experiments::Method::lanczos, experiments::Method::power, experiments::Method::spectra}) {
+    EXPECT_EQ(experiments::parse_method(to_string(method)), method);
+  }
+  EXPECT_THROW(experiments::parse_unit("batch"), std::invalid_argument);
+  EXPECT_THROW(experiments::parse_method(""), std::invalid_argument);
+}
+
 }  // namespace

@@ -1,6 +1,7 @@
 #include "hessian/power_iteration.h"
 
 #include <c10/core/GradMode.h>
+
 #include <algorithm>
 #include <stdexcept>
 

@@ -1,8 +1,7 @@
 #include "hessian/spectra_solver.h"
 
-#include <c10/core/GradMode.h>
-
 #include <Spectra/SymEigsSolver.h>
+#include <c10/core/GradMode.h>
 
 #include <Eigen/Eigenvalues>
 #include <algorithm>

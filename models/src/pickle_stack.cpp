@@ -1,7 +1,6 @@
 #include "pickle_stack.h"
 
 #include <algorithm>
-
 #include <utility>
 
 #include "messages.h"

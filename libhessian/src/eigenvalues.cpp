@@ -30,12 +30,15 @@ at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& opt
   return at::stack(rows).to(op.vector_options());
 }
 
-void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result) {
-  const at::Tensor vectors = at::stack({result.vector_max, result.vector_min}, 1);
-  const at::Tensor lambda = at::stack({result.lambda_max, result.lambda_min}, 1);
+at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values) {
   const at::Tensor products = op.apply(vectors).to(at::kDouble);
-  const at::Tensor expected = vectors.to(at::kDouble) * lambda.unsqueeze(-1).to(vectors.device());
-  const at::Tensor residuals = (products - expected).norm(2, -1).cpu();
+  const at::Tensor expected = vectors.to(at::kDouble) * values.unsqueeze(-1).to(vectors.device());
+  return (products - expected).norm(2, -1).cpu();
+}
+
+void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result) {
+  const at::Tensor residuals = residual_norms(op, at::stack({result.vector_max, result.vector_min}, 1),
+                                              at::stack({result.lambda_max, result.lambda_min}, 1));
   result.residual_max = residuals.select(1, 0).contiguous();
   result.residual_min = residuals.select(1, 1).contiguous();
   result.converged = result.residual_norm() <= result.spectral_norm() * tolerance;

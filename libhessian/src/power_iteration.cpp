@@ -97,9 +97,7 @@ DominantEigenpairs power_iteration(const LinearOperator& op, const EigensolverOp
     scale = at::maximum(scale, pair.value.abs());
   }
   // In the complement the errors of the pairs found before do not show: these are the residuals of the operator itself.
-  const at::Tensor products = op.apply(pairs.vectors).to(at::kDouble);
-  const at::Tensor expected = pairs.vectors.to(at::kDouble) * pairs.values.unsqueeze(-1).to(pairs.vectors.device());
-  pairs.residuals = (products - expected).norm(2, -1).cpu();
+  pairs.residuals = residual_norms(op, pairs.vectors, pairs.values);
   pairs.converged = pairs.residuals <= options.tolerance * scale.unsqueeze(1);
   return pairs;
 }

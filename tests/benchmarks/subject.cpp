@@ -2,6 +2,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include <chrono>
 #include <variant>
 
 #include "models/architecture.h"

@@ -2,7 +2,8 @@
 
 #include <ATen/ATen.h>
 
-#include <chrono>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "hessian/hessian_operator.h"

@@ -42,6 +42,11 @@ struct ExtremalEigenvalues {
 /// first_block + s alone.
 at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& options);
 
+/// ||Hv - lambda v|| of k pairs a block, [S, k] float64 on the CPU, from one product with the operator itself.
+/// \param vectors  [S, k, n]
+/// \param values   [S, k] float64 on the CPU
+at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values);
+
 /// Computes the residual norms of both ends with one product for two vectors a block, and sets `converged` from them.
 void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result);
 

@@ -16,6 +16,37 @@ bool is_scalar(hid_t attribute) {
   return space.valid() && H5Sget_simple_extent_npoints(space.get()) == 1;
 }
 
+std::optional<std::vector<std::string>> read_variable_texts(hid_t dataset, hid_t type, hid_t memory, hid_t selection,
+                                                            size_t count) {
+  std::vector<char*> pointers(count, nullptr);
+  if (H5Dread(dataset, type, memory, selection, H5P_DEFAULT, pointers.data()) < 0) {
+    return std::nullopt;
+  }
+  std::vector<std::string> texts(count);
+  for (size_t i = 0; i < count; ++i) {
+    texts[i] = pointers[i] != nullptr ? pointers[i] : "";
+    H5free_memory(pointers[i]);
+  }
+  return texts;
+}
+
+std::optional<std::vector<std::string>> read_padded_texts(hid_t dataset, hid_t type, hid_t memory, hid_t selection,
+                                                          size_t count) {
+  const size_t width = H5Tget_size(type);
+  const bool spaces = H5Tget_strpad(type) == H5T_STR_SPACEPAD;
+  std::string packed(count * width, '\0');
+  if (H5Dread(dataset, type, memory, selection, H5P_DEFAULT, packed.data()) < 0) {
+    return std::nullopt;
+  }
+  std::vector<std::string> texts;
+  texts.reserve(count);
+  for (size_t i = 0; i < count; ++i) {
+    const std::string_view padded = std::string_view(packed).substr(i * width, width);
+    texts.emplace_back(padded.substr(0, spaces ? padded.find_last_not_of(' ') + 1 : padded.find('\0')));
+  }
+  return texts;
+}
+
 }  // namespace
 
 std::optional<std::string> read_text(hid_t object, const char* name) {
@@ -58,7 +89,26 @@ std::optional<ElementType> element_type(hid_t dataset) {
   if (kind == H5T_INTEGER && H5Tget_sign(type.get()) == H5T_SGN_NONE && bytes == 1) {
     return ElementType::uint8;
   }
+  if (kind == H5T_STRING) {
+    return ElementType::text;
+  }
   return std::nullopt;
+}
+
+int64_t text_bytes_of(hid_t dataset) {
+  const Hdf5Handle type(H5Dget_type(dataset), H5Tclose);
+  const bool padded = type.valid() && H5Tget_class(type.get()) == H5T_STRING && H5Tis_variable_str(type.get()) == 0;
+  return padded ? static_cast<int64_t>(H5Tget_size(type.get())) : 0;
+}
+
+std::optional<std::vector<std::string>> read_texts(hid_t dataset, hid_t memory, hid_t selection, size_t count) {
+  // As stored, because HDF5 does not convert between its two kinds, nor between character sets.
+  const Hdf5Handle type(H5Dget_type(dataset), H5Tclose);
+  if (!type.valid()) {
+    return std::nullopt;
+  }
+  return H5Tis_variable_str(type.get()) > 0 ? read_variable_texts(dataset, type.get(), memory, selection, count)
+                                            : read_padded_texts(dataset, type.get(), memory, selection, count);
 }
 
 std::optional<Shape> shape_of(hid_t dataset) {

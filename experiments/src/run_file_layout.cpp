@@ -45,16 +45,7 @@ void write_text(hid_t object, const std::string& name, const std::string& value,
   write_attribute(object, name, type.get(), type.get(), &text, shown);
 }
 
-std::string utc_now() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm utc{};
-  gmtime_r(&now, &utc);
-  std::string text(sizeof("2000-01-01T00:00:00Z"), '\0');
-  text.resize(std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc));
-  return text;
-}
-
-void write_root_attributes(hid_t root, const RunInfo& info, const std::string& shown) {
+void write_root_attributes(hid_t root, const RunInfo& info, const std::string& created, const std::string& shown) {
   const int32_t version = run_file_format_version;
   const int32_t finished = 0;
   const int64_t peak_memory_bytes = 0;
@@ -63,7 +54,7 @@ void write_root_attributes(hid_t root, const RunInfo& info, const std::string& s
   write_text(root, "program", info.program, shown);
   write_text(root, "command_line", info.command_line, shown);
   write_text(root, "git_commit", info.git_commit, shown);
-  write_text(root, "created", utc_now(), shown);
+  write_text(root, "created", created, shown);
   write_attribute(root, "seed", H5T_STD_U64LE, H5T_NATIVE_UINT64, &info.seed, shown);
   write_text(root, "device", info.device, shown);
   write_text(root, "dtype", info.dtype, shown);
@@ -85,6 +76,8 @@ void set_fill_value(hid_t creation, ElementType type, const std::string& what) {
       return require(H5Pset_fill_value(creation, H5T_NATIVE_INT64, &minus_one), what);
     case ElementType::uint8:
       return require(H5Pset_fill_value(creation, H5T_NATIVE_UINT8, &zero), what);
+    case ElementType::text:
+      return;  // NUL bytes are HDF5's own choice; given as a value, many would not fit into the object header
   }
 }
 
@@ -102,11 +95,38 @@ void create_dataset(hid_t file, const DatasetSpec& dataset, const std::string& s
   const std::vector<hsize_t> unlimited(extents.size(), H5S_UNLIMITED);
   const Hdf5Handle space = checked_handle(
       H5Screate_simple(static_cast<int>(extents.size()), extents.data(), unlimited.data()), H5Sclose, what);
-  const Hdf5Handle made = checked_handle(H5Dcreate2(file, dataset.path.c_str(), disk_type(dataset.type), space.get(),
-                                                    links.get(), creation.get(), H5P_DEFAULT),
-                                         H5Dclose, what);
+  const Hdf5Handle type = disk_type(dataset.type, dataset.text_bytes);
+  const Hdf5Handle made = checked_handle(
+      H5Dcreate2(file, dataset.path.c_str(), type.get(), space.get(), links.get(), creation.get(), H5P_DEFAULT),
+      H5Dclose, what);
   write_text(made.get(), "units", dataset.units, shown);
   write_text(made.get(), "long_name", dataset.long_name, shown);
+}
+
+Hdf5Handle text_type(int64_t text_bytes) {
+  const std::string what = "HDF5 type of texts of " + std::to_string(text_bytes) + " bytes cannot be made";
+  Hdf5Handle type = checked_handle(H5Tcopy(H5T_C_S1), H5Tclose, what);
+  require(H5Tset_size(type.get(), static_cast<size_t>(text_bytes)), what);
+  require(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), what);
+  require(H5Tset_cset(type.get(), H5T_CSET_UTF8), what);
+  return type;
+}
+
+// HDF5's own types are not ours to close.
+Hdf5Handle predefined(hid_t type) {
+  return {type, nullptr};
+}
+
+void check_text_bytes(const DatasetSpec& dataset, const std::string& what) {
+  const int64_t bytes = dataset.text_bytes;
+  if (dataset.type != ElementType::text && bytes != 0) {
+    throw std::invalid_argument(what + " holds " + std::string(element_type_name(dataset.type)) +
+                                " and has text_bytes " + std::to_string(bytes) + ", expected 0");
+  }
+  if (dataset.type == ElementType::text && (bytes < 1 || bytes > largest_text_bytes)) {
+    throw std::invalid_argument(what + " holds text and has text_bytes " + std::to_string(bytes) + ", expected 1 to " +
+                                std::to_string(largest_text_bytes));
+  }
 }
 
 }  // namespace
@@ -121,36 +141,42 @@ std::string_view element_type_name(ElementType type) {
       return "int32";
     case ElementType::uint8:
       return "uint8";
+    case ElementType::text:
+      return "text";
   }
   return "unknown";
 }
 
-hid_t memory_type(ElementType type) {
+Hdf5Handle memory_type(ElementType type, int64_t text_bytes) {
   switch (type) {
     case ElementType::float64:
-      return H5T_NATIVE_DOUBLE;
+      return predefined(H5T_NATIVE_DOUBLE);
     case ElementType::int64:
-      return H5T_NATIVE_INT64;
+      return predefined(H5T_NATIVE_INT64);
     case ElementType::int32:
-      return H5T_NATIVE_INT32;
+      return predefined(H5T_NATIVE_INT32);
     case ElementType::uint8:
-      return H5T_NATIVE_UINT8;
+      return predefined(H5T_NATIVE_UINT8);
+    case ElementType::text:
+      return text_type(text_bytes);
   }
-  return H5I_INVALID_HID;
+  return {};
 }
 
-hid_t disk_type(ElementType type) {
+Hdf5Handle disk_type(ElementType type, int64_t text_bytes) {
   switch (type) {
     case ElementType::float64:
-      return H5T_IEEE_F64LE;
+      return predefined(H5T_IEEE_F64LE);
     case ElementType::int64:
-      return H5T_STD_I64LE;
+      return predefined(H5T_STD_I64LE);
     case ElementType::int32:
-      return H5T_STD_I32LE;
+      return predefined(H5T_STD_I32LE);
     case ElementType::uint8:
-      return H5T_STD_U8LE;
+      return predefined(H5T_STD_U8LE);
+    case ElementType::text:
+      return text_type(text_bytes);
   }
-  return H5I_INVALID_HID;
+  return {};
 }
 
 std::string to_text(const Shape& shape) {
@@ -170,9 +196,37 @@ int64_t element_count(const Shape& shape) {
   return count;
 }
 
+std::string pack_texts(std::span<const std::string> texts, int64_t text_bytes, const std::string& what) {
+  const auto width = static_cast<size_t>(text_bytes);
+  std::string packed(texts.size() * width, '\0');
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const std::string& text = texts[i];
+    if (text.size() > width) {
+      throw std::invalid_argument(what + " given a text of " + std::to_string(text.size()) +
+                                  " bytes, expected at most " + std::to_string(width));
+    }
+    if (text.find('\0') != std::string::npos) {
+      throw std::invalid_argument(what + " given a text with a NUL byte, which ends a text in HDF5");
+    }
+    text.copy(&packed[i * width], width);
+  }
+  return packed;
+}
+
+std::string utc_now() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm utc{};
+  gmtime_r(&now, &utc);
+  std::string text(sizeof("2000-01-01T00:00:00Z"), '\0');
+  text.resize(std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc));
+  return text;
+}
+
 void check_datasets(const std::string& file, const std::vector<DatasetSpec>& datasets) {
   std::set<std::string_view> seen;
-  for (const auto& [path, type, shape, units, long_name] : datasets) {
+  for (const DatasetSpec& dataset : datasets) {
+    const std::string& path = dataset.path;
+    const Shape& shape = dataset.shape;
     const std::string what = file + ": dataset '" + path + "'";
     if (path.size() < 2 || path.front() != '/' || path.back() == '/' || path.find("//") != std::string::npos) {
       throw std::invalid_argument(what + " is not an absolute path, such as /train/loss");
@@ -181,6 +235,7 @@ void check_datasets(const std::string& file, const std::vector<DatasetSpec>& dat
       throw std::invalid_argument(what + " has shape " + to_text(shape) +
                                   ", expected one or more dimensions, none negative");
     }
+    check_text_bytes(dataset, what);
     if (!seen.insert(path).second) {
       throw std::invalid_argument(what + " is given twice");
     }
@@ -188,7 +243,7 @@ void check_datasets(const std::string& file, const std::vector<DatasetSpec>& dat
 }
 
 std::vector<hsize_t> chunk_shape(const DatasetSpec& dataset) {
-  const auto element_bytes = static_cast<int64_t>(H5Tget_size(memory_type(dataset.type)));
+  const auto element_bytes = static_cast<int64_t>(H5Tget_size(memory_type(dataset.type, dataset.text_bytes).get()));
   Shape chunk = dataset.shape;
   for (int64_t& extent : chunk) {
     extent = std::max<int64_t>(extent, 1);
@@ -218,7 +273,7 @@ Hdf5Handle simple_space(const Shape& shape, const std::string& shown) {
 }
 
 Hdf5Handle create_laid_out_file(const std::string& path, const std::string& shown, const RunInfo& info,
-                                const std::vector<DatasetSpec>& datasets) {
+                                const std::string& created, const std::vector<DatasetSpec>& datasets) {
   const std::string what = shown + ": cannot be made";
   const Hdf5Handle access = file_access();
   require(H5Pset_libver_bounds(access.get(), H5F_LIBVER_LATEST, H5F_LIBVER_LATEST), what);
@@ -232,7 +287,7 @@ Hdf5Handle create_laid_out_file(const std::string& path, const std::string& show
 
   Hdf5Handle file =
       checked_handle(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), H5Fclose, what);
-  write_root_attributes(file.get(), info, shown);
+  write_root_attributes(file.get(), info, created, shown);
   for (const DatasetSpec& dataset : datasets) {
     create_dataset(file.get(), dataset, shown);
   }

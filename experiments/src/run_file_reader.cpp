@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <optional>
 #include <stdexcept>
+#include <type_traits>
 
 #include "experiments/hdf5_handle.h"
 #include "experiments/run_file.h"
@@ -18,6 +19,24 @@ namespace {
 
 // Space for values of which the file holds nothing yet; beyond it and the file's own size a shape is taken for damage.
 constexpr uint64_t unwritten_bytes_allowed = uint64_t{1} << 30;
+
+struct Rows {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
+template <typename T>
+std::optional<std::vector<T>> read_values(hid_t dataset, hid_t memory, hid_t selection, size_t count) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    return read_texts(dataset, memory, selection, count);
+  } else {
+    const Hdf5Handle type = memory_type(element_type_of<T>, 0);
+    std::vector<T> values(count);
+    return H5Dread(dataset, type.get(), memory, selection, H5P_DEFAULT, values.data()) >= 0
+               ? std::optional(std::move(values))
+               : std::nullopt;
+  }
+}
 
 [[noreturn]] void refuse(const std::string& shown, const std::string& why) {
   throw std::runtime_error(shown + ": " + why);
@@ -157,8 +176,12 @@ struct RunFileReader::State {
     if (!type || !shape) {
       return std::nullopt;
     }
-    return DatasetSpec{std::move(path_in_file), *type, *std::move(shape), read_text(dataset, "units").value_or(""),
-                       read_text(dataset, "long_name").value_or("")};
+    return DatasetSpec{std::move(path_in_file),
+                       *type,
+                       *std::move(shape),
+                       read_text(dataset, "units").value_or(""),
+                       read_text(dataset, "long_name").value_or(""),
+                       text_bytes_of(dataset)};
   }
 
   // Number of elements, refused where a damaged shape would ask for absurd memory.
@@ -178,23 +201,48 @@ struct RunFileReader::State {
     return count;
   }
 
-  template <typename T>
-  [[nodiscard]] DatasetValues<T> read(std::string_view name) const {
-    const Hdf5Handle dataset = require(name);
-    const auto type = element_type(dataset.get());
-    const auto shape = shape_of(dataset.get());
-    if (!type || !shape || *type != element_type_of<T>) {
-      refuse(shown, "dataset '" + std::string(name) + "' holds " +
-                        std::string(type ? element_type_name(*type) : "another type") + ", expected " +
-                        std::string(element_type_name(element_type_of<T>)));
+  // Selects rows of a dataset of this shape, and returns the shape of what is selected.
+  [[nodiscard]] Shape select_rows(std::string_view name, hid_t space, Shape shape, Rows rows) const {
+    if (shape.empty() || rows.first < 0 || rows.count < 0 || rows.count > shape.front() ||
+        rows.first > shape.front() - rows.count) {
+      throw std::invalid_argument(shown + ": dataset '" + std::string(name) + "' is " + to_text(shape) + ", " +
+                                  std::to_string(rows.count) + " rows from row " + std::to_string(rows.first) +
+                                  " on do not lie inside it");
     }
-    DatasetValues<T> result{std::vector<T>(plausible_count(name, *shape, sizeof(T))), *shape};
-    // The block read is the shape found above, even if the dataset grows meanwhile.
-    if (!result.values.empty() &&
-        H5Dread(dataset.get(), memory_type(*type), H5S_ALL, H5S_ALL, H5P_DEFAULT, result.values.data()) < 0) {
+    std::vector<hsize_t> start(shape.size(), 0);
+    start.front() = static_cast<hsize_t>(rows.first);
+    shape.front() = rows.count;
+    const std::vector<hsize_t> extent(shape.begin(), shape.end());
+    if (H5Sselect_hyperslab(space, H5S_SELECT_SET, start.data(), nullptr, extent.data(), nullptr) < 0) {
       throw_hdf5_error(shown + ": cannot read dataset '" + std::string(name) + "'");
     }
-    return result;
+    return shape;
+  }
+
+  // All rows unless told which.
+  template <typename T>
+  [[nodiscard]] DatasetValues<T> read(std::string_view name, std::optional<Rows> rows) const {
+    const std::string quoted = "dataset '" + std::string(name) + "'";
+    const Hdf5Handle dataset = require(name);
+    const auto type = element_type(dataset.get());
+    auto shape = shape_of(dataset.get());
+    if (!type || !shape || *type != element_type_of<T>) {
+      refuse(shown, quoted + " holds " + std::string(type ? element_type_name(*type) : "another type") + ", expected " +
+                        std::string(element_type_name(element_type_of<T>)));
+    }
+    // Everything is as of the shape found above, even if the dataset grows meanwhile.
+    const Hdf5Handle selection(H5Dget_space(dataset.get()), H5Sclose);
+    if (rows) {
+      shape = select_rows(name, selection.get(), *std::move(shape), *rows);
+    }
+    const auto element_bytes = std::max(sizeof(T), static_cast<size_t>(text_bytes_of(dataset.get())));
+    const size_t count = plausible_count(name, *shape, element_bytes);
+    const Hdf5Handle memory = simple_space(*shape, shown);
+    auto values = count > 0 ? read_values<T>(dataset.get(), memory.get(), selection.get(), count) : std::vector<T>();
+    if (!values) {
+      throw_hdf5_error(shown + ": cannot read " + quoted);
+    }
+    return {*std::move(values), *std::move(shape)};
   }
 };
 
@@ -234,7 +282,7 @@ DatasetSpec RunFileReader::describe(std::string_view dataset) const {
   const Hdf5Handle handle = state_->require(dataset);
   auto spec = State::describe(handle.get(), std::string(dataset));
   if (!spec) {
-    refuse(state_->shown, "dataset '" + std::string(dataset) + "' is not of float64, int64, int32 or uint8");
+    refuse(state_->shown, "dataset '" + std::string(dataset) + "' is not of float64, int64, int32, uint8 or text");
   }
   return *std::move(spec);
 }
@@ -259,12 +307,23 @@ std::vector<DatasetSpec> RunFileReader::datasets() const {
 
 template <typename T>
 DatasetValues<T> RunFileReader::read(std::string_view dataset) const {
-  return state_->read<T>(dataset);
+  return state_->read<T>(dataset, std::nullopt);
 }
 template DatasetValues<double> RunFileReader::read(std::string_view) const;
 template DatasetValues<int64_t> RunFileReader::read(std::string_view) const;
 template DatasetValues<int32_t> RunFileReader::read(std::string_view) const;
 template DatasetValues<uint8_t> RunFileReader::read(std::string_view) const;
+template DatasetValues<std::string> RunFileReader::read(std::string_view) const;
+
+template <typename T>
+DatasetValues<T> RunFileReader::read_rows(std::string_view dataset, int64_t first, int64_t count) const {
+  return state_->read<T>(dataset, Rows{first, count});
+}
+template DatasetValues<double> RunFileReader::read_rows(std::string_view, int64_t, int64_t) const;
+template DatasetValues<int64_t> RunFileReader::read_rows(std::string_view, int64_t, int64_t) const;
+template DatasetValues<int32_t> RunFileReader::read_rows(std::string_view, int64_t, int64_t) const;
+template DatasetValues<uint8_t> RunFileReader::read_rows(std::string_view, int64_t, int64_t) const;
+template DatasetValues<std::string> RunFileReader::read_rows(std::string_view, int64_t, int64_t) const;
 
 void RunFileReader::refresh() {
   initialize_hdf5();

@@ -21,6 +21,7 @@ struct OpenDataset {
   Hdf5Handle handle;
   ElementType type = ElementType::float64;
   Shape shape;
+  int64_t text_bytes = 0;
 };
 
 }  // namespace
@@ -106,6 +107,16 @@ struct RunFileWriter::State {
     return dataset;
   }
 
+  // Values as HDF5 takes them.
+  template <typename T>
+  [[nodiscard]] std::span<const T> packed(std::string_view, const OpenDataset&, std::span<const T> values) const {
+    return values;
+  }
+  [[nodiscard]] std::string packed(std::string_view name, const OpenDataset& dataset,
+                                   std::span<const std::string> texts) const {
+    return pack_texts(texts, dataset.text_bytes, shown + ": dataset '" + std::string(name) + "'");
+  }
+
   void write_block(std::string_view name, const OpenDataset& dataset, const Shape& offset, const Shape& count,
                    const void* values) {
     dirty = true;
@@ -115,8 +126,8 @@ struct RunFileWriter::State {
     const std::vector<hsize_t> extent(count.begin(), count.end());
     if (!target.valid() ||
         H5Sselect_hyperslab(target.get(), H5S_SELECT_SET, start.data(), nullptr, extent.data(), nullptr) < 0 ||
-        H5Dwrite(dataset.handle.get(), memory_type(dataset.type), source.get(), target.get(), H5P_DEFAULT, values) <
-            0) {
+        H5Dwrite(dataset.handle.get(), memory_type(dataset.type, dataset.text_bytes).get(), source.get(), target.get(),
+                 H5P_DEFAULT, values) < 0) {
       fail("cannot write dataset '" + std::string(name) + "'");
     }
   }
@@ -139,7 +150,7 @@ struct RunFileWriter::State {
                        std::to_string(element_count(count)) + " for a block of " + to_text(count));
     }
     if (!values.empty()) {
-      write_block(name, dataset, offset, count, values.data());
+      write_block(name, dataset, offset, count, packed(name, dataset, values).data());
     }
   }
 
@@ -156,6 +167,7 @@ struct RunFileWriter::State {
     if (given == 0) {
       return;
     }
+    const auto block = packed(name, dataset, values);  // before the dataset grows, because texts may be refused
     count.front() = given / row;
     Shape offset(count.size(), 0);
     offset.front() = dataset.shape.front();
@@ -167,7 +179,7 @@ struct RunFileWriter::State {
       fail("cannot extend dataset '" + std::string(name) + "'");
     }
     dataset.shape.front() += count.front();
-    write_block(name, dataset, offset, count, values.data());
+    write_block(name, dataset, offset, count, block.data());
   }
 
   void write_attribute(const char* name, hid_t type, const void* value) {
@@ -199,12 +211,18 @@ RunFileWriter::~RunFileWriter() {
 
 RunFileWriter RunFileWriter::create(const fs::path& path, const RunInfo& info, const std::vector<DatasetSpec>& datasets,
                                     bool overwrite) {
+  return create_filled(path, info, utc_now(), datasets, overwrite, [](RunFileWriter&) {});
+}
+
+RunFileWriter RunFileWriter::create_filled(const fs::path& path, const RunInfo& info, const std::string& created,
+                                           const std::vector<DatasetSpec>& datasets, bool overwrite,
+                                           const std::function<void(RunFileWriter&)>& fill) {
   initialize_hdf5();
   const std::string shown = path.string();
   check_datasets(shown, datasets);
   TemporaryOutput output(path, overwrite);
   auto state = std::make_unique<State>(shown);
-  state->file = create_laid_out_file(output.path().string(), shown, info, datasets);
+  state->file = create_laid_out_file(output.path().string(), shown, info, created, datasets);
   if (H5Fflush(state->file.get(), H5F_SCOPE_GLOBAL) < 0 || H5Fstart_swmr_write(state->file.get()) < 0) {
     state->fail("cannot be laid out");
   }
@@ -212,12 +230,14 @@ RunFileWriter RunFileWriter::create(const fs::path& path, const RunInfo& info, c
     state->datasets.emplace(
         dataset.path, OpenDataset{checked_handle(H5Dopen2(state->file.get(), dataset.path.c_str(), H5P_DEFAULT),
                                                  H5Dclose, shown + ": cannot open dataset '" + dataset.path + "'"),
-                                  dataset.type, dataset.shape});
+                                  dataset.type, dataset.shape, dataset.text_bytes});
   }
   state->dirty = true;
-  state->flush();
+  RunFileWriter writer(std::move(state));
+  fill(writer);
+  writer.flush();
   output.publish();
-  return RunFileWriter(std::move(state));
+  return writer;
 }
 
 void RunFileWriter::write(std::string_view dataset, const Shape& offset, const Shape& count,
@@ -236,6 +256,10 @@ void RunFileWriter::write(std::string_view dataset, const Shape& offset, const S
                           std::span<const uint8_t> values) {
   state_->write(dataset, offset, count, values);
 }
+void RunFileWriter::write(std::string_view dataset, const Shape& offset, const Shape& count,
+                          std::span<const std::string> values) {
+  state_->write(dataset, offset, count, values);
+}
 
 void RunFileWriter::append(std::string_view dataset, std::span<const double> values) {
   state_->append(dataset, values);
@@ -247,6 +271,9 @@ void RunFileWriter::append(std::string_view dataset, std::span<const int32_t> va
   state_->append(dataset, values);
 }
 void RunFileWriter::append(std::string_view dataset, std::span<const uint8_t> values) {
+  state_->append(dataset, values);
+}
+void RunFileWriter::append(std::string_view dataset, std::span<const std::string> values) {
   state_->append(dataset, values);
 }
 

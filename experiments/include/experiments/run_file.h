@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,9 +15,9 @@ namespace experiments {
 /// The format that this version writes, and the newest that it reads.
 inline constexpr int run_file_format_version = 1;
 
-enum class ElementType { float64, int64, int32, uint8 };
+enum class ElementType { float64, int64, int32, uint8, text };
 
-/// `float64`, `int64`, `int32` or `uint8`.
+/// `float64`, `int64`, `int32`, `uint8` or `text`.
 std::string_view element_type_name(ElementType type);
 
 using Shape = std::vector<int64_t>;
@@ -23,13 +25,15 @@ using Shape = std::vector<int64_t>;
 /// A dataset of a run file.
 ///
 /// On disk it is little-endian, chunked and extensible in every dimension, and what was never written reads as NaN
-/// (float64), -1 (signed integers) or 0 (uint8).
+/// (float64), -1 (signed integers), 0 (uint8) or the empty text. Texts are UTF-8 padded with NUL bytes to one length,
+/// because HDF5 cannot write texts of any length while others read.
 struct DatasetSpec {
   std::string path;  ///< absolute, such as `/probe/residual/spectral_norm`
   ElementType type = ElementType::float64;
   Shape shape;  ///< at creation; a first dimension of 0 announces rows to be appended
   std::string units;
   std::string long_name;
+  int64_t text_bytes = 0;  ///< of the longest text, 1 to 1 MiB; 0 for numbers, and where another tool left it open
 
   bool operator==(const DatasetSpec&) const = default;
 };
@@ -75,6 +79,24 @@ class RunFileWriter {
   static RunFileWriter create(const std::filesystem::path& path, const RunInfo& info,
                               const std::vector<DatasetSpec>& datasets, bool overwrite = false);
 
+  /// Goes on with a run that was cut short: replaces its file by a new one that holds the rows to keep.
+  ///
+  /// The old file, finished or left by a killed writer, stays as it is until the new one is complete, and for good if
+  /// anything fails; readers that have it open keep it. No one may be writing it. The new file is laid out as create()
+  /// does, with `finished` = 0, and keeps the old one's `created` and `peak_memory_bytes`. Datasets of fixed size are
+  /// copied whole.
+  ///
+  /// \param rows_to_keep  for each dataset of `datasets` whose first dimension is 0, how many of its first rows
+  /// \throws std::runtime_error     one line that names the file and the dataset, if the old file lacks a dataset or
+  ///                                rows of it, holds it with another type or shape, or holds one that would be lost;
+  ///                                also as create() and the constructor of RunFileReader
+  /// \throws std::invalid_argument  as create(), if `rows_to_keep` names other datasets or a negative number, or if a
+  ///                                text of the old file is longer than the new text_bytes
+  /// Memory: a few MiB, or a row where that is more.
+  static RunFileWriter continue_from(const std::filesystem::path& path, const RunInfo& info,
+                                     const std::vector<DatasetSpec>& datasets,
+                                     const std::map<std::string, int64_t>& rows_to_keep);
+
   RunFileWriter(RunFileWriter&&) noexcept;
   RunFileWriter& operator=(RunFileWriter&&) noexcept;
   ~RunFileWriter();
@@ -83,12 +105,14 @@ class RunFileWriter {
   ///
   /// \param offset, count  first index and extent of the block, one number for each dimension
   /// \param values         the block, last dimension fastest
-  /// \throws std::invalid_argument  if there is no such dataset, or its type or shape does not fit
+  /// \throws std::invalid_argument  if there is no such dataset, its type or shape does not fit, or a text is too long
+  ///                                or holds a NUL byte; nothing is written then
   /// \throws std::runtime_error     if the file cannot be written
   void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const double> values);
   void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const int64_t> values);
   void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const int32_t> values);
   void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const uint8_t> values);
+  void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const std::string> values);
 
   /// Appends whole rows: the first dimension grows by values.size() / (product of the other dimensions).
   /// \throws  as write()
@@ -96,6 +120,7 @@ class RunFileWriter {
   void append(std::string_view dataset, std::span<const int64_t> values);
   void append(std::string_view dataset, std::span<const int32_t> values);
   void append(std::string_view dataset, std::span<const uint8_t> values);
+  void append(std::string_view dataset, std::span<const std::string> values);
 
   /// Present shape of a dataset.
   /// \throws std::invalid_argument  if there is no such dataset
@@ -113,6 +138,10 @@ class RunFileWriter {
  private:
   struct State;
   explicit RunFileWriter(std::unique_ptr<State> state);
+  // `fill` writes what the file is to hold when it gets its name.
+  static RunFileWriter create_filled(const std::filesystem::path& path, const RunInfo& info, const std::string& created,
+                                     const std::vector<DatasetSpec>& datasets, bool overwrite,
+                                     const std::function<void(RunFileWriter&)>& fill);
   std::unique_ptr<State> state_;
 };
 
@@ -155,17 +184,23 @@ class RunFileReader {
 
   [[nodiscard]] bool contains(std::string_view dataset) const;
 
-  /// All datasets of the four element types, by path, with their present shapes.
+  /// All datasets of the five element types, by path, with their present shapes.
   [[nodiscard]] std::vector<DatasetSpec> datasets() const;
 
   /// One dataset's type, shape and attributes.
-  /// \throws std::runtime_error  if there is no such dataset, or it is of none of the four element types
+  /// \throws std::runtime_error  if there is no such dataset, or it is of none of the five element types
   [[nodiscard]] DatasetSpec describe(std::string_view dataset) const;
 
-  /// A whole dataset. T is double, int64_t, int32_t or uint8_t, and must be the stored type.
+  /// A whole dataset. T is double, int64_t, int32_t, uint8_t or std::string, and must be the stored type.
   /// \throws std::runtime_error  if there is no such dataset, its type differs, or it cannot be read
   template <typename T>
   [[nodiscard]] DatasetValues<T> read(std::string_view dataset) const;
+
+  /// Rows [first, first + count) of a dataset: that part of its first dimension, all of the others.
+  /// \throws std::invalid_argument  if the dataset has no such rows
+  /// \throws std::runtime_error     as read()
+  template <typename T>
+  [[nodiscard]] DatasetValues<T> read_rows(std::string_view dataset, int64_t first, int64_t count) const;
 
   /// Opens the file anew, to see what has been flushed since.
   /// \throws std::runtime_error  as the constructor; the reader is then of no use until a refresh() succeeds

@@ -14,6 +14,7 @@
 #include <random>
 #include <thread>
 
+#include "child_process.h"
 #include "run_file_support.h"
 
 namespace {
@@ -22,10 +23,15 @@ namespace fs = std::filesystem;
 using experiments::ElementType;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
+using run_file_test::Child;
 using run_file_test::example_info;
 using run_file_test::has_program;
+using run_file_test::Progress;
+using run_file_test::report;
 using run_file_test::run_command;
+using run_file_test::start;
 using run_file_test::TemporaryFolder;
+using run_file_test::wait_for;
 
 constexpr int64_t row_width = 3;
 
@@ -33,17 +39,8 @@ double expected_value(int64_t row, int64_t column) {
   return static_cast<double>(10 * row + column);
 }
 
-/// What a writer has told of its progress before it died.
-struct Progress {
-  int64_t rows_flushed = 0;
-  bool created = false;
-  bool finished = false;
-};
-
-void report(int descriptor, char event) {
-  if (::write(descriptor, &event, 1) != 1) {
-    ::_exit(2);
-  }
+std::string expected_text(int64_t row) {
+  return "\xce\xbb = " + std::to_string(row);
 }
 
 /// Creates a run file, appends and flushes rows, finishes; reports each step once it is done.
@@ -52,6 +49,7 @@ void write_run(const fs::path& path, int64_t rows, int progress) {
   auto writer = RunFileWriter::create(path, example_info(),
                                       {{"/train/step", ElementType::int64, {0}, "steps", "training step"},
                                        {"/train/loss", ElementType::float64, {0, row_width}, "nats", "training loss"},
+                                       {"/train/name", ElementType::text, {0}, "1", "name of each row", 16},
                                        {"/probe/loss", ElementType::float64, {1, 4}, "nats", "loss of each sequence"}},
                                       true);
   report(progress, 'c');
@@ -62,6 +60,7 @@ void write_run(const fs::path& path, int64_t rows, int progress) {
     }
     writer.append("/train/step", std::span(&row, 1));
     writer.append("/train/loss", values);
+    writer.append("/train/name", std::vector<std::string>{expected_text(row)});
     writer.flush();
     report(progress, 'r');
   }
@@ -70,25 +69,14 @@ void write_run(const fs::path& path, int64_t rows, int progress) {
   report(progress, 'f');
 }
 
-Progress read_progress(int descriptor) {
-  Progress progress;
-  for (char event = 0; ::read(descriptor, &event, 1) == 1;) {
-    if (event == 's') {  // perhaps of a next run over the same file
-      progress = {};
-    }
-    progress.created = progress.created || event == 'c';
-    progress.rows_flushed += event == 'r' ? 1 : 0;
-    progress.finished = progress.finished || event == 'f';
-  }
-  return progress;
-}
-
 /// Rows as told are there, right; later ones may be, but are never wrong.
 void check_rows(const RunFileReader& reader, int64_t rows_flushed) {
   const auto steps = reader.read<int64_t>("/train/step").values;
   const auto losses = reader.read<double>("/train/loss").values;
   ASSERT_GE(static_cast<int64_t>(steps.size()), rows_flushed);
+  const auto names = reader.read<std::string>("/train/name").values;
   ASSERT_GE(static_cast<int64_t>(losses.size()), rows_flushed * row_width);
+  ASSERT_GE(static_cast<int64_t>(names.size()), rows_flushed);
   for (int64_t row = 0; row < static_cast<int64_t>(steps.size()); ++row) {
     const int64_t step = steps[static_cast<size_t>(row)];
     ASSERT_TRUE(step == row || (step == -1 && row >= rows_flushed)) << "row " << row << " holds step " << step;
@@ -98,6 +86,11 @@ void check_rows(const RunFileReader& reader, int64_t rows_flushed) {
     ASSERT_TRUE(loss == expected_value(i / row_width, i % row_width) ||
                 (std::isnan(loss) && i >= rows_flushed * row_width))
         << "entry " << i << " holds loss " << loss;
+  }
+  for (int64_t row = 0; row < static_cast<int64_t>(names.size()); ++row) {
+    const std::string& name = names[static_cast<size_t>(row)];
+    ASSERT_TRUE(name == expected_text(row) || (name.empty() && row >= rows_flushed))
+        << "row " << row << " holds name " << name;
   }
 }
 
@@ -109,7 +102,7 @@ void check_file(const fs::path& path, const Progress& progress) {
   try {
     const RunFileReader reader(path);
     EXPECT_EQ(reader.info(), example_info());
-    EXPECT_EQ(reader.datasets().size(), 3U);
+    EXPECT_EQ(reader.datasets().size(), 4U);
     check_rows(reader, progress.rows_flushed);
     if (progress.finished) {
       EXPECT_TRUE(reader.finished());
@@ -129,39 +122,6 @@ void check_with_plain_tools(const fs::path& path, const Progress& progress) {
     EXPECT_THAT(dump.output, ::testing::ContainsRegex("[ ,]" + std::to_string(progress.rows_flushed - 1) + "[,\n]"));
   }
   check_file(path, progress);
-}
-
-struct Child {
-  pid_t process = -1;
-  int progress = -1;
-};
-
-/// Forks a child that runs `action` with a descriptor to report to.
-Child start(const std::function<void(int)>& action) {
-  std::array<int, 2> pipe{};
-  EXPECT_EQ(::pipe(pipe.data()), 0);
-  std::fflush(nullptr);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::close(pipe[0]);
-    int status = 0;
-    try {
-      action(pipe[1]);
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "%s\n", error.what());
-      status = 1;
-    }
-    ::_exit(status);
-  }
-  ::close(pipe[1]);
-  return {child, pipe[0]};
-}
-
-Progress wait_for(const Child& child) {
-  ::waitpid(child.process, nullptr, 0);
-  const Progress progress = read_progress(child.progress);
-  ::close(child.progress);
-  return progress;
 }
 
 /// Starts `action` 50 times and kills it after up to `longest`.
@@ -238,7 +198,8 @@ TEST(RunFileCrash, TwoReadersFollowARunningWriterToItsEnd) {
         finished = reader.finished();
         check_rows(reader, seen);
         // Between two flushes one dataset may be a row ahead of the other.
-        seen = std::min(reader.describe("/train/step").shape[0], reader.describe("/train/loss").shape[0]);
+        seen = std::min({reader.describe("/train/step").shape[0], reader.describe("/train/loss").shape[0],
+                         reader.describe("/train/name").shape[0]});
         report(progress, 'r');
       }
       report(progress, seen == rows && !::testing::Test::HasFailure() ? 'f' : 'x');

@@ -1,5 +1,6 @@
 #include <hdf5.h>
 
+#include <numeric>
 #include <random>
 
 #include "experiments/hdf5_handle.h"
@@ -13,6 +14,7 @@ using experiments::ElementType;
 using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
+using experiments::Shape;
 using run_file_test::example_info;
 using run_file_test::has_program;
 using run_file_test::is_one_line_about;
@@ -171,6 +173,40 @@ TEST(RunFileReader, NamesWhatADatasetHoldsWhenAskedForAnotherType) {
   EXPECT_EQ(message_of([&] { static_cast<void>(reader.describe("/train")); }),
             name + ": cannot open dataset '/train': not a dataset");
   EXPECT_FALSE(reader.contains("/nowhere/at/all"));
+}
+
+TEST(RunFileReader, ReadsTheRowsAskedForAndRefusesOthers) {
+  const TemporaryFolder folder;
+  const std::string name = (folder / "run.h5").string();
+  auto writer = RunFileWriter::create(name, example_info(),
+                                      {{"/loss", ElementType::float64, {0, 3}, "nats", "loss"},
+                                       {"/cube", ElementType::int32, {4, 2, 3}, "1", "fixed"},
+                                       {"/name", ElementType::text, {0}, "1", "names", 8}});
+  std::vector<double> losses(30'000);
+  std::iota(losses.begin(), losses.end(), 0.0);
+  std::vector<int32_t> cube(24);
+  std::iota(cube.begin(), cube.end(), 0);
+  writer.append("/loss", losses);
+  writer.append("/name", std::vector<std::string>{"a", "", "c"});
+  writer.write("/cube", {0, 0, 0}, {4, 2, 3}, cube);
+  writer.finish();
+
+  const RunFileReader reader(name);
+  for (const auto& [first, count] : {std::pair(0, 10'000), {1364, 3}, {9'999, 1}, {5'000, 0}, {10'000, 0}}) {
+    const auto rows = reader.read_rows<double>("/loss", first, count);
+    EXPECT_EQ(rows.shape, (Shape{count, 3}));
+    const auto begin = losses.begin() + 3 * first;
+    EXPECT_EQ(rows.values, std::vector<double>(begin, begin + 3 * count));
+  }
+  EXPECT_EQ(reader.read_rows<int32_t>("/cube", 1, 2).values, std::vector<int32_t>(cube.begin() + 6, cube.end() - 6));
+  EXPECT_EQ(reader.read_rows<std::string>("/name", 1, 2).values, (std::vector<std::string>{"", "c"}));
+
+  EXPECT_EQ(message_of([&] { static_cast<void>(reader.read_rows<int32_t>("/cube", 3, 2)); }),
+            name + ": dataset '/cube' is [4, 2, 3], 2 rows from row 3 on do not lie inside it");
+  EXPECT_THROW(static_cast<void>(reader.read_rows<double>("/loss", -1, 2)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(reader.read_rows<double>("/loss", 1, -1)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(reader.read_rows<double>("/loss", 1, INT64_MAX)), std::invalid_argument);
+  EXPECT_THROW(static_cast<void>(reader.read_rows<int64_t>("/loss", 0, 1)), std::runtime_error);
 }
 
 TEST(RunFileReader, ReadsFilesRewrittenByOtherToolsWithoutSwmr) {

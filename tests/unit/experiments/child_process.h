@@ -1,0 +1,76 @@
+#pragma once
+
+// Child processes that report what they have done, so that they can be killed and held to it.
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <functional>
+
+namespace run_file_test {
+
+/// What a writer has told of its progress before it died.
+struct Progress {
+  int64_t rows_flushed = 0;
+  bool created = false;
+  bool finished = false;
+};
+
+inline void report(int descriptor, char event) {
+  if (::write(descriptor, &event, 1) != 1) {
+    ::_exit(2);
+  }
+}
+
+inline Progress read_progress(int descriptor) {
+  Progress progress;
+  for (char event = 0; ::read(descriptor, &event, 1) == 1;) {
+    if (event == 's') {  // perhaps of a next run over the same file
+      progress = {};
+    }
+    progress.created = progress.created || event == 'c';
+    progress.rows_flushed += event == 'r' ? 1 : 0;
+    progress.finished = progress.finished || event == 'f';
+  }
+  return progress;
+}
+
+struct Child {
+  pid_t process = -1;
+  int progress = -1;
+};
+
+/// Forks a child that runs `action` with a descriptor to report to.
+inline Child start(const std::function<void(int)>& action) {
+  std::array<int, 2> pipe{};
+  EXPECT_EQ(::pipe(pipe.data()), 0);
+  std::fflush(nullptr);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::close(pipe[0]);
+    int status = 0;
+    try {
+      action(pipe[1]);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      status = 1;
+    }
+    ::_exit(status);
+  }
+  ::close(pipe[1]);
+  return {child, pipe[0]};
+}
+
+inline Progress wait_for(const Child& child) {
+  ::waitpid(child.process, nullptr, 0);
+  const Progress progress = read_progress(child.progress);
+  ::close(child.progress);
+  return progress;
+}
+
+}  // namespace run_file_test

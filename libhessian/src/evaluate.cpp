@@ -66,7 +66,7 @@ at::Tensor evaluate(const Program& program, const Parameters& parameters, std::s
     }
     const ValueId result = program.n_inputs + static_cast<ValueId>(i);
     at::Tensor& value = values[static_cast<std::size_t>(result)];
-    value = apply_operation(step.operation, parameters, operands, options.numerics);
+    value = apply_operation(step.operation, parameters, operands, options.numerics, options.derivatives);
     if (options.observe) {
       options.observe(result, value);
     }

@@ -55,6 +55,19 @@ class ShiftedOperator final : public DerivedOperator {
   at::Tensor shifts_;
 };
 
+class RescaledOperator final : public DerivedOperator {
+ public:
+  RescaledOperator(OperatorPtr op, const at::Tensor& scale)
+      : DerivedOperator(std::move(op)), scale_(scale.to(vector_options()).view({blocks(), 1, dim()})) {}
+
+ private:
+  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
+    const at::Tensor scale = rows_of(scale_, blocks);
+    return inner().apply(scale * v, blocks) * scale;
+  }
+  at::Tensor scale_;
+};
+
 class DeflatedOperator final : public DerivedOperator {
  public:
   DeflatedOperator(OperatorPtr op, const at::Tensor& vectors, const at::Tensor& values)
@@ -89,6 +102,10 @@ OperatorPtr sum(OperatorPtr a, OperatorPtr b) {
 
 OperatorPtr shifted(OperatorPtr op, const at::Tensor& shifts) {
   return std::make_shared<ShiftedOperator>(std::move(op), shifts);
+}
+
+OperatorPtr rescaled(OperatorPtr op, const at::Tensor& scale) {
+  return std::make_shared<RescaledOperator>(std::move(op), scale);
 }
 
 OperatorPtr deflated(OperatorPtr op, const at::Tensor& vectors, const at::Tensor& values) {

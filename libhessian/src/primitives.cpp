@@ -2,20 +2,26 @@
 
 #include <cmath>
 #include <limits>
+#include <stdexcept>
 
+#include "fused/functions.h"
 #include "hessian/evaluate.h"
+#include "rope_table.h"
 
 namespace hessian {
 namespace {
 
-/// What a primitive computes with: its inputs, the weights, and where rounding happens.
+/// What a primitive computes with: its inputs, the weights, where rounding happens, what autograd may ask for.
 struct Operands {
   std::span<const at::Tensor> inputs;
   const Parameters& parameters;
   Numerics numerics;
+  Derivatives derivatives;
 
   const at::Tensor& operator[](std::size_t i) const { return inputs[i]; }
   const at::Tensor& parameter(const std::string& name) const { return parameters.at(name); }
+  /// Whether to take the kernels that have first derivatives only, for activations x.
+  bool fused(const at::Tensor& x) const { return derivatives == Derivatives::first && fused::has_kernels_for(x); }
 };
 
 at::ScalarType at_least_float32(const at::Tensor& x) {
@@ -34,9 +40,13 @@ at::Tensor apply(const Linear& linear, const Operands& operands) {
 
 at::Tensor apply(const RmsNorm& norm, const Operands& operands) {
   const at::Tensor& x = operands[0];
+  if (operands.fused(x)) {
+    return fused::rms_norm(x, operands.parameter(norm.gain), norm.eps);
+  }
   const at::Tensor wide = x.to(statistics_dtype(operands));
   const at::Tensor inverse_rms = (wide.square().mean(-1, true) + norm.eps).rsqrt();
-  return (wide * inverse_rms).to(x.scalar_type()) * operands.parameter(norm.gain);
+  const at::Tensor y = (wide * inverse_rms).to(x.scalar_type()) * operands.parameter(norm.gain);
+  return operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
 }
 
 at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
@@ -49,14 +59,16 @@ at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
 
 at::Tensor apply(const Rope& rope, const Operands& operands) {
   const at::Tensor& x = operands[0];
+  if (operands.fused(x)) {
+    return fused::rope(x, rope.head_dim, rope.theta);
+  }
   const int64_t positions = x.size(1);
-  const auto table = x.options().dtype(operands.numerics == Numerics::wide ? at::kDouble : at::kFloat);
-  const at::Tensor exponents = at::arange(0, rope.head_dim, 2, table) / static_cast<double>(rope.head_dim);
-  const at::Tensor frequencies = at::pow(rope.theta, exponents).reciprocal();
-  const at::Tensor angles = at::outer(at::arange(positions, table), frequencies).view({positions, 1, -1});
   const auto dtype = at_least_float32(x);
-  const at::Tensor cosine = angles.cos().to(dtype);
-  const at::Tensor sine = angles.sin().to(dtype);
+  const at::Tensor table = rope_table(rope.head_dim, rope.theta, positions, x.options().dtype(dtype),
+                                      operands.numerics == Numerics::wide ? at::kDouble : at::kFloat)
+                               .unsqueeze(1);
+  const at::Tensor cosine = table.select(2, 0);
+  const at::Tensor sine = table.select(2, 1);
 
   const at::Tensor pairs = x.to(dtype).reshape({x.size(0), positions, -1, rope.head_dim / 2, 2});
   const at::Tensor even = pairs.select(-1, 0);
@@ -65,7 +77,26 @@ at::Tensor apply(const Rope& rope, const Operands& operands) {
   return turned.view(x.sizes()).to(x.scalar_type());
 }
 
+/// LibTorch's fused kernels, which hold no [T, T] weights and have no second derivative. On the CPU they take a query
+/// that is NaN for one that sees nothing and give it zeros; NaN in a value stays NaN.
+at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
+  const at::Tensor& q = operands[0];
+  const int64_t head_dim = q.size(2) / attention.n_heads;
+  // [S, heads, T, h] as views; the result's memory is [S, T, heads, h] again.
+  const auto split = [&](const at::Tensor& x, int64_t heads) {
+    return x.reshape({x.size(0), x.size(1), heads, head_dim}).transpose(1, 2);
+  };
+  return at::scaled_dot_product_attention(split(q, attention.n_heads), split(operands[1], attention.n_kv_heads),
+                                          split(operands[2], attention.n_kv_heads), {}, 0.0, /*is_causal=*/true,
+                                          /*scale=*/{}, /*enable_gqa=*/attention.n_heads != attention.n_kv_heads)
+      .transpose(1, 2)
+      .reshape(q.sizes());
+}
+
 at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
+  if (operands.derivatives == Derivatives::first) {
+    return flash_attention(attention, operands);
+  }
   const at::Tensor& q = operands[0];
   const int64_t sequences = q.size(0);
   const int64_t positions = q.size(1);
@@ -93,6 +124,9 @@ at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
 }
 
 at::Tensor apply(const SiluGate& /*gate*/, const Operands& operands) {
+  if (operands.fused(operands[0]) && operands[0].scalar_type() == operands[1].scalar_type()) {
+    return fused::silu_gate(operands[0], operands[1]);
+  }
   return at::silu(operands[0]) * operands[1];
 }
 
@@ -119,6 +153,9 @@ at::Tensor apply(const AddPositions& positions, const Operands& operands) {
 at::Tensor apply(const CrossEntropyHead& head, const Operands& operands) {
   const at::Tensor& x = operands[0];
   const at::Tensor logits = at::linear(x, operands.parameter(head.weight));
+  if (operands.fused(logits)) {
+    return fused::cross_entropy(logits, operands[1]);
+  }
   const at::Tensor log_probabilities = at::log_softmax(logits, -1, at_least_float32(x));
   return log_probabilities.gather(-1, operands[1].unsqueeze(-1)).squeeze(-1).mean(-1).neg();
 }
@@ -126,8 +163,11 @@ at::Tensor apply(const CrossEntropyHead& head, const Operands& operands) {
 }  // namespace
 
 at::Tensor apply_operation(const Operation& operation, const Parameters& parameters, std::span<const at::Tensor> inputs,
-                           Numerics numerics) {
-  const Operands operands{inputs, parameters, numerics};
+                           Numerics numerics, Derivatives derivatives) {
+  if (numerics == Numerics::float32_internals && derivatives == Derivatives::first) {
+    throw std::invalid_argument("Numerics::float32_internals is for comparisons; it needs Derivatives::any");
+  }
+  const Operands operands{inputs, parameters, numerics, derivatives};
   return std::visit([&](const auto& chosen) { return apply(chosen, operands); }, operation);
 }
 

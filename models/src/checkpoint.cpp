@@ -9,7 +9,9 @@
 #include "models/mapped_file.h"
 #include "models/nanogpt_checkpoint.h"
 #include "models/safetensors.h"
+#include "models/training_checkpoint.h"
 #include "models/zip_archive.h"
+#include "own_checkpoint.h"
 
 namespace models {
 namespace {
@@ -31,39 +33,6 @@ bool looks_like_pickle(std::span<const std::byte> file) {
   return file.size() > 2 && file[0] == std::byte{0x80} && file[1] >= std::byte{2} && file[1] <= std::byte{5};
 }
 
-std::int64_t parse_step(const std::string& text, const std::string& path) {
-  std::int64_t step = 0;
-  const auto* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, step);
-  if (error != std::errc() || rest != end || step < 0) {
-    fail(path, "__metadata__['step'] is {}, expected a non-negative integer", name_text(text));
-  }
-  return step;
-}
-
-LoadedCheckpoint load_own_form(const std::shared_ptr<const MappedFile>& file) {
-  const std::string& path = file->path();
-  auto contents = tensors_of(file, parse_safetensors_header(file->bytes(), path));
-  const auto json = contents.metadata.find(config_key);
-  if (json == contents.metadata.end()) {
-    fail(path, "has no __metadata__[\"config\"], so the architecture is unknown; {}", accepted_kinds);
-  }
-  const GptConfig config = with_source(path, [&] { return config_from_json(json->second); });
-  hessian::Parameters parameters;
-  for (const auto& [name, tensor] : contents.tensors) {
-    if (name != "freqs_cis") {  // the official code's RoPE table, which the configuration decides
-      parameters.add(name, tensor);
-    }
-  }
-  LoadedCheckpoint result;
-  result.model = assemble_model(config, parameters, path);
-  if (const auto step = contents.metadata.find(step_key); step != contents.metadata.end()) {
-    result.training_step = parse_step(step->second, path);
-  }
-  result.description = fmt::format("{} {} checkpoint", to_string(config.family), to_string(config.placement));
-  return result;
-}
-
 LoadedCheckpoint load_folder(const std::string& path) {
   LoadedCheckpoint result;
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) {
@@ -77,6 +46,42 @@ LoadedCheckpoint load_folder(const std::string& path) {
 
 }  // namespace
 
+std::map<std::string, std::string> own_metadata(const GptConfig& config, std::int64_t training_step) {
+  return {{config_key, config_to_json(config)}, {step_key, std::to_string(training_step)}};
+}
+
+std::int64_t parse_count(const std::string& text, const char* key, const std::string& path) {
+  std::int64_t count = 0;
+  const auto* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc() || rest != end || count < 0) {
+    fail(path, "__metadata__['{}'] is {}, expected a non-negative integer", key, name_text(text));
+  }
+  return count;
+}
+
+LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path) {
+  const auto json = file.metadata.find(config_key);
+  if (json == file.metadata.end()) {
+    fail(path, "has no __metadata__[\"config\"], so the architecture is unknown; {}", accepted_kinds);
+  }
+  const GptConfig config = with_source(path, [&] { return config_from_json(json->second); });
+  hessian::Parameters parameters;
+  for (const auto& [name, tensor] : file.tensors) {
+    // freqs_cis is the official code's RoPE table, which the configuration decides.
+    if (name != "freqs_cis" && !is_training_state(name)) {
+      parameters.add(name, tensor);
+    }
+  }
+  LoadedCheckpoint result;
+  result.model = assemble_model(config, parameters, path);
+  if (const auto step = file.metadata.find(step_key); step != file.metadata.end()) {
+    result.training_step = parse_count(step->second, step_key, path);
+  }
+  result.description = fmt::format("{} {} checkpoint", to_string(config.family), to_string(config.placement));
+  return result;
+}
+
 LoadedCheckpoint load_checkpoint(const std::string& path) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
@@ -84,7 +89,7 @@ LoadedCheckpoint load_checkpoint(const std::string& path) {
   }
   const auto file = MappedFile::open(path);
   if (looks_like_safetensors(file->bytes())) {
-    return load_own_form(file);
+    return model_of(tensors_of(file, parse_safetensors_header(file->bytes(), path)), path);
   }
   // A legacy pickle goes to the same reader, which says what to do about it.
   if (looks_like_zip(file->bytes()) || looks_like_pickle(file->bytes())) {
@@ -95,8 +100,7 @@ LoadedCheckpoint load_checkpoint(const std::string& path) {
 }
 
 void save_checkpoint(const Model& model, const std::string& path, std::int64_t training_step) {
-  save_safetensors(path, model.parameters,
-                   {{config_key, config_to_json(model.config)}, {step_key, std::to_string(training_step)}});
+  save_safetensors(path, model.parameters, own_metadata(model.config, training_step));
 }
 
 }  // namespace models

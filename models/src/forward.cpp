@@ -33,10 +33,11 @@ int64_t site_layers(const GptConfig& config, Site site) {
   return config.n_layers + (site == Site::residual ? 1 : 0);
 }
 
-Forward::Forward(const Model& model, hessian::Numerics numerics)
+Forward::Forward(const Model& model, hessian::Numerics numerics, hessian::Derivatives derivatives)
     : config_(model.config),
       parameters_(model.parameters),
       numerics_(numerics),
+      derivatives_(derivatives),
       embedding_(describe_embedding(config_).program),
       logits_(describe_logits(config_).program),
       loss_(describe_loss(config_).program) {
@@ -48,6 +49,7 @@ Forward::Forward(const Model& model, hessian::Numerics numerics)
 at::Tensor Forward::run(const hessian::Program& program, std::span<const at::Tensor> inputs,
                         hessian::EvaluateOptions options) const {
   options.numerics = numerics_;
+  options.derivatives = derivatives_;
   return hessian::evaluate(program, parameters_, inputs, options);
 }
 

@@ -19,6 +19,10 @@ OperatorPtr sum(OperatorPtr a, OperatorPtr b);
 /// \param shifts  [S]
 OperatorPtr shifted(OperatorPtr op, const at::Tensor& shifts);
 
+/// D_s H_s D_s with the diagonal D_s: for D = P^-1/2 the operator that gradient descent sees when P preconditions it.
+/// \param scale  [S, n], the diagonals
+OperatorPtr rescaled(OperatorPtr op, const at::Tensor& scale);
+
 /// H_s - sum_i values_si u_si u_si^T: Hotelling's deflation, which moves the eigenvalue of each unit eigenvector u_si
 /// to zero. \param vectors  [S, k, n], orthonormal within a block \param values   [S, k] Source: Saad, Numerical
 /// Methods for Large Eigenvalue Problems, 2nd ed., section 4.2.

@@ -17,7 +17,8 @@ struct LoadedCheckpoint {
 /// - a folder: Hugging Face (load_huggingface_model);
 /// - a safetensors file with `__metadata__["config"]`: this program's own form and that of the official SimpleGPT
 /// code's
-///   tensors; `freqs_cis` is ignored, and `__metadata__["step"]` is the training step;
+///   tensors; `freqs_cis` and training state (training_checkpoint.h) are left out, and
+///   `__metadata__["step"]` is the training step;
 /// - a zip: nanoGPT (load_nanogpt_checkpoint).
 ///
 /// Weights keep the type that the file has. Those of safetensors lie over the mapped file where that needs no

@@ -35,7 +35,8 @@ int64_t site_layers(const GptConfig& config, Site site);
 class Forward {
  public:
   /// Shares the model's tensors.
-  explicit Forward(const Model& model, hessian::Numerics numerics = hessian::Numerics::wide);
+  explicit Forward(const Model& model, hessian::Numerics numerics = hessian::Numerics::wide,
+                   hessian::Derivatives derivatives = hessian::Derivatives::any);
 
   const GptConfig& config() const { return config_; }
   const hessian::Parameters& parameters() const { return parameters_; }
@@ -68,6 +69,7 @@ class Forward {
   GptConfig config_;
   hessian::Parameters parameters_;
   hessian::Numerics numerics_;
+  hessian::Derivatives derivatives_;
   hessian::Program embedding_;
   std::vector<hessian::Program> blocks_;
   hessian::Program logits_;

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <c10/util/BFloat16.h>
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+// What the loops of the fused primitives are written with. Everything here must be inlined into the caller, which
+// decides the instruction set: see with_widest_vectors.
+
+namespace hessian::fused {
+
+#if defined(__x86_64__) && defined(__GNUC__)
+/// The body again for AVX2 and for AVX-512. GCC would use half of the latter's registers unless told.
+template <class Body>
+__attribute__((target("arch=x86-64-v3"))) void with_avx2(const Body& body) {
+  body();
+}
+#ifdef __clang__
+template <class Body>
+__attribute__((target("arch=x86-64-v4"))) void with_avx512(const Body& body) {
+  body();
+}
+#else
+template <class Body>
+__attribute__((target("arch=x86-64-v4,prefer-vector-width=512"))) void with_avx512(const Body& body) {
+  body();
+}
+#endif
+
+/// Runs loops with the widest vectors of the processor, though the build asks for none.
+/// \param body  a lambda marked __attribute__((always_inline)), calling nothing that is not inlined
+template <class Body>
+void with_widest_vectors(const Body& body) {
+  static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                                 __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                                 __builtin_cpu_supports("avx512vl");
+  static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (has_avx512) {
+    with_avx512(body);
+  } else if (has_avx2) {
+    with_avx2(body);
+  } else {
+    body();
+  }
+}
+#else
+template <class Body>
+void with_widest_vectors(const Body& body) {
+  body();
+}
+#endif
+
+/// The type that sums over elements of type T are taken in.
+template <class T>
+struct WideType {
+  using type = T;
+};
+template <>
+struct WideType<c10::BFloat16> {
+  using type = float;
+};
+template <class T>
+using Wide = typename WideType<T>::type;
+
+template <class T>
+[[gnu::always_inline]] inline T widen(T x) {
+  return x;
+}
+[[gnu::always_inline]] inline float widen(c10::BFloat16 x) {
+  return std::bit_cast<float>(static_cast<uint32_t>(x.x) << 16);
+}
+
+/// Rounds to the nearest, ties to even; NaN stays NaN.
+template <class T>
+[[gnu::always_inline]] inline T narrow(Wide<T> x) {
+  if constexpr (std::is_same_v<T, c10::BFloat16>) {
+    const auto bits = std::bit_cast<uint32_t>(x);
+    const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+    return {static_cast<uint16_t>(x != x ? 0x7fc0 : rounded), c10::BFloat16::from_bits()};
+  } else {
+    return x;
+  }
+}
+
+template <class T>
+struct ExpConstants;
+
+template <>
+struct ExpConstants<float> {
+  using Bits = uint32_t;
+  static constexpr int mantissa = 23, degree = 7;
+  static constexpr float shift = 0x1.8p23F, ln2_high = 0x1.63p-1F, ln2_low = -0x1.bd0106p-13F;
+  static constexpr float lowest = -87.33F, highest = 88.37F;
+};
+
+template <>
+struct ExpConstants<double> {
+  using Bits = uint64_t;
+  static constexpr int mantissa = 52, degree = 13;
+  static constexpr double shift = 0x1.8p52, ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
+  static constexpr double lowest = -708.39, highest = 709.4;
+};
+
+/// 1 / i! for i = 0, 1, ...
+template <class T>
+constexpr auto inverse_factorials = [] {
+  std::array<T, ExpConstants<T>::degree + 1> values{};
+  double factorial = 1;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    factorial *= i == 0 ? 1.0 : static_cast<double>(i);
+    values[i] = static_cast<T>(1 / factorial);
+  }
+  return values;
+}();
+
+/// e^x to about one rounding unit: e^(k ln 2 + r) = 2^k e^r with |r| <= ln(2) / 2, e^r by its series. Branch-free, so
+/// that loops of it become vector code. NaN gives NaN, what would be subnormal 0, and what would overflow the largest
+/// e^x that does not. Source: Cody & Waite, Software Manual for the Elementary Functions (1980), chapter 6.
+template <class T>
+[[gnu::always_inline]] inline T exponential(T x) {
+  using C = ExpConstants<T>;
+  const T bounded = x > C::highest ? C::highest : x;
+  // Adding 1.5 * 2^mantissa rounds to an integer, which then stands in the low bits.
+  const T shifted = bounded * static_cast<T>(1.4426950408889634) + C::shift;
+  const T k = shifted - C::shift;
+  const T r = (bounded - k * C::ln2_high) - k * C::ln2_low;
+  T series = inverse_factorials<T>[C::degree];
+  for (std::size_t i = C::degree; i-- > 0;) {
+    series = series * r + inverse_factorials<T>[i];
+  }
+  using Bits = typename C::Bits;
+  const T power = std::bit_cast<T>((std::bit_cast<Bits>(shifted) << C::mantissa) + std::bit_cast<Bits>(T{1}));
+  return x < C::lowest ? T{0} : series * power;
+}
+
+}  // namespace hessian::fused

@@ -5,18 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
+#include "experiments/statistics.h"
 #include "hessian/memory.h"
 
 namespace experiments {
 namespace {
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 double smallest(const std::vector<double>& values) {
   return *std::min_element(values.begin(), values.end());
@@ -36,11 +30,9 @@ bool check_failed(const ProbeRow& row) {
 }  // namespace
 
 std::string format_table(const ProbeReport& report) {
-  const double mean_loss =
-      std::accumulate(report.losses.begin(), report.losses.end(), 0.0) / static_cast<double>(report.losses.size());
   std::string text =
       fmt::format("{}, step {}, {} sequences of {} tokens, loss {:.4f} nats, on {}\n", report.model_description,
-                  report.step, report.sequences, report.seq_len, mean_loss, report.device);
+                  report.step, report.sequences, report.seq_len, mean(report.losses), report.device);
   const bool checked = !report.rows.empty() && report.rows.front().check_relative_difference.has_value();
   text += fmt::format("{:<13} {:>5} {:>12} {:>25} {:>12} {:>10} {:>6} {:>10}{}\n", "site", "layer", "||H_xx||_2",
                       "range over sequences", "lambda_min", "residual", "iter.", "RMS", checked ? "      check" : "");

@@ -1,10 +1,13 @@
 #include "probe_writer.h"
 
 #include <toml++/toml.h>
+
 #include <algorithm>
+#include <map>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
+#include <variant>
 
 #include "experiments/dtype.h"
 #include "experiments/program.h"
@@ -59,6 +62,24 @@ RunInfo run_info(const ProbeOptions& options, const models::GptConfig& config, c
   return info;
 }
 
+/// Calls `visit(name, values)` with every quantity of a row: those of its sequences, then those of the row.
+template <class Visitor>
+void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
+  visit("spectral_norm", row.spectral_norm);
+  visit("lambda_max", row.lambda_max);
+  visit("lambda_min", row.lambda_min);
+  visit("residual_norm", row.residual_norm);
+  visit("iterations", row.iterations);
+  visit("converged", row.converged);
+  visit("rms", std::vector<double>{row.scale.rms});
+  visit("abs_max", std::vector<double>{row.scale.abs_max});
+  visit("abs_mean", std::vector<double>{row.scale.abs_mean});
+  visit("feature_outlier", std::vector<double>{row.scale.feature_outlier});
+  if (row.check_relative_difference) {
+    visit("check_relative_difference", std::vector<double>{*row.check_relative_difference});
+  }
+}
+
 }  // namespace
 
 ProbeWriter::ProbeWriter(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
@@ -87,26 +108,38 @@ void ProbeWriter::write_row(const ProbeRow& row) {
     throw std::logic_error("a row of a site that the file does not have: " + site);
   }
   const int64_t place = std::find(found->layers.begin(), found->layers.end(), row.layer) - found->layers.begin();
-  const auto of_sequences = [&](const char* name, const auto& values) {
-    writer_.write(probe_path(site, name), {0, place, 0}, {1, 1, layout_.sequences}, std::span(values));
-  };
-  const auto of_row = [&](const char* name, double value) {
-    writer_.write(probe_path(site, name), {0, place}, {1, 1}, std::span<const double>(&value, 1));
-  };
-  of_sequences("spectral_norm", row.spectral_norm);
-  of_sequences("lambda_max", row.lambda_max);
-  of_sequences("lambda_min", row.lambda_min);
-  of_sequences("residual_norm", row.residual_norm);
-  of_sequences("iterations", row.iterations);
-  of_sequences("converged", row.converged);
-  of_row("rms", row.scale.rms);
-  of_row("abs_max", row.scale.abs_max);
-  of_row("abs_mean", row.scale.abs_mean);
-  of_row("feature_outlier", row.scale.feature_outlier);
-  if (row.check_relative_difference) {
-    of_row("check_relative_difference", *row.check_relative_difference);
-  }
+  for_each_quantity(row, [&](const char* name, const auto& values) {
+    const bool of_sequences = writer_.shape(probe_path(site, name)).size() == 3;
+    const Shape offset = of_sequences ? Shape{0, place, 0} : Shape{0, place};
+    const Shape count = of_sequences ? Shape{1, 1, layout_.sequences} : Shape{1, 1};
+    writer_.write(probe_path(site, name), offset, count, std::span(values));
+  });
   writer_.flush();
+}
+
+void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64_t step,
+                  const std::vector<double>& losses, const std::vector<ProbeRow>& rows) {
+  for (const ProbedSite& site : layout.sites) {
+    // A probe is one row of each dataset: the values of all layers one behind the other.
+    std::map<std::string, std::variant<std::vector<double>, std::vector<int32_t>, std::vector<uint8_t>>> columns;
+    for (const ProbeRow& row : rows) {
+      if (models::to_string(row.site) == site.name) {
+        for_each_quantity(row, [&columns]<class T>(const char* name, const std::vector<T>& values) {
+          auto& column = columns.try_emplace(name, std::vector<T>()).first->second;
+          auto& joined = std::get<std::vector<T>>(column);
+          joined.insert(joined.end(), values.begin(), values.end());
+        });
+      }
+    }
+    for (const auto& [name, column] : columns) {
+      std::visit(
+          [&, &path = name](const auto& values) { writer.append(probe_path(site.name, path), std::span(values)); },
+          column);
+    }
+  }
+  writer.append("/probe/loss", losses);
+  // Last, so that a probe whose step stands in the file is whole.
+  writer.append("/probe/step", std::span<const int64_t>(&step, 1));
 }
 
 void ProbeWriter::finish(int64_t peak_memory_bytes) {

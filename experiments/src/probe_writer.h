@@ -5,6 +5,10 @@
 
 namespace experiments {
 
+/// Appends a whole probe to a run file that was laid out for probes to be appended (ProbeLayoutOptions::probes = 0).
+void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64_t step,
+                  const std::vector<double>& losses, const std::vector<ProbeRow>& rows);
+
 /// The run file of one probe.
 class ProbeWriter {
  public:

@@ -31,6 +31,9 @@ std::string check_not_empty(const std::string& word);
 /// Writes to stdout. \throws std::runtime_error  if it does not take the text, as on a full disk
 void print(const std::string& text);
 
+/// A word as a shell would take it, in quotes where it needs them.
+std::string quoted_word(const std::string& word);
+
 /// The command line as a shell would take it.
 std::string join_command_line(int argc, const char* const* argv);
 

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <string>
+
+namespace experiments {
+
+/// The device that a program is asked for, on the command line or in a configuration.
+/// \param option  what messages call the place where the word stands: "--device"
+/// \throws std::invalid_argument  for a word that is no device
+/// \throws std::runtime_error     for a device that this machine does not have
+c10::Device choose_device(const std::string& word, const std::string& option);
+
+}  // namespace experiments

@@ -1,0 +1,136 @@
+#include "optimizer.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <stdexcept>
+
+namespace experiments {
+namespace {
+
+const std::string updates_name = "updates";
+
+/// "exp_avg.layers.0.attention.wq.weight"
+std::string state_name(const char* quantity, const std::string& parameter) {
+  return std::string(quantity) + "." + parameter;
+}
+
+constexpr const char* first_moment = "exp_avg";
+constexpr const char* second_moment = "exp_avg_sq";
+constexpr const char* momentum = "momentum_buffer";
+
+std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) {
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& parameter : parameters) {
+    if (!parameter.grad().defined()) {
+      throw std::logic_error("an update without a gradient");
+    }
+    gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const TrainConfig::Optimizer& config, const hessian::Parameters& parameters) : config_(config) {
+  Group decayed{config_.weight_decay, {}, {}, {}, {}};
+  Group bare{0.0, {}, {}, {}, {}};
+  for (const auto& [name, parameter] : parameters) {
+    order_.push_back(name);
+    Group& group = config_.decay == "all" || parameter.dim() >= 2 ? decayed : bare;
+    group.names.push_back(name);
+    group.parameters.push_back(parameter);
+    group.first.push_back(at::zeros_like(parameter.detach()));
+    if (is_adamw()) {
+      group.second.push_back(at::zeros_like(parameter.detach()));
+    }
+  }
+  for (Group* group : {&decayed, &bare}) {
+    if (!group->names.empty()) {
+      groups_.push_back(std::move(*group));
+    }
+  }
+}
+
+void Optimizer::update(double lr) {
+  const c10::NoGradGuard no_grad;
+  const bool first_step = updates_ == 0;
+  ++updates_;
+  for (Group& group : groups_) {
+    const auto gradients = gradients_of(group.parameters);
+    if (is_adamw()) {
+      const at::Tensor count =
+          at::full({}, static_cast<double>(updates_), group.parameters.front().options().dtype(at::kFloat));
+      const std::vector<at::Tensor> counts(group.parameters.size(), count);
+      at::_fused_adamw_(group.parameters, gradients, group.first, group.second, {}, counts, lr, config_.beta1,
+                        config_.beta2, group.weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
+    } else {
+      at::_fused_sgd_(group.parameters, gradients, group.first, group.weight_decay, config_.momentum, lr,
+                      /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, first_step);
+    }
+  }
+}
+
+hessian::Parameters Optimizer::state() const {
+  hessian::Parameters state;
+  state.add(updates_name, at::tensor({updates_}, at::kLong));
+  for (const Group& group : groups_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      state.add(state_name(is_adamw() ? first_moment : momentum, group.names[i]), group.first[i]);
+      if (is_adamw()) {
+        state.add(state_name(second_moment, group.names[i]), group.second[i]);
+      }
+    }
+  }
+  return state;
+}
+
+void Optimizer::restore(const hessian::Parameters& state, const std::string& source) {
+  const hessian::Parameters own = this->state();
+  for (const auto& [name, tensor] : own) {
+    if (!state.contains(name) || state.at(name).sizes() != tensor.sizes() || state.size() != own.size()) {
+      throw std::runtime_error(source + ": the optimizer's tensor '" + name +
+                               "' is missing or of another shape; the checkpoint is that of another " + config_.name +
+                               " run");
+    }
+  }
+  const c10::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : own) {
+    tensor.copy_(state.at(name));
+  }
+  updates_ = state.at(updates_name).item<int64_t>();
+}
+
+std::vector<at::Tensor> Optimizer::preconditioner() const {
+  if (!is_adamw() || updates_ == 0) {
+    return {};
+  }
+  const auto t = static_cast<double>(updates_);
+  const double first_correction = 1.0 - std::pow(config_.beta1, t);
+  const double second_correction = 1.0 - std::pow(config_.beta2, t);
+  std::map<std::string, at::Tensor> diagonals;
+  for (const Group& group : groups_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      diagonals[group.names[i]] = first_correction * ((group.second[i] / second_correction).sqrt() + config_.eps);
+    }
+  }
+  std::vector<at::Tensor> ordered;
+  std::transform(order_.begin(), order_.end(), std::back_inserter(ordered),
+                 [&diagonals](const std::string& name) { return diagonals.at(name); });
+  return ordered;
+}
+
+double clip_gradients(const std::vector<at::Tensor>& gradients, double limit) {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
+  const auto value = norm.item<double>();
+  const double factor = limit / (value + 1e-6);
+  if (limit > 0 && !(factor >= 1.0)) {
+    at::_foreach_mul_(gradients, factor);
+  }
+  return value;
+}
+
+}  // namespace experiments

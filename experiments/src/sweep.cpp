@@ -1,0 +1,284 @@
+#include "experiments/sweep.h"
+
+#include <ATen/Parallel.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <limits>
+#include <list>
+#include <map>
+#include <stdexcept>
+#include <thread>
+
+#include "child_process.h"
+#include "experiments/interrupt.h"
+#include "experiments/run_file.h"
+#include "models/atomic_file.h"
+
+namespace experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Holds the sweep's folder for one process; the kernel lets go of it however the process ends.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder)
+      : descriptor_(::open((folder / "sweep.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      const bool held = descriptor_ >= 0;
+      if (held) {
+        ::close(descriptor_);
+      }
+      throw std::runtime_error(folder.string() + (held ? ": another hessian-sweep works on it; wait for it or stop it"
+                                                       : ": cannot be written to; choose another 'out'"));
+    }
+  }
+  ~FolderLock() { ::close(descriptor_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int descriptor_;
+};
+
+std::string last_line(const fs::path& log) {
+  std::ifstream file(log);
+  std::string line;
+  std::string last = "it left no message";
+  while (std::getline(file, line)) {
+    last = line.empty() ? last : line;
+  }
+  return last;
+}
+
+/// Where a run is, as far as its file shows.
+RunningCell look_at(const SweepConfig& config, const Cell& cell) {
+  RunningCell running{cell, 0, config.train.steps, std::numeric_limits<double>::quiet_NaN()};
+  try {
+    const RunFileReader run(run_file_in(cell_folder(config, cell)));
+    const int64_t rows = run.describe("/train/loss").shape.front();
+    if (rows > 0) {
+      running.step = rows;
+      running.loss = run.read_rows<double>("/train/loss", rows - 1, 1).values.front();
+    }
+  } catch (const std::exception&) {
+    // It has no file yet, or is just about to replace it.
+  }
+  return running;
+}
+
+class Sweep {
+ public:
+  Sweep(const SweepOptions& options, SweepObserver& observer)
+      : options_(options), config_(options.config), observer_(observer), trainer_(find_trainer()) {}
+
+  SweepOutcome run() {
+    write_table(false);
+    while (!InterruptGuard::requested()) {
+      learn();
+      launch();
+      if (running_.empty()) {
+        write_table(true);
+        return {make_table(config_, results()), false};
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      collect();
+      report();
+    }
+    stop();
+    return {make_table(config_, results()), true};
+  }
+
+ private:
+  struct Running {
+    Cell cell;
+    ChildProcess process;
+  };
+
+  static fs::path find_trainer() {
+    const fs::path trainer = this_program().parent_path() / "hessian-train";
+    if (::access(trainer.c_str(), X_OK) != 0) {
+      throw std::runtime_error(trainer.string() + ": is not there; hessian-sweep starts it for each run");
+    }
+    return trainer;
+  }
+
+  std::string key(const Cell& cell) const { return cell_folder(config_, cell).string(); }
+
+  std::vector<CellResult> results() const {
+    std::vector<CellResult> all;
+    for (const auto& [key, result] : results_) {
+      all.push_back(result);
+    }
+    return all;
+  }
+
+  /// Finds out which cells are wanted, and what is known of new ones.
+  void learn() {
+    for (std::size_t known = results_.size() + 1; known != results_.size();) {
+      known = results_.size();
+      for (const Cell& cell : wanted_cells(config_, results())) {
+        if (!results_.contains(key(cell))) {
+          results_.emplace(key(cell), read_result(config_, cell));
+          order_.push_back(cell);
+        }
+      }
+    }
+  }
+
+  void launch() {
+    for (const Cell& cell : order_) {
+      if (static_cast<int64_t>(running_.size()) >= config_.jobs) {
+        return;
+      }
+      if (results_.at(key(cell)).status == CellStatus::pending && !is_running(cell)) {
+        start(cell);
+      }
+    }
+  }
+
+  bool is_running(const Cell& cell) const {
+    return std::any_of(running_.begin(), running_.end(), [&](const Running& run) { return run.cell == cell; });
+  }
+
+  void start(const Cell& cell) {
+    TrainConfig train = cell_config(config_, cell);
+    if (train.threads == 0) {
+      train.threads = std::max<int64_t>(1, at::get_num_threads() / config_.jobs);
+    }
+    const fs::path folder = cell_folder(config_, cell);
+    fs::create_directories(folder);
+    const fs::path file = folder / "config.toml";
+    const std::string text = write_config(train_fields(train));
+    models::AtomicFile config_file(file.string());
+    config_file.write(std::as_bytes(std::span(text)));
+    config_file.commit();
+    ++attempts_[key(cell)];
+    running_.push_back({cell, ChildProcess({trainer_.string(), file.string(), "--resume"}, folder / "log.txt")});
+  }
+
+  /// Takes note of the runs that have ended.
+  void collect() {
+    for (auto run = running_.begin(); run != running_.end();) {
+      const auto status = run->process.poll();
+      if (!status) {
+        ++run;
+        continue;
+      }
+      const Cell cell = run->cell;
+      run = running_.erase(run);
+      note_end(cell, *status);
+    }
+  }
+
+  void note_end(const Cell& cell, int status) {
+    constexpr int most_attempts = 2;
+    CellResult& result = results_.at(key(cell));
+    result = read_result(config_, cell);
+    std::string message;
+    if (result.status == CellStatus::pending) {
+      if (InterruptGuard::requested() || (status != 2 && attempts_[key(cell)] < most_attempts)) {
+        return;  // it is wanted still
+      }
+      result.status = CellStatus::failed;
+      message = status > 128 ? fmt::format("ended by signal {}", status - 128)
+                             : last_line(cell_folder(config_, cell) / "log.txt");
+    }
+    write_table(false);
+    learn();  // the result may call for more cells, which the observer is told of
+    observer_.ended(results_.at(key(cell)), message, done(), static_cast<int64_t>(results_.size()));
+  }
+
+  int64_t done() const {
+    return std::count_if(results_.begin(), results_.end(),
+                         [](const auto& entry) { return entry.second.status != CellStatus::pending; });
+  }
+
+  void report() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_report_ < std::chrono::milliseconds(500)) {
+      return;
+    }
+    last_report_ = now;
+    std::vector<RunningCell> running;
+    for (const Running& run : running_) {
+      running.push_back(look_at(config_, run.cell));
+    }
+    observer_.progress(running, done(), static_cast<int64_t>(results_.size()));
+  }
+
+  /// Lets the runs save what they have.
+  void stop() {
+    for (const Running& run : running_) {
+      run.process.terminate();
+    }
+    while (!running_.empty()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      collect();
+    }
+    write_table(false);
+  }
+
+  void write_table(bool finished) const {
+    write_sweep_file(sweep_file(config_), config_, options_.command_line, make_table(config_, results()), finished);
+  }
+
+  const SweepOptions& options_;
+  const SweepConfig& config_;
+  SweepObserver& observer_;
+  fs::path trainer_;
+  std::map<std::string, CellResult> results_;
+  std::vector<Cell> order_;
+  std::list<Running> running_;
+  std::map<std::string, int> attempts_;
+  std::chrono::steady_clock::time_point last_report_;
+};
+
+/// Removes the runs of a sweep that is to be replaced.
+void remove_runs(const SweepConfig& config) {
+  for (const std::string& model : config.models) {
+    fs::remove_all(fs::path(config.train.out) / model_label(model));
+  }
+}
+
+}  // namespace
+
+SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
+  const SweepConfig& config = options.config;
+  const bool there = fs::exists(sweep_file(config));
+  if (there && options.existing == ExistingRun::refuse) {
+    throw std::runtime_error(sweep_file(config).string() +
+                             ": already exists; use --resume to go on with it or --overwrite to replace it");
+  }
+  fs::create_directories(config.train.out);
+  const FolderLock lock(config.train.out);
+  if (there && options.existing == ExistingRun::replace) {
+    remove_runs(config);
+  }
+  return Sweep(options, observer).run();
+}
+
+SweepTable merge_sweep(const SweepOptions& options) {
+  const SweepConfig& config = options.config;
+  auto results = read_results(config);
+  for (CellResult& result : results) {
+    std::error_code error;
+    if (result.status == CellStatus::pending && fs::exists(run_file_in(cell_folder(config, result.cell)), error)) {
+      result.status = CellStatus::failed;  // nothing runs any more when the results are merged
+    }
+  }
+  const SweepTable table = make_table(config, std::move(results));
+  const bool finished = std::all_of(table.models.begin(), table.models.end(),
+                                    [](const ModelSummary& model) { return model.pending + model.failed == 0; });
+  fs::create_directories(config.train.out);
+  write_sweep_file(sweep_file(config), config, options.command_line, table, finished);
+  return table;
+}
+
+}  // namespace experiments

@@ -1,0 +1,69 @@
+#include "experiments/train_report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "experiments/interrupt.h"
+#include "experiments/progress.h"
+
+namespace experiments {
+namespace {
+
+std::string ending(const TrainReport& report) {
+  if (report.interrupted) {
+    return fmt::format("interrupted at step {}", report.step);
+  }
+  if (report.divergence) {
+    return fmt::format("diverged: {}; ended at step {}", describe(*report.divergence), report.step);
+  }
+  if (report.resumed_from == report.step) {
+    return fmt::format("finished before, at step {}", report.step);
+  }
+  return fmt::format("finished at step {}", report.step);
+}
+
+}  // namespace
+
+TrainReport train_with_progress(const TrainOptions& options) {
+  const InterruptGuard guard;
+  TrainingProgressLine line;
+  return run_training(options, [&line](const TrainProgress& progress) {
+    line.update(progress.step, progress.steps, progress.loss, progress.tokens_per_second, progress.seconds_left);
+  });
+}
+
+std::string format_text(const TrainReport& report) {
+  std::string text = fmt::format("{}; loss {:.4f}", ending(report), report.loss);
+  if (!std::isnan(report.validation_loss)) {
+    text += fmt::format(", validation {:.4f}", report.validation_loss);
+  }
+  text += fmt::format(" nats; {} tokens/s\n", format_count(report.tokens_per_second));
+  text += fmt::format("run file {}\n", report.run_file.string());
+  if (!report.checkpoint.empty()) {
+    text += fmt::format("checkpoint {}{}\n", report.checkpoint.string(),
+                        report.interrupted ? ", to go on from with --resume" : "");
+  }
+  return text;
+}
+
+std::string format_json(const TrainReport& report) {
+  nlohmann::json object;
+  object["run_file"] = report.run_file.string();
+  object["checkpoint"] = report.checkpoint.string();
+  object["step"] = report.step;
+  object["resumed_from"] = report.resumed_from;
+  object["loss"] = report.loss;
+  object["validation_loss"] = report.validation_loss;
+  object["interrupted"] = report.interrupted;
+  object["tokens_per_second"] = report.tokens_per_second;
+  object["diverged"] = report.divergence.has_value();
+  if (report.divergence) {
+    object["divergence"] = to_string(report.divergence->kind);
+    object["diverged_at"] = report.divergence->step;
+  }
+  return object.dump(2) + "\n";
+}
+
+}  // namespace experiments

@@ -1,0 +1,129 @@
+#include "training.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "autocast.h"
+#include "experiments/dtype.h"
+
+namespace experiments {
+namespace {
+
+/// Leaves of autograd in memory of their own.
+models::Model trainable(const models::Model& model, at::Device device, at::ScalarType dtype) {
+  models::Model copy{model.config, {}};
+  for (const auto& [name, tensor] : model.parameters) {
+    copy.parameters.add(name, tensor.detach().to(device, dtype, false, /*copy=*/true).requires_grad_());
+  }
+  return copy;
+}
+
+/// bfloat16 is for products alone: weights keep float32, or small updates would be rounded away.
+at::ScalarType parameter_dtype(const TrainConfig& config) {
+  return config.dtype == "float64" ? at::kDouble : at::kFloat;
+}
+
+}  // namespace
+
+Training::Training(const TrainConfig& config, const models::Model& model, models::TrainingData data, at::Device device)
+    : config_(config),
+      device_(device),
+      data_(std::move(data)),
+      forward_(trainable(model, device, parameter_dtype(config)), hessian::Numerics::wide, hessian::Derivatives::first),
+      optimizer_(config.optimizer, forward_.parameters()) {
+  if (config.validation.every > 0) {
+    held_out_ = data_.held_out(config.validation.sequences, held_out_seed);
+  }
+}
+
+int64_t Training::tokens_per_update() const {
+  return config_.data.accumulation * config_.data.batch_size * config_.data.seq_len;
+}
+
+double Training::accumulate_gradient(const models::TokenBatch& batch, double scale) {
+  at::Tensor loss;
+  {
+    const AutocastScope autocast(device_.type(), parse_dtype(config_.dtype));
+    loss = forward_.losses(0, forward_.embed(batch.tokens.to(device_)), batch.targets.to(device_)).mean();
+  }
+  torch::autograd::backward({loss * scale}, {});
+  return loss.item<double>() * scale;
+}
+
+UpdateRecord Training::update() {
+  const c10::AutoGradMode recording(true);
+  const int64_t passes = config_.data.accumulation;
+  UpdateRecord record;
+  record.lr = config_.optimizer.lr * multiplier(schedule_of(config_), step());
+  for (int64_t pass = 0; pass < passes; ++pass) {
+    const models::TokenBatch batch = data_.batch(sequences_seen_, config_.data.batch_size);
+    sequences_seen_ += config_.data.batch_size;
+    record.loss += accumulate_gradient(batch, 1.0 / static_cast<double>(passes));
+  }
+  std::vector<at::Tensor> gradients;
+  for (const auto& [name, parameter] : forward_.parameters()) {
+    gradients.push_back(parameter.grad());
+  }
+  record.grad_norm = clip_gradients(gradients, config_.optimizer.clip);
+  optimizer_.update(record.lr);
+  for (const auto& [name, parameter] : forward_.parameters()) {
+    parameter.mutable_grad() = at::Tensor();
+  }
+  return record;
+}
+
+double Training::mean_loss(const at::Tensor& tokens, const at::Tensor& targets) const {
+  const AutocastScope autocast(device_.type(), parse_dtype(config_.dtype));
+  return forward_.losses(0, forward_.embed(tokens), targets).sum().item<double>();
+}
+
+double Training::validate() const {
+  const c10::NoGradGuard no_grad;
+  const int64_t sequences = held_out_.tokens.size(0);
+  double sum = 0;
+  for (int64_t first = 0; first < sequences; first += config_.data.batch_size) {
+    const int64_t count = std::min(config_.data.batch_size, sequences - first);
+    sum += mean_loss(held_out_.tokens.narrow(0, first, count).to(device_),
+                     held_out_.targets.narrow(0, first, count).to(device_));
+  }
+  return sum / static_cast<double>(sequences);
+}
+
+models::TrainingCheckpoint Training::checkpoint(const std::string& config_text) const {
+  models::TrainingCheckpoint checkpoint;
+  checkpoint.model = {forward_.config(), forward_.parameters()};
+  checkpoint.state.step = step();
+  checkpoint.state.sequences_seen = sequences_seen_;
+  checkpoint.state.optimizer = optimizer_.state();
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  checkpoint.state.generator = generator.get_state();
+  checkpoint.state.config = config_text;
+  return checkpoint;
+}
+
+void Training::restore(const models::TrainingCheckpoint& checkpoint, const std::string& source) {
+  if (checkpoint.model.config != forward_.config()) {
+    throw std::runtime_error(source +
+                             ": holds another architecture than the run's; go on with the configuration that "
+                             "it was made with");
+  }
+  optimizer_.restore(checkpoint.state.optimizer, source);
+  const c10::NoGradGuard no_grad;
+  for (const auto& [name, parameter] : forward_.parameters()) {
+    const at::Tensor& saved = checkpoint.model.parameters.at(name);
+    if (saved.scalar_type() != parameter.scalar_type()) {
+      throw std::runtime_error(source + ": tensor '" + name + "' has another precision than the run's");
+    }
+    parameter.copy_(saved);
+  }
+  sequences_seen_ = checkpoint.state.sequences_seen;
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  generator.set_state(checkpoint.state.generator);
+}
+
+}  // namespace experiments

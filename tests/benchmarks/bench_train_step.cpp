@@ -1,0 +1,102 @@
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+
+#include "subject.h"
+#include "training.h"
+
+// The cost of a training step, and what the additional norms of SimpleNorm add to it. tests/peers/train_step.py runs
+// these cases beside the same model in PyTorch.
+
+namespace {
+
+using benchmarks::seconds_of;
+using experiments::TrainConfig;
+using experiments::Training;
+
+TrainConfig config_of(const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
+  TrainConfig config;
+  config.steps = 1'000'000;
+  config.model.name = model;
+  config.model.vocab_size = vocab_size;
+  config.data.batch_size = sequences;
+  config.data.seq_len = seq_len;
+  config.validation.every = 0;
+  return config;
+}
+
+Training make_training(const TrainConfig& config) {
+  const models::GptConfig architecture = experiments::architecture_of(config);
+  models::TrainingDataOptions data;
+  data.seq_len = config.data.seq_len;
+  data.vocab_size = architecture.vocab_size;
+  data.accept_larger_vocab = true;
+  return {config, models::initialise_model(architecture, 1), models::TrainingData::open(data), at::kCPU};
+}
+
+double median_of(std::vector<double> seconds) {
+  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
+  return seconds[seconds.size() / 2];
+}
+
+void train_step(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences,
+                int64_t seq_len) {
+  Training training = make_training(config_of(model, vocab_size, sequences, seq_len));
+  training.update();
+  std::vector<double> all;
+  for (auto _ : state) {
+    all.push_back(seconds_of([&] { training.update(); }));
+    state.SetIterationTime(all.back());
+  }
+  state.counters["median_seconds"] = median_of(all);
+  state.counters["tokens_per_second"] = static_cast<double>(training.tokens_per_update()) / median_of(all);
+}
+
+/// SimpleNorm step time over PreNorm step time at equal width, the steps taken in turn.
+void normalisation_overhead(benchmark::State& state, const std::string& size, int64_t vocab_size, int64_t sequences,
+                            int64_t seq_len) {
+  Training prenorm = make_training(config_of(size + "-prenorm", vocab_size, sequences, seq_len));
+  Training preqknorm = make_training(config_of(size + "-preqknorm", vocab_size, sequences, seq_len));
+  Training simple = make_training(config_of(size + "-simplegpt", vocab_size, sequences, seq_len));
+  std::vector<double> prenorm_seconds;
+  std::vector<double> preqknorm_seconds;
+  std::vector<double> simple_seconds;
+  for (auto _ : state) {
+    prenorm_seconds.push_back(seconds_of([&] { prenorm.update(); }));
+    preqknorm_seconds.push_back(seconds_of([&] { preqknorm.update(); }));
+    simple_seconds.push_back(seconds_of([&] { simple.update(); }));
+    state.SetIterationTime(simple_seconds.back());
+  }
+  state.counters["normalisation_overhead"] = median_of(simple_seconds) / median_of(prenorm_seconds);
+  state.counters["preqknorm_overhead"] = median_of(preqknorm_seconds) / median_of(prenorm_seconds);
+}
+
+void add_step(const std::string& name, const std::string& model, int64_t vocab_size, int64_t sequences,
+              int64_t seq_len) {
+  benchmark::RegisterBenchmark(("train_step/" + name).c_str(), train_step, model, vocab_size, sequences, seq_len)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+void add_overhead(const std::string& name, const std::string& size, int64_t vocab_size, int64_t sequences,
+                  int64_t seq_len) {
+  benchmark::RegisterBenchmark(("normalisation_overhead/" + name).c_str(), normalisation_overhead, size, vocab_size,
+                               sequences, seq_len)
+      ->UseManualTime()
+      ->MinTime(3)
+      ->Unit(benchmark::kMillisecond);
+}
+
+const bool registered = [] {
+  add_step("llama2_20M_prenorm_8x128_bytes", "new:llama2-20M-prenorm", 256, 8, 128);
+  add_step("llama2_20M_preqknorm_8x128_bytes", "new:llama2-20M-preqknorm", 256, 8, 128);
+  add_step("llama2_20M_simplegpt_8x128_bytes", "new:llama2-20M-simplegpt", 256, 8, 128);
+  add_step("llama2_20M_prenorm_4x128", "new:llama2-20M-prenorm", 0, 4, 128);
+  add_step("llama2_134M_prenorm_2x128_bytes", "new:llama2-134M-prenorm", 256, 2, 128);
+  add_step("gpt2_10M_prenorm_8x128_bytes", "new:gpt2-10M-prenorm", 256, 8, 128);
+  add_overhead("llama2_20M_8x128_bytes", "new:llama2-20M", 256, 8, 128);
+  add_overhead("llama2_134M_2x128_bytes", "new:llama2-134M", 256, 2, 128);
+  return true;
+}();
+
+}  // namespace

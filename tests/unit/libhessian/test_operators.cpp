@@ -116,6 +116,14 @@ TEST(OperatorAlgebra, ScalesAddsAndShiftsAsMatricesDo) {
   });
 }
 
+TEST(OperatorAlgebra, RescalingMultipliesRowsAndColumnsByTheDiagonal) {
+  for_random_shapes([](Random& random, int64_t blocks, int64_t n) {
+    const at::Tensor a = random.symmetric(blocks, n);
+    const at::Tensor scale = random.normal({blocks, n});
+    expect_equals(hessian::rescaled(dense(a), scale), scale.unsqueeze(2) * a * scale.unsqueeze(1), random);
+  });
+}
+
 TEST(OperatorAlgebra, DeflationSubtractsTheOuterProducts) {
   for_random_shapes([](Random& random, int64_t blocks, int64_t n) {
     const int64_t k = random.integer(1, n);

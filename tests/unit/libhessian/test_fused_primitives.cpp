@@ -1,0 +1,423 @@
+#include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "hessian/evaluate.h"
+#include "random_problems.h"
+
+using hessian::apply_operation;
+using hessian::Derivatives;
+using hessian::Numerics;
+using hessian::Operation;
+using hessian::Parameters;
+using support::largest;
+using support::Random;
+using support::text_of;
+using testing::HasSubstr;
+
+// The primitives with first derivatives only, against those that autograd may differentiate any number of times.
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
+
+struct Problem {
+  Operation operation;
+  std::vector<at::Tensor> inputs;
+  Parameters parameters;
+
+  at::Tensor value(Derivatives derivatives) const {
+    return apply_operation(operation, parameters, inputs, Numerics::wide, derivatives);
+  }
+
+  /// Activations and parameters: what has a gradient.
+  std::vector<at::Tensor> variables() const {
+    std::vector<at::Tensor> result;
+    std::copy_if(inputs.begin(), inputs.end(), std::back_inserter(result),
+                 [](const at::Tensor& x) { return x.is_floating_point(); });
+    for (const auto& [name, tensor] : parameters) {
+      result.push_back(tensor);
+    }
+    return result;
+  }
+
+  /// The same numbers as new variables.
+  Problem in(at::ScalarType activations, at::ScalarType weights) const {
+    const auto variable = [](const at::Tensor& x, at::ScalarType dtype) {
+      return x.is_floating_point() ? x.detach().to(dtype, false, true).requires_grad_(true) : x;
+    };
+    Problem result{operation, {}, {}};
+    for (const at::Tensor& x : inputs) {
+      result.inputs.push_back(variable(x, activations));
+    }
+    for (const auto& [name, tensor] : parameters) {
+      result.parameters.add(name, variable(tensor, weights));
+    }
+    return result;
+  }
+};
+
+Problem rms_norm(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  Problem problem{hessian::RmsNorm{"g", 1e-5}, {random.normal({sequences, positions, width})}, {}};
+  problem.parameters.add("g", random.normal({width}));
+  return problem;
+}
+
+Problem silu_gate(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  const at::Tensor gate = 3 * random.normal({sequences, positions, width});
+  return {hessian::SiluGate{}, {gate, random.normal({sequences, positions, width})}, {}};
+}
+
+Problem rope(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  const int64_t head_dim = 2 * (width / 2 + 1);
+  return {hessian::Rope{head_dim, 100.0}, {random.normal({sequences, positions, 3 * head_dim})}, {}};
+}
+
+Problem attention(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  const int64_t kv_heads = random.integer(1, 3);
+  const int64_t heads = kv_heads * random.integer(1, 3);
+  const auto normal = [&](int64_t n) { return random.normal({sequences, positions, n * width}); };
+  return {hessian::CausalAttention{heads, kv_heads}, {normal(heads), normal(kv_heads), normal(kv_heads)}, {}};
+}
+
+Problem cross_entropy(Random& random, int64_t sequences, int64_t positions, int64_t classes) {
+  Problem problem{hessian::CrossEntropyHead{"w"},
+                  {random.normal({sequences, positions, 2}), random.integers(0, classes, {sequences, positions})},
+                  {}};
+  problem.parameters.add("w", random.normal({classes, 2}));
+  return problem;
+}
+
+/// Cross-entropy with logits as its input: a product with the identity is exact.
+Problem cross_entropy_of(const at::Tensor& logits, const at::Tensor& targets) {
+  Problem problem{hessian::CrossEntropyHead{"w"}, {logits, targets}, {}};
+  problem.parameters.add("w", at::eye(logits.size(2), at::kDouble));
+  return problem;
+}
+
+struct Primitive {
+  std::string name;
+  Problem (*make)(Random&, int64_t sequences, int64_t positions, int64_t width);
+};
+
+class FusedPrimitive : public testing::TestWithParam<Primitive> {};
+
+template <class Check>
+void for_random_shapes(const Check& check) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    Random random(seed);
+    const int64_t sequences = random.integer(1, 3);
+    const int64_t positions = seed % 4 == 0 ? 1 : random.integer(2, 70);
+    // Around the lengths of vectors, odd ones too.
+    const int64_t width = seed % 5 == 0 ? random.integer(1, 8) : random.integer(9, 150);
+    SCOPED_TRACE(std::to_string(sequences) + " sequences of " + std::to_string(positions) + ", width " +
+                 std::to_string(width) + ", seed " + std::to_string(seed));
+    check(random, sequences, positions, width);
+  }
+}
+
+/// The value, and the gradient of its product with `direction` by each variable, in float64.
+std::vector<at::Tensor> value_and_gradients(const Problem& problem, Derivatives derivatives,
+                                            const at::Tensor& direction) {
+  const at::Tensor y = problem.value(derivatives);
+  std::vector<at::Tensor> result =
+      torch::autograd::grad({y}, problem.variables(), {direction.expand(y.sizes()).to(y.scalar_type())});
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    EXPECT_EQ(result[i].scalar_type(), problem.variables()[i].scalar_type());
+  }
+  result.insert(result.begin(), y.detach());
+  for (at::Tensor& x : result) {
+    x = x.to(at::kDouble);
+  }
+  return result;
+}
+
+/// The largest difference to the reference in float64, relative to the largest entry of its tensor. A tensor may be
+/// zero but for cancellation, such as the gradient by a query that sees one position: it is measured by the others'
+/// size.
+double error_in(const Problem& problem, at::ScalarType activations, at::ScalarType weights, Random& random) {
+  const Problem rounded = problem.in(activations, weights);
+  const Problem exact = rounded.in(at::kDouble, at::kDouble);
+  const at::Tensor direction = random.normal(exact.value(Derivatives::any).sizes()).to(activations).to(at::kDouble);
+  const auto found = value_and_gradients(rounded, Derivatives::first, direction);
+  const auto expected = value_and_gradients(exact, Derivatives::any, direction);
+  double scale = 0;
+  for (const at::Tensor& x : expected) {
+    scale = std::max(scale, largest(x));
+  }
+  double error = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    error = std::max(error, largest(found[i] - expected[i]) / std::max(largest(expected[i]), scale / 10));
+  }
+  return error;
+}
+
+bool has_non_finite(const at::Tensor& x) {
+  return !at::isfinite(x).all().item<bool>();
+}
+
+const std::string refusal = "has no second derivative; evaluate with Derivatives::any";
+
+}  // namespace
+
+TEST_P(FusedPrimitive, AgreesWithTheReferenceInValueAndGradients) {
+  for_random_shapes([](Random& random, int64_t sequences, int64_t positions, int64_t width) {
+    const Problem problem = GetParam().make(random, sequences, positions, width);
+    // Sums have up to some thousand terms of order one: rounding units of 1e-16 and 6e-8 with room to spare.
+    EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-12);
+    EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-5);
+    // The unit is 2^-9; attention and the logits round what stands in an exponent.
+    const bool exponent_is_rounded = GetParam().make == attention || GetParam().make == cross_entropy;
+    EXPECT_LT(error_in(problem, at::kBFloat16, at::kBFloat16, random), exponent_is_rounded ? 0.05 : 0.5 / 128 * 1.01);
+  });
+}
+
+TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
+  Random random(7);
+  const int threads = at::get_num_threads();
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    Problem problem = GetParam().make(random, 3, 200, 65);
+    if (GetParam().make == cross_entropy) {  // without LibTorch's matrix products, whose bits may differ
+      problem = cross_entropy_of(random.normal({3, 200, 65}), problem.inputs[1]);
+      problem.parameters = problem.parameters.to(at::kCPU, dtype);
+      problem.inputs[0] = problem.inputs[0].to(dtype);
+    } else {
+      problem = problem.in(dtype, dtype);
+    }
+    const at::Tensor x = problem.inputs[0].detach().requires_grad_(true);
+    problem.inputs[0] = x;
+    std::vector<at::Tensor> variables = {x};
+    if (problem.parameters.contains("g")) {
+      variables.push_back(problem.parameters.at("g"));
+    }
+    const at::Tensor direction = random.normal(problem.value(Derivatives::first).sizes());
+    const auto run = [&](int n) {
+      at::set_num_threads(n);
+      const at::Tensor y = problem.value(Derivatives::first);
+      std::vector<at::Tensor> result = torch::autograd::grad({y}, variables, {direction.to(y.scalar_type())});
+      result.push_back(y);
+      return result;
+    };
+    const std::vector<at::Tensor> one = run(1);
+    const std::vector<at::Tensor> two = run(2);
+    at::set_num_threads(threads);
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      EXPECT_TRUE(at::equal(one[i], two[i])) << "tensor " << i << " in " << dtype;
+    }
+  }
+}
+
+TEST_P(FusedPrimitive, RefusesSecondDerivatives) {
+  Random random(8);
+  const Problem problem = GetParam().make(random, 2, 5, 6).in(at::kDouble, at::kDouble);
+  at::Tensor residual = at::zeros({}, at::kDouble);
+  for (const at::Tensor& x : problem.variables()) {
+    residual = residual + x.square().sum();
+  }
+  const at::Tensor y = problem.value(Derivatives::first).square().sum();
+  // LibTorch's attention says it in its own words.
+  const std::string expected = GetParam().make == attention ? "not implemented" : refusal;
+  const auto differentiate_twice = [&](const at::Tensor& loss) {
+    return text_of<std::exception>([&] {
+      const auto gradients = torch::autograd::grad({loss}, problem.variables(), {}, true, true);
+      at::Tensor squares = at::zeros({}, at::kDouble);
+      for (const at::Tensor& gradient : gradients) {
+        squares = squares + gradient.square().sum();
+      }
+      torch::autograd::grad({squares}, problem.variables(), {}, true, false, true);
+    });
+  };
+  EXPECT_THAT(differentiate_twice(y), HasSubstr(expected));
+  EXPECT_THAT(differentiate_twice(y + residual), HasSubstr(expected));
+  // What was refused leaves the graph whole.
+  EXPECT_NO_THROW(torch::autograd::grad({y + residual}, problem.variables()));
+}
+
+TEST_P(FusedPrimitive, RecordsNothingWhereAutogradDoesNot) {
+  Random random(9);
+  const Problem problem = GetParam().make(random, 2, 9, 12).in(at::kFloat, at::kFloat);
+  const at::Tensor recorded = problem.value(Derivatives::first);
+  EXPECT_TRUE(recorded.requires_grad());
+  const c10::NoGradGuard no_grad;
+  const at::Tensor plain = problem.value(Derivatives::first);
+  EXPECT_FALSE(plain.requires_grad());
+  EXPECT_TRUE(at::equal(plain, recorded));
+}
+
+TEST_P(FusedPrimitive, PassesOnWhatIsNotFinite) {
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    for (const double bad : {not_a_number, infinity, -infinity}) {
+      SCOPED_TRACE(c10::toString(dtype) + std::string(" with ") + std::to_string(bad));
+      for (uint64_t seed = 0; seed < 5; ++seed) {
+        Random random(seed);
+        Problem problem = GetParam().make(random, 2, 8, 37);
+        // Of LibTorch's attention, in the values: its kernel takes a query that is NaN for one that sees nothing.
+        const at::Tensor& x = problem.inputs[GetParam().make == attention ? 2 : 0];
+        x[0][0][static_cast<int64_t>(seed) % x.size(2)] = bad;
+        problem = problem.in(dtype, dtype);
+        const at::Tensor y = problem.value(Derivatives::first);
+        EXPECT_TRUE(has_non_finite(y));
+        EXPECT_FALSE(has_non_finite(y[1]));  // the other sequence is untouched
+        EXPECT_TRUE(has_non_finite(torch::autograd::grad({y.square().sum()}, {problem.inputs[0]})[0]));
+      }
+    }
+  }
+}
+
+TEST_P(FusedPrimitive, TakesInputsAndGradientsThatAreNotContiguous) {
+  Random random(10);
+  Problem problem = GetParam().make(random, 3, 5, 12);
+  for (at::Tensor& x : problem.inputs) {
+    x = x.transpose(0, 1).contiguous().transpose(0, 1);
+  }
+  problem = problem.in(at::kDouble, at::kDouble);
+  // One number expanded to the shape of the value.
+  const at::Tensor direction = random.normal({1});
+  const auto found = value_and_gradients(problem, Derivatives::first, direction);
+  const auto expected = value_and_gradients(problem, Derivatives::any, direction);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    EXPECT_LT(largest(found[i] - expected[i]), 1e-12);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FusedPrimitive,
+                         testing::Values(Primitive{"RmsNorm", rms_norm}, Primitive{"SiluGate", silu_gate},
+                                         Primitive{"Rope", rope}, Primitive{"CausalAttention", attention},
+                                         Primitive{"CrossEntropyHead", cross_entropy}),
+                         [](const auto& instance) { return instance.param.name; });
+
+TEST(FusedRmsNorm, KeepsBfloat16ActivationsBesideAFloat32Gain) {
+  Random random(11);
+  const Problem problem = rms_norm(random, 2, 40, 300);
+  EXPECT_EQ(problem.in(at::kBFloat16, at::kFloat).value(Derivatives::first).scalar_type(), at::kBFloat16);
+  EXPECT_LT(error_in(problem, at::kBFloat16, at::kFloat, random), 0.5 / 128 * 1.01);
+}
+
+TEST(FusedRmsNorm, SumsTheGainsGradientOverManyRows) {
+  Random random(12);
+  // More rows than partial sums, and a last one that is shorter.
+  const Problem problem = rms_norm(random, 1, 5003, 33);
+  EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-12);
+  EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-5);
+}
+
+TEST(FusedRmsNorm, MapsARowOfZerosToZerosWithAFiniteGradient) {
+  Random random(13);
+  Problem problem = rms_norm(random, 1, 3, 20);
+  problem.inputs[0].zero_();
+  EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-6);
+  EXPECT_EQ(largest(problem.value(Derivatives::first)), 0);
+}
+
+TEST(FusedRope, TurnsByTheSameAnglesAfterLongerAndShorterSequences) {
+  Random random(18);
+  const at::Tensor x = random.normal({1, 100, 6});
+  const auto turn = [&](int64_t positions) {
+    const Problem problem{hessian::Rope{6, 77.0}, {x.narrow(1, 0, positions)}, {}};
+    return largest(problem.value(Derivatives::first) - problem.value(Derivatives::any));
+  };
+  for (const int64_t positions : {5, 9, 100, 1, 64}) {
+    EXPECT_LT(turn(positions), 1e-14) << positions << " positions";
+  }
+}
+
+TEST(FusedSiluGate, SaturatesBeyondTheRangeOfExp) {
+  Random random(14);
+  const at::Tensor gate =
+      at::tensor({-1e4, -800.0, -100.0, -88.0, 88.0, 100.0, 800.0, 1e4}, at::kDouble).view({1, 1, 8});
+  const Problem problem{hessian::SiluGate{}, {gate, random.normal({1, 1, 8})}, {}};
+  EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-14);
+  EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-6);
+}
+
+TEST(FusedCrossEntropy, KeepsItsDigitsForLargeLogits) {
+  Random random(15);
+  const at::Tensor targets = random.integers(0, 50, {2, 6});
+  const at::Tensor noise = random.normal({2, 6, 50});
+  for (const at::Tensor& logits : {noise + 1e4, noise - 1e4, noise * 1e4}) {
+    const Problem problem = cross_entropy_of(logits, targets);
+    EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-11);
+    EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 2e-6);
+  }
+  const Problem narrow = cross_entropy_of(noise * 1e4, targets);
+  EXPECT_EQ(narrow.in(at::kBFloat16, at::kBFloat16).value(Derivatives::first).scalar_type(), at::kFloat);
+  EXPECT_LT(error_in(narrow, at::kBFloat16, at::kBFloat16, random), 0.5 / 128 * 1.01);
+}
+
+TEST(FusedCrossEntropy, GivesAClassOfLogitMinusInfinityNoGradient) {
+  at::Tensor logits = Random(16).normal({1, 1, 20});
+  logits[0][0][7] = -infinity;
+  const at::Tensor x = logits.requires_grad_(true);
+  Problem problem = cross_entropy_of(at::zeros({1, 1, 1}, at::kDouble) + 1, at::zeros({1, 1}, at::kLong));
+  problem.parameters = {};
+  problem.parameters.add("w", x.view({20, 1}));
+  const at::Tensor gradient = torch::autograd::grad({problem.value(Derivatives::first)}, {x})[0].flatten();
+  EXPECT_EQ(gradient[7].item<double>(), 0);
+  EXPECT_LT(largest(gradient.sum()), 1e-15);
+}
+
+TEST(FusedCrossEntropy, RefusesATargetThatIsNoClass) {
+  for (const int64_t target : {-100, -1, 4}) {
+    const Problem problem =
+        cross_entropy_of(at::zeros({1, 2, 4}, at::kDouble), at::tensor({int64_t{0}, target}).view({1, 2}));
+    EXPECT_EQ(text_of<std::out_of_range>([&] { problem.value(Derivatives::first); }),
+              "target " + std::to_string(target) + " is none of the 4 classes");
+  }
+}
+
+TEST(FusedPrimitives, AreChosenByEvaluateAndRefuseASecondDerivativeOfAResidualBlock) {
+  hessian::Program program;
+  program.n_inputs = 1;
+  const hessian::ValueId norm = program.push(hessian::RmsNorm{"g"}, {0});
+  const hessian::ValueId map = program.push(hessian::Linear{"w", ""}, {norm});
+  program.output = program.push(hessian::Add{}, {0, map});
+  Random random(17);
+  Parameters parameters;
+  parameters.add("g", random.normal({6}));
+  parameters.add("w", random.normal({6, 6}));
+  const at::Tensor x = random.normal({2, 3, 6}).requires_grad_(true);
+  hessian::EvaluateOptions options;
+  const at::Tensor reference = hessian::evaluate(program, parameters, std::array{x}, options);
+  options.derivatives = Derivatives::first;
+  const at::Tensor y = hessian::evaluate(program, parameters, std::array{x}, options);
+  EXPECT_LT(largest(y - reference), 1e-13);
+  EXPECT_EQ(text_of<std::runtime_error>([&] { torch::autograd::grad({y.square().sum()}, {x}, {}, true, true); }),
+            "RMSNorm for training " + refusal);
+}
+
+TEST(FusedPrimitives, RefuseShapesThatDoNotFit) {
+  Parameters parameters;
+  parameters.add("g", at::ones({5}));
+  parameters.add("w", at::ones({4, 6}));
+  const at::Tensor x = at::ones({2, 3, 6});
+  const auto complaint = [&](const Operation& operation, const at::Tensor& other) {
+    return text_of<std::invalid_argument>([&] {
+      apply_operation(operation, parameters, std::array{x, other}, Numerics::wide, Derivatives::first);
+    });
+  };
+  EXPECT_EQ(complaint(hessian::RmsNorm{"g"}, {}), "gain is [5], expected [6]");
+  EXPECT_EQ(complaint(hessian::SiluGate{}, at::ones({2, 3, 5})), "up is [2, 3, 5], expected [2, 3, 6]");
+  EXPECT_EQ(complaint(hessian::CrossEntropyHead{"w"}, at::zeros({2, 4}, at::kLong)),
+            "targets is [2, 4], expected [2, 3]");
+  EXPECT_EQ(complaint(hessian::Rope{4}, {}),
+            "RoPE's input is [2, 3, 6], expected [S, T, width] in heads of 4, an even number that divides the width");
+}
+
+TEST(FusedPrimitives, ExcludeFloat32Internals) {
+  const std::string message = text_of<std::invalid_argument>([] {
+    const at::Tensor x = at::ones({1, 1, 2});
+    apply_operation(hessian::SiluGate{}, {}, std::array{x, x}, Numerics::float32_internals, Derivatives::first);
+  });
+  EXPECT_EQ(message, "Numerics::float32_internals is for comparisons; it needs Derivatives::any");
+}

@@ -2,13 +2,14 @@
 PRESET ?= release
 BUILD := build/$(PRESET)
 
-.PHONY: help setup build demo test bench asan fuzz format lint clean
+.PHONY: help setup build demo test bench peers asan fuzz format lint clean
 
 help:
-	@echo "make demo    set up, build, probe three small models and compare them"
+	@echo "make demo    set up, build, train three small models, compare their curvature, search their stable learning rates"
 	@echo "make test    set up, build, run all tests"
 	@echo "make build   set up and build (PRESET=release, debug, asan, cuda, ci)"
 	@echo "make bench   run the benchmarks"
+	@echo "make peers   time a training step beside PyTorch's in Python (installs PyTorch with CUDA into .venv-peers: several GB)"
 	@echo "make asan    run the unit tests of the libraries under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz    build the libFuzzer targets (needs clang)"
 	@echo "make format  format the sources;  make lint  check them"
@@ -30,6 +31,10 @@ test:
 
 bench: build
 	@for program in $(BUILD)/bin/bench_*; do $$program --benchmark_counters_tabular=true || exit 1; done
+
+peers: build
+	@scripts/setup.sh --peers
+	@.venv-peers/bin/python tests/peers/train_step.py $(BUILD)/bin/bench_train_step
 
 asan:
 	@scripts/setup.sh

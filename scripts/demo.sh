@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
-# Probes three norm placements of one small size, fresh from one seed, on the built-in text, and compares them.
+# Trains three norm placements of one small size on the built-in text with probes along the way, compares them, and then searches
+# for the largest stable learning rate of each. A few minutes on two cores.
 #
 # Usage: scripts/demo.sh BUILD_FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
-probe=$1/bin/hessian-probe
-size=llama2-20M
+bin=$1/bin
 placements=(prenorm preqknorm simplegpt)
 
 mkdir -p demo
 for placement in "${placements[@]}"; do
-  echo "probing $size-$placement (every layer, 4 sequences of 128 bytes of the King James Bible) ..."
-  "$probe" --model "new:$size-$placement" --vocab-size 256 --layer all --sequences 4 --seed 1 \
-    --out "demo/$placement.h5" --overwrite --json >"demo/$placement.json"
+  echo "training $placement (150 steps on the King James Bible, ||H_xx|| every 50) ..."
+  "$bin/hessian-train" configs/demo-train.toml --set "model.name=new:llama2-20M-$placement" --set "out=demo/$placement" \
+    --overwrite --json >"demo/$placement.json"
 done
 python3 scripts/compare_probes.py "${placements[@]/#/demo/}"
-echo "run files: ${placements[*]/%/.h5} in demo/ (look inside with h5dump, or see docs/file-format.md)"
+echo "searching for the largest stable learning rate of each ..."
+"$bin/hessian-sweep" configs/demo-sweep.toml --set out=demo/sweep --overwrite
+echo
+echo "run files: demo/{prenorm,preqknorm,simplegpt}/run.h5 and demo/sweep/sweep.h5 (look inside with h5dump, or see docs/file-format.md)"

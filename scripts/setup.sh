@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # Installs what building needs, and only what is missing; without anything to do it takes a moment and no network.
 #
-# Usage: scripts/setup.sh [--tests] [--lint]
+# Usage: scripts/setup.sh [--tests] [--lint] [--peers]
 #   --tests  also what the tests need (h5py, pytest)
 #   --lint   also clang-format and clang-tidy
+#   --peers  also the programs that ours is measured against, in .venv-peers
 # LIBTORCH=/path builds against another LibTorch instead of the wheel pinned in requirements.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tests=false
 lint=false
+peers=false
 for word in "$@"; do
   case $word in
     --tests) tests=true ;;
     --lint) lint=true ;;
-    *) echo "setup.sh: unknown option '$word'; known are --tests and --lint" >&2; exit 2 ;;
+    --peers) peers=true ;;
+    *) echo "setup.sh: unknown option '$word'; known are --tests, --lint and --peers" >&2; exit 2 ;;
   esac
 done
 
@@ -75,23 +78,27 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing[@]} >/dev/null
 }
 
-# install_python FILE OPTIONS...: installs a requirements file into .venv unless it was installed just so before.
+# install_python VENV FILE OPTIONS...: installs a requirements file into a virtual environment unless it was installed just so
+# before.
 install_python() {
-  local requirements=$1
-  local stamp=.venv/installed-$requirements
+  local venv=$1 requirements=$2
+  local stamp=$venv/installed-${requirements//\//-}
   cmp -s "$requirements" "$stamp" && return
-  [ -x .venv/bin/python ] || python3 -m venv .venv
-  echo "setup.sh: installing $requirements into .venv" >&2
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check "${@:2}" -r "$requirements"
+  [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+  echo "setup.sh: installing $requirements into $venv" >&2
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${@:3}" -r "$requirements"
   cp "$requirements" "$stamp"
 }
 
 install_packages
 if [ -z "${LIBTORCH:-}" ]; then
-  install_python requirements.txt --no-deps
+  install_python .venv requirements.txt --no-deps
 fi
 if $tests; then
-  install_python requirements-test.txt
+  install_python .venv requirements-test.txt
+fi
+if $peers; then
+  install_python .venv-peers tests/peers/requirements.txt
 fi
 if command -v bible >/dev/null; then
   scripts/prepare_text.sh

@@ -105,6 +105,7 @@ class Run {
     if (training_.step() == 0 && probe_) {
       probe_->run(training_, writer);
     }
+    start_ = Clock::now();
     while (training_.step() < config_.steps && !is_over()) {
       update(writer);
       if (progress) {

@@ -7,6 +7,8 @@
 
 #include "experiments/interrupt.h"
 #include "experiments/progress.h"
+#include "experiments/run_file.h"
+#include "probe_history.h"
 
 namespace experiments {
 namespace {
@@ -22,6 +24,40 @@ std::string ending(const TrainReport& report) {
     return fmt::format("finished before, at step {}", report.step);
   }
   return fmt::format("finished at step {}", report.step);
+}
+
+/// A table for each site: a line for each probe, a column for each layer.
+std::string format_probes(const std::vector<ProbeHistory>& probes) {
+  std::string text;
+  for (std::size_t site = 0; !probes.empty() && site < probes.front().sites.size(); ++site) {
+    const SiteHistory& first = probes.front().sites[site];
+    text += fmt::format("||H_xx||_2 at {} along training (median over sequences, nats)\n  step", first.site);
+    for (const int64_t layer : first.layers) {
+      text += fmt::format(" {:>9}", fmt::format("layer {}", layer));
+    }
+    text += '\n';
+    for (const ProbeHistory& probe : probes) {
+      text += fmt::format("{:>6}", probe.step);
+      for (const double norm : probe.sites[site].spectral_norm) {
+        text += fmt::format(" {:>9.2e}", norm);
+      }
+      text += '\n';
+    }
+  }
+  return text;
+}
+
+nlohmann::json probes_as_json(const std::vector<ProbeHistory>& probes) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const ProbeHistory& probe : probes) {
+    nlohmann::json entry;
+    entry["step"] = probe.step;
+    for (const SiteHistory& site : probe.sites) {
+      entry["sites"][site.site] = {{"layer", site.layers}, {"spectral_norm", site.spectral_norm}, {"rms", site.rms}};
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
 }
 
 }  // namespace
@@ -45,7 +81,7 @@ std::string format_text(const TrainReport& report) {
     text += fmt::format("checkpoint {}{}\n", report.checkpoint.string(),
                         report.interrupted ? ", to go on from with --resume" : "");
   }
-  return text;
+  return text + format_probes(read_probe_history(RunFileReader(report.run_file)));
 }
 
 std::string format_json(const TrainReport& report) {
@@ -63,6 +99,7 @@ std::string format_json(const TrainReport& report) {
     object["divergence"] = to_string(report.divergence->kind);
     object["diverged_at"] = report.divergence->step;
   }
+  object["probes"] = probes_as_json(read_probe_history(RunFileReader(report.run_file)));
   return object.dump(2) + "\n";
 }
 

@@ -79,12 +79,13 @@ class Sweep {
       : options_(options), config_(options.config), observer_(observer), trainer_(find_trainer()) {}
 
   SweepOutcome run() {
-    write_table(false);
+    learn();
+    write_table();
     while (!InterruptGuard::requested()) {
       learn();
       launch();
       if (running_.empty()) {
-        write_table(true);
+        write_table();
         return {make_table(config_, results()), false};
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -190,8 +191,8 @@ class Sweep {
       message = status > 128 ? fmt::format("ended by signal {}", status - 128)
                              : last_line(cell_folder(config_, cell) / "log.txt");
     }
-    write_table(false);
-    learn();  // the result may call for more cells, which the observer is told of
+    learn();  // the result may call for more cells
+    write_table();
     observer_.ended(results_.at(key(cell)), message, done(), static_cast<int64_t>(results_.size()));
   }
 
@@ -222,11 +223,12 @@ class Sweep {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       collect();
     }
-    write_table(false);
+    write_table();
   }
 
-  void write_table(bool finished) const {
-    write_sweep_file(sweep_file(config_), config_, options_.command_line, make_table(config_, results()), finished);
+  void write_table() const {
+    const SweepTable table = make_table(config_, results());
+    write_sweep_file(sweep_file(config_), config_, options_.command_line, table, is_finished(table));
   }
 
   const SweepOptions& options_;
@@ -274,10 +276,8 @@ SweepTable merge_sweep(const SweepOptions& options) {
     }
   }
   const SweepTable table = make_table(config, std::move(results));
-  const bool finished = std::all_of(table.models.begin(), table.models.end(),
-                                    [](const ModelSummary& model) { return model.pending + model.failed == 0; });
   fs::create_directories(config.train.out);
-  write_sweep_file(sweep_file(config), config, options.command_line, table, finished);
+  write_sweep_file(sweep_file(config), config, options.command_line, table, is_finished(table));
   return table;
 }
 

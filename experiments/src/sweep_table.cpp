@@ -158,6 +158,11 @@ std::string format_text(const SweepTable& table, bool rates) {
   return text;
 }
 
+bool is_finished(const SweepTable& table) {
+  return std::all_of(table.models.begin(), table.models.end(),
+                     [](const ModelSummary& model) { return model.pending + model.failed == 0; });
+}
+
 std::vector<std::string> warnings_of(const SweepTable& table) {
   std::vector<std::string> warnings;
   for (const ModelSummary& model : table.models) {

@@ -254,13 +254,6 @@ std::optional<TrainReport> report_of_finished(const std::filesystem::path& run_f
 
 }  // namespace
 
-ExistingRun existing_run(bool resume, bool overwrite) {
-  if (resume) {
-    return ExistingRun::resume;
-  }
-  return overwrite ? ExistingRun::replace : ExistingRun::refuse;
-}
-
 std::filesystem::path run_file_in(const std::filesystem::path& folder) {
   return folder / "run.h5";
 }

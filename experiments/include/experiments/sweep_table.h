@@ -46,6 +46,9 @@ std::string format_text(const SweepTable& table, bool rates);
 /// The table as one JSON object; numbers that are not finite become null.
 std::string format_json(const SweepTable& table);
 
+/// Whether every run that the sweep wanted has ended, and none failed.
+bool is_finished(const SweepTable& table);
+
 /// Whatever a reader must not miss, a line each: brackets that are open, runs that failed or are not finished.
 std::vector<std::string> warnings_of(const SweepTable& table);
 

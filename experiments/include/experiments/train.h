@@ -14,9 +14,6 @@ namespace experiments {
 /// What happens to a run that is there already.
 enum class ExistingRun { refuse, replace, resume };
 
-/// What --resume and --overwrite, of which at most one is given, stand for.
-ExistingRun existing_run(bool resume, bool overwrite);
-
 struct TrainOptions {
   TrainConfig config;
   ExistingRun existing = ExistingRun::refuse;

@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
       print(slurm_script(options.config, command.config, command.settings));
       return 0;
     }
-    if (!task.empty()) {
+    if (task_option->count() > 0) {
       return run_task(task, options);
     }
     if (merge) {

@@ -27,11 +27,18 @@ constexpr const char* type_name<double> = "a number";
 template <>
 constexpr const char* type_name<std::string> = "a text";
 
+/// The beginning of a text, as one line.
+std::string shortened(std::string text) {
+  constexpr std::size_t longest = 80;
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text.size() <= longest ? text : text.substr(0, longest) + "...";
+}
+
 [[noreturn]] void refuse_value(const std::string& source, const std::string& key, const toml::node& value,
                                const std::string& expected) {
   std::ostringstream found;
   value.visit([&found](const auto& node) { found << node; });
-  throw std::invalid_argument(fmt::format("{}: {} is {}, expected {}", source, key, found.str(), expected));
+  throw std::invalid_argument(fmt::format("{}: {} is {}, expected {}", source, key, shortened(found.str()), expected));
 }
 
 /// Whole numbers are numbers too; anything else has to be of the very type.
@@ -108,23 +115,33 @@ toml::table parse(const std::string& text, const std::string& source) {
   }
 }
 
-/// "key=value" as a table; a value that is no TOML is a plain word.
-toml::table parse_setting(const std::string& setting) {
+/// Whether a value is to be read as it stands, without quotes.
+bool is_bare_text(const std::string& key, const std::string& value, const ConfigFields& fields) {
+  const auto field = std::find_if(fields.begin(), fields.end(), [&](const ConfigField& f) { return f.key == key; });
+  return field != fields.end() && std::holds_alternative<std::string*>(field->target) && !value.starts_with('"') &&
+         !value.starts_with('\'');
+}
+
+/// "key=value" as a table; a value that is no TOML, or of a key that takes a text, is a plain word.
+toml::table parse_setting(const std::string& setting, const ConfigFields& fields) {
   const auto equals = setting.find('=');
   if (equals == std::string::npos || equals == 0) {
     throw std::invalid_argument("--set '" + setting + "': expected KEY=VALUE, as in optimizer.lr=1e-3");
   }
   const std::string key = setting.substr(0, equals);
   const std::string value = setting.substr(equals + 1);
-  try {
-    return toml::parse(key + " = " + value);
-  } catch (const toml::parse_error&) {
-    toml::table word;
-    word.insert("value", value);
-    std::ostringstream quoted;
-    word.get("value")->visit([&quoted](const auto& node) { quoted << node; });
-    return parse(key + " = " + quoted.str(), "--set '" + setting + "'");
+  if (!is_bare_text(key, value, fields)) {
+    try {
+      return toml::parse(key + " = " + value);
+    } catch (const toml::parse_error&) {
+      // A plain word.
+    }
   }
+  toml::table word;
+  word.insert("value", value);
+  std::ostringstream quoted;
+  word.get("value")->visit([&quoted](const auto& node) { quoted << node; });
+  return parse(key + " = " + quoted.str(), "--set '" + setting + "'");
 }
 
 template <class T>
@@ -167,7 +184,7 @@ void read_config_file(const std::string& path, const std::vector<std::string>& s
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   read_config_text(text, path, fields);
   for (const std::string& setting : settings) {
-    read_table(parse_setting(setting), "", "--set", fields);
+    read_table(parse_setting(setting, fields), "", "--set", fields);
   }
 }
 

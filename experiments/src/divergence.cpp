@@ -21,6 +21,8 @@ void require(bool condition, const char* key, Value value, const char* expected)
   }
 }
 
+}  // namespace
+
 void check(const DivergenceOptions& options) {
   require(std::isfinite(options.margin) && options.margin > 0, "margin", options.margin, "a positive number of nats");
   require(options.patience > 0, "patience", options.patience, "a positive number of steps");
@@ -31,8 +33,6 @@ void check(const DivergenceOptions& options) {
   require(options.plateau_steps >= 0, "plateau_steps", options.plateau_steps,
           "a positive number of steps, or 0 for the end of the run");
 }
-
-}  // namespace
 
 DivergenceMonitor::DivergenceMonitor(const DivergenceOptions& options)
     : options_(options), initial_loss_(nan), best_loss_(nan), smoothed_loss_(nan) {

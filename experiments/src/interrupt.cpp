@@ -7,29 +7,30 @@ namespace {
 
 volatile std::sig_atomic_t signal_came = 0;
 
-void take_note(int /*number*/) {
-  signal_came = 1;
-}
-
-void install(void (*handler)(int), unsigned flags) {
+void install(void (*handler)(int)) {
   struct sigaction action {};
   action.sa_handler = handler;
-  action.sa_flags = static_cast<int>(flags);
+  action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+}
+
+/// The second signal, whichever of the two it is, meets the system's own handler.
+void take_note(int /*number*/) {
+  signal_came = 1;
+  install(SIG_DFL);
 }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
   signal_came = 0;
-  // SA_RESETHAND: the second signal meets the system's own handler.
-  install(take_note, static_cast<unsigned>(SA_RESETHAND) | static_cast<unsigned>(SA_RESTART));
+  install(take_note);
 }
 
 InterruptGuard::~InterruptGuard() {
-  install(SIG_DFL, 0);
+  install(SIG_DFL);
 }
 
 bool InterruptGuard::requested() {

@@ -14,8 +14,6 @@ namespace experiments {
 namespace {
 
 constexpr double rate_slack = 1e-9;
-constexpr double most_per_octave = 256;
-constexpr double smallest_factor = 1.01;
 
 void require(bool condition, const char* name, double value, const char* expected) {
   if (!condition) {
@@ -26,7 +24,7 @@ void require(bool condition, const char* name, double value, const char* expecte
 }
 
 void check_factor(double factor) {
-  require(std::isfinite(factor) && factor >= smallest_factor, "bisection factor", factor, "at least 1.01");
+  require(std::isfinite(factor) && factor >= smallest_bisection_factor, "bisection factor", factor, "at least 1.01");
 }
 
 bool wider_than(double ratio, double factor) {
@@ -138,7 +136,7 @@ bool same_rate(double a, double b) {
 std::vector<double> grid_rates(const LrGrid& grid) {
   require(std::isfinite(grid.from) && grid.from > 0, "grid.from", grid.from, "a positive learning rate");
   require(std::isfinite(grid.to) && grid.to >= grid.from, "grid.to", grid.to, "a learning rate of at least grid.from");
-  require(grid.per_octave > 0 && grid.per_octave <= most_per_octave, "grid.per_octave", grid.per_octave,
+  require(grid.per_octave > 0 && grid.per_octave <= most_rates_per_octave, "grid.per_octave", grid.per_octave,
           "a positive number of at most 256");
   const double octaves = std::log2(grid.to) - std::log2(grid.from) + std::log2(1 + rate_slack);
   const int steps = static_cast<int>(std::floor(octaves * grid.per_octave));

@@ -67,7 +67,10 @@ void Optimizer::update(double lr) {
       at::_fused_adamw_(group.parameters, gradients, group.first, group.second, {}, counts, lr, config_.beta1,
                         config_.beta2, group.weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
     } else {
-      at::_fused_sgd_(group.parameters, gradients, group.first, group.weight_decay, config_.momentum, lr,
+      // Without momentum LibTorch refuses its buffers.
+      const std::vector<at::Tensor> none;
+      at::_fused_sgd_(group.parameters, gradients, config_.momentum > 0 ? group.first : none, group.weight_decay,
+                      config_.momentum, lr,
                       /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, first_step);
     }
   }

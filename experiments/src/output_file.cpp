@@ -168,6 +168,14 @@ void synchronize_to_disk(const fs::path& path, const fs::path& shown) {
 
 }  // namespace
 
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error || !fs::is_directory(path, error)) {
+    refuse(path, "cannot be made a folder: " + (error ? error.message() : std::string("it is a file")));
+  }
+}
+
 void ensure_writable_output(const fs::path& path, bool overwrite) {
   TemporaryOutput(path, overwrite);
 }

@@ -42,15 +42,16 @@ ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptCo
   layout.sequences = sequences;
   layout.check = options.check;
   layout.token_position = options.unit == Unit::token;
-  const auto layers = parse_layers(options.layers, config.n_layers);
+  const auto layers = parse_layers(options.layers, config.n_layers, options.layers_option);
   for (const models::Site site : options.sites) {
     const int64_t there = models::site_layers(config, site);
     ProbedSite probed{models::to_string(site), {}};
     std::copy_if(layers.begin(), layers.end(), std::back_inserter(probed.layers),
                  [there](int64_t layer) { return layer < there; });
     if (probed.layers.empty()) {
-      throw std::invalid_argument("--layer '" + options.layers + "' names no layer that has the site " + probed.name +
-                                  ", which layers 0 to " + std::to_string(there - 1) + " have");
+      throw std::invalid_argument(options.layers_option + " '" + options.layers +
+                                  "' names no layer that has the site " + probed.name + ", which layers 0 to " +
+                                  std::to_string(there - 1) + " have");
     }
     layout.sites.push_back(std::move(probed));
   }
@@ -60,7 +61,7 @@ ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptCo
 ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device)
     : options_(options),
       subject_(subject),
-      layers_(parse_layers(options.layers, subject.forward.config().n_layers)),
+      layers_(parse_layers(options.layers, subject.forward.config().n_layers, options.layers_option)),
       layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
       record_(record_forward(subject, layers_)),
       positions_(draw_positions(options, subject)) {

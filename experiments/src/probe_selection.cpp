@@ -8,8 +8,8 @@
 namespace experiments {
 namespace {
 
-[[noreturn]] void refuse(const std::string& text, int64_t last) {
-  throw std::invalid_argument("--layer '" + text + "': expected all, or numbers and ranges from 0 to " +
+[[noreturn]] void refuse(const std::string& option, const std::string& text, int64_t last) {
+  throw std::invalid_argument(option + " '" + text + "': expected all, or numbers and ranges from 0 to " +
                               std::to_string(last) + " such as 0,3,5-7");
 }
 
@@ -46,7 +46,7 @@ Method parse_method(const std::string& word) {
   return static_cast<Method>(place_of(word, method_words));
 }
 
-std::vector<int64_t> parse_layers(const std::string& text, int64_t last) {
+std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const std::string& option) {
   std::set<int64_t> layers;
   if (text == "all") {
     for (int64_t layer = 0; layer <= last; ++layer) {
@@ -58,7 +58,7 @@ std::vector<int64_t> parse_layers(const std::string& text, int64_t last) {
     int64_t value = -1;
     const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), value);
     if (error != std::errc() || end != word.data() + word.size() || value < 0 || value > last) {
-      refuse(text, last);
+      refuse(option, text, last);
     }
     return value;
   };
@@ -69,14 +69,14 @@ std::vector<int64_t> parse_layers(const std::string& text, int64_t last) {
     const int64_t first = number(word.substr(0, dash));
     const int64_t end = dash == std::string::npos ? first : number(word.substr(dash + 1));
     if (end < first) {
-      refuse(text, last);
+      refuse(option, text, last);
     }
     for (int64_t layer = first; layer <= end; ++layer) {
       layers.insert(layer);
     }
   }
   if (layers.empty() || text.back() == ',') {
-    refuse(text, last);
+    refuse(option, text, last);
   }
   return {layers.begin(), layers.end()};
 }

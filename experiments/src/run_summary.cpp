@@ -40,14 +40,24 @@ Curve read_curve(const RunFileReader& run) {
   return curve;
 }
 
-double final_loss(const RunFileReader& run, const Curve& curve) {
+struct Validation {
+  int64_t step = -1;
+  double loss = nan;
+};
+
+Validation last_validation(const RunFileReader& run) {
+  const auto steps = run.read<int64_t>("/train/val_step").values;
+  const auto losses = run.read<double>("/train/val_loss").values;
+  const std::size_t rows = std::min(steps.size(), losses.size());
+  return rows == 0 ? Validation{} : Validation{steps[rows - 1], losses[rows - 1]};
+}
+
+double final_loss(const Curve& curve, const Validation& validation) {
   if (curve.losses.empty() || !std::isfinite(curve.losses.back())) {
     return nan;
   }
-  const auto steps = run.read<int64_t>("/train/val_step").values;
-  const auto losses = run.read<double>("/train/val_loss").values;
-  if (!steps.empty() && steps.size() == losses.size() && steps.back() == curve.steps.back()) {
-    return losses.back();
+  if (validation.step == curve.steps.back()) {
+    return validation.loss;
   }
   const auto tail = static_cast<std::ptrdiff_t>((curve.losses.size() + 9) / 10);
   return std::accumulate(curve.losses.end() - tail, curve.losses.end(), 0.0) / static_cast<double>(tail);
@@ -113,10 +123,12 @@ RunSummary summarise_run(const std::filesystem::path& run_file) {
   summary.initial_loss = curve.losses.empty() ? nan : curve.losses.front();
   summary.loss = curve.losses.empty() ? nan : curve.losses.back();
   summary.step = curve.steps.empty() ? 0 : curve.steps.back();
-  summary.final_loss = final_loss(run, curve);
+  const Validation validation = last_validation(run);
+  summary.validation_loss = validation.loss;
+  summary.final_loss = final_loss(curve, validation);
   const double seconds = std::accumulate(curve.seconds.begin(), curve.seconds.end(), 0.0);
   summary.tokens_per_second = seconds > 0 ? static_cast<double>(curve.tokens.back()) / seconds : 0.0;
-  DivergenceMonitor monitor(config.divergence);
+  DivergenceMonitor monitor(divergence_of(config));
   for (std::size_t i = 0; i < curve.steps.size(); ++i) {
     monitor.observe(curve.steps[i], curve.losses[i], curve.grad_norms[i]);
   }

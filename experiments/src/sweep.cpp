@@ -17,6 +17,7 @@
 
 #include "child_process.h"
 #include "experiments/interrupt.h"
+#include "experiments/output_file.h"
 #include "experiments/run_file.h"
 #include "models/atomic_file.h"
 
@@ -103,7 +104,7 @@ class Sweep {
   };
 
   static fs::path find_trainer() {
-    const fs::path trainer = this_program().parent_path() / "hessian-train";
+    fs::path trainer = this_program().parent_path() / "hessian-train";
     if (::access(trainer.c_str(), X_OK) != 0) {
       throw std::runtime_error(trainer.string() + ": is not there; hessian-sweep starts it for each run");
     }
@@ -154,7 +155,7 @@ class Sweep {
       train.threads = std::max<int64_t>(1, at::get_num_threads() / config_.jobs);
     }
     const fs::path folder = cell_folder(config_, cell);
-    fs::create_directories(folder);
+    make_folder(folder);
     const fs::path file = folder / "config.toml";
     const std::string text = write_config(train_fields(train));
     models::AtomicFile config_file(file.string());
@@ -258,9 +259,9 @@ SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
     throw std::runtime_error(sweep_file(config).string() +
                              ": already exists; use --resume to go on with it or --overwrite to replace it");
   }
-  fs::create_directories(config.train.out);
+  make_folder(config.train.out);
   const FolderLock lock(config.train.out);
-  if (there && options.existing == ExistingRun::replace) {
+  if (options.existing == ExistingRun::replace) {
     remove_runs(config);
   }
   return Sweep(options, observer).run();
@@ -268,15 +269,15 @@ SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
 
 SweepTable merge_sweep(const SweepOptions& options) {
   const SweepConfig& config = options.config;
-  auto results = read_results(config);
+  auto results = read_results(config, CellStatus::failed);
   for (CellResult& result : results) {
     std::error_code error;
-    if (result.status == CellStatus::pending && fs::exists(run_file_in(cell_folder(config, result.cell)), error)) {
-      result.status = CellStatus::failed;  // nothing runs any more when the results are merged
+    if (result.status == CellStatus::failed && !fs::exists(run_file_in(cell_folder(config, result.cell)), error)) {
+      result.status = CellStatus::pending;  // it never began
     }
   }
-  const SweepTable table = make_table(config, std::move(results));
-  fs::create_directories(config.train.out);
+  SweepTable table = make_table(config, std::move(results));
+  make_folder(config.train.out);
   write_sweep_file(sweep_file(config), config, options.command_line, table, is_finished(table));
   return table;
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <stdexcept>
 #include <system_error>
 
 #include "experiments/train.h"
@@ -47,7 +48,9 @@ std::string model_label(const std::string& model) {
   if (models::is_model_name(model)) {
     return model.substr(model.find(':') + 1);
   }
-  return std::filesystem::path(model).stem().string();
+  const std::filesystem::path path(model);
+  const std::filesystem::path name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  return name.extension() == ".pt" || name.extension() == ".safetensors" ? name.stem().string() : name.string();
 }
 
 std::string cell_name(const Cell& cell) {
@@ -126,7 +129,11 @@ CellResult read_result(const SweepConfig& config, const Cell& cell) {
   if (!std::filesystem::exists(run_file, error)) {
     return result;
   }
-  result.summary = summarise_run(run_file);
+  try {
+    result.summary = summarise_run(run_file);
+  } catch (const std::runtime_error&) {
+    return result;  // what cannot be read is not finished; the run that replaces it says what is wrong, if anything is
+  }
   check_same_run(result.summary.config, cell_config(config, cell), run_file.string());
   if (result.summary.finished) {
     result.status = result.summary.divergence ? CellStatus::diverged : CellStatus::stable;
@@ -134,7 +141,7 @@ CellResult read_result(const SweepConfig& config, const Cell& cell) {
   return result;
 }
 
-std::vector<CellResult> read_results(const SweepConfig& config) {
+std::vector<CellResult> read_results(const SweepConfig& config, CellStatus unfinished) {
   std::vector<CellResult> results;
   // Each pass may show that more cells are wanted.
   for (std::size_t known = 0;;) {
@@ -146,6 +153,9 @@ std::vector<CellResult> read_results(const SweepConfig& config) {
     results.clear();
     for (const Cell& cell : cells) {
       results.push_back(read_result(config, cell));
+      if (results.back().status == CellStatus::pending) {
+        results.back().status = unfinished;
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <set>
 #include <stdexcept>
@@ -18,18 +19,38 @@ void expect_different(const std::vector<T>& values, const std::string& key) {
   }
 }
 
+void expect(bool right, const char* key, double value, const std::string& expectation) {
+  if (!right) {
+    throw std::invalid_argument(fmt::format("{} is {}, expected {}", key, value, expectation));
+  }
+}
+
+/// What lr_search would refuse, in the words of the configuration.
+void check_grid(const SweepConfig& config) {
+  expect(config.lr.from > 0 && std::isfinite(config.lr.from), "sweep.lr.from", config.lr.from, "a positive number");
+  expect(config.lr.to >= config.lr.from && std::isfinite(config.lr.to), "sweep.lr.to", config.lr.to,
+         fmt::format("a number from sweep.lr.from, {}, on", config.lr.from));
+  expect(config.lr.per_octave > 0 && config.lr.per_octave <= most_rates_per_octave, "sweep.lr.per_octave",
+         config.lr.per_octave, fmt::format("a positive number up to {}", most_rates_per_octave));
+  expect(config.factor >= smallest_bisection_factor && std::isfinite(config.factor), "sweep.factor", config.factor,
+         fmt::format("a number from {} on", smallest_bisection_factor));
+}
+
 void check_sweep(const SweepConfig& config) {
   expect_different(config.models, "sweep.models");
   expect_different(config.seeds, "sweep.seeds");
   std::vector<std::string> labels;
   for (const std::string& model : config.models) {
     labels.push_back(model_label(model));
+    if (labels.back().empty() || labels.back() == "." || labels.back() == "..") {
+      throw std::invalid_argument(fmt::format("sweep.models: '{}' names no model", model));
+    }
   }
   expect_different(labels, "sweep.models: names of their folders");
   if (config.jobs < 1) {
     throw std::invalid_argument(fmt::format("sweep.jobs is {}, expected a whole number from 1 on", config.jobs));
   }
-  bisection_rounds(2.0, config.factor);  // refuses a factor that would never end
+  check_grid(config);
   for (const Cell& cell : grid_cells(config)) {
     check(cell_config(config, cell), cell_name(cell));
   }

@@ -15,6 +15,11 @@ std::string loss_text(double loss) {
   return std::isnan(loss) ? "-" : fmt::format("{:.4f}", loss);
 }
 
+/// A run that never began has no loss.
+std::string loss_text(const CellResult& result) {
+  return result.summary.step == 0 ? "-" : loss_text(result.summary.final_loss);
+}
+
 std::string status_text(const CellResult& result, const std::string& message) {
   switch (result.status) {
     case CellStatus::diverged:
@@ -69,7 +74,7 @@ void SweepDashboard::progress(const std::vector<RunningCell>& running, int64_t d
 void SweepDashboard::ended(const CellResult& result, const std::string& message, int64_t done, int64_t wanted) {
   wipe();
   std::fputs(fmt::format("{}: step {}, loss {}, {} ({} of {} runs done)\n", cell_name(result.cell), result.summary.step,
-                         loss_text(result.summary.final_loss), status_text(result, message), done, wanted)
+                         loss_text(result), status_text(result, message), done, wanted)
                  .c_str(),
              stderr);
   std::fflush(stderr);

@@ -27,7 +27,8 @@ std::optional<Cell> cell_of_task(const SweepConfig& config, int stage, int64_t i
   }
   const auto seeds = static_cast<int64_t>(config.seeds.size());
   const std::string& model = config.models[static_cast<std::size_t>(index / seeds)];
-  const auto rate = bisection_rate(config, model, stage, read_results(config));
+  // A stage begins when the one before it has ended: what is not finished then has failed.
+  const auto rate = bisection_rate(config, model, stage, read_results(config, CellStatus::failed));
   return rate ? std::optional(Cell{model, *rate, config.seeds[static_cast<std::size_t>(index % seeds)]}) : std::nullopt;
 }
 
@@ -45,13 +46,13 @@ Task parse_task(const std::string& word) {
 }
 
 std::string slurm_script(const SweepConfig& config, const std::string& path, const std::vector<std::string>& settings) {
-  // Absolute, because a job may begin in another folder.
-  std::string command = quoted_word(this_program().string()) + " " +
-                        quoted_word(std::filesystem::absolute(path).string()) + " --set " +
-                        quoted_word("out=" + std::filesystem::absolute(config.train.out).string());
+  std::string command =
+      quoted_word(this_program().string()) + " " + quoted_word(std::filesystem::absolute(path).string());
   for (const std::string& setting : settings) {
-    command += setting.starts_with("out=") ? "" : " --set " + quoted_word(setting);
+    command += " --set " + quoted_word(setting);
   }
+  // Last, so that it wins: jobs may begin in another folder.
+  command += " --set " + quoted_word("out=" + std::filesystem::absolute(config.train.out).string());
   std::string script = fmt::format(
       "#!/usr/bin/env bash\n"
       "# Submits this sweep to Slurm: one array task for each run, then the job that makes the table. Call it as\n"
@@ -63,8 +64,9 @@ std::string slurm_script(const SweepConfig& config, const std::string& path, con
       "# shellcheck disable=SC2206  # options are separated by spaces\n"
       "options=(${{SBATCH_OPTIONS:-}})\n"
       "sweep={}\n"
-      "submit() {{ sbatch --parsable ${{options[@]+\"${{options[@]}}\"}} \"$@\"; }}\n\n",
-      quoted_word(command));
+      "folder={}\n"
+      "submit() {{ sbatch --parsable --chdir=\"$folder\" ${{options[@]+\"${{options[@]}}\"}} \"$@\"; }}\n\n",
+      quoted_word(command), quoted_word(std::filesystem::current_path().string()));
   for (int stage = 0; stage <= rounds_of(config); ++stage) {
     const std::string after = stage == 0 ? "" : " --dependency=\"afterany:$previous\"";
     script += fmt::format(

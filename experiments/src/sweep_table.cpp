@@ -58,8 +58,8 @@ std::vector<StabilityRatio> ratios_of(const std::vector<ModelSummary>& models) {
     const auto baseline = std::find_if(models.begin(), models.end(), [&](const ModelSummary& other) {
       return other.label == stem_of(model.label) + baseline_suffix && other.label != model.label;
     });
-    if (baseline == models.end()) {
-      continue;
+    if (baseline == models.end() || model.pending > 0 || baseline->pending > 0) {
+      continue;  // a rate that looks largest may be followed by a larger one
     }
     const StabilityBracket& own = model.lr.bracket;
     const StabilityBracket& theirs = baseline->lr.bracket;
@@ -78,6 +78,10 @@ std::string rate_text(const std::optional<double>& rate) {
 
 std::string loss_text(const std::optional<double>& loss) {
   return loss ? fmt::format("{:.4f}", *loss) : "-";
+}
+
+std::string runs_text(int64_t runs, const char* one, const char* many) {
+  return runs == 1 ? fmt::format("1 run {}", one) : fmt::format("{} runs {}", runs, many);
 }
 
 /// A line for each rate of a model: how many of its seeds are stable, and their losses.
@@ -167,13 +171,17 @@ std::vector<std::string> warnings_of(const SweepTable& table) {
   std::vector<std::string> warnings;
   for (const ModelSummary& model : table.models) {
     if (model.failed > 0) {
-      warnings.push_back(fmt::format("{}: {} runs failed; their log.txt says why, and --resume tries them again",
-                                     model.label, model.failed));
+      warnings.push_back(fmt::format("{}: {}; log.txt beside the run file says why, and --resume tries again",
+                                     model.label, runs_text(model.failed, "failed", "failed")));
     }
     if (model.pending > 0) {
-      warnings.push_back(
-          fmt::format("{}: {} runs are not finished; --resume goes on with them", model.label, model.pending));
-    } else if (!model.lr.bracket.largest_stable) {
+      warnings.push_back(fmt::format("{}: {}; --resume goes on", model.label,
+                                     runs_text(model.pending, "is not finished", "are not finished")));
+    }
+    if (model.failed + model.pending > 0) {
+      continue;  // they may yet show another bracket
+    }
+    if (!model.lr.bracket.largest_stable) {
       warnings.push_back(model.label + ": no rate of the grid is stable; give a smaller sweep.lr.from");
     } else if (!model.lr.bracket.smallest_unstable_above) {
       warnings.push_back(model.label + ": the largest rate of the grid is stable; give a larger sweep.lr.to");

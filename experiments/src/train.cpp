@@ -85,7 +85,7 @@ class Run {
         model_(checkpoint_ ? checkpoint_->contents.model : starting_model(config_)),
         training_(config_, model_, training_data(config_, model_.config), device),
         updates_(training_.forward().parameters()),
-        monitor_(config_.divergence),
+        monitor_(divergence_of(config_)),
         info_(run_info(options, model_.config, device)) {
     layout_.sharpness = config_.probe.sharpness;
     if (config_.log.update_every > 0) {
@@ -102,7 +102,7 @@ class Run {
   TrainReport to_end(const std::function<void(const TrainProgress&)>& progress) {
     const hessian::MemoryScope memory;
     TrainWriter writer = open_run_file();
-    if (training_.step() == 0 && probe_) {
+    if (training_.step() == 0 && probe_ && report_.checkpoint.empty()) {
       probe_->run(training_, writer);
     }
     start_ = Clock::now();
@@ -118,19 +118,22 @@ class Run {
 
  private:
   TrainWriter open_run_file() {
-    std::filesystem::create_directories(folder_);
+    make_folder(folder_);
     if (checkpoint_) {
       training_.restore(checkpoint_->contents, checkpoint_->path.string());
       report_.resumed_from = training_.step();
       report_.step = training_.step();
       report_.checkpoint = checkpoint_->path;
-      replay_losses(RunFileReader(report_.run_file), training_.step(), monitor_);
+      const ReplayedRun replayed = replay_run(report_.run_file, training_.step(), monitor_);
+      report_.loss = replayed.loss;
+      report_.validation_loss = replayed.validation_loss;
+      report_.divergence = monitor_.verdict();
       checkpoint_.reset();
       return TrainWriter::continue_from(report_.run_file, info_, layout_, training_.step());
     }
     const bool overwrite = options_.existing != ExistingRun::refuse;
     TrainWriter writer = TrainWriter::create(report_.run_file, info_, layout_, overwrite);
-    checkpoints_.remove_all();  // those of a run that was replaced
+    checkpoints_.remove_all();  // those of the run that is replaced
     return writer;
   }
 
@@ -159,7 +162,7 @@ class Run {
     report_.divergence = monitor_.observe(step, record.loss, record.grad_norm);
     look_at_model(writer, step);
     writer.flush_now_and_then();
-    if (is_due(config_.checkpoint.every, step, config_.steps) && weights_are_finite()) {
+    if (is_due(config_.checkpoint.every, step, config_.steps)) {
       save(writer);
     }
   }
@@ -168,24 +171,25 @@ class Run {
   void look_at_model(TrainWriter& writer, int64_t step) {
     // A run that ends here ends with a validation.
     const int64_t last = report_.divergence && config_.stop_when_diverged ? step : config_.steps;
-    if (!weights_are_finite()) {
+    const bool validates = is_due(config_.validation.every, step, last);
+    const bool probes = probe_ && is_due(config_.probe.every, step, config_.steps);
+    if (!(validates || probes) || !training_.weights_are_finite()) {
       return;
     }
-    if (is_due(config_.validation.every, step, last)) {
+    if (validates) {
       report_.validation_loss = training_.validate();
       writer.write_validation(step, report_.validation_loss);
     }
-    if (probe_ && is_due(config_.probe.every, step, config_.steps)) {
+    if (probes) {
       probe_->run(training_, writer);
     }
   }
 
-  /// After a non-finite loss or gradient the weights hold numbers no more; nothing else makes them so.
-  bool weights_are_finite() const {
-    return !(monitor_.verdict() && monitor_.verdict()->kind == DivergenceKind::non_finite);
-  }
-
+  /// Weights that hold numbers no more are of no use to anyone.
   void save(TrainWriter& writer) {
+    if (!training_.weights_are_finite()) {
+      return;
+    }
     writer.flush();  // so that no checkpoint is ahead of the run file
     report_.checkpoint = checkpoints_.save(training_.checkpoint(info_.config));
   }
@@ -193,7 +197,7 @@ class Run {
   void finish(TrainWriter& writer, int64_t peak_memory_bytes) {
     report_.tokens_per_second = tokens_per_second();
     if (report_.interrupted) {
-      if (config_.checkpoint.every > 0 && weights_are_finite()) {
+      if (config_.checkpoint.every > 0) {
         save(writer);
       }
       writer.flush();
@@ -244,12 +248,25 @@ std::optional<TrainReport> report_of_finished(const std::filesystem::path& run_f
   report.step = summary.step;
   report.resumed_from = summary.step;
   report.loss = summary.loss;
-  report.validation_loss = summary.final_loss;
+  report.validation_loss = summary.validation_loss;
   report.divergence = summary.divergence;
   report.tokens_per_second = summary.tokens_per_second;
   const auto checkpoints = TrainCheckpoints(config.out, config.checkpoint.keep).list();
   report.checkpoint = checkpoints.empty() ? std::filesystem::path() : checkpoints.back();
   return report;
+}
+
+void refuse_existing(const TrainConfig& config, const std::filesystem::path& run_file) {
+  if (std::filesystem::exists(run_file)) {
+    throw std::runtime_error(run_file.string() +
+                             ": already exists; use --resume to go on with it or --overwrite to replace it");
+  }
+  const auto checkpoints = TrainCheckpoints(config.out, config.checkpoint.keep).list();
+  if (!checkpoints.empty()) {
+    throw std::runtime_error(
+        checkpoints.back().string() +
+        ": a checkpoint whose run.h5 is gone; use --overwrite to replace it or give another 'out'");
+  }
 }
 
 }  // namespace
@@ -269,9 +286,8 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
       return *report;
     }
   }
-  if (options.existing == ExistingRun::refuse && std::filesystem::exists(run_file)) {
-    throw std::runtime_error(run_file.string() +
-                             ": already exists; use --resume to go on with it or --overwrite to replace it");
+  if (options.existing == ExistingRun::refuse) {
+    refuse_existing(options.config, run_file);
   }
   return Run(options, device).to_end(progress);
 }

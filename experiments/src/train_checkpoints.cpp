@@ -45,7 +45,7 @@ std::vector<fs::path> TrainCheckpoints::list() const {
 }
 
 fs::path TrainCheckpoints::save(const models::TrainingCheckpoint& checkpoint) const {
-  const fs::path path = folder_ / fmt::format("{}{:08}{}", prefix, checkpoint.state.step, suffix);
+  fs::path path = folder_ / fmt::format("{}{:08}{}", prefix, checkpoint.state.step, suffix);
   models::save_training_checkpoint(checkpoint, path.string());
   const auto all = list();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) {

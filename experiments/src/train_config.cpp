@@ -54,6 +54,15 @@ class Checker {
   std::string source_;
 };
 
+void check_model(const TrainConfig::Model& model, const Checker& checker) {
+  checker.at_least(0, "model.vocab_size", model.vocab_size);
+  checker.at_least(0, "model.dim", model.dim);
+  checker.at_least(0, "model.n_layers", model.n_layers);
+  checker.at_least(0, "model.n_heads", model.n_heads);
+  checker.at_least(0, "model.n_kv_heads", model.n_kv_heads);
+  checker.at_least(0, "model.ffn_hidden_dim", model.ffn_hidden_dim);
+}
+
 void check_optimizer(const TrainConfig::Optimizer& optimizer, const Checker& checker) {
   checker.word("optimizer.name", optimizer.name, {"adamw", "sgd"});
   checker.positive("optimizer.lr", optimizer.lr);
@@ -144,7 +153,7 @@ ConfigFields train_fields(TrainConfig& c) {
       {"divergence.patience", &c.divergence.patience, "consecutive steps above that"},
       {"divergence.smoothing", &c.divergence.smoothing, "steps of the running median, odd"},
       {"divergence.plateau_drop", &c.divergence.plateau_drop,
-       "nats below the initial loss that must be reached; 0: off"},
+       "nats below the initial loss of fresh weights that must be reached; 0: off"},
       {"divergence.plateau_steps", &c.divergence.plateau_steps, "step by which it must be; 0: the last"},
       {"divergence.stop", &c.stop_when_diverged, "end the run when it has diverged"},
   };
@@ -162,9 +171,12 @@ TrainConfig load_train_config(const std::string& path, const std::vector<std::st
 
 void check(const TrainConfig& config, const std::string& source) {
   const Checker checker(source);
+  check_model(config.model, checker);
   checker.at_least(1, "steps", config.steps);
   checker.at_least(0, "seed", config.seed);
-  checker.at_least(0, "threads", config.threads);
+  constexpr int64_t most_threads = 1024;  // a typing error more would take the machine down
+  checker.expect(config.threads >= 0 && config.threads <= most_threads, "threads", config.threads,
+                 fmt::format("a whole number from 0 to {}", most_threads));
   checker.word("dtype", config.dtype, {"float32", "bfloat16", "float64"});
   checker.at_least(1, "data.seq_len", config.data.seq_len);
   checker.at_least(1, "data.batch_size", config.data.batch_size);
@@ -178,13 +190,21 @@ void check(const TrainConfig& config, const std::string& source) {
   checker.at_least(1, "checkpoint.keep", config.checkpoint.keep);
   check_probe(config.probe, checker);
   try {
-    DivergenceMonitor{config.divergence};
+    check(config.divergence);
     if (models::is_model_name(config.model.name)) {
       architecture_of(config);
     }
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(source + ": " + error.what());
   }
+}
+
+DivergenceOptions divergence_of(const TrainConfig& config) {
+  DivergenceOptions options = config.divergence;
+  if (!models::is_model_name(config.model.name)) {
+    options.plateau_drop = 0;
+  }
+  return options;
 }
 
 LearningRateSchedule schedule_of(const TrainConfig& config) {

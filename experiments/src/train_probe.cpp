@@ -10,6 +10,7 @@ ProbeOptions probe_options(const TrainConfig& config) {
   ProbeOptions options;
   options.model = config.model.name;
   options.layers = config.probe.layers;
+  options.layers_option = "probe.layers";
   options.sites = parse_sites(config.probe.sites);
   options.sequences = config.probe.sequences;
   options.seq_len = config.data.seq_len;

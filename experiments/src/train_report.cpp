@@ -17,13 +17,12 @@ std::string ending(const TrainReport& report) {
   if (report.interrupted) {
     return fmt::format("interrupted at step {}", report.step);
   }
+  const bool before = report.resumed_from == report.step;
   if (report.divergence) {
-    return fmt::format("diverged: {}; ended at step {}", describe(*report.divergence), report.step);
+    return fmt::format("diverged: {}; {} at step {}", describe(*report.divergence),
+                       before ? "finished before," : "ended", report.step);
   }
-  if (report.resumed_from == report.step) {
-    return fmt::format("finished before, at step {}", report.step);
-  }
-  return fmt::format("finished at step {}", report.step);
+  return fmt::format("finished {}at step {}", before ? "before, " : "", report.step);
 }
 
 /// A table for each site: a line for each probe, a column for each layer.

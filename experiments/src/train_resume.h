@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 
@@ -27,7 +28,14 @@ std::optional<FoundCheckpoint> find_checkpoint(const TrainCheckpoints& checkpoin
 /// \throws std::invalid_argument  naming the key
 void check_same_run(const std::string& config_text, TrainConfig config, const std::string& path);
 
-/// Feeds the steps that a run file holds, up to one of them, to a fresh monitor.
-void replay_losses(const RunFileReader& run, int64_t step, DivergenceMonitor& monitor);
+/// The last numbers of a run up to some step, nats; NaN where there is none.
+struct ReplayedRun {
+  double loss = std::numeric_limits<double>::quiet_NaN();
+  double validation_loss = std::numeric_limits<double>::quiet_NaN();
+};
+
+/// Feeds the steps that a run file holds, up to `step`, to a fresh monitor.
+/// \throws std::runtime_error  if the file does not hold them all
+ReplayedRun replay_run(const std::filesystem::path& run_file, int64_t step, DivergenceMonitor& monitor);
 
 }  // namespace experiments

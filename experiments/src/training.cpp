@@ -36,6 +36,9 @@ Training::Training(const TrainConfig& config, const models::Model& model, models
       data_(std::move(data)),
       forward_(trainable(model, device, parameter_dtype(config)), hessian::Numerics::wide, hessian::Derivatives::first),
       optimizer_(config.optimizer, forward_.parameters()) {
+  // LibTorch seeds it by chance; nothing here draws from it yet, but its state is part of every checkpoint.
+  at::Generator generator = at::detail::getDefaultCPUGenerator();
+  generator.set_current_seed(static_cast<uint64_t>(config.seed));
   if (config.validation.every > 0) {
     held_out_ = data_.held_out(config.validation.sequences, held_out_seed);
   }
@@ -94,14 +97,19 @@ double Training::validate() const {
   return sum / static_cast<double>(sequences);
 }
 
+bool Training::weights_are_finite() const {
+  const auto& parameters = forward_.parameters();
+  return std::all_of(parameters.begin(), parameters.end(),
+                     [](const auto& parameter) { return at::isfinite(parameter.second).all().template item<bool>(); });
+}
+
 models::TrainingCheckpoint Training::checkpoint(const std::string& config_text) const {
   models::TrainingCheckpoint checkpoint;
   checkpoint.model = {forward_.config(), forward_.parameters()};
   checkpoint.state.step = step();
   checkpoint.state.sequences_seen = sequences_seen_;
   checkpoint.state.optimizer = optimizer_.state();
-  at::Generator generator = at::detail::getDefaultCPUGenerator();
-  checkpoint.state.generator = generator.get_state();
+  checkpoint.state.generator = at::detail::getDefaultCPUGenerator().get_state();
   checkpoint.state.config = config_text;
   return checkpoint;
 }

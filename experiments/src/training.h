@@ -30,6 +30,9 @@ class Training {
   /// The next update: accumulation passes forward and backward, clipping, the optimizer.
   UpdateRecord update();
 
+  /// Whether every weight is a number; cost: one pass over them.
+  bool weights_are_finite() const;
+
   /// Mean cross-entropy over the held-out sequences, nats.
   double validate() const;
 

@@ -28,6 +28,9 @@ struct DivergenceOptions {
   int64_t plateau_steps = 0;
 };
 
+/// \throws std::invalid_argument  if an option is out of range; names its key, `divergence.margin` for example
+void check(const DivergenceOptions& options);
+
 enum class DivergenceKind { non_finite, loss_rose, never_left_plateau };
 
 struct Divergence {
@@ -55,7 +58,7 @@ struct Divergence {
 /// Cost: O(smoothing) a step; memory: 2 smoothing numbers.
 class DivergenceMonitor {
  public:
-  /// \throws std::invalid_argument  if an option is out of range; names its key, `divergence.margin` for example
+  /// \throws std::invalid_argument  if an option is out of range
   explicit DivergenceMonitor(const DivergenceOptions& options);
 
   /// Takes the loss (nats) and the gradient norm of one step; returns the verdict as soon as it is certain. The first

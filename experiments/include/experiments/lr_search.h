@@ -41,6 +41,10 @@ struct LrSummary {
 /// A bisection ends when the bracket's ends are within this factor, 2^(1/4).
 inline constexpr double default_bisection_factor = 1.189207115002721;
 
+/// Closer rates would look the same in format_rate.
+inline constexpr double most_rates_per_octave = 256;
+inline constexpr double smallest_bisection_factor = 1.01;
+
 /// Whether two learning rates are one, to a relative 1e-9: far above rounding, far below any spacing in use.
 bool same_rate(double a, double b);
 

@@ -13,6 +13,10 @@ namespace experiments {
 ///                             `run.h5: already exists; use --overwrite to replace it`
 void ensure_writable_output(const std::filesystem::path& path, bool overwrite);
 
+/// Makes a folder, and those above it, unless it is there.
+/// \throws std::runtime_error  one line that names the folder and says why not
+void make_folder(const std::filesystem::path& path);
+
 /// A file that is made under a temporary name beside its final one, and appears under the final name whole or not at
 /// all.
 ///

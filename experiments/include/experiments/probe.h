@@ -22,6 +22,7 @@ enum class Method { lanczos, power, spectra };
 struct ProbeOptions {
   std::string model;
   std::string layers = "all";
+  std::string layers_option = "--layer";  ///< what the user calls it
   std::vector<models::Site> sites = {models::Site::residual};
   std::string data = "builtin";
   int64_t sequences = 0;  ///< 0: the data's own number, or 8
@@ -90,8 +91,9 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress = {}
 inline constexpr double check_limit = 1e-5;
 
 /// Reads "all" or "0,3,5-7" against the layers 0 ... last.
+/// \param option  what the user calls it
 /// \throws std::invalid_argument  for another form or a layer beyond the last
-std::vector<int64_t> parse_layers(const std::string& text, int64_t last);
+std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const std::string& option = "--layer");
 
 /// Reads site names; "all" stands for every site. Each site is taken once.
 /// \throws std::invalid_argument  naming the accepted words

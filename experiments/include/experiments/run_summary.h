@@ -12,12 +12,13 @@ namespace experiments {
 /// What a training run came to, from its run file alone.
 struct RunSummary {
   bool finished = false;
-  int64_t step = 0;          ///< updates recorded
-  double learning_rate = 0;  ///< peak
-  double initial_loss = 0;   ///< of the first step, nats; NaN without a step
-  double loss = 0;           ///< of the last step, nats; NaN without a step
-  double final_loss = 0;     ///< the last validation's where it was made at the end, else the mean of the last tenth
-                             ///< of the steps' losses, nats; NaN where a non-finite loss ended the run
+  int64_t step = 0;            ///< updates recorded
+  double learning_rate = 0;    ///< peak
+  double initial_loss = 0;     ///< of the first step, nats; NaN without a step
+  double loss = 0;             ///< of the last step, nats; NaN without a step
+  double validation_loss = 0;  ///< the last one, nats; NaN if there is none
+  double final_loss = 0;       ///< the last validation's where it was made at the end, else the mean of the last tenth
+                               ///< of the steps' losses, nats; NaN where a non-finite loss ended the run
   double tokens_per_second = 0;  ///< over all steps, probes and validations left out
   std::optional<Divergence> divergence;
   /// The peak learning rates that the run's probes allow: the smallest over the probes of c / (lambda m), with m the

@@ -51,7 +51,7 @@ SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer);
 SweepTable merge_sweep(const SweepOptions& options);
 
 /// The cell that a task of an array job runs: `index` counts the cells of the grid for stage 0, and model by model the
-/// seeds for a round of bisection. Nothing if that round is not needed.
+/// seeds for a round of bisection. Nothing if that round is not needed. The stages before it have to have ended.
 /// \throws std::invalid_argument  if there is no such task
 std::optional<Cell> cell_of_task(const SweepConfig& config, int stage, int64_t index);
 

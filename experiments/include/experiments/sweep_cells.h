@@ -36,7 +36,7 @@ struct CellResult {
   RunSummary summary;
 };
 
-/// "llama2-20M-simplegpt": a model's name without "new:", or a checkpoint's file name, fit for a folder.
+/// "llama2-20M-simplegpt": a model's name without "new:", or the name of a checkpoint's file or folder.
 std::string model_label(const std::string& model);
 
 /// "llama2-20M-simplegpt, lr 1.000e-03, seed 0"
@@ -63,12 +63,13 @@ std::optional<double> bisection_rate(const SweepConfig& config, const std::strin
 /// to the first whose predecessors are not complete.
 std::vector<Cell> wanted_cells(const SweepConfig& config, const std::vector<CellResult>& results);
 
-/// What the run file of a cell says; pending where there is none or the run is not finished.
+/// What the run file of a cell says; pending where there is none that can be read or the run is not finished.
 /// \throws std::invalid_argument  if the run was made with another configuration, naming the key
 CellResult read_result(const SweepConfig& config, const Cell& cell);
 
 /// The wanted cells with their results, read from the run files.
-std::vector<CellResult> read_results(const SweepConfig& config);
+/// \param unfinished  what a run that is not finished counts as: pending, or failed where nothing runs any more
+std::vector<CellResult> read_results(const SweepConfig& config, CellStatus unfinished);
 
 /// The results of one model as lr_search has them: those that are stable or have diverged.
 std::vector<RunOutcome> outcomes_of(const std::string& model, const std::vector<CellResult>& results);

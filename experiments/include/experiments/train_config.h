@@ -101,6 +101,10 @@ void check(const TrainConfig& config, const std::string& source);
 /// \throws std::invalid_argument  one line that names the key
 models::GptConfig architecture_of(const TrainConfig& config);
 
+/// What counts as divergence. Weights that come from a checkpoint have left the plateau of fresh ones before the run
+/// began, so that criterion is off for them.
+DivergenceOptions divergence_of(const TrainConfig& config);
+
 /// The schedule that a configuration asks for.
 LearningRateSchedule schedule_of(const TrainConfig& config);
 

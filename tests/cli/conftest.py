@@ -1,12 +1,15 @@
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 import probe_runs
+import sweep_runs
 import tiny_models
+import train_runs
 
 MAKER = pathlib.Path(__file__).with_name("make_nanogpt_checkpoint.py")
 
@@ -25,6 +28,11 @@ def pytest_configure():
 @pytest.fixture
 def probe(tmp_path):
     return probe_runs.Probe(tmp_path)
+
+
+@pytest.fixture
+def train(tmp_path):
+    return train_runs.Train(tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +70,27 @@ def text_file(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("In the beginning — naïve, but UTF-8.\n" * 40, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return sweep_runs.Sweep(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def whole_sweep(tmp_path_factory):
+    """A sweep that nobody disturbed, with what it printed, as JSON and as text. To be read only: `swept` is a copy."""
+    sweep = sweep_runs.Sweep(tmp_path_factory.mktemp("whole_sweep"))
+    sweep.outcome = sweep("--json")
+    assert sweep.outcome.status == 0, sweep.outcome.stderr
+    copy = sweep_runs.Sweep(tmp_path_factory.mktemp("copied_sweep"))
+    shutil.copytree(sweep.out, copy.out)
+    sweep.text = copy("--resume").stdout
+    return sweep
+
+
+@pytest.fixture
+def swept(sweep, whole_sweep):
+    """A copy of the whole sweep."""
+    shutil.copytree(whole_sweep.out, sweep.out)
+    return sweep

@@ -1,0 +1,274 @@
+"""Runs the real hessian-sweep, and reads what it and its runs wrote by way of h5py."""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy
+
+import probe_runs
+from probe_runs import environment
+
+# A language model of a few thousand parameters: a third of a second for a run, most of it the start of its process.
+CONFIG = """
+out = "sweep"
+steps = 24
+threads = 1
+device = "cpu"
+[model]
+dim = 16
+n_layers = 1
+n_heads = 2
+[data]
+seq_len = 16
+batch_size = 2
+[schedule]
+warmup = 2
+[validation]
+every = 12
+sequences = 2
+[divergence]
+patience = 5
+plateau_drop = 0
+[sweep]
+models = ["new:llama2-20M-prenorm", "new:llama2-20M-simplegpt"]
+seeds = [0, 1]
+# A grid that begins where training works and ends where it does not, and two rounds of bisection.
+lr = { from = 0.5, to = 8, per_octave = 0.5 }
+factor = 1.42
+"""
+STEPS = 24
+FACTOR = 1.42
+GRID = [0.5, 2.0, 8.0]
+SEEDS = [0, 1]
+PRENORM, SIMPLEGPT = "llama2-20M-prenorm", "llama2-20M-simplegpt"
+MODELS = [PRENORM, SIMPLEGPT]
+# Settings that make the sweep smaller.
+ONE_MODEL = ("sweep.models=['new:llama2-20M-simplegpt']",)
+ONE_SEED = ("sweep.seeds=[0]",)
+NO_BISECTION = ("sweep.bisect=false",)
+
+ENDED = re.compile(
+    r"(?P<model>\S+), lr (?P<lr>\S+), seed (?P<seed>\d+): step (?P<step>\d+), loss (?P<loss>\S+), "
+    r"(?P<status>stable|(?:diverged|failed): .*) \((?P<done>\d+) of (?P<wanted>\d+) runs done\)"
+)
+
+
+def program(name):
+    """A program beside hessian-probe."""
+    return str(pathlib.Path(probe_runs.PROGRAM).with_name(name))
+
+
+class Outcome:
+    def __init__(self, status, stdout, stderr):
+        self.status, self.stdout, self.stderr = status, stdout, stderr
+
+    @property
+    def table(self):
+        return json.loads(self.stdout)
+
+    def error_line(self):
+        """The one line on stderr, without the program's name."""
+        assert self.stdout == ""
+        assert self.stderr.count("\n") == 1 and self.stderr.endswith("\n"), self.stderr
+        assert self.stderr.startswith("hessian-sweep: "), self.stderr
+        assert len(self.stderr) < 600, self.stderr
+        return self.stderr[len("hessian-sweep: ") : -1]
+
+    def ended(self):
+        """What stderr says of the runs that ended, in that order."""
+        return [found.groupdict() for found in map(ENDED.fullmatch, self.stderr.splitlines()) if found]
+
+    def warnings(self):
+        start = "hessian-sweep: warning: "
+        return [line[len(start) :] for line in self.stderr.splitlines() if line.startswith(start)]
+
+
+class Sweep:
+    """hessian-sweep, working in a folder of its own, where the sweep is SWEEP/."""
+
+    def __init__(self, folder, text=CONFIG):
+        self.folder = pathlib.Path(folder)
+        self.out = self.folder / "sweep"
+        (self.folder / "sweep.toml").write_text(text)
+
+    def command(self, *arguments, settings=()):
+        sets = [word for setting in settings for word in ("--set", setting)]
+        return [program("hessian-sweep"), "sweep.toml", *sets, *map(str, arguments)]
+
+    def __call__(self, *arguments, settings=(), timeout=120):
+        done = subprocess.run(
+            self.command(*arguments, settings=settings),
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=timeout,
+            encoding="utf-8",
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments, settings=()):
+        return RunningSweep(self.command(*arguments, settings=settings), self.folder)
+
+    def cell(self, model, lr, seed):
+        return self.out / model / f"lr-{lr:.3e}" / f"seed-{seed}"
+
+    def children(self):
+        """Process numbers of the training runs of this sweep, with the folders of their cells."""
+        return children_below(self.out)
+
+    def wait_for_child(self, running, among=lambda folder: True, after=()):
+        """A run that goes on and is not among `after`; nothing if the sweep ends first."""
+        deadline = time.monotonic() + 60
+        while running.process.poll() is None:
+            for number, folder in self.children().items():
+                if number not in after and among(folder):
+                    return number, folder
+            assert time.monotonic() < deadline
+            time.sleep(0.003)
+        return None
+
+    def wait_for_no_children(self):
+        deadline = time.monotonic() + 20
+        while self.children():
+            assert time.monotonic() < deadline, self.children()
+            time.sleep(0.005)
+
+    def finished_runs(self):
+        """What would change if a finished run was made again: its file and that file's date, and its log."""
+        marks = {}
+        for path in self.out.glob("*/lr-*/seed-*/run.h5"):
+            if not path.is_file():
+                continue
+            with h5py.File(path, "r", swmr=True) as run:
+                if run.attrs["finished"]:
+                    found = path.stat()
+                    log = path.with_name("log.txt")  # a task of an array has none
+                    said = log.stat().st_size if log.exists() else None
+                    marks[path] = (found.st_ino, found.st_mtime_ns, run.attrs["created"], said)
+        return marks
+
+
+class RunningSweep:
+    """A sweep that goes on, with its stdout and stderr in files."""
+
+    def __init__(self, command, folder):
+        self.out = open(folder / "stdout.txt", "w+")
+        self.err = open(folder / "stderr.txt", "w+")
+        self.process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=self.out, stderr=self.err)
+
+    def said(self):
+        return pathlib.Path(self.err.name).read_text()
+
+    def wait_for_ended(self, count):
+        """Until so many runs have ended."""
+        deadline = time.monotonic() + 60
+        while len(ENDED.findall(self.said())) < count:
+            assert time.monotonic() < deadline and self.process.poll() is None, self.said()
+            time.sleep(0.005)
+
+    def end(self, signal_number=None):
+        if signal_number is not None:
+            self.process.send_signal(signal_number)
+        try:
+            self.process.wait(timeout=60)
+        finally:
+            self.process.kill()  # if it is there still
+            self.process.wait()
+        outcome = Outcome(self.process.returncode, pathlib.Path(self.out.name).read_text(), self.said())
+        self.out.close()
+        self.err.close()
+        return outcome
+
+
+def children_below(folder):
+    """hessian-train processes whose configuration lies in a folder below this one."""
+    found = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if len(words) > 1 and words[0].endswith("/hessian-train"):
+            config = pathlib.Path(words[1])
+            place = config if config.is_absolute() else cwd_of(entry) / config
+            if folder in place.parents:
+                found[int(entry.name)] = place.parent
+    return found
+
+
+def cwd_of(entry):
+    try:
+        return pathlib.Path(os.readlink(entry / "cwd"))
+    except OSError:
+        return pathlib.Path("/")
+
+
+def kill(number):
+    try:
+        os.kill(number, signal.SIGKILL)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+class SweepFile:
+    """The contents of a sweep.h5, in memory, texts as str."""
+
+    def __init__(self, path):
+        self.datasets, self.units, self.long_names = {}, {}, {}
+        with h5py.File(path, "r", swmr=True) as file:
+            self.attributes = dict(file.attrs)
+            file.visititems(self._take)
+
+    def _take(self, name, item):
+        if isinstance(item, h5py.Dataset):
+            text = h5py.check_string_dtype(item.dtype) is not None
+            self.datasets["/" + name] = (item.asstr()[:] if text else item[:]).tolist()
+            self.units["/" + name] = item.attrs["units"]
+            self.long_names["/" + name] = item.attrs["long_name"]
+
+    def __getitem__(self, name):
+        """A dataset below /sweep."""
+        return self.datasets["/sweep/" + name]
+
+    def rows(self):
+        names = ("model", "lr", "seed", "status", "final_loss", "initial_loss", "diverged_at", "run_file")
+        return [dict(zip(names, row)) for row in zip(*(self[name] for name in names), strict=True)]
+
+    def summaries(self):
+        names = [name.rsplit("/", 1)[1] for name in self.datasets if name.startswith("/sweep/summary/")]
+        columns = [self["summary/" + name] for name in names]
+        return [dict(zip(names, row)) for row in zip(*columns, strict=True)]
+
+
+def diverged_at(losses, norms, margin=0.5, patience=5, smoothing=11):
+    """The step at which a recorded run diverged, -1 where it did not: the definition in experiments/divergence.h."""
+    best, above = numpy.inf, 0
+    padded = [losses[0]] * (smoothing - 1) + list(losses)
+    for index, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
+        if not (numpy.isfinite(loss) and numpy.isfinite(norm)):
+            return index + 1
+        smoothed = numpy.median(padded[index : index + smoothing])
+        best = min(best, smoothed)
+        above = above + 1 if smoothed > best + margin else 0
+        if above == patience:
+            return index + 2 - patience
+    return -1
+
+
+def only(table, models):
+    """The part of a table that is about these models; each model's is independent of the others'."""
+    return {
+        "models": [entry for entry in table["models"] if entry["model"] in models],
+        "ratios": [entry for entry in table["ratios"] if {entry["model"], entry["baseline"]} <= set(models)],
+        "runs": [entry for entry in table["runs"] if entry["model"] in models],
+    }

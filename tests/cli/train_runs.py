@@ -1,0 +1,209 @@
+"""Runs the real hessian-train, and reads what it wrote."""
+
+import json
+import os
+import pathlib
+import pty
+import subprocess
+import time
+
+import probe_runs
+import safetensors_file
+from probe_runs import RunFile, environment
+
+# A model of some thousand parameters: most of the quarter of a second that a run takes is the start of its process.
+SMALL = {
+    "out": "run",
+    "steps": 12,
+    "device": "cpu",
+    "threads": 1,
+    "model.name": "new:llama2-20M-prenorm",
+    "model.dim": 16,
+    "model.n_layers": 2,
+    "model.n_heads": 2,
+    "data.seq_len": 16,
+    "data.batch_size": 2,
+    "schedule.warmup": 3,
+    "validation.every": 5,
+    "validation.sequences": 2,
+    "log.update_every": 5,
+    "checkpoint.every": 5,
+    # No run of a few steps leaves its plateau.
+    "divergence.plateau_drop": 0,
+}
+# What the clock decides.
+TIMES = ("/train/step_seconds", "/train/tokens_per_second")
+
+safetensors_file.TYPES.setdefault("U8", "|u1")
+
+
+def program():
+    return str(pathlib.Path(probe_runs.PROGRAM).with_name("hessian-train"))
+
+
+def toml(values):
+    """Dotted keys with their values; what JSON writes of words, numbers, booleans and flat lists is TOML."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+
+
+class Outcome:
+    def __init__(self, status, stdout, stderr, folder):
+        self.status, self.stdout, self.stderr, self.folder = status, stdout, stderr, folder
+
+    @property
+    def run(self):
+        return RunFile(self.folder / "run.h5")
+
+    @property
+    def report(self):
+        """What --json printed."""
+        return json.loads(self.stdout)
+
+    def checkpoints(self):
+        return sorted(path.name for path in self.folder.glob("checkpoint-*"))
+
+    def checkpoint(self, step):
+        """Tensors and metadata."""
+        return safetensors_file.read(self.folder / f"checkpoint-{step:08}.safetensors")
+
+    def error_line(self):
+        """The one line on stderr, without the program's name."""
+        assert self.stdout == ""
+        assert self.stderr.count("\n") == 1 and self.stderr.endswith("\n"), self.stderr
+        assert self.stderr.startswith("hessian-train: "), self.stderr
+        assert len(self.stderr) < 600, self.stderr
+        return self.stderr[len("hessian-train: ") : -1]
+
+
+class Train:
+    """hessian-train, working in a folder of its own, where the run is run/ unless `out` says otherwise."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+
+    def command(self, changes, *options):
+        """Writes run.toml: SMALL with these changes, or the text given; None leaves a key out."""
+        text = changes
+        if isinstance(changes, dict):
+            text = toml({key: value for key, value in {**SMALL, **changes}.items() if value is not None})
+        (self.folder / "run.toml").write_text(text, encoding="utf-8")
+        return [program(), "run.toml", *map(str, options)]
+
+    def execute(self, command, out="run"):
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=120,
+            encoding="utf-8",
+            errors="surrogateescape",
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr, self.folder / out)
+
+    def __call__(self, changes, *options):
+        out = (changes.get("out") if isinstance(changes, dict) else None) or SMALL["out"]
+        return self.execute(self.command(changes, *options), out)
+
+    def done(self, changes, *options):
+        """A run that ends well; one that is there is replaced, unless it is to go on."""
+        if "--resume" not in options:
+            options = (*options, "--overwrite")
+        outcome = self(changes, *options)
+        assert outcome.status == 0, outcome.stderr
+        return outcome
+
+    def fails(self, status, changes, *options):
+        """The error line of a run that fails and leaves nothing behind."""
+        command = self.command(changes, *options)
+        before = contents(self.folder)
+        outcome = self.execute(command)
+        assert outcome.status == status, (outcome.status, outcome.stderr)
+        assert contents(self.folder) == before
+        return outcome.error_line()
+
+    def start(self, changes, *options, terminal=False):
+        return RunningTrain(self.command(changes, *options), self.folder, terminal)
+
+
+def contents(folder):
+    """Every file below a folder, with its bytes."""
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+class RunningTrain:
+    """A run that goes on; its stdout goes to a file and its stderr to another, or to a terminal."""
+
+    def __init__(self, command, folder, terminal=False):
+        self.folder = folder
+        self.out_path, self.err_path = folder / "stdout.txt", folder / "stderr.txt"
+        self.leader, self.text = None, b""
+        with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
+            if terminal:
+                self.leader, end = pty.openpty()
+                os.set_blocking(self.leader, False)
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environment(), stdout=out, stderr=end if terminal else err
+            )
+            if terminal:
+                os.close(end)
+
+    def said(self):
+        """What has come to the terminal, or to the file, so far."""
+        if self.leader is None:
+            return self.err_path.read_text()
+        try:
+            while text := os.read(self.leader, 4096):
+                self.text += text
+        except OSError:  # nothing more at present, or the other end is closed
+            pass
+        return self.text.decode()
+
+    def wait_until(self, condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "it never came to this"
+            assert self.process.poll() is None, self.said()
+            time.sleep(0.002)
+
+    def wait_for_checkpoint(self):
+        self.wait_until(lambda: any(self.folder.glob("run/checkpoint-*")))
+
+    def end(self, signal_number=None):
+        """Ends it by a signal, or waits for its end."""
+        try:
+            if signal_number is not None:
+                self.process.send_signal(signal_number)
+            while self.leader is not None and self.process.poll() is None:
+                self.said()
+                time.sleep(0.005)
+            self.process.wait(timeout=60)
+        finally:
+            self.process.kill()  # if it is there still
+            self.process.wait()
+        said = self.said()
+        if self.leader is not None:
+            os.close(self.leader)
+        outcome = Outcome(self.process.returncode, self.out_path.read_text(), said, self.folder / "run")
+        self.out_path.unlink()
+        self.err_path.unlink()
+        return outcome
+
+
+def assert_same_run(found, expected, attributes=True):
+    """Bit by bit: every dataset but the times, and the attributes that do not tell of the process."""
+    assert found.datasets.keys() == expected.datasets.keys()
+    for path, values in expected.datasets.items():
+        assert found.datasets[path].shape == values.shape, path
+        if path not in TIMES:
+            assert found.datasets[path].tobytes() == values.tobytes(), path
+    assert found.dataset_attributes == expected.dataset_attributes
+    if attributes:
+        own = ("command_line", "created", "peak_memory_bytes")
+        for name, value in expected.attributes.items():
+            assert name in own or found.attributes[name] == value, name
+
+
+def assert_same_bytes(found, expected):
+    assert found.read_bytes() == expected.read_bytes(), f"{found.name} differs"

@@ -22,7 +22,8 @@ MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const hes
                        const at::Tensor& x);
 
 /// Both ends of the spectrum of every sequence's Hessian, by the method asked for, as many sequences at once as the
-/// plan says. \param positions  [S], the position of each sequence that Unit::token looks at
+/// plan says.
+/// \param positions  [S], the position of each sequence that Unit::token looks at
 hessian::ExtremalEigenvalues solve(const ProbeOptions& options, const MemoryPlan& plan, const hessian::BlockFunction& f,
                                    const at::Tensor& x, const std::vector<int64_t>& positions);
 

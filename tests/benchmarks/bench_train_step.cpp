@@ -34,6 +34,13 @@ Training make_training(const TrainConfig& config) {
   return {config, models::initialise_model(architecture, 1), models::TrainingData::open(data), at::kCPU};
 }
 
+/// The first updates touch their memory for the first time.
+void warm_up(Training& training) {
+  for (int i = 0; i < 3; ++i) {
+    training.update();
+  }
+}
+
 double median_of(std::vector<double> seconds) {
   std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
   return seconds[seconds.size() / 2];
@@ -42,7 +49,7 @@ double median_of(std::vector<double> seconds) {
 void train_step(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences,
                 int64_t seq_len) {
   Training training = make_training(config_of(model, vocab_size, sequences, seq_len));
-  training.update();
+  warm_up(training);
   std::vector<double> all;
   for (auto _ : state) {
     all.push_back(seconds_of([&] { training.update(); }));
@@ -58,6 +65,9 @@ void normalisation_overhead(benchmark::State& state, const std::string& size, in
   Training prenorm = make_training(config_of(size + "-prenorm", vocab_size, sequences, seq_len));
   Training preqknorm = make_training(config_of(size + "-preqknorm", vocab_size, sequences, seq_len));
   Training simple = make_training(config_of(size + "-simplegpt", vocab_size, sequences, seq_len));
+  warm_up(prenorm);
+  warm_up(preqknorm);
+  warm_up(simple);
   std::vector<double> prenorm_seconds;
   std::vector<double> preqknorm_seconds;
   std::vector<double> simple_seconds;
@@ -83,7 +93,7 @@ void add_overhead(const std::string& name, const std::string& size, int64_t voca
   benchmark::RegisterBenchmark(("normalisation_overhead/" + name).c_str(), normalisation_overhead, size, vocab_size,
                                sequences, seq_len)
       ->UseManualTime()
-      ->MinTime(3)
+      ->MinTime(6)
       ->Unit(benchmark::kMillisecond);
 }
 

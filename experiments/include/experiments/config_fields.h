@@ -26,8 +26,7 @@ using ConfigFields = std::vector<ConfigField>;
 /// Reads a TOML file and then the settings, "key=value" each, whose values are TOML or plain words.
 /// \throws std::runtime_error     if the file cannot be read
 /// \throws std::invalid_argument  one line for what is no TOML, an unknown key (with the nearest one that there is) or
-/// a
-///                                value of another type
+///                                a value of another type
 void read_config_file(const std::string& path, const std::vector<std::string>& settings, const ConfigFields& fields);
 
 /// The same for TOML text; `source` is what messages call it.

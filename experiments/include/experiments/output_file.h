@@ -34,8 +34,8 @@ class TemporaryOutput {
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return temporary_; }
 
   /// Writes the file through to the disk and gives it its final name. Without `overwrite` a file that has appeared
-  /// there in the meantime is never replaced. \throws std::runtime_error  if that fails; the temporary file is then
-  /// removed by the destructor
+  /// there in the meantime is never replaced.
+  /// \throws std::runtime_error  if that fails; the temporary file is then removed by the destructor
   void publish();
 
  private:

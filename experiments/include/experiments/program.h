@@ -16,8 +16,8 @@ namespace experiments {
 int run_program(const std::string& name, const std::function<int()>& body);
 
 /// Parses the command line. Help goes to stdout; what is wrong goes to stderr as one line, which names the option and
-/// what it takes. \return  nothing if the program is to go on, otherwise its exit status: 0 after help, 2 after an
-/// error
+/// what it takes.
+/// \return  nothing if the program is to go on, otherwise its exit status: 0 after help, 2 after an error
 std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv);
 
 /// Checks for CLI::Option::check, which say in few words what the option takes: nothing is wrong with a word if they
@@ -28,7 +28,8 @@ std::string check_positive_number(const std::string& word);
 std::string check_memory(const std::string& word);  ///< as hessian::parse_bytes
 std::string check_not_empty(const std::string& word);
 
-/// Writes to stdout. \throws std::runtime_error  if it does not take the text, as on a full disk
+/// Writes to stdout.
+/// \throws std::runtime_error  if it does not take the text, as on a full disk
 void print(const std::string& text);
 
 /// A word as a shell would take it, in quotes where it needs them.

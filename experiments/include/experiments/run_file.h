@@ -75,7 +75,8 @@ class RunFileWriter {
   ///
   /// \param overwrite  replace a file of that name; readers that have it open keep the old one
   /// \throws std::runtime_error     if the file exists and is not to be replaced, or cannot be written; nothing is left
-  /// behind \throws std::invalid_argument  if two datasets have one path, or a path or a shape is malformed
+  ///                                behind
+  /// \throws std::invalid_argument  if two datasets have one path, or a path or a shape is malformed
   static RunFileWriter create(const std::filesystem::path& path, const RunInfo& info,
                               const std::vector<DatasetSpec>& datasets, bool overwrite = false);
 
@@ -166,7 +167,7 @@ struct DatasetValues {
 class RunFileReader {
  public:
   /// \throws std::runtime_error  one line that names the file, if it cannot be opened or is no run file of a known
-  /// version
+  ///                             version
   explicit RunFileReader(const std::filesystem::path& path);
 
   RunFileReader(RunFileReader&&) noexcept;

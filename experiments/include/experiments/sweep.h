@@ -44,7 +44,7 @@ struct SweepOutcome {
 /// stands in its own run file, and the table is made of those alone: a resumed sweep repeats nothing that is finished.
 /// \throws std::invalid_argument  if a finished run was made with another configuration
 /// \throws std::runtime_error     if the sweep is there already, another process works on it, or a file cannot be
-/// written
+///                                written
 SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer);
 
 /// The table of what is finished, from the run files; also writes it.
@@ -69,8 +69,8 @@ Task parse_task(const std::string& word);
 int64_t tasks_of(const SweepConfig& config, int stage);
 
 /// A shell script that submits the sweep to Slurm: an array job for the grid and one for each round of bisection, a
-/// task for each run, and a last job that makes the table. \param path, settings  the configuration as it was given to
-/// this program
+/// task for each run, and a last job that makes the table.
+/// \param path, settings  the configuration as it was given to this program
 std::string slurm_script(const SweepConfig& config, const std::string& path, const std::vector<std::string>& settings);
 
 }  // namespace experiments

@@ -45,9 +45,9 @@ struct TrainReport {
 /// Trains a model, and writes DIR/run.h5 and DIR/checkpoint-STEP.safetensors, DIR being config.out.
 ///
 /// Stops early when the run has diverged, if the configuration says so, and, with a checkpoint, when the process is
-/// asked to end (an InterruptGuard has to live). \throws std::invalid_argument  if the configuration asks for what the
-/// model or the machine does not have \throws std::runtime_error     for unreadable input, a run that is there already,
-/// or files that cannot be written
+/// asked to end (an InterruptGuard has to live).
+/// \throws std::invalid_argument  if the configuration asks for what the model or the machine does not have
+/// \throws std::runtime_error     for unreadable input, a run that is there already, or files that cannot be written
 TrainReport run_training(const TrainOptions& options, const std::function<void(const TrainProgress&)>& progress = {});
 
 /// The run file of a run in that folder.

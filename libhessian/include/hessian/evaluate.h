@@ -17,8 +17,8 @@ enum class Numerics {
   /// activations.
   wide,
   /// Norms, softmax and RoPE's table are rounded to float32 even for float64 activations, as Hugging Face's code does:
-  /// for
-  /// comparison with its results. Its gradients carry float32 noise, so that finite differences of them are of no use.
+  /// for comparison with its results. Its gradients carry float32 noise, so that finite differences of them are of no
+  /// use.
   float32_internals,
 };
 
@@ -27,9 +27,8 @@ enum class Derivatives {
   /// Any number of times: LibTorch operators whose derivatives have derivatives of their own.
   any,
   /// Once, as training needs: the same mathematics by fused kernels, which keep less and read memory fewer times. A
-  /// second
-  /// derivative throws std::runtime_error and is never silently wrong. RMSNorm's result has the precision of its input,
-  /// whatever that of its gain. Not to be combined with Numerics::float32_internals.
+  /// second derivative throws std::runtime_error and is never silently wrong. RMSNorm's result has the precision of its
+  /// input, whatever that of its gain. Not to be combined with Numerics::float32_internals.
   first,
 };
 
@@ -48,8 +47,9 @@ struct EvaluateOptions {
 /// \param inputs  one tensor for each input of the program
 /// \return        the program's output
 /// \throws std::invalid_argument  if the number of inputs differs from the program's, or if the options exclude each
-/// other \throws std::out_of_range      if a parameter is absent Cost: of the matrix products; attention holds its [S,
-/// n_heads, T, T] weights, but not with Derivatives::first.
+///                                other
+/// \throws std::out_of_range      if a parameter is absent
+/// Cost: of the matrix products; attention holds its [S, n_heads, T, T] weights, but not with Derivatives::first.
 at::Tensor evaluate(const Program& program, const Parameters& parameters, std::span<const at::Tensor> inputs,
                     const EvaluateOptions& options = {});
 

@@ -24,8 +24,10 @@ OperatorPtr shifted(OperatorPtr op, const at::Tensor& shifts);
 OperatorPtr rescaled(OperatorPtr op, const at::Tensor& scale);
 
 /// H_s - sum_i values_si u_si u_si^T: Hotelling's deflation, which moves the eigenvalue of each unit eigenvector u_si
-/// to zero. \param vectors  [S, k, n], orthonormal within a block \param values   [S, k] Source: Saad, Numerical
-/// Methods for Large Eigenvalue Problems, 2nd ed., section 4.2.
+/// to zero.
+/// \param vectors  [S, k, n], orthonormal within a block
+/// \param values   [S, k]
+/// Source: Saad, Numerical Methods for Large Eigenvalue Problems, 2nd ed., section 4.2.
 OperatorPtr deflated(OperatorPtr op, const at::Tensor& vectors, const at::Tensor& values);
 
 /// An operator that someone else owns, as a pointer that does not own it.

@@ -16,13 +16,13 @@ struct LoadedCheckpoint {
 /// Reads a model of any of these forms, told apart by content and not by name:
 /// - a folder: Hugging Face (load_huggingface_model);
 /// - a safetensors file with `__metadata__["config"]`: this program's own form and that of the official SimpleGPT
-/// code's
-///   tensors; `freqs_cis` and training state (training_checkpoint.h) are left out, and
-///   `__metadata__["step"]` is the training step;
+///   code's tensors; `freqs_cis` and training state (training_checkpoint.h) are left out, and `__metadata__["step"]` is
+///   the training step;
 /// - a zip: nanoGPT (load_nanogpt_checkpoint).
 ///
 /// Weights keep the type that the file has. Those of safetensors lie over the mapped file where that needs no
-/// conversion. \throws std::runtime_error  one line, beginning with the path
+/// conversion.
+/// \throws std::runtime_error  one line, beginning with the path
 LoadedCheckpoint load_checkpoint(const std::string& path);
 
 /// Writes a model in this program's own form; the file appears whole or not at all.

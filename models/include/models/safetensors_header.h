@@ -27,9 +27,10 @@ struct SafetensorsHeader {
 
 /// Reads the header of a safetensors file, given all of its bytes, and checks everything that it says: the tensors fill
 /// the rest of the file without a gap or an overlap, each range has the size that shape and dtype ask for, no name
-/// comes twice. Looks at nothing but the header. \param source  the file's name, for the messages \throws
-/// std::runtime_error  "model.safetensors: the header says 512 bytes, but only 96 follow" and the like Source: the
-/// format's description in huggingface/safetensors, README.md.
+/// comes twice. Looks at nothing but the header.
+/// \param source  the file's name, for the messages
+/// \throws std::runtime_error  "model.safetensors: the header says 512 bytes, but only 96 follow" and the like
+/// Source: the format's description in huggingface/safetensors, README.md.
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& source);
 
 }  // namespace models

@@ -73,8 +73,7 @@ class TokenDataset {
 /// The batch that a probe looks at. Text and token files: `sequences` windows of seq_len + 1 tokens, drawn by the seed.
 /// Safetensors: its rows as they are, the first `sequences` of them, cut to their first `seq_len` positions.
 /// \throws std::runtime_error  one line, beginning with the file; a token that the model does not have is named with
-/// its
-///                             position
+///                             its position
 TokenBatch load_token_batch(const DataOptions& options);
 
 /// Path of the built-in text, kjv.txt: in the folder of the environment variable HESSIAN_DATA_DIR, beside the installed

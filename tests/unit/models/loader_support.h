@@ -35,7 +35,8 @@ class TemporaryFolder {
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::string path() const { return path_.string(); }
 
-  /// Writes a file into it. \return its path
+  /// Writes a file into it.
+  /// \return its path
   std::string write(const std::string& name, const std::string& contents) const {
     std::ofstream(path_ / name, std::ios::binary) << contents;
     return *this / name;

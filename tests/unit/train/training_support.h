@@ -15,7 +15,8 @@
 
 namespace support {
 
-/// Writes tokens [n] as a file of uint16. \return its path
+/// Writes tokens [n] as a file of uint16.
+/// \return its path
 inline std::string write_tokens(const TemporaryFolder& folder, const std::string& name, const at::Tensor& tokens) {
   std::string bytes;
   for (int64_t i = 0; i < tokens.size(0); ++i) {
@@ -24,7 +25,8 @@ inline std::string write_tokens(const TemporaryFolder& folder, const std::string
   return folder.write(name, bytes);
 }
 
-/// Writes sequences [B, T + 1] as a safetensors of tokens and the tokens after them. \return its path
+/// Writes sequences [B, T + 1] as a safetensors of tokens and the tokens after them.
+/// \return its path
 inline std::string write_rows(const TemporaryFolder& folder, const std::string& name, const at::Tensor& rows) {
   hessian::Parameters tensors;
   tensors.add("tokens", rows.narrow(1, 0, rows.size(1) - 1).contiguous());

@@ -3,43 +3,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "program_steps.h"
+
 namespace hessian {
-namespace {
-
-/// Which steps the output needs, given that overridden values are not computed.
-std::vector<bool> needed_steps(const Program& program, const std::map<ValueId, at::Tensor>& overrides) {
-  std::vector<bool> needed(program.steps.size(), false);
-  const auto mark = [&](ValueId value) {
-    if (value >= program.n_inputs && !overrides.contains(value)) {
-      needed[static_cast<std::size_t>(value - program.n_inputs)] = true;
-    }
-  };
-  mark(program.output);
-  for (std::size_t i = program.steps.size(); i-- > 0;) {
-    if (needed[i]) {
-      for (const ValueId input : program.steps[i].inputs) {
-        mark(input);
-      }
-    }
-  }
-  return needed;
-}
-
-/// The last step that reads each value, so that its memory can go as soon as that step is done.
-std::vector<std::size_t> last_uses(const Program& program, const std::vector<bool>& needed) {
-  std::vector<std::size_t> last(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
-  for (std::size_t i = 0; i < program.steps.size(); ++i) {
-    if (needed[i]) {
-      for (const ValueId input : program.steps[i].inputs) {
-        last[static_cast<std::size_t>(input)] = i;
-      }
-    }
-  }
-  return last;
-}
-
-}  // namespace
-
 at::Tensor evaluate(const Program& program, const Parameters& parameters, std::span<const at::Tensor> inputs,
                     const EvaluateOptions& options) {
   if (inputs.size() != static_cast<std::size_t>(program.n_inputs)) {
@@ -52,7 +18,8 @@ at::Tensor evaluate(const Program& program, const Parameters& parameters, std::s
     values.at(static_cast<std::size_t>(value)) = tensor;
   }
 
-  const std::vector<bool> needed = needed_steps(program, options.overrides);
+  const std::vector<bool> needed =
+      needed_steps(program, [&](ValueId value) { return options.overrides.contains(value); });
   const std::vector<std::size_t> last = last_uses(program, needed);
   std::vector<at::Tensor> operands;
   for (std::size_t i = 0; i < program.steps.size(); ++i) {

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "block_places.h"
 #include "hessian/memory.h"
 
 namespace hessian {
@@ -95,30 +96,19 @@ at::Tensor HessianOperator::do_apply(const at::Tensor& v, const BlockIndices& bl
 }
 
 at::Tensor HessianOperator::apply_group(const at::Tensor& v, const BlockIndices& blocks) const {
-  // Where each block asked for stands in the graph at hand, or -1.
-  std::vector<int64_t> places;
-  if (graph_) {
-    for (const int64_t block : blocks) {
-      const auto found = std::find(graph_->blocks.begin(), graph_->blocks.end(), block);
-      places.push_back(found == graph_->blocks.end() ? -1 : found - graph_->blocks.begin());
-    }
-  }
-  const bool absent = !graph_ || std::find(places.begin(), places.end(), -1) != places.end();
-  // Recording costs about as much as half a product, and every later product saves the share of the blocks left out.
-  const bool wasteful = graph_ && blocks.size() * 4 <= graph_->blocks.size() * 3;
   const c10::AutoGradMode recording_on(true);
-  if (absent || wasteful) {
+  if (!graph_ || worth_recording(graph_->blocks, blocks)) {
     graph_.reset();  // before the new one is recorded, so that never two are held
     const Recording recording = record(f_, rows_of(x_, blocks), blocks);
     graph_ = std::make_unique<Graph>(Graph{blocks, recording.x, gradient_of(recording, true)});
-    places = all_blocks(static_cast<int64_t>(blocks.size()));
   }
 
   at::Tensor result = at::zeros(v.sizes(), v.options());
   if (!graph_->gradient.requires_grad()) {
     return result;  // f is linear in x
   }
-  const at::Tensor index = at::tensor(places, at::device(v.device()).dtype(at::kLong));
+  const at::Tensor index =
+      at::tensor(places_among(graph_->blocks, blocks).places, at::device(v.device()).dtype(at::kLong));
   for (int64_t j = 0; j < v.size(1); ++j) {
     const at::Tensor direction =
         at::zeros({graph_->x.size(0), dim()}, v.options()).index_copy(0, index, v.select(1, j)).view_as(graph_->x);

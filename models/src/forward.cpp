@@ -33,6 +33,10 @@ int64_t site_layers(const GptConfig& config, Site site) {
   return config.n_layers + (site == Site::residual ? 1 : 0);
 }
 
+std::string site_name(Site site, int64_t layer) {
+  return "layers." + std::to_string(layer) + "." + to_string(site);
+}
+
 Forward::Forward(const Model& model, hessian::Numerics numerics, hessian::Derivatives derivatives)
     : config_(model.config),
       parameters_(model.parameters),
@@ -97,6 +101,21 @@ at::Tensor Forward::losses_from_site(Site site, int64_t layer, const at::Tensor&
   options.overrides[program.sites.at(to_string(site))] = activation;
   const at::Tensor next = run(program, std::array{residual}, options);
   return losses(layer + 1, next, targets);
+}
+
+hessian::Program Forward::losses_program(int64_t layer) const {
+  constexpr hessian::ValueId targets = 1;
+  hessian::Program program;
+  program.n_inputs = 2;
+  hessian::ValueId residual = 0;
+  for (; layer < config_.n_layers; ++layer) {
+    program.sites[site_name(Site::residual, layer)] = residual;
+    residual =
+        program.append(blocks_[static_cast<std::size_t>(layer)], {residual}, "layers." + std::to_string(layer) + ".");
+  }
+  program.sites[site_name(Site::residual, layer)] = residual;
+  program.output = program.append(loss_, {residual, targets}, "");
+  return program;
 }
 
 }  // namespace models

@@ -99,6 +99,10 @@ struct Program {
     steps.push_back({std::move(operation), std::move(inputs)});
     return n_inputs + static_cast<ValueId>(steps.size()) - 1;
   }
+
+  /// Appends the steps of another program, which reads these values for its inputs, and returns its output. Its sites
+  /// come along under `prefix` and their own names.
+  ValueId append(const Program& part, const std::vector<ValueId>& part_inputs, const std::string& prefix);
 };
 
 }  // namespace hessian

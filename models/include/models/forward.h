@@ -31,6 +31,9 @@ Site parse_site(const std::string& word);
 /// How many layers have the site: n_layers, and one more for the residual.
 int64_t site_layers(const GptConfig& config, Site site);
 
+/// "layers.3.attn_in": a site's name in Forward::losses_program.
+std::string site_name(Site site, int64_t layer);
+
 /// A model with its programs at hand: what runs it.
 class Forward {
  public:
@@ -61,6 +64,10 @@ class Forward {
   /// \param activation  what stands at the site; for Site::residual it takes the residual's place
   at::Tensor losses_from_site(Site site, int64_t layer, const at::Tensor& activation, const at::Tensor& residual,
                               const at::Tensor& targets) const;
+
+  /// The losses from block `layer` on as one program of the residual before that block and the targets. Its sites are
+  /// named by site_name().
+  hessian::Program losses_program(int64_t layer) const;
 
  private:
   at::Tensor run(const hessian::Program& program, std::span<const at::Tensor> inputs,

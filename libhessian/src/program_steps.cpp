@@ -1,0 +1,56 @@
+#include "program_steps.h"
+
+#include <utility>
+
+namespace hessian {
+
+ValueId Program::append(const Program& part, const std::vector<ValueId>& part_inputs, const std::string& prefix) {
+  const auto begin = static_cast<ValueId>(steps.size());
+  const auto moved = [&](ValueId value) {
+    return value < part.n_inputs ? part_inputs.at(static_cast<std::size_t>(value))
+                                 : value - part.n_inputs + n_inputs + begin;
+  };
+  for (const Step& step : part.steps) {
+    std::vector<ValueId> inputs;
+    for (const ValueId input : step.inputs) {
+      inputs.push_back(moved(input));
+    }
+    push(step.operation, std::move(inputs));
+  }
+  for (const auto& [name, value] : part.sites) {
+    sites[prefix + name] = moved(value);
+  }
+  return moved(part.output);
+}
+
+std::vector<bool> needed_steps(const Program& program, const std::function<bool(ValueId)>& is_given) {
+  std::vector<bool> needed(program.steps.size(), false);
+  const auto mark = [&](ValueId value) {
+    if (value >= program.n_inputs && !is_given(value)) {
+      needed[static_cast<std::size_t>(value - program.n_inputs)] = true;
+    }
+  };
+  mark(program.output);
+  for (std::size_t i = program.steps.size(); i-- > 0;) {
+    if (needed[i]) {
+      for (const ValueId input : program.steps[i].inputs) {
+        mark(input);
+      }
+    }
+  }
+  return needed;
+}
+
+std::vector<std::size_t> last_uses(const Program& program, const std::vector<bool>& needed) {
+  std::vector<std::size_t> last(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    if (needed[i]) {
+      for (const ValueId input : program.steps[i].inputs) {
+        last[static_cast<std::size_t>(input)] = i;
+      }
+    }
+  }
+  return last;
+}
+
+}  // namespace hessian

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "hessian/program.h"
+
+namespace hessian {
+
+/// Which steps the output needs, given that some values are not computed but given.
+std::vector<bool> needed_steps(const Program& program, const std::function<bool(ValueId)>& is_given);
+
+/// The last step that reads each value, so that its memory can go as soon as that step is done; 0 where none does.
+std::vector<std::size_t> last_uses(const Program& program, const std::vector<bool>& needed);
+
+}  // namespace hessian

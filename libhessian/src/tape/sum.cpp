@@ -1,0 +1,43 @@
+#include <utility>
+
+#include "tape/rule.h"
+
+namespace hessian::tape {
+namespace {
+
+/// The sum of one or two activations, plus a constant that has gone into the value: every derivative passes through.
+class SumRule final : public Rule {
+ public:
+  SumRule(at::Tensor value, std::size_t terms) : terms_(terms) { value_ = std::move(value); }
+
+  std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
+    return std::vector<at::Tensor>(terms_, cotangent);
+  }
+
+  at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& /*scratch*/) const override {
+    return terms_ == 1 ? tangents[0] : tangents[0] + tangents[1];
+  }
+
+  std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& /*scratch*/) const override {
+    return std::vector<at::Tensor>(terms_, cotangent_tangent);
+  }
+
+ private:
+  std::size_t terms_;
+};
+
+}  // namespace
+
+RulePtr record(const Add& /*add*/, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
+  return std::make_unique<SumRule>(inputs[0] + inputs[1], 2);
+}
+
+RulePtr record(const Identity& /*identity*/, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
+  return std::make_unique<SumRule>(inputs[0], 1);
+}
+
+RulePtr record(const AddPositions& positions, std::span<const at::Tensor> inputs, const Parameters& parameters) {
+  return std::make_unique<SumRule>(inputs[0] + parameters.at(positions.table).narrow(0, 0, inputs[0].size(1)), 1);
+}
+
+}  // namespace hessian::tape

@@ -1,0 +1,195 @@
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <string>
+#include <vector>
+
+#include "hessian/evaluate.h"
+#include "random_problems.h"
+#include "tape/rule.h"
+
+using hessian::Operation;
+using hessian::Parameters;
+using support::largest;
+using support::Random;
+using torch::autograd::grad;
+
+// Each primitive's derivative and tangents against LibTorch's autograd of the same primitive, in float64.
+
+namespace {
+
+struct Case {
+  std::string name;
+  Operation operation;
+  std::vector<int64_t> widths;  ///< of the activations that it takes
+};
+
+std::vector<Case> cases() {
+  return {{"Linear", hessian::Linear{"w", "b"}, {6}},
+          {"RmsNorm", hessian::RmsNorm{"g", 0.1}, {6}},
+          {"LayerNorm", hessian::LayerNorm{"g", "b", 0.1}, {6}},
+          {"LayerNormWithoutBias", hessian::LayerNorm{"g", ""}, {6}},
+          {"Rope", hessian::Rope{6, 30.0}, {12}},
+          {"CausalAttention", hessian::CausalAttention{3, 3}, {6, 6, 6}},
+          {"CausalAttentionGrouped", hessian::CausalAttention{6, 2}, {12, 4, 4}},
+          {"CausalAttentionOfOneKeyHead", hessian::CausalAttention{2, 1}, {6, 3, 3}},
+          {"SiluGate", hessian::SiluGate{}, {6, 6}},
+          {"Gelu", hessian::Gelu{false}, {6}},
+          {"GeluTanh", hessian::Gelu{true}, {6}},
+          {"Add", hessian::Add{}, {6, 6}},
+          {"Identity", hessian::Identity{}, {6}},
+          {"AddPositions", hessian::AddPositions{"p"}, {6}},
+          {"CrossEntropyHead", hessian::CrossEntropyHead{"head"}, {6}}};
+}
+
+Parameters parameters_of(Random& random) {
+  Parameters parameters;
+  parameters.add("w", random.normal({5, 6}));
+  parameters.add("b", random.normal({5}));
+  parameters.add("g", random.normal({6}));
+  parameters.add("p", random.normal({9, 6}));
+  parameters.add("head", random.normal({11, 6}));
+  return parameters;
+}
+
+/// The bias of a norm has the norm's width.
+Parameters with_bias_of(const Operation& operation, Parameters parameters, Random& random) {
+  if (!std::holds_alternative<hessian::LayerNorm>(operation)) {
+    return parameters;
+  }
+  Parameters fitting;
+  for (const auto& [name, tensor] : parameters) {
+    fitting.add(name, name == "b" ? random.normal({6}) : tensor);
+  }
+  return fitting;
+}
+
+/// One primitive at a random point, with autograd's graph of its value and of its cotangents.
+struct Problem {
+  Problem(const Case& chosen, uint64_t seed) : random(seed), operation(chosen.operation) {
+    parameters = with_bias_of(operation, parameters_of(random), random);
+    const int64_t sequences = random.integer(1, 3);
+    const int64_t positions = random.integer(1, 6);
+    for (const int64_t width : chosen.widths) {
+      variables.push_back(random.normal({sequences, positions, width}).requires_grad_());
+      inputs.push_back(variables.back());
+    }
+    if (std::holds_alternative<hessian::CrossEntropyHead>(operation)) {
+      inputs.push_back(random.integers(0, 11, {sequences, positions}));
+    }
+    value = hessian::apply_operation(operation, parameters, inputs);
+    cotangent = random.normal(value.sizes()).requires_grad_();
+    cotangents = grad({value}, variables, {cotangent}, true, true);
+    rule = hessian::tape::record_operation(operation, detached(inputs), parameters);
+  }
+
+  static std::vector<at::Tensor> detached(const std::vector<at::Tensor>& tensors) {
+    std::vector<at::Tensor> result;
+    for (const at::Tensor& tensor : tensors) {
+      result.push_back(tensor.detach());
+    }
+    return result;
+  }
+
+  /// k random tangents of each input, [S, k, T, width]; those of token ids are undefined.
+  std::vector<at::Tensor> random_tangents(int64_t k) {
+    std::vector<at::Tensor> tangents(inputs.size());
+    for (std::size_t i = 0; i < variables.size(); ++i) {
+      tangents[i] = random_tangent(variables[i], k);
+    }
+    return tangents;
+  }
+
+  at::Tensor random_tangent(const at::Tensor& x, int64_t k) {
+    auto shape = x.sizes().vec();
+    shape.insert(shape.begin() + 1, k);
+    return random.normal(shape);
+  }
+
+  /// d<f, w> along a direction of the variables and, where f depends on it, of the cotangent.
+  double along(const at::Tensor& f, const at::Tensor& w, const std::vector<at::Tensor>& direction, int64_t vector,
+               const at::Tensor& cotangent_tangent = {}) const {
+    double sum = 0;
+    std::vector<at::Tensor> points = variables;
+    points.push_back(cotangent);
+    if (!f.requires_grad()) {
+      return sum;
+    }
+    const auto slopes = grad({f}, points, {w}, true, false, /*allow_unused=*/true);
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      const at::Tensor& along_i = i < variables.size() ? direction[i] : cotangent_tangent;
+      if (slopes[i].defined() && along_i.defined()) {
+        sum += (slopes[i] * along_i.select(1, vector)).sum().item<double>();
+      }
+    }
+    return sum;
+  }
+
+  Random random;
+  Operation operation;
+  Parameters parameters;
+  std::vector<at::Tensor> variables;
+  std::vector<at::Tensor> inputs;
+  at::Tensor value;
+  at::Tensor cotangent;
+  std::vector<at::Tensor> cotangents;
+  hessian::tape::RulePtr rule;
+};
+
+constexpr uint64_t seeds = 8;
+/// Sums of at most some hundred terms of size 1 in float64.
+constexpr double tolerance = 1e-11;
+
+class TapeRule : public testing::TestWithParam<Case> {};
+
+TEST_P(TapeRule, GivesThePrimitivesValueAndCotangents) {
+  for (uint64_t seed = 0; seed < seeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Problem problem(GetParam(), seed);
+    EXPECT_LT(largest(problem.rule->take_value() - problem.value), tolerance);
+    const auto cotangents = problem.rule->vjp(problem.cotangent.detach());
+    ASSERT_EQ(cotangents.size(), problem.inputs.size());
+    for (std::size_t i = 0; i < problem.variables.size(); ++i) {
+      EXPECT_LT(largest(cotangents[i] - problem.cotangents[i]), tolerance) << "input " << i;
+    }
+  }
+}
+
+TEST_P(TapeRule, GivesTheTangentsOfTheValueAndOfTheCotangents) {
+  for (uint64_t seed = 0; seed < seeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Problem problem(GetParam(), seed);
+    const int64_t k = problem.random.integer(1, 3);
+    problem.rule->vjp(problem.cotangent.detach());
+    const auto tangents = problem.random_tangents(k);
+    const at::Tensor cotangent_tangent = problem.random_tangent(problem.cotangent, k);
+    hessian::tape::Scratch scratch;
+    const at::Tensor value_tangent = problem.rule->jvp(tangents, scratch);
+    const auto cotangent_tangents = problem.rule->vjp_tangent(cotangent_tangent, scratch);
+    ASSERT_EQ(cotangent_tangents.size(), problem.inputs.size());
+    for (int64_t vector = 0; vector < k; ++vector) {
+      const at::Tensor w = problem.random.normal(problem.value.sizes());
+      EXPECT_NEAR((value_tangent.select(1, vector) * w).sum().item<double>(),
+                  problem.along(problem.value, w, tangents, vector), tolerance);
+      for (std::size_t i = 0; i < problem.variables.size(); ++i) {
+        const at::Tensor u = problem.random.normal(problem.variables[i].sizes());
+        EXPECT_NEAR((cotangent_tangents[i].select(1, vector) * u).sum().item<double>(),
+                    problem.along(problem.cotangents[i], u, tangents, vector, cotangent_tangent), tolerance)
+            << "input " << i;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Primitives, TapeRule, testing::ValuesIn(cases()),
+                         [](const auto& instance) { return instance.param.name; });
+
+TEST(TapeRules, AreNotThereForTokenIds) {
+  const Parameters none;
+  const std::vector<at::Tensor> inputs = {at::zeros({1, 2}, at::kLong)};
+  const Operation embedding = hessian::Embedding{"table"};
+  EXPECT_EQ(support::text_of<std::invalid_argument>([&] { hessian::tape::record_operation(embedding, inputs, none); }),
+            "token ids have no tangents: a tape begins after the embedding");
+}
+
+}  // namespace

@@ -1,0 +1,96 @@
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "fixtures.h"
+#include "hessian/tape_operator.h"
+#include "models/forward.h"
+#include "models/named_models.h"
+#include "tiny_models.h"
+
+namespace {
+
+using support::relative_error;
+
+/// The tape and double backward at every site of every layer: the same products.
+void expect_same_products(const models::Forward& forward, const at::Tensor& tokens, const at::Tensor& targets) {
+  const auto residuals = support::residuals_of(forward, tokens);
+  for (const models::Site site : models::all_sites()) {
+    for (int64_t layer = 0; layer < models::site_layers(forward.config(), site); ++layer) {
+      SCOPED_TRACE(models::site_name(site, layer));
+      const at::Tensor& residual = residuals[static_cast<std::size_t>(layer)];
+      at::Tensor activation = residual;
+      if (site != models::Site::residual) {
+        forward.block(layer, residual, [&](models::Site at_site, const at::Tensor& value) {
+          activation = at_site == site ? value : activation;
+        });
+      }
+      const hessian::HessianOperator reference(
+          [&](const at::Tensor& x, const hessian::BlockIndices&) {
+            return forward.losses_from_site(site, layer, x, residual, targets);
+          },
+          activation);
+      const hessian::Program program = forward.losses_program(layer);
+      const hessian::TapeOperator op(program, forward.parameters(), {residual, targets},
+                                     program.sites.at(models::site_name(site, layer)));
+      const at::Tensor v = at::randn({activation.size(0), 2, op.dim()},
+                                     at::detail::createCPUGenerator(static_cast<uint64_t>(layer)), at::kDouble);
+      EXPECT_LT(relative_error(op.apply(v), reference.apply(v)), 1e-9);
+    }
+  }
+}
+
+class TapeOfFixture : public testing::TestWithParam<support::Fixture> {};
+
+TEST_P(TapeOfFixture, AgreesWithDoubleBackwardAtEverySite) {
+  const models::Forward forward(support::load_fixture_model(GetParam(), at::kDouble));
+  const hessian::Parameters expected = support::load_expected(GetParam());
+  expect_same_products(forward, expected.at("tokens"), expected.at("targets"));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TapeOfFixture, testing::ValuesIn(support::all_fixtures()));
+
+TEST(TapeOfModel, AgreesWithDoubleBackwardForEveryFamilyAndPlacement) {
+  for (const models::Family family : support::all_families()) {
+    for (const models::Placement placement : support::all_placements()) {
+      const models::GptConfig config = support::tiny_config(family, placement);
+      SCOPED_TRACE(support::name_of(config));
+      models::Model model = models::initialise_model(config, 3);
+      // Weights large enough for every primitive to curve.
+      hessian::Parameters scaled;
+      for (const auto& [name, tensor] : model.parameters) {
+        scaled.add(name, tensor.dim() == 2 ? tensor.to(at::kDouble) * 10 : tensor.to(at::kDouble));
+      }
+      const models::Forward forward(models::Model{config, scaled});
+      expect_same_products(forward, support::random_tokens(config, 2, 5, 7), support::random_tokens(config, 2, 5, 8));
+    }
+  }
+}
+
+TEST(TapeOfModel, CarriesTheProbesOfAllLayersTogether) {
+  const models::GptConfig config = support::tiny_config(models::Family::llama3, models::Placement::simplegpt);
+  const models::Model model = models::initialise_model(config, 4);
+  const models::Forward forward(models::Model{config, model.parameters.to(at::kCPU, at::kDouble)});
+  const at::Tensor tokens = support::random_tokens(config, 2, 6, 9);
+  const at::Tensor targets = support::random_tokens(config, 2, 6, 10);
+  const auto residuals = support::residuals_of(forward, tokens);
+  const hessian::Program program = forward.losses_program(0);
+  std::vector<hessian::ValueId> entries;
+  std::vector<at::Tensor> vectors;
+  for (int64_t layer = 0; layer <= config.n_layers; ++layer) {
+    entries.push_back(program.sites.at(models::site_name(models::Site::residual, layer)));
+    vectors.push_back(at::randn({2, 1 + layer, 6, config.dim}, at::detail::createCPUGenerator(11), at::kDouble));
+  }
+  const hessian::Tape tape(program, forward.parameters(), {residuals[0], targets}, entries);
+  const auto products = tape.apply(vectors);
+  for (int64_t layer = 0; layer <= config.n_layers; ++layer) {
+    const auto place = static_cast<std::size_t>(layer);
+    EXPECT_LT(relative_error(tape.activation(place), residuals[place]), 1e-12);
+    const hessian::Program rest = forward.losses_program(layer);
+    const hessian::TapeOperator alone(rest, forward.parameters(), {residuals[place], targets}, 0);
+    EXPECT_LT(relative_error(products[place].flatten(2), alone.apply(vectors[place].flatten(2))), 1e-9) << layer;
+  }
+}
+
+}  // namespace

@@ -17,6 +17,7 @@ struct Words {
   std::vector<std::string> sites = {"residual"};
   std::string unit = "sequence";
   std::string method = "lanczos";
+  std::string engine;
   std::string dtype = "float32";
   std::string memory;
   bool json = false;
@@ -46,6 +47,9 @@ void declare(CLI::App& app, ProbeOptions& options, Words& words) {
   app.add_option("--method", words.method, "eigensolver")
       ->check(CLI::IsMember(experiments::method_words))
       ->capture_default_str();
+  app.add_option("--engine", words.engine,
+                 "what makes Hessian-vector products: the tangent tape, or autograd differentiating twice (tape)")
+      ->check(CLI::IsMember(experiments::engine_words));
   app.add_option("--tol", options.tolerance, "residual norm relative to the spectral norm")
       ->check(check_positive_number)
       ->capture_default_str();
@@ -75,6 +79,9 @@ void interpret(const Words& words, ProbeOptions& options) {
   options.method = experiments::parse_method(words.method);
   options.dtype = experiments::parse_dtype(words.dtype);
   options.sites = experiments::parse_sites(words.sites);
+  if (!words.engine.empty()) {
+    options.engine = experiments::parse_engine(words.engine);
+  }
   if (!words.memory.empty()) {
     options.memory_bytes = hessian::parse_bytes(words.memory);
   }

@@ -12,6 +12,7 @@ namespace experiments {
 
 ProbeReport run_probe(const ProbeOptions& options, const Progress& progress) {
   const hessian::MemoryScope memory;
+  engine_of(options);  // refuses before anything is read
   const at::Device device = choose_device(options.device, "--device");
   ensure_writable_output(options.out, options.overwrite);
   const ProbeSubject subject = load_subject(options, device);

@@ -2,6 +2,7 @@
 
 #include "hessian/eigenvalues.h"
 #include "hessian/finite_difference.h"
+#include "probe_problem.h"
 
 namespace experiments {
 namespace {
@@ -15,19 +16,20 @@ ProbeSubject widened(const ProbeSubject& subject) {
 
 }  // namespace
 
-ProductCheck::ProductCheck(const ProbeSubject& subject, const std::vector<int64_t>& layers, uint64_t seed)
-    : subject_(widened(subject)), record_(record_forward(subject_, layers)), seed_(seed) {}
+ProductCheck::ProductCheck(const ProbeSubject& subject, const std::vector<int64_t>& layers, Engine engine,
+                           uint64_t seed)
+    : subject_(widened(subject)), record_(record_forward(subject_, layers)), engine_(engine), seed_(seed) {}
 
 double ProductCheck::relative_difference(models::Site site, int64_t layer) const {
   const at::Tensor& residual = record_.residuals.at(layer);
-  const at::Tensor x = site_activation(subject_.forward, site, layer, residual);
-  const auto f = site_losses(subject_.forward, site, layer, residual, subject_.targets);
-  const hessian::HessianOperator op(f, x);
+  const ProbeProblem problem = probe_problem(engine_, subject_.forward, site, layer, residual, subject_.targets);
+  const auto op = problem.hessians(0, 1);
   hessian::EigensolverOptions options;
   options.seed = seed_;
-  const at::Tensor v = hessian::start_vectors(op, options);
-  const at::Tensor product = op.apply(v.unsqueeze(1)).squeeze(1);
-  const at::Tensor difference = hessian::central_difference_product(f, x, v);
+  const at::Tensor v = hessian::start_vectors(*op, options);
+  const at::Tensor product = op->apply(v.unsqueeze(1)).squeeze(1);
+  const auto losses = site_losses(subject_.forward, site, layer, residual, subject_.targets);
+  const at::Tensor difference = hessian::central_difference_product(losses, problem.x, v);
   return hessian::relative_difference(product, difference).item<double>();
 }
 

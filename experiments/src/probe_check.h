@@ -10,7 +10,7 @@ namespace experiments {
 class ProductCheck {
  public:
   /// Copies the model to float64, and runs it on the first sequence.
-  ProductCheck(const ProbeSubject& subject, const std::vector<int64_t>& layers, uint64_t seed);
+  ProductCheck(const ProbeSubject& subject, const std::vector<int64_t>& layers, Engine engine, uint64_t seed);
 
   /// Relative difference of the two products at a site, for one random direction.
   double relative_difference(models::Site site, int64_t layer) const;
@@ -18,6 +18,7 @@ class ProductCheck {
  private:
   ProbeSubject subject_;
   ForwardRecord record_;
+  Engine engine_;
   uint64_t seed_;
 };
 

@@ -75,30 +75,25 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
   // A later layer differentiates through fewer blocks: what fits at a site's first layer fits at all of them.
   for (const Target& target : targets_) {
     if (!plans_.contains(target.site)) {
-      const Problem problem = problem_at(target);
-      plans_[target.site] = plan_memory(options, device, problem.losses, problem.x);
+      plans_[target.site] = plan_memory(options, device, problem_at(target));
     }
   }
   if (options.check) {
-    check_.emplace(subject, layers_, options.seed);
+    check_.emplace(subject, layers_, engine_of(options), options.seed);
   }
 }
 
-ProbeMeasurement::Problem ProbeMeasurement::problem_at(const Target& target) const {
-  const at::Tensor& residual = record_.residuals.at(target.layer);
-  const at::Tensor activation = site_activation(subject_.forward, target.site, target.layer, residual);
-  // Eigenvectors need more digits than bfloat16 has.
-  return {site_losses(subject_.forward, target.site, target.layer, residual, subject_.targets),
-          activation.to(options_.dtype == at::kDouble ? at::kDouble : at::kFloat)};
+ProbeProblem ProbeMeasurement::problem_at(const Target& target) const {
+  return probe_problem(engine_of(options_), subject_.forward, target.site, target.layer,
+                       record_.residuals.at(target.layer), subject_.targets);
 }
 
 ProbeRow ProbeMeasurement::measure(std::size_t index) {
   const Target& target = targets_.at(index);
-  const Problem problem = problem_at(target);
   ProbeRow row;
   row.site = target.site;
   row.layer = target.layer;
-  fill(row, solve(options_, plans_.at(target.site), problem.losses, problem.x, positions_));
+  fill(row, solve(options_, plans_.at(target.site), problem_at(target), positions_));
   row.scale = record_.activation_scales.at({target.site, target.layer}).scale();
   if (check_) {
     row.check_relative_difference = check_->relative_difference(target.site, target.layer);

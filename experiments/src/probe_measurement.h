@@ -40,12 +40,7 @@ class ProbeMeasurement {
     models::Site site;
     int64_t layer;
   };
-  /// The losses of the sequences as a function of the activation, and the activation.
-  struct Problem {
-    hessian::BlockFunction losses;
-    at::Tensor x;
-  };
-  Problem problem_at(const Target& target) const;
+  ProbeProblem problem_at(const Target& target) const;
 
   const ProbeOptions& options_;
   const ProbeSubject& subject_;

@@ -29,6 +29,7 @@ std::size_t place_of(const std::string& word, const std::vector<std::string>& wo
 
 const std::vector<std::string> unit_words = {"sequence", "token"};
 const std::vector<std::string> method_words = {"lanczos", "power", "spectra"};
+const std::vector<std::string> engine_words = {"tape", "autograd"};
 
 const std::string& to_string(Unit unit) {
   return unit_words.at(static_cast<std::size_t>(unit));
@@ -38,12 +39,28 @@ const std::string& to_string(Method method) {
   return method_words.at(static_cast<std::size_t>(method));
 }
 
+const std::string& to_string(Engine engine) {
+  return engine_words.at(static_cast<std::size_t>(engine));
+}
+
 Unit parse_unit(const std::string& word) {
   return static_cast<Unit>(place_of(word, unit_words));
 }
 
 Method parse_method(const std::string& word) {
   return static_cast<Method>(place_of(word, method_words));
+}
+
+Engine parse_engine(const std::string& word) {
+  return static_cast<Engine>(place_of(word, engine_words));
+}
+
+Engine engine_of(const ProbeOptions& options) {
+  const bool rounded = options.dtype == at::kBFloat16;
+  if (rounded && options.engine == Engine::tape) {
+    throw std::invalid_argument("--engine tape computes in float32 or float64; use --engine autograd for bfloat16");
+  }
+  return options.engine.value_or(rounded ? Engine::autograd : Engine::tape);
 }
 
 std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const std::string& option) {

@@ -20,27 +20,26 @@ int64_t basis_bytes(const at::Tensor& x, int64_t max_basis) {
   return x.numel() / x.size(0) * x.element_size() * (max_basis + 5);
 }
 
-std::shared_ptr<const hessian::LinearOperator> group_operator(const ProbeOptions& options,
-                                                              const hessian::BlockFunction& f, const at::Tensor& x,
-                                                              const std::vector<int64_t>& positions, int64_t first,
-                                                              int64_t count) {
-  const auto shifted = [f, first](const at::Tensor& rows, const hessian::BlockIndices& blocks) {
-    hessian::BlockIndices absolute = blocks;
-    for (int64_t& block : absolute) {
-      block += first;
-    }
-    return f(rows, absolute);
-  };
-  const auto op = std::make_shared<hessian::HessianOperator>(shifted, x.narrow(0, first, count));
+hessian::OperatorPtr group_operator(const ProbeOptions& options, const ProbeProblem& problem,
+                                    const std::vector<int64_t>& positions, int64_t first, int64_t count) {
+  auto op = problem.hessians(first, count);
   if (options.unit == Unit::sequence) {
     return op;
   }
-  const int64_t width = x.size(-1);
+  const int64_t width = problem.x.size(-1);
   std::vector<int64_t> starts;
   for (int64_t i = first; i < first + count; ++i) {
     starts.push_back(positions[static_cast<std::size_t>(i)] * width);
   }
   return std::make_shared<hessian::RestrictedOperator>(op, starts, width);
+}
+
+/// Bytes that one sequence's operator and a product with it take at their peak.
+int64_t operator_bytes(const ProbeProblem& problem) {
+  const hessian::MemoryScope scope;
+  const auto op = problem.hessians(0, 1);
+  op->apply(at::ones({1, 1, op->dim()}, op->vector_options()));
+  return scope.peak_bytes();
 }
 
 hessian::ExtremalEigenvalues solve_group(const ProbeOptions& options, const hessian::LanczosOptions& lanczos_options,
@@ -57,8 +56,8 @@ hessian::ExtremalEigenvalues solve_group(const ProbeOptions& options, const hess
 
 }  // namespace
 
-MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const hessian::BlockFunction& f,
-                       const at::Tensor& x) {
+MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const ProbeProblem& problem) {
+  const at::Tensor& x = problem.x;
   MemoryPlan plan;
   std::optional<int64_t> allowed = options.memory_bytes;
   if (!allowed) {
@@ -69,7 +68,7 @@ MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const hes
     }
     allowed = *allowed / 4 * 3;
   }
-  const int64_t graph_bytes = hessian::measure_block_bytes(f, x);
+  const int64_t graph_bytes = operator_bytes(problem);
   while (plan.max_basis > smallest_basis && graph_bytes + basis_bytes(x, plan.max_basis) > *allowed) {
     plan.max_basis /= 2;
   }
@@ -85,18 +84,19 @@ MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const hes
   return plan;
 }
 
-hessian::ExtremalEigenvalues solve(const ProbeOptions& options, const MemoryPlan& plan, const hessian::BlockFunction& f,
-                                   const at::Tensor& x, const std::vector<int64_t>& positions) {
+hessian::ExtremalEigenvalues solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
+                                   const std::vector<int64_t>& positions) {
+  const int64_t sequences = problem.x.size(0);
   std::vector<hessian::ExtremalEigenvalues> parts;
-  for (int64_t first = 0; first < x.size(0); first += plan.sequences_at_once) {
-    const int64_t count = std::min(plan.sequences_at_once, x.size(0) - first);
+  for (int64_t first = 0; first < sequences; first += plan.sequences_at_once) {
+    const int64_t count = std::min(plan.sequences_at_once, sequences - first);
     hessian::LanczosOptions lanczos_options;
     lanczos_options.tolerance = options.tolerance;
     lanczos_options.max_iterations = options.max_iterations;
     lanczos_options.seed = options.seed;
     lanczos_options.first_block = first;
     lanczos_options.max_basis = plan.max_basis;
-    const auto op = group_operator(options, f, x, positions, first, count);
+    const auto op = group_operator(options, problem, positions, first, count);
     parts.push_back(solve_group(options, lanczos_options, *op));
     // Only the numbers are kept: the vectors of all groups would not fit where the groups were needed.
     parts.back().vector_max = at::Tensor();

@@ -4,7 +4,7 @@
 
 #include "experiments/probe.h"
 #include "hessian/eigenvalues.h"
-#include "hessian/hessian_operator.h"
+#include "probe_problem.h"
 
 namespace experiments {
 
@@ -15,16 +15,13 @@ struct MemoryPlan {
 };
 
 /// Measures one sequence at the layer that needs most, and divides the memory allowed by what it takes.
-/// \param f  losses of the sequences, as for HessianOperator
-/// \param x  [S, ...], the activation
 /// \throws std::runtime_error  if one sequence does not fit, saying what would
-MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const hessian::BlockFunction& f,
-                       const at::Tensor& x);
+MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const ProbeProblem& problem);
 
 /// Both ends of the spectrum of every sequence's Hessian, by the method asked for, as many sequences at once as the
 /// plan says.
 /// \param positions  [S], the position of each sequence that Unit::token looks at
-hessian::ExtremalEigenvalues solve(const ProbeOptions& options, const MemoryPlan& plan, const hessian::BlockFunction& f,
-                                   const at::Tensor& x, const std::vector<int64_t>& positions);
+hessian::ExtremalEigenvalues solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
+                                   const std::vector<int64_t>& positions);
 
 }  // namespace experiments

@@ -6,6 +6,7 @@ import pytest
 
 import tiny_models
 from probe_runs import OF_SEQUENCES, SITES
+from test_run_file import parse_toml
 
 SPECTRUM = ("spectral_norm", "lambda_max", "lambda_min")
 
@@ -114,6 +115,25 @@ def test_methods_agree(probe, llama, tokens, method):
         # Each is within 1e-6 of the spectral norm; the smaller end is that much less precise relative to itself.
         error = abs(other[f"residual/{name}"] - lanczos[f"residual/{name}"])
         assert (error <= 1e-5 * lanczos["residual/spectral_norm"]).all(), name
+
+
+def test_engines_agree(probe, llama, tokens):
+    options = ("--model", llama, "--data", tokens, "--site", "all", "--dtype", "float64", "--tol", "1e-8", "--check")
+    tape = probe.run(*options, "--engine", "tape")
+    autograd = probe.run(*options, "--engine", "autograd")
+    assert parse_toml(tape.attributes["config"])["probe"]["engine"] == "tape"
+    assert parse_toml(autograd.attributes["config"])["probe"]["engine"] == "autograd"
+    for site in SITES:
+        for name in SPECTRUM:
+            assert tape[f"{site}/{name}"] == pytest.approx(autograd[f"{site}/{name}"], rel=1e-7, abs=1e-12), (site, name)
+        assert (tape[f"{site}/check_relative_difference"] < 1e-6).all()
+
+
+def test_bfloat16_is_for_autograd(probe, llama, tokens):
+    run = probe.run("--model", llama, "--data", tokens, "--layer", 0, "--dtype", "bfloat16", "--tol", "1e-2")
+    assert parse_toml(run.attributes["config"])["probe"]["engine"] == "autograd"
+    line = probe.fails(2, "--model", llama, "--data", tokens, "--dtype", "bfloat16", "--engine", "tape")
+    assert line == "--engine tape computes in float32 or float64; use --engine autograd for bfloat16"
 
 
 def test_precisions_agree_within_their_rounding(probe, llama, tokens):

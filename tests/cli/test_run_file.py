@@ -118,7 +118,7 @@ def test_root_attributes_tell_the_whole_run(probe, nanogpt):
     config = parse_toml(attributes["config"])["probe"]
     for key, value in {
         **{"model": str(nanogpt), "layers": "0,2-3", "sites": ["residual"], "data": "builtin", "sequences": 2},
-        **{"seq_len": 8, "unit": "sequence", "method": "lanczos", "tolerance": 0.01, "max_iterations": 200},
+        **{"seq_len": 8, "unit": "sequence", "method": "lanczos", "engine": "tape", "tolerance": 0.01, "max_iterations": 200},
         **{"dtype": "float32", "seed": 11, "check": False},
     }.items():
         assert config[key] == value, key

@@ -46,6 +46,7 @@ def test_the_tolerance_is_a_positive_number(probe, nanogpt, word):
         ("--unit", "block", "{sequence,token}"),
         ("--unit", "1", "{sequence,token}"),
         ("--method", "qr", "{lanczos,power,spectra}"),
+        ("--engine", "jax", "{tape,autograd}"),
         ("--dtype", "float16", "{float32,float64,bfloat16}"),
     ],
 )

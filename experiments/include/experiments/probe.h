@@ -18,6 +18,9 @@ enum class Unit { sequence, token };
 
 enum class Method { lanczos, power, spectra };
 
+/// What makes Hessian-vector products: the tangent tape, or LibTorch's autograd, differentiating twice.
+enum class Engine { tape, autograd };
+
 /// What hessian-probe is asked for; the defaults are its defaults.
 struct ProbeOptions {
   std::string model;
@@ -31,6 +34,7 @@ struct ProbeOptions {
   Method method = Method::lanczos;
   double tolerance = 1e-3;
   int64_t max_iterations = 200;
+  std::optional<Engine> engine;  ///< absent: the tape, and autograd for bfloat16, which the tape does not take
   at::ScalarType dtype = at::kFloat;
   std::string device = "auto";
   std::optional<int64_t> memory_bytes;  ///< absent: three quarters of what is free
@@ -99,15 +103,22 @@ std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const s
 /// \throws std::invalid_argument  naming the accepted words
 std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
 
-/// The words for units and methods on the command line and in run files, in the order of their enumerations.
+/// The engine that the options ask for or leave open.
+/// \throws std::invalid_argument  if it cannot do what else they ask for
+Engine engine_of(const ProbeOptions& options);
+
+/// The words for units, methods and engines on the command line and in run files, in the order of their enumerations.
 extern const std::vector<std::string> unit_words;
 extern const std::vector<std::string> method_words;
+extern const std::vector<std::string> engine_words;
 
 const std::string& to_string(Unit unit);
 const std::string& to_string(Method method);
+const std::string& to_string(Engine engine);
 
 /// \throws std::invalid_argument  naming the accepted words
 Unit parse_unit(const std::string& word);
 Method parse_method(const std::string& word);
+Engine parse_engine(const std::string& word);
 
 }  // namespace experiments

@@ -1,5 +1,6 @@
 #include "hessian/tape_operator.h"
 
+#include <stdexcept>
 #include <utility>
 
 #include "block_places.h"
@@ -8,6 +9,9 @@ namespace hessian {
 
 TapeOperator::TapeOperator(Program program, Parameters parameters, std::vector<at::Tensor> inputs, ValueId value)
     : program_(std::move(program)), parameters_(std::move(parameters)), inputs_(std::move(inputs)), value_(value) {
+  if (inputs_.empty()) {
+    throw std::invalid_argument("a tape takes a tensor for each input, and at least one");
+  }
   record(all_blocks(inputs_.front().size(0)));
   const at::Tensor& x = tape_->activation(0);
   dim_ = x.numel() / x.size(0);

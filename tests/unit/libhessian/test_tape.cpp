@@ -185,6 +185,9 @@ TEST(Tape, RefusesWhatDoesNotFit) {
         [&] { Tape(problem.program, problem.parameters, problem.inputs, entries); });
   };
   EXPECT_THAT(make({}), HasSubstr("ascending order"));
+  EXPECT_THAT(
+      support::text_of<std::invalid_argument>([&] { TapeOperator(problem.program, problem.parameters, {}, 0); }),
+      HasSubstr("at least one"));
   EXPECT_THAT(make({3, 2}), HasSubstr("ascending order"));
   EXPECT_THAT(make({99}), HasSubstr("ascending order"));
   Program with_idle_step = problem.program;

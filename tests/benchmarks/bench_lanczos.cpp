@@ -1,6 +1,7 @@
 #include <benchmark/benchmark.h>
 
 #include "hessian/lanczos.h"
+#include "hessian/tape_operator.h"
 #include "subject.h"
 
 // What Lanczos costs beside its Hessian-vector products: lanczos_overhead is the time of the whole solution over the
@@ -29,7 +30,8 @@ class TimedOperator final : public hessian::LinearOperator {
 
 void lanczos(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
   const benchmarks::Subject subject = benchmarks::make_subject(model, 256, sequences, seq_len);
-  const hessian::HessianOperator op(subject.losses(), subject.residual);
+  const hessian::TapeOperator op(subject.forward.losses_program(0), subject.forward.parameters(),
+                                 {subject.residual, subject.targets}, 0);
   double total_seconds = 0;
   double product_seconds = 0;
   double iterations = 0;

@@ -1,12 +1,14 @@
 # Usage requirements of every target here: warnings, and the sanitizers that a preset asks for.
 add_library(hessian_warnings INTERFACE)
-target_compile_options(hessian_warnings INTERFACE -Wall -Wextra -Wpedantic)
+target_compile_options(hessian_warnings INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wpedantic>
+                                                  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 sees overlaps in std::string's operator+ that are not there (GCC bug 105651).
-  target_compile_options(hessian_warnings INTERFACE -Wno-restrict)
+  target_compile_options(hessian_warnings INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wno-restrict>)
 endif()
 if(HESSIAN_WERROR)
-  target_compile_options(hessian_warnings INTERFACE -Werror)
+  target_compile_options(hessian_warnings INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Werror>
+                                                    $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings>)
 endif()
 
 set(HESSIAN_SANITIZE "" CACHE STRING "Sanitizers to build with, as in -fsanitize=")

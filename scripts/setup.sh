@@ -43,6 +43,7 @@ h5dump hdf5-tools"
   if $lint; then
     command -v clang-format >/dev/null || echo clang-format
     command -v run-clang-tidy >/dev/null || echo clang-tidy
+    command -v clang++ >/dev/null || echo clang
   fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   local libraries=(libeigen3-dev libspectra-dev libhdf5-dev libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev

@@ -102,8 +102,15 @@ int main(int argc, char** argv) {
     interpret(words, options);
     options.command_line = experiments::join_command_line(argc, argv);
     experiments::ProgressLine line("probing");
-    const auto report =
-        experiments::run_probe(options, [&line](int64_t done, int64_t total) { line.update(done, total); });
+    const auto report = experiments::run_probe(
+        options, [&line](int64_t done, int64_t total) { line.update(done, total); },
+        [&options](const experiments::ProbeReport& so_far) {
+          for (const std::string& use : so_far.plan) {
+            if (options.memory_bytes) {
+              experiments::log_note(use);
+            }
+          }
+        });
     experiments::print(words.json ? experiments::format_json(report) : experiments::format_table(report));
     for (const std::string& warning : experiments::warnings_of(report)) {
       experiments::log_warning(warning);

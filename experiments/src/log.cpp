@@ -13,6 +13,10 @@ void set_log_name(const std::string& program) {
   spdlog::set_default_logger(std::move(logger));
 }
 
+void log_note(const std::string& message) {
+  spdlog::info("{}", message);
+}
+
 void log_warning(const std::string& message) {
   spdlog::warn("warning: {}", message);
 }

@@ -1,5 +1,8 @@
 #include "experiments/probe.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "device_option.h"
 #include "experiments/output_file.h"
 #include "hessian/device.h"
@@ -10,14 +13,15 @@
 
 namespace experiments {
 
-ProbeReport run_probe(const ProbeOptions& options, const Progress& progress) {
+ProbeReport run_probe(const ProbeOptions& options, const Progress& progress, const Announce& announce) {
   const hessian::MemoryScope memory;
-  engine_of(options);  // refuses before anything is read
   const at::Device device = choose_device(options.device, "--device");
+  ProbeOptions resolved = options;
+  resolved.engine = choose_engine(options.engine, device);
   ensure_writable_output(options.out, options.overwrite);
   const ProbeSubject subject = load_subject(options, device);
   // Before the run file is made, so that a refusal leaves none.
-  ProbeMeasurement measurement(options, subject, device);
+  ProbeMeasurement measurement(resolved, subject, device);
 
   ProbeReport report;
   report.model_description = subject.description;
@@ -26,18 +30,26 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress) {
   report.sequences = subject.sequences();
   report.seq_len = subject.seq_len();
   report.losses = measurement.losses();
-  ProbeOptions resolved = options;
   resolved.seq_len = subject.seq_len();
   ProbeWriter writer(resolved, subject.forward.config(), report.device, measurement.layout());
   writer.write_overview(report.step, report.losses, measurement.positions());
 
-  for (std::size_t i = 0; i < measurement.size(); ++i) {
-    report.rows.push_back(measurement.measure(i));
-    writer.write_row(report.rows.back());
+  report.plan = measurement.plan_lines();
+  report.planned_bytes = measurement.planned_bytes();
+  if (announce) {
+    announce(report);
+  }
+  for (std::size_t group = 0; group < measurement.groups(); ++group) {
+    for (ProbeRow& row : measurement.measure(group)) {
+      writer.write_row(row);
+      report.rows.push_back(std::move(row));
+    }
     if (progress) {
-      progress(static_cast<int64_t>(i + 1), static_cast<int64_t>(measurement.size()));
+      progress(static_cast<int64_t>(report.rows.size()), static_cast<int64_t>(measurement.rows()));
     }
   }
+  std::stable_sort(report.rows.begin(), report.rows.end(),
+                   [](const ProbeRow& a, const ProbeRow& b) { return a.layer < b.layer; });
   report.peak_memory_bytes = memory.peak_bytes();
   writer.finish(report.peak_memory_bytes);
   return report;

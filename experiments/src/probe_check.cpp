@@ -22,8 +22,8 @@ ProductCheck::ProductCheck(const ProbeSubject& subject, const std::vector<int64_
 
 double ProductCheck::relative_difference(models::Site site, int64_t layer) const {
   const at::Tensor& residual = record_.residuals.at(layer);
-  const ProbeProblem problem = probe_problem(engine_, subject_.forward, site, layer, residual, subject_.targets);
-  const auto op = problem.hessians(0, 1);
+  const ProbeProblem problem = probe_problem(engine_, subject_.forward, site, {layer}, residual, subject_.targets);
+  const auto op = problem.hessians(0, 1, Keep::everything);
   hessian::EigensolverOptions options;
   options.seed = seed_;
   const at::Tensor v = hessian::start_vectors(*op, options);

@@ -5,6 +5,8 @@
 #include <stdexcept>
 
 #include "models/token_stream.h"
+#include "probe_problem.h"
+#include "probe_solver.h"
 
 namespace experiments {
 namespace {
@@ -65,40 +67,78 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
       layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
       record_(record_forward(subject, layers_)),
       positions_(draw_positions(options, subject)) {
-  for (const int64_t layer : layers_) {
-    for (const models::Site site : options.sites) {
-      if (layer < models::site_layers(subject.forward.config(), site)) {
-        targets_.push_back({site, layer});
-      }
-    }
-  }
-  // A later layer differentiates through fewer blocks: what fits at a site's first layer fits at all of them.
-  for (const Target& target : targets_) {
-    if (!plans_.contains(target.site)) {
-      plans_[target.site] = plan_memory(options, device, problem_at(target));
+  // A later layer differentiates through fewer blocks: what fits at a site's first layers fits at all of them.
+  for (const models::Site site : options.sites) {
+    std::vector<int64_t> there;
+    std::copy_if(layers_.begin(), layers_.end(), std::back_inserter(there),
+                 [&](int64_t layer) { return layer < models::site_layers(subject.forward.config(), site); });
+    const ProblemOf first_layers = [&](int64_t count, int64_t positions) {
+      const at::Tensor residual = record_.residuals.at(there.front());
+      return probe_problem(options.engine.value(), subject.forward, site, {there.begin(), there.begin() + count},
+                           residual.narrow(1, 0, positions), subject.targets.narrow(1, 0, positions));
+    };
+    const MemoryPlan plan = plan_memory(options, device, static_cast<int64_t>(there.size()), subject.sequences(),
+                                        subject.seq_len(), first_layers);
+    plans_[site] = plan;
+    for (std::size_t first = 0; first < there.size(); first += static_cast<std::size_t>(plan.layers_at_once)) {
+      const std::size_t end = std::min(there.size(), first + static_cast<std::size_t>(plan.layers_at_once));
+      groups_.push_back(
+          {site,
+           {there.begin() + static_cast<std::ptrdiff_t>(first), there.begin() + static_cast<std::ptrdiff_t>(end)}});
     }
   }
   if (options.check) {
-    check_.emplace(subject, layers_, engine_of(options), options.seed);
+    check_.emplace(subject, layers_, options.engine.value(), options.seed);
   }
 }
 
-ProbeProblem ProbeMeasurement::problem_at(const Target& target) const {
-  return probe_problem(engine_of(options_), subject_.forward, target.site, target.layer,
-                       record_.residuals.at(target.layer), subject_.targets);
+ProbeProblem ProbeMeasurement::problem_at(const Group& group) const {
+  return probe_problem(options_.engine.value(), subject_.forward, group.site, group.layers,
+                       record_.residuals.at(group.layers.front()), subject_.targets);
 }
 
-ProbeRow ProbeMeasurement::measure(std::size_t index) {
-  const Target& target = targets_.at(index);
-  ProbeRow row;
-  row.site = target.site;
-  row.layer = target.layer;
-  fill(row, solve(options_, plans_.at(target.site), problem_at(target), positions_));
-  row.scale = record_.activation_scales.at({target.site, target.layer}).scale();
-  if (check_) {
-    row.check_relative_difference = check_->relative_difference(target.site, target.layer);
+std::size_t ProbeMeasurement::rows() const {
+  std::size_t count = 0;
+  for (const Group& group : groups_) {
+    count += group.layers.size();
   }
-  return row;
+  return count;
+}
+
+std::vector<ProbeRow> ProbeMeasurement::measure(std::size_t index) {
+  const Group& group = groups_.at(index);
+  const auto eigenvalues = solve(options_, plans_.at(group.site), problem_at(group), positions_);
+  std::vector<ProbeRow> rows;
+  for (std::size_t i = 0; i < group.layers.size(); ++i) {
+    ProbeRow row;
+    row.site = group.site;
+    row.layer = group.layers[i];
+    fill(row, eigenvalues[i]);
+    row.scale = record_.activation_scales.at({row.site, row.layer}).scale();
+    if (check_) {
+      row.check_relative_difference = check_->relative_difference(row.site, row.layer);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+std::vector<std::string> ProbeMeasurement::plan_lines() const {
+  std::vector<std::string> lines;
+  for (const models::Site site : options_.sites) {
+    lines.push_back(describe(plans_.at(site), site));
+  }
+  return lines;
+}
+
+std::optional<int64_t> ProbeMeasurement::planned_bytes() const {
+  std::optional<int64_t> most;
+  for (const auto& [site, plan] : plans_) {
+    if (plan.predicted_bytes) {
+      most = std::max(most.value_or(0), *plan.predicted_bytes);
+    }
+  }
+  return most;
 }
 
 }  // namespace experiments

@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "experiments/probe.h"
 #include "experiments/probe_layout.h"
+#include "memory_plan.h"
 #include "probe_check.h"
-#include "probe_solver.h"
 #include "probe_subject.h"
 
 namespace experiments {
@@ -16,11 +18,12 @@ namespace experiments {
 /// \throws std::invalid_argument  if a layer does not exist, or a site has none of them
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
-/// The rows of one probe: the sites and layers that the options ask for, measured one after the other.
+/// The rows of one probe: the sites and layers that the options ask for. The layers of a site are measured together, as many
+/// as memory allows.
 class ProbeMeasurement {
  public:
   /// Runs the model once and plans the memory, so that whatever cannot be done is refused here. Keeps references to
-  /// options and subject.
+  /// options, whose engine is chosen, and subject.
   /// \throws std::invalid_argument, std::runtime_error  as run_probe
   ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device);
 
@@ -30,17 +33,23 @@ class ProbeMeasurement {
   /// The position of each sequence that Unit::token looks at.
   const std::vector<int64_t>& positions() const { return positions_; }
 
-  std::size_t size() const { return targets_.size(); }
-  /// Row `index`; layers ascend, and within a layer the sites are in the order of the options.
-  ProbeRow measure(std::size_t index);
+  /// Number of groups of rows that are measured together.
+  std::size_t groups() const { return groups_.size(); }
+  /// Number of all rows.
+  std::size_t rows() const;
+  /// The rows of a group, layers ascending. Groups are in the order of the sites in the options.
+  std::vector<ProbeRow> measure(std::size_t group);
+  /// How the memory is used: a line for each site, and the most that a group was planned to take, where that is known.
+  std::vector<std::string> plan_lines() const;
+  std::optional<int64_t> planned_bytes() const;
 
  private:
-  /// A site of a layer.
-  struct Target {
+  /// Some layers of a site, ascending.
+  struct Group {
     models::Site site;
-    int64_t layer;
+    std::vector<int64_t> layers;
   };
-  ProbeProblem problem_at(const Target& target) const;
+  ProbeProblem problem_at(const Group& group) const;
 
   const ProbeOptions& options_;
   const ProbeSubject& subject_;
@@ -48,8 +57,8 @@ class ProbeMeasurement {
   ProbeLayoutOptions layout_;
   ForwardRecord record_;
   std::vector<int64_t> positions_;
-  std::vector<Target> targets_;
   std::map<models::Site, MemoryPlan> plans_;
+  std::vector<Group> groups_;
   std::optional<ProductCheck> check_;
 };
 

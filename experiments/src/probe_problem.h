@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "experiments/probe.h"
 #include "hessian/operator_algebra.h"
@@ -11,17 +12,24 @@
 
 namespace experiments {
 
-/// The eigenproblems at one site of one layer: the Hessian of each sequence's loss with respect to its activation.
-struct ProbeProblem {
-  at::Tensor x;  ///< the activation, [S, T, width], in the precision of the eigenvectors
-  /// The Hessians of `count` sequences from `first` on.
-  std::function<hessian::OperatorPtr(int64_t first, int64_t count)> hessians;
+/// What an operator keeps between products.
+enum class Keep {
+  everything,
+  checkpoints,  ///< the residual before each block; what is between is computed again for each product
 };
 
-/// \param residual  the residual before the block, [S, T, dim], held fixed unless it is the site
+/// The eigenproblems at one site of some layers: the Hessians of each sequence's loss with respect to the activations there.
+struct ProbeProblem {
+  std::vector<int64_t> layers;  ///< ascending; one, unless the engine is the tape
+  at::Tensor x;  ///< the activation at the first layer, [S, T, width], in the precision of the eigenvectors
+  /// The Hessians of `count` sequences from `first` on: block l * count + s is that of layer number l and sequence s.
+  std::function<hessian::OperatorPtr(int64_t first, int64_t count, Keep keep)> hessians;
+};
+
+/// \param residual  the residual before the first layer's block, [S, T, dim], held fixed unless it is the site
 /// \param targets   [S, T]
 /// The model has to outlive the problem.
-ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models::Site site, int64_t layer,
-                           const at::Tensor& residual, const at::Tensor& targets);
+ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models::Site site,
+                           const std::vector<int64_t>& layers, const at::Tensor& residual, const at::Tensor& targets);
 
 }  // namespace experiments

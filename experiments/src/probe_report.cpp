@@ -48,7 +48,10 @@ std::string format_table(const ProbeReport& report) {
     text += unconverged(row) > 0 ? " *\n" : "\n";
   }
   text += "||H_xx||_2 and lambda_min: median over sequences, in nats; residual and iterations: the largest.\n";
-  text += fmt::format("peak memory {}\n", hessian::format_bytes(report.peak_memory_bytes));
+  text += fmt::format("peak memory {}", hessian::format_bytes(report.peak_memory_bytes));
+  text += report.planned_bytes
+              ? fmt::format(", Hessians and vectors planned {}\n", hessian::format_bytes(*report.planned_bytes))
+              : "\n";
   return text;
 }
 
@@ -61,6 +64,10 @@ std::string format_json(const ProbeReport& report) {
   object["seq_len"] = report.seq_len;
   object["loss"] = report.losses;
   object["peak_memory_bytes"] = report.peak_memory_bytes;
+  object["plan"] = report.plan;
+  if (report.planned_bytes) {
+    object["planned_bytes"] = *report.planned_bytes;
+  }
   object["rows"] = nlohmann::json::array();
   for (const ProbeRow& row : report.rows) {
     nlohmann::json entry;

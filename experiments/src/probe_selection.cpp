@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "experiments/probe.h"
+#include "hessian/tape.h"
 
 namespace experiments {
 namespace {
@@ -55,12 +56,14 @@ Engine parse_engine(const std::string& word) {
   return static_cast<Engine>(place_of(word, engine_words));
 }
 
-Engine engine_of(const ProbeOptions& options) {
-  const bool rounded = options.dtype == at::kBFloat16;
-  if (rounded && options.engine == Engine::tape) {
-    throw std::invalid_argument("--engine tape computes in float32 or float64; use --engine autograd for bfloat16");
+Engine choose_engine(std::optional<Engine> asked, at::Device device) {
+  const bool runs = hessian::tape_runs_on(device);
+  if (asked == Engine::tape && !runs) {
+    throw std::invalid_argument(
+        "--engine tape has no kernels for " + device.str() +
+        " in this build, which nvcc and a LibTorch for its version of CUDA bring; use --engine autograd");
   }
-  return options.engine.value_or(rounded ? Engine::autograd : Engine::tape);
+  return asked.value_or(runs ? Engine::tape : Engine::autograd);
 }
 
 std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const std::string& option) {

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <memory>
-#include <stdexcept>
 
 #include "hessian/lanczos.h"
-#include "hessian/memory.h"
 #include "hessian/power_iteration.h"
 #include "hessian/restricted_operator.h"
 #include "hessian/spectra_solver.h"
@@ -13,37 +11,34 @@
 namespace experiments {
 namespace {
 
-constexpr int64_t smallest_basis = 16;
+using Result = hessian::ExtremalEigenvalues;
+constexpr auto numbers_of_result = {&Result::lambda_max,   &Result::lambda_min, &Result::residual_max,
+                                    &Result::residual_min, &Result::iterations, &Result::converged};
 
-/// Bytes of the eigensolver's vectors for one sequence; see lanczos() for the count.
-int64_t basis_bytes(const at::Tensor& x, int64_t max_basis) {
-  return x.numel() / x.size(0) * x.element_size() * (max_basis + 5);
-}
+/// Some sequences from `first` on.
+struct Range {
+  int64_t first;
+  int64_t count;
+};
 
-hessian::OperatorPtr group_operator(const ProbeOptions& options, const ProbeProblem& problem,
-                                    const std::vector<int64_t>& positions, int64_t first, int64_t count) {
-  auto op = problem.hessians(first, count);
+hessian::OperatorPtr operator_of(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
+                                 const std::vector<int64_t>& positions, Range sequences) {
+  auto op = problem.hessians(sequences.first, sequences.count, plan.keep);
   if (options.unit == Unit::sequence) {
     return op;
   }
   const int64_t width = problem.x.size(-1);
   std::vector<int64_t> starts;
-  for (int64_t i = first; i < first + count; ++i) {
-    starts.push_back(positions[static_cast<std::size_t>(i)] * width);
+  for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
+    for (int64_t i = sequences.first; i < sequences.first + sequences.count; ++i) {
+      starts.push_back(positions[static_cast<std::size_t>(i)] * width);
+    }
   }
   return std::make_shared<hessian::RestrictedOperator>(op, starts, width);
 }
 
-/// Bytes that one sequence's operator and a product with it take at their peak.
-int64_t operator_bytes(const ProbeProblem& problem) {
-  const hessian::MemoryScope scope;
-  const auto op = problem.hessians(0, 1);
-  op->apply(at::ones({1, 1, op->dim()}, op->vector_options()));
-  return scope.peak_bytes();
-}
-
-hessian::ExtremalEigenvalues solve_group(const ProbeOptions& options, const hessian::LanczosOptions& lanczos_options,
-                                         const hessian::LinearOperator& op) {
+Result solve_together(const ProbeOptions& options, const hessian::LanczosOptions& lanczos_options,
+                      const hessian::LinearOperator& op) {
   switch (options.method) {
     case Method::power:
       return hessian::power_extremes(op, lanczos_options);
@@ -54,68 +49,58 @@ hessian::ExtremalEigenvalues solve_group(const ProbeOptions& options, const hess
   }
 }
 
-}  // namespace
-
-MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, const ProbeProblem& problem) {
-  const at::Tensor& x = problem.x;
-  MemoryPlan plan;
-  std::optional<int64_t> allowed = options.memory_bytes;
-  if (!allowed) {
-    allowed = hessian::available_memory_bytes(device);
-    if (!allowed) {
-      plan.sequences_at_once = x.size(0);
-      return plan;
-    }
-    allowed = *allowed / 4 * 3;
+/// The numbers of some blocks in a row; the vectors of all parts would not fit where parts were needed.
+Result numbers_of(const Result& all, Range blocks) {
+  Result part;
+  for (const auto member : numbers_of_result) {
+    part.*member = (all.*member).narrow(0, blocks.first, blocks.count).clone();
   }
-  const int64_t graph_bytes = operator_bytes(problem);
-  while (plan.max_basis > smallest_basis && graph_bytes + basis_bytes(x, plan.max_basis) > *allowed) {
-    plan.max_basis /= 2;
-  }
-  const int64_t sequence_bytes = graph_bytes + basis_bytes(x, plan.max_basis);
-  if (sequence_bytes > *allowed) {
-    std::string enough = hessian::format_bytes(sequence_bytes + sequence_bytes / 10);
-    std::erase(enough, ' ');  // one word of a command line
-    throw std::runtime_error("one sequence of " + std::to_string(x.size(1)) + " tokens needs " +
-                             hessian::format_bytes(sequence_bytes) + ", " + hessian::format_bytes(*allowed) +
-                             " are allowed; give --memory " + enough + " or a smaller --seq-len");
-  }
-  plan.sequences_at_once = std::clamp<int64_t>(*allowed / sequence_bytes, 1, x.size(0));
-  return plan;
+  return part;
 }
 
-hessian::ExtremalEigenvalues solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
-                                   const std::vector<int64_t>& positions) {
+Result joined(const std::vector<Result>& parts) {
+  Result whole;
+  for (const auto member : numbers_of_result) {
+    std::vector<at::Tensor> all;
+    for (const Result& part : parts) {
+      all.push_back(part.*member);
+    }
+    whole.*member = at::cat(all);
+  }
+  return whole;
+}
+
+}  // namespace
+
+std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
+                          const std::vector<int64_t>& positions) {
   const int64_t sequences = problem.x.size(0);
-  std::vector<hessian::ExtremalEigenvalues> parts;
+  const std::size_t layers = problem.layers.size();
+  std::vector<std::vector<Result>> parts(layers);
   for (int64_t first = 0; first < sequences; first += plan.sequences_at_once) {
-    const int64_t count = std::min(plan.sequences_at_once, sequences - first);
+    const Range range{first, std::min(plan.sequences_at_once, sequences - first)};
     hessian::LanczosOptions lanczos_options;
     lanczos_options.tolerance = options.tolerance;
     lanczos_options.max_iterations = options.max_iterations;
     lanczos_options.seed = options.seed;
-    lanczos_options.first_block = first;
     lanczos_options.max_basis = plan.max_basis;
-    const auto op = group_operator(options, problem, positions, first, count);
-    parts.push_back(solve_group(options, lanczos_options, *op));
-    // Only the numbers are kept: the vectors of all groups would not fit where the groups were needed.
-    parts.back().vector_max = at::Tensor();
-    parts.back().vector_min = at::Tensor();
-  }
-  const auto join = [&parts](at::Tensor hessian::ExtremalEigenvalues::*member) {
-    std::vector<at::Tensor> all;
-    for (const auto& part : parts) {
-      all.push_back(part.*member);
+    // A sequence starts from the same vector at every layer, however layers and sequences are divided.
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      for (int64_t i = 0; i < range.count; ++i) {
+        lanczos_options.block_numbers.push_back(first + i);
+      }
     }
-    return at::cat(all);
-  };
-  using Result = hessian::ExtremalEigenvalues;
-  Result result;
-  for (const auto member : {&Result::lambda_max, &Result::lambda_min, &Result::residual_max, &Result::residual_min,
-                            &Result::iterations, &Result::converged}) {
-    result.*member = join(member);
+    const auto op = operator_of(options, plan, problem, positions, range);
+    const Result together = solve_together(options, lanczos_options, *op);
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      parts[layer].push_back(numbers_of(together, {static_cast<int64_t>(layer) * range.count, range.count}));
+    }
   }
-  return result;
+  std::vector<Result> results;
+  for (const auto& of_layer : parts) {
+    results.push_back(joined(of_layer));
+  }
+  return results;
 }
 
 }  // namespace experiments

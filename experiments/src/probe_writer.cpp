@@ -30,7 +30,7 @@ std::string config_text(const ProbeOptions& options, const ProbeLayoutOptions& l
       {"seq_len", options.seq_len},
       {"unit", to_string(options.unit)},
       {"method", to_string(options.method)},
-      {"engine", to_string(engine_of(options))},
+      {"engine", to_string(options.engine.value())},
       {"tolerance", options.tolerance},
       {"max_iterations", options.max_iterations},
       {"dtype", dtype_name(options.dtype)},

@@ -15,6 +15,7 @@
 
 #include "experiments/log.h"
 #include "git_commit.h"
+#include "hessian/host_memory.h"
 #include "hessian/memory.h"
 
 namespace experiments {
@@ -47,6 +48,7 @@ bool is_out_of_memory(const std::string& message) {
 
 int run_program(const std::string& name, const std::function<int()>& body) {
   set_log_name(name);
+  hessian::keep_freed_memory();
   constexpr const char* smaller = "out of memory; give a smaller --memory, --sequences or --seq-len";
   try {
     return body();

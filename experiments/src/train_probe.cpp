@@ -6,7 +6,7 @@
 namespace experiments {
 namespace {
 
-ProbeOptions probe_options(const TrainConfig& config) {
+ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   ProbeOptions options;
   options.model = config.model.name;
   options.layers = config.probe.layers;
@@ -18,6 +18,7 @@ ProbeOptions probe_options(const TrainConfig& config) {
   options.max_iterations = config.probe.max_iterations;
   options.dtype = config.dtype == "float64" ? at::kDouble : at::kFloat;
   options.device = config.device;
+  options.engine = choose_engine({}, device);
   options.seed = held_out_seed;
   return options;
 }
@@ -36,7 +37,7 @@ models::Model frozen(const models::Forward& forward) {
 TrainProbe::TrainProbe(const TrainConfig& config, const Training& training, at::Device device)
     : sharpness_(config.probe.sharpness),
       device_(device),
-      options_(probe_options(config)),
+      options_(probe_options(config, device)),
       sequences_(training.data().held_out(config.probe.sequences, held_out_seed)) {
   sequences_.tokens = sequences_.tokens.to(device);
   sequences_.targets = sequences_.targets.to(device);
@@ -53,8 +54,10 @@ void TrainProbe::run(const Training& training, TrainWriter& writer) const {
   const ProbeSubject subject = subject_of(training);
   ProbeMeasurement measurement(options_, subject, device_);
   std::vector<ProbeRow> rows;
-  for (std::size_t i = 0; i < measurement.size(); ++i) {
-    rows.push_back(measurement.measure(i));
+  for (std::size_t group = 0; group < measurement.groups(); ++group) {
+    for (ProbeRow& row : measurement.measure(group)) {
+      rows.push_back(std::move(row));
+    }
   }
   std::vector<Sharpness> sharpness;
   if (sharpness_) {

@@ -17,9 +17,10 @@ at::Tensor ExtremalEigenvalues::residual_norm() const {
 }
 
 at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& options) {
+  const auto numbers = options.block_numbers.empty() ? all_blocks(op.blocks()) : options.block_numbers;
   std::vector<at::Tensor> rows;
-  for (int64_t i = 0; i < op.blocks(); ++i) {
-    const auto block = static_cast<uint64_t>(options.first_block + i);
+  for (const int64_t number : numbers) {
+    const auto block = static_cast<uint64_t>(number);
     // The golden-ratio multiplier keeps neighbouring seeds and blocks apart (Knuth, The Art of Computer
     // Programming, 6.4).
     const uint64_t block_seed = ((options.seed + 1) * 0x9E3779B97F4A7C15ULL) ^ (block << 20U);
@@ -31,16 +32,24 @@ at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& opt
 }
 
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values) {
-  const at::Tensor products = op.apply(vectors).to(at::kDouble);
-  const at::Tensor expected = vectors.to(at::kDouble) * values.unsqueeze(-1).to(vectors.device());
-  return (products - expected).norm(2, -1).cpu();
+  // One vector at a time, and float64 for one block at a time: an operator of large blocks was given room for no more.
+  at::Tensor residuals = at::empty(values.sizes(), at::kDouble);
+  for (int64_t i = 0; i < vectors.size(1); ++i) {
+    const at::Tensor products = op.apply(vectors.narrow(1, i, 1));
+    for (int64_t block = 0; block < vectors.size(0); ++block) {
+      const at::Tensor expected = vectors[block][i].to(at::kDouble) * values[block][i].item<double>();
+      residuals[block][i] = (products[block][0].to(at::kDouble) - expected).norm().item<double>();
+    }
+  }
+  return residuals;
 }
 
 void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result) {
-  const at::Tensor residuals = residual_norms(op, at::stack({result.vector_max, result.vector_min}, 1),
-                                              at::stack({result.lambda_max, result.lambda_min}, 1));
-  result.residual_max = residuals.select(1, 0).contiguous();
-  result.residual_min = residuals.select(1, 1).contiguous();
+  const auto residual_of = [&op](const at::Tensor& vectors, const at::Tensor& values) {
+    return residual_norms(op, vectors.unsqueeze(1), values.unsqueeze(1)).squeeze(1);
+  };
+  result.residual_max = residual_of(result.vector_max, result.lambda_max);
+  result.residual_min = residual_of(result.vector_min, result.lambda_min);
   result.converged = result.residual_norm() <= result.spectral_norm() * tolerance;
 }
 
@@ -48,6 +57,10 @@ void check_eigensolver_arguments(const LinearOperator& op, const EigensolverOpti
   if (op.dim() < 1 || op.blocks() < 1) {
     throw std::invalid_argument("the operator has " + std::to_string(op.blocks()) + " blocks of size " +
                                 std::to_string(op.dim()) + "; an eigensolver needs one at least of each");
+  }
+  if (!options.block_numbers.empty() && static_cast<int64_t>(options.block_numbers.size()) != op.blocks()) {
+    throw std::invalid_argument("there are " + std::to_string(options.block_numbers.size()) + " block numbers for " +
+                                std::to_string(op.blocks()) + " blocks");
   }
   if (!(options.tolerance > 0)) {
     throw std::invalid_argument("the tolerance is " + std::to_string(options.tolerance) + "; it must be positive");

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace hessian {
@@ -32,6 +34,7 @@ class ActiveBatch {
   ActiveBatch(const LinearOperator& op, const LanczosOptions& options, int64_t max_basis)
       : op_(op), max_basis_(max_basis), blocks_(all_blocks(op.blocks())) {
     next_ = start_vectors(op, options);
+    basis_ = at::empty({size(), max_basis, op.dim()}, op.vector_options());
     projections_.assign(blocks_.size(), Eigen::MatrixXd::Zero(max_basis, max_basis));
     betas_.assign(blocks_.size(), 0.0);
   }
@@ -45,7 +48,6 @@ class ActiveBatch {
 
   /// One product: takes the next vector into the basis and finds the one after it.
   void extend() {
-    reserve(basis_size_ + 1);
     basis_.select(1, basis_size_).copy_(next_);
     ++basis_size_;
     at::Tensor w = op_.apply(next_.unsqueeze(1), blocks_).transpose(1, 2);
@@ -85,16 +87,23 @@ class ActiveBatch {
     return vector / vector.norm();
   }
 
-  /// Keeps only the blocks at the places listed.
+  /// Keeps only the blocks at the places listed, which ascend. Moves them up where they are: a copy would take as much memory
+  /// again.
   void keep(const BlockIndices& places) {
-    next_ = rows_of(next_, places);
-    basis_ = rows_of(basis_, places);
     for (std::size_t i = 0; i < places.size(); ++i) {
       const auto from = static_cast<std::size_t>(places[i]);
+      if (from == i) {
+        continue;
+      }
+      next_[static_cast<int64_t>(i)].copy_(next_[places[i]]);
+      basis_[static_cast<int64_t>(i)].narrow(0, 0, basis_size_).copy_(basis_[places[i]].narrow(0, 0, basis_size_));
       blocks_[i] = blocks_[from];
       betas_[i] = betas_[from];
       std::swap(projections_[i], projections_[from]);
     }
+    const auto count = static_cast<int64_t>(places.size());
+    next_ = next_.narrow(0, 0, count);
+    basis_ = basis_.narrow(0, 0, count);
     blocks_.resize(places.size());
     betas_.resize(places.size());
     projections_.resize(places.size());
@@ -115,30 +124,23 @@ class ActiveBatch {
         std::copy_n(ritz.coordinates.col(column).data(), basis_size_, rotation[i][j].data_ptr<double>());
       }
     }
-    const at::Tensor rotated = at::bmm(rotation.to(basis_.options()), basis_.narrow(1, 0, basis_size_));
-    basis_.narrow(1, 0, kept).copy_(rotated);
+    // In parts of the coordinates, so that old and new vectors are never both held whole.
+    rotation = rotation.to(basis_.options());
+    const int64_t part = std::max<int64_t>(1, op_.dim() / 16);
+    for (int64_t first = 0; first < op_.dim(); first += part) {
+      const at::Tensor columns = basis_.narrow(2, first, std::min(part, op_.dim() - first));
+      columns.narrow(1, 0, kept).copy_(at::bmm(rotation, columns.narrow(1, 0, basis_size_)));
+    }
     basis_size_ = kept;
   }
 
  private:
-  void reserve(int64_t count) {
-    const int64_t capacity = basis_.defined() ? basis_.size(1) : 0;
-    if (count > capacity) {
-      const int64_t grown = std::min(std::max<int64_t>(2 * capacity, 8), max_basis_);
-      at::Tensor larger = at::empty({size(), grown, op_.dim()}, op_.vector_options());
-      if (capacity > 0) {
-        larger.narrow(1, 0, capacity).copy_(basis_);
-      }
-      basis_ = larger;
-    }
-  }
-
   const LinearOperator& op_;
   int64_t max_basis_;
   int64_t basis_size_ = 0;
   BlockIndices blocks_;
   at::Tensor next_;   // [A, n]
-  at::Tensor basis_;  // [A, capacity, n]
+  at::Tensor basis_;  // [A, max_basis, n]
   std::vector<Eigen::MatrixXd> projections_;
   std::vector<double> betas_;
 };
@@ -183,7 +185,8 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
   // The random start of an operator close to a multiple of the identity is nearly an eigenvector, though of no extreme
   // eigenvalue: a few more products show the ends.
   constexpr int64_t fewest_iterations = 8;
-  ActiveBatch batch(op, options, max_basis);
+  std::optional<ActiveBatch> basis(std::in_place, op, options, std::min(max_basis, options.max_iterations));
+  ActiveBatch& batch = *basis;
   int64_t next_check = 1;
   for (int64_t iteration = 1; !batch.empty(); ++iteration) {
     batch.extend();
@@ -215,6 +218,7 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
       batch.restart(unfinished_pairs);
     }
   }
+  basis.reset();  // the products of the residuals need its memory
   verify_residuals(op, options.tolerance, result);
   return result;
 }

@@ -2,9 +2,12 @@
 
 #include <array>
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "hessian/tape_operator.h"
+#include "models/named_models.h"
 #include "subject.h"
 
 // The cost of one Hessian-vector product by the tape and by double backward, in gradients and in matrix products. All are
@@ -69,5 +72,51 @@ BENCHMARK_CAPTURE(hvp, gpt2_124M_prenorm_2x128_bytes, "new:gpt2-124M-prenorm", 2
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond)
     ->MinTime(3);
+
+/// The time of one product at four sizes, each twice the one before: `growth_N` is the time at N times the size over N times
+/// that of the smallest, 1 where cost is linear and less where larger products run faster.
+void growth(benchmark::State& state, const std::function<std::function<void()>(int64_t factor)>& work_at) {
+  constexpr std::array<int64_t, 4> factors = {1, 2, 4, 8};
+  std::array<Contender, factors.size()> contenders;
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    contenders[i].work = work_at(factors[i]);
+    contenders[i].work();
+  }
+  for (auto _ : state) {
+    for (Contender& contender : contenders) {
+      contender.seconds += benchmarks::seconds_of(contender.work);
+    }
+    state.SetIterationTime(contenders.back().seconds);
+  }
+  for (std::size_t i = 1; i < factors.size(); ++i) {
+    state.counters["growth_" + std::to_string(factors[i])] =
+        contenders[i].seconds / (static_cast<double>(factors[i]) * contenders[0].seconds);
+  }
+}
+
+/// A product with k random vectors for each sequence of a fresh model.
+std::function<void()> product_of(int64_t layers, int64_t sequences, int64_t k) {
+  models::GptConfig config = models::parse_model_name("new:llama2-20M-prenorm", 256);
+  config.n_layers = layers;
+  const benchmarks::Subject subject = benchmarks::make_subject(config, sequences, 128);
+  const auto op =
+      std::make_shared<hessian::TapeOperator>(subject.forward.losses_program(0), subject.forward.parameters(),
+                                              std::vector<at::Tensor>{subject.residual, subject.targets}, 0);
+  const at::Tensor v = at::randn({sequences, k, op->dim()});
+  return [op, v] { op->apply(v); };
+}
+
+void growth_in_layers(benchmark::State& state) {
+  growth(state, [](int64_t factor) { return product_of(2 * factor, 4, 1); });
+}
+void growth_in_sequences(benchmark::State& state) {
+  growth(state, [](int64_t factor) { return product_of(4, 2 * factor, 1); });
+}
+void growth_in_vectors(benchmark::State& state) {
+  growth(state, [](int64_t factor) { return product_of(4, 4, factor); });
+}
+BENCHMARK(growth_in_layers)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(8);
+BENCHMARK(growth_in_sequences)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(8);
+BENCHMARK(growth_in_vectors)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(8);
 
 }  // namespace

@@ -4,8 +4,7 @@
 #include "hessian/tape_operator.h"
 #include "subject.h"
 
-// What Lanczos costs beside its Hessian-vector products: lanczos_overhead is the time of the whole solution over the
-// time spent in products.
+// What Lanczos costs beside its Hessian-vector products, and what the layers of a model gain from being probed together.
 
 namespace {
 
@@ -28,6 +27,7 @@ class TimedOperator final : public hessian::LinearOperator {
   mutable double seconds_ = 0;
 };
 
+/// lanczos_overhead is the time of the whole solution over the time spent in products.
 void lanczos(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
   const benchmarks::Subject subject = benchmarks::make_subject(model, 256, sequences, seq_len);
   const hessian::TapeOperator op(subject.forward.losses_program(0), subject.forward.parameters(),
@@ -56,5 +56,52 @@ BENCHMARK_CAPTURE(lanczos, llama2_20M_simplegpt_4x128, "new:llama2-20M-simplegpt
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond)
     ->Iterations(3);
+
+/// The residuals before all blocks, and before the last norm.
+void all_layers(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
+  const benchmarks::Subject subject = benchmarks::make_subject(model, 256, sequences, seq_len);
+  const int64_t layers = subject.forward.config().n_layers + 1;
+  // The time from the recording of the tape to the eigenvalues, for layers that share a tape.
+  const auto solve = [&](int64_t first, int64_t count) {
+    return benchmarks::seconds_of([&] {
+      hessian::TapeProblem problem{
+          subject.forward.losses_program(0), subject.forward.parameters(), {subject.residual, subject.targets}, {}, {}};
+      for (int64_t layer = first; layer < first + count; ++layer) {
+        problem.values.push_back(problem.program.sites.at(models::site_name(models::Site::residual, layer)));
+      }
+      hessian::lanczos(hessian::TapeOperator(std::move(problem)));
+    });
+  };
+  double together = 0;
+  double apart = 0;
+  double first = 0;
+  for (auto _ : state) {
+    const double seconds = solve(0, layers);
+    state.SetIterationTime(seconds);
+    together += seconds;
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      const double alone = solve(layer, 1);
+      apart += alone;
+      first += layer == 0 ? alone : 0;
+    }
+  }
+  state.counters["together_over_first"] = together / (static_cast<double>(layers) * first);
+  state.counters["apart_over_first"] = apart / (static_cast<double>(layers) * first);
+}
+
+/// together_over_first is the time of all layers' probes in shared sweeps over that of as many probes of the first layer,
+/// apart_over_first the same for one layer after the other.
+BENCHMARK_CAPTURE(all_layers, llama2_20M_prenorm_4x128, "new:llama2-20M-prenorm", 4, 128)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(2);
+BENCHMARK_CAPTURE(all_layers, llama2_20M_prenorm_1x128, "new:llama2-20M-prenorm", 1, 128)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(2);
+BENCHMARK_CAPTURE(all_layers, gpt2_124M_prenorm_1x64, "new:gpt2-124M-prenorm", 1, 64)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(1);
 
 }  // namespace

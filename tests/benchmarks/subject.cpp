@@ -5,8 +5,10 @@
 #include <chrono>
 #include <variant>
 
+#include "hessian/host_memory.h"
 #include "models/architecture.h"
 #include "models/named_models.h"
+#include "products.h"
 
 namespace benchmarks {
 
@@ -16,15 +18,20 @@ hessian::BlockFunction Subject::losses() const {
   };
 }
 
-Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
-  const auto config =
-      models::parse_model_name(model_name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt);
+Subject make_subject(const models::GptConfig& config, int64_t sequences, int64_t seq_len) {
+  hessian::keep_freed_memory();  // as the programs do
   models::Forward forward(models::initialise_model(config, 1));
   const at::Tensor tokens = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
   const at::Tensor targets = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
   const c10::NoGradGuard no_grad;
   const at::Tensor residual = forward.embed(tokens);
   return {std::move(forward), residual, targets};
+}
+
+Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
+  return make_subject(
+      models::parse_model_name(model_name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt),
+      sequences, seq_len);
 }
 
 MatrixProducts::MatrixProducts(const Subject& subject) {
@@ -34,8 +41,8 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
   const int64_t rows = sequences * positions;
   const auto linear = [&](const std::string& weight_name) {
     const at::Tensor weight = subject.forward.parameters().at(weight_name);  // [out, in]
-    pairs_.push_back({at::randn({rows, weight.size(1)}), weight.t()});
-    pairs_.push_back({at::randn({rows, weight.size(0)}), weight});
+    maps_.push_back({at::randn({rows, weight.size(1)}), weight});
+    transposed_.push_back({at::randn({rows, weight.size(0)}), weight});
   };
   const auto attention = [&](const hessian::CausalAttention& core) {
     const int64_t width = config.head_dim;
@@ -43,12 +50,12 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
     const auto heads = [&](int64_t n, int64_t m) { return at::randn({sequences * core.n_kv_heads, n, m}); };
     const int64_t queries = group * positions;
     // Forward: scores = q k^T, output = p v. Backward: dv = p^T do, dp = do v^T, dq = ds k, dk = ds^T q.
-    pairs_.push_back({heads(queries, width), heads(width, positions)});
-    pairs_.push_back({heads(queries, positions), heads(positions, width)});
-    pairs_.push_back({heads(positions, queries), heads(queries, width)});
-    pairs_.push_back({heads(queries, width), heads(width, positions)});
-    pairs_.push_back({heads(queries, positions), heads(positions, width)});
-    pairs_.push_back({heads(positions, queries), heads(queries, width)});
+    heads_.push_back({heads(queries, width), heads(width, positions)});
+    heads_.push_back({heads(queries, positions), heads(positions, width)});
+    heads_.push_back({heads(positions, queries), heads(queries, width)});
+    heads_.push_back({heads(queries, width), heads(width, positions)});
+    heads_.push_back({heads(queries, positions), heads(positions, width)});
+    heads_.push_back({heads(positions, queries), heads(queries, width)});
   };
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
     for (const hessian::Step& step : models::describe_block(config, layer).program.steps) {
@@ -64,8 +71,14 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
 
 void MatrixProducts::run() const {
   const c10::NoGradGuard no_grad;
-  for (const Pair& pair : pairs_) {
-    at::matmul(pair.left, pair.right);
+  for (const Pair& pair : maps_) {
+    hessian::times_transposed(pair.left, pair.right);
+  }
+  for (const Pair& pair : transposed_) {
+    hessian::times(pair.left, pair.right);
+  }
+  for (const Pair& pair : heads_) {
+    at::bmm(pair.left, pair.right);
   }
 }
 

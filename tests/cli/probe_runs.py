@@ -101,5 +101,5 @@ class Probe:
 
 
 def expected_rows(sites, layers, last):
-    """Sites and layers in the order in which they are probed; the last layer has no site but the residual."""
+    """Sites and layers in the order in which they are reported; the last layer has no site but the residual."""
     return [(site, layer) for layer in layers for site in sites if layer < last or site == "residual"]

@@ -38,11 +38,15 @@ def test_refuses_layers_that_the_model_does_not_have(probe, nanogpt, layers):
 
 
 def test_a_layer_has_the_same_numbers_whatever_else_is_probed(probe, llama, tokens):
-    together = probe.run("--model", llama, "--data", tokens, "--site", "all")
+    # Layers share their matrix products, whose sums may be taken in another order for it.
+    options = ("--model", llama, "--data", tokens, "--dtype", "float64")
+    together = probe.run(*options, "--site", "all")
     for site in SITES:
-        alone = probe.run("--model", llama, "--data", tokens, "--site", site, "--layer", 1)
+        alone = probe.run(*options, "--site", site, "--layer", 1)
         for name in OF_SEQUENCES:
-            assert (alone[f"{site}/{name}"][:, 0] == together[f"{site}/{name}"][:, 1]).all(), (site, name)
+            one, same = alone[f"{site}/{name}"][:, 0], together[f"{site}/{name}"][:, 1]
+            # A residual norm is what rounding leaves of a difference.
+            assert one == pytest.approx(same, rel=1e-3 if name == "residual_norm" else 1e-10), (site, name)
         assert (alone[f"{site}/rms"][:, 0] == together[f"{site}/rms"][:, 1]).all()
 
 
@@ -129,11 +133,16 @@ def test_engines_agree(probe, llama, tokens):
         assert (tape[f"{site}/check_relative_difference"] < 1e-6).all()
 
 
-def test_bfloat16_is_for_autograd(probe, llama, tokens):
-    run = probe.run("--model", llama, "--data", tokens, "--layer", 0, "--dtype", "bfloat16", "--tol", "1e-2")
-    assert parse_toml(run.attributes["config"])["probe"]["engine"] == "autograd"
-    line = probe.fails(2, "--model", llama, "--data", tokens, "--dtype", "bfloat16", "--engine", "tape")
-    assert line == "--engine tape computes in float32 or float64; use --engine autograd for bfloat16"
+def test_the_tape_rounds_bfloat16_products_alone_and_autograd_everything(probe, llama, tokens):
+    options = ("--model", llama, "--data", tokens, "--tol", "1e-2")
+    exact = probe.run(*options, "--dtype", "float64")["residual/spectral_norm"]
+    errors = {}
+    for engine in ("tape", "autograd"):
+        run = probe.run(*options, "--dtype", "bfloat16", "--engine", engine)
+        assert parse_toml(run.attributes["config"])["probe"]["engine"] == engine
+        errors[engine] = abs(run["residual/spectral_norm"] / exact - 1).mean()
+    assert errors["tape"] < 0.05
+    assert errors["tape"] < 1.5 * errors["autograd"] + 0.01
 
 
 def test_precisions_agree_within_their_rounding(probe, llama, tokens):

@@ -15,7 +15,8 @@ from probe_runs import FIXTURES, OF_ROWS, OF_SEQUENCES, PROGRESS, SITES, Probe, 
 
 MODEL = FIXTURES / "reference" / "llama2_prenorm"
 LAST = 3
-ROWS = expected_rows(SITES, range(LAST + 1), LAST)
+# In the order in which they are written: the layers of a site are measured together.
+ROWS = sorted(expected_rows(SITES, range(LAST + 1), LAST), key=lambda row: SITES.index(row[0]))
 # Sixteen rows in a second.
 ARGUMENTS = [
     *("--model", MODEL / "model.safetensors", "--data", MODEL / "expected.safetensors"),
@@ -121,7 +122,7 @@ def test_a_probe_killed_at_any_moment_leaves_no_file_or_every_row_that_it_report
         assert (run["layer/residual"] == whole_run["layer/residual"]).all()
     print("complete rows after each kill:", sorted(counts))
     # The kills met runs at their start, in their middle and at their end.
-    assert len(set(counts)) > 5
+    assert len(set(counts)) > 3
 
     # What killed writers left of files that had no name yet goes with the next run.
     assert probe.run(*ARGUMENTS).attributes["finished"] == 1
@@ -158,7 +159,7 @@ def test_a_reader_follows_a_growing_file(probe, whole):
     os.close(running.leader)
     assert running.process.returncode == 0
     assert seen == sorted(seen)
-    assert len(set(seen) - {0, len(ROWS)}) > 5
+    assert len(set(seen) - {0, len(ROWS)}) > 2
     assert RunFile(path).attributes["finished"] == 1
 
 

@@ -39,6 +39,19 @@ def test_the_table_has_a_line_for_each_site_and_layer(probe, llama, tokens):
         assert rms == f"{run[f'{site}/rms'][0, int(layer)]:.4f}"
 
 
+def test_memory_asked_for_is_said_how_it_is_used_before_the_work(probe, llama, tokens):
+    outcome = probe("--model", llama, "--data", tokens, "--site", "residual,ffn_in", "--memory", "1GiB")
+    lines = outcome.stderr.splitlines()
+    plan = r"hessian-probe: {}: {} layers and 2 sequences at once, everything kept; [\d.]+ [KM]iB planned of 1.0 GiB allowed"
+    assert len(lines) == 2
+    assert re.fullmatch(plan.format("residual", 3), lines[0]), lines
+    assert re.fullmatch(plan.format("ffn_in", 2), lines[1]), lines
+    assert re.search(r"^peak memory [\d.]+ [KM]iB, Hessians and vectors planned [\d.]+ [KM]iB$", outcome.stdout, re.M)
+    report = json.loads(probe("--model", llama, "--data", tokens, "--memory", "1GiB", "--json", "--overwrite").stdout)
+    assert "hessian-probe: " + report["plan"][0] == lines[0]
+    assert 0 < report["planned_bytes"] < 1 << 30
+
+
 def test_json_says_what_the_file_says(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--site", "all", "--check", "--json")
     assert outcome.status == 0 and outcome.stderr == ""
@@ -102,11 +115,12 @@ def run_on_a_terminal(command, folder):
 
 
 def test_progress_shows_on_a_terminal_and_is_wiped_at_the_end(probe, llama, tokens):
-    command = probe.command(["--model", llama, "--data", tokens])
+    # The layers of a site are measured together: three of the residual, two of each other site.
+    command = probe.command(["--model", llama, "--data", tokens, "--site", "residual,attn_in,ffn_in"])
     status, stdout, stderr = run_on_a_terminal(command, probe.folder)
     assert status == 0
-    assert [(int(done), int(total)) for done, total in PROGRESS.findall(stderr)] == [(1, 3), (2, 3), (3, 3)]
-    assert re.search(rb"probing: 2 of 3, \d+ s left", stderr)
+    assert [(int(done), int(total)) for done, total in PROGRESS.findall(stderr)] == [(3, 7), (5, 7), (7, 7)]
+    assert re.search(rb"probing: 5 of 7, \d+ s left", stderr)
     assert stderr.endswith(b"\r\x1b[K")
     assert "left" not in stdout and "\x1b" not in stdout
 

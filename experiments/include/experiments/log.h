@@ -7,6 +7,7 @@ namespace experiments {
 /// Names the program in the messages that follow: "hessian-probe: warning: ...". Messages go to stderr.
 void set_log_name(const std::string& program);
 
+void log_note(const std::string& message);
 void log_warning(const std::string& message);
 void log_error(const std::string& message);
 

@@ -34,7 +34,7 @@ struct ProbeOptions {
   Method method = Method::lanczos;
   double tolerance = 1e-3;
   int64_t max_iterations = 200;
-  std::optional<Engine> engine;  ///< absent: the tape, and autograd for bfloat16, which the tape does not take
+  std::optional<Engine> engine;  ///< absent: the tape, wherever it runs
   at::ScalarType dtype = at::kFloat;
   std::string device = "auto";
   std::optional<int64_t> memory_bytes;  ///< absent: three quarters of what is free
@@ -76,20 +76,25 @@ struct ProbeReport {
   int64_t sequences = 0;
   int64_t seq_len = 0;
   std::vector<double> losses;
-  std::vector<ProbeRow> rows;
+  std::vector<ProbeRow> rows;     ///< layers ascend, and within a layer the sites are in the order of the options
+  std::vector<std::string> plan;  ///< how the memory allowed is used, a line for each site
+  std::optional<int64_t> planned_bytes;  ///< the most that Hessians and vectors are planned to take
   int64_t peak_memory_bytes = 0;
 };
 
 /// Called as work proceeds, with the number of site-and-layer pairs done and their total.
 using Progress = std::function<void(int64_t done, int64_t total)>;
 
-/// Probes a model and writes the run file `options.out`, row by row.
+/// Called once, before the first eigenproblem, with the report so far.
+using Announce = std::function<void(const ProbeReport& report)>;
+
+/// Probes a model and writes the run file `options.out`, site by site.
 ///
 /// \throws std::invalid_argument  if an option asks for what the model or the machine does not have
 /// \throws std::runtime_error     for unreadable input, too little memory, or a run file that cannot be written
-/// Cost: for each site and layer, one eigenproblem (`iterations` + 2 Hessian-vector products for all sequences at
-/// once).
-ProbeReport run_probe(const ProbeOptions& options, const Progress& progress = {});
+/// Cost: for each site and layer, one eigenproblem (`iterations` + 2 Hessian-vector products for all sequences at once),
+/// those of all layers together where the engine is the tape.
+ProbeReport run_probe(const ProbeOptions& options, const Progress& progress = {}, const Announce& announce = {});
 
 /// Largest relative difference that --check lets pass between a product and its central difference in float64.
 inline constexpr double check_limit = 1e-5;
@@ -103,9 +108,9 @@ std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const s
 /// \throws std::invalid_argument  naming the accepted words
 std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
 
-/// The engine that the options ask for or leave open.
-/// \throws std::invalid_argument  if it cannot do what else they ask for
-Engine engine_of(const ProbeOptions& options);
+/// The engine that is asked for, or the best one for the device.
+/// \throws std::invalid_argument  if the one asked for does not run there
+Engine choose_engine(std::optional<Engine> asked, at::Device device);
 
 /// The words for units, methods and engines on the command line and in run files, in the order of their enumerations.
 extern const std::vector<std::string> unit_words;

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "hessian/linear_operator.h"
 
@@ -16,9 +17,9 @@ struct EigensolverOptions {
   int64_t max_iterations = 200;
   /// Seed of the start vectors; each block draws its own, whatever the other blocks are.
   uint64_t seed = 0;
-  /// Number of the operator's first block among those of a larger problem that is solved in parts: the start vectors,
-  /// and so the results, do not depend on how it is divided.
-  int64_t first_block = 0;
+  /// The number from which each block's start vector is drawn; empty: 0, 1, 2, ... With the blocks' numbers in a larger
+  /// problem that is solved in parts, the results do not depend on how it is divided.
+  std::vector<int64_t> block_numbers;
 };
 
 /// Both ends of the spectrum of S operators, on the CPU in float64 except for the vectors.
@@ -38,16 +39,16 @@ struct ExtremalEigenvalues {
   at::Tensor residual_norm() const;
 };
 
-/// Random unit start vectors for every block, [S, n], normally distributed; that of block s depends on the seed and on
-/// first_block + s alone.
+/// Random unit start vectors for every block, [S, n], normally distributed; each depends on the seed and on the block's
+/// number alone.
 at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& options);
 
-/// ||Hv - lambda v|| of k pairs a block, [S, k] float64 on the CPU, from one product with the operator itself.
+/// ||Hv - lambda v|| of k pairs a block, [S, k] float64 on the CPU, from k products with the operator itself.
 /// \param vectors  [S, k, n]
 /// \param values   [S, k] float64 on the CPU
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values);
 
-/// Computes the residual norms of both ends with one product for two vectors a block, and sets `converged` from them.
+/// Computes the residual norms of both ends with a product for each, and sets `converged` from them.
 void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result);
 
 /// Checks what all eigensolvers ask of their operator and options.

@@ -20,7 +20,7 @@ struct LanczosOptions : EigensolverOptions {
 /// \param options  tolerance on the residual norm relative to the spectral norm, iteration limit, basis size, seed
 /// \return         extremal Ritz pairs of each block, with residual norms and convergence flags
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
-/// Cost: m products and O(S n m^2) arithmetic for m <= max_basis; memory S n (max_basis + 5) scalars.
+/// Cost: m products and O(S n m^2) arithmetic for m <= max_basis; memory S n (max_basis + 8) scalars.
 /// Source: Golub & Van Loan, Matrix Computations, 4th ed., section 10.1; Wu & Simon (2000), Thick-restart Lanczos
 /// method.
 ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& options = {});

@@ -7,6 +7,8 @@
 
 #include "fused/kernels.h"
 #include "rope_table.h"
+#include "rows/host_rows.h"
+#include "rows/rope_rows.h"
 
 namespace hessian::fused {
 namespace {
@@ -122,8 +124,10 @@ struct RopeFunction : Function<RopeFunction> {
     at::Tensor y = at::empty_like(x);
     const int64_t head_dim = 2 * table.size(2);
     for_type_of(x, [&]<class T>(T) {
-      rotate_pairs(x.const_data_ptr<T>(), table.const_data_ptr<Wide<T>>(), back, x.size(0), x.size(1),
-                   x.size(2) / head_dim, head_dim, y.data_ptr<T>());
+      const int64_t heads = x.size(2) / head_dim;
+      const rows::RotatePairs<T> pass{
+          x.const_data_ptr<T>(), table.const_data_ptr<Wide<T>>(), back, x.size(1), heads, head_dim, y.data_ptr<T>()};
+      rows::run_on_host(pass, x.size(0) * x.size(1) * heads, head_dim);
     });
     return y;
   }

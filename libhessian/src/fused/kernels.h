@@ -28,13 +28,6 @@ void silu_gate_forward(const T* gate, const T* up, int64_t size, T* y);
 template <class T>
 void silu_gate_backward(const T* dy, const T* gate, const T* up, int64_t size, T* dgate, T* dup);
 
-/// Turns the pairs (x[2j], x[2j+1]) of every head by the angles whose cosines and sines the table has, or back.
-/// \param x, y   [sequences, positions, heads, head_dim]
-/// \param table  [positions, 2, head_dim / 2], cosines before sines
-template <class T>
-void rotate_pairs(const T* x, const Wide<T>* table, bool back, int64_t sequences, int64_t positions, int64_t heads,
-                  int64_t head_dim, T* y);
-
 /// loss[row] = -log softmax(logits[row])[targets[row]].
 /// \param logits      [rows, classes]
 /// \param normaliser  [rows, 2]: the largest logit m, and log sum exp(logit - m). Kept apart, since their sum would

@@ -8,6 +8,13 @@
 #include <cstdint>
 #include <type_traits>
 
+// A function that is inlined everywhere, on the host and, compiled by nvcc, on the device.
+#if defined(__CUDACC__)
+#define HESSIAN_ROW_FUNCTION __host__ __device__ __forceinline__
+#else
+#define HESSIAN_ROW_FUNCTION [[gnu::always_inline]] inline
+#endif
+
 // What the loops of the fused primitives are written with. Everything here must be inlined into the caller, which
 // decides the instruction set: see with_widest_vectors.
 
@@ -67,16 +74,16 @@ template <class T>
 using Wide = typename WideType<T>::type;
 
 template <class T>
-[[gnu::always_inline]] inline T widen(T x) {
+HESSIAN_ROW_FUNCTION T widen(T x) {
   return x;
 }
-[[gnu::always_inline]] inline float widen(c10::BFloat16 x) {
+HESSIAN_ROW_FUNCTION float widen(c10::BFloat16 x) {
   return std::bit_cast<float>(static_cast<uint32_t>(x.x) << 16);
 }
 
 /// Rounds to the nearest, ties to even; NaN stays NaN.
 template <class T>
-[[gnu::always_inline]] inline T narrow(Wide<T> x) {
+HESSIAN_ROW_FUNCTION T narrow(Wide<T> x) {
   if constexpr (std::is_same_v<T, c10::BFloat16>) {
     const auto bits = std::bit_cast<uint32_t>(x);
     const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;

@@ -2,6 +2,7 @@
 #include <numbers>
 #include <utility>
 
+#include "rows/activation_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {
@@ -41,26 +42,47 @@ Jet tanh_gelu_jet(const at::Tensor& x) {
           sech * u_first + 0.5 * x * sech * (u_second - 2 * t * u_first.square())};
 }
 
-/// y = G(x): xbar = ybar G', xbardot = ybardot G' + ybar G'' xdot.
+/// A pass over all rows of a tangent.
+template <class Pass>
+void run(const Pass& pass, const at::Tensor& tangent) {
+  rows::run_rows(pass, tangent.numel() / tangent.size(-1), tangent.size(-1), tangent.device());
+}
+
+/// y = G(x): xbar = ybar G'; see activation_rows.h for the tangents.
 class GeluRule final : public Rule {
  public:
-  explicit GeluRule(Jet jet) : first_(std::move(jet.first)), second_(std::move(jet.second)) {
+  explicit GeluRule(Jet jet) : first_(jet.first.contiguous()), second_(std::move(jet.second)) {
     value_ = std::move(jet.value);
   }
 
   std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
-    curvature_ = cotangent * second_;
+    curvature_ = cotangent.mul(second_).contiguous();
     second_ = at::Tensor();
     return {cotangent * first_};
   }
 
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
-    scratch = {tangents[0]};
-    return tangents[0] * for_vectors(first_);
+    const at::Tensor xdot = tangents[0].contiguous();
+    at::Tensor ydot = at::empty_like(xdot);
+    rows::with_type_of(xdot, [&]<class T>(T) {
+      const rows::EntrywiseJvp<T> pass{first_.const_data_ptr<T>(), xdot.size(-1), map_of(xdot),
+                                       xdot.const_data_ptr<T>(), ydot.data_ptr<T>()};
+      run(pass, xdot);
+    });
+    scratch = {xdot};
+    return ydot;
   }
 
   std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& scratch) const override {
-    return {(cotangent_tangent * for_vectors(first_)).addcmul_(for_vectors(curvature_), scratch[0])};
+    const at::Tensor ybardot = cotangent_tangent.contiguous();
+    const at::Tensor xbardot = at::empty_like(ybardot);
+    rows::with_type_of(ybardot, [&]<class T>(T) {
+      const rows::EntrywiseVjpTangent<T> pass{
+          first_.const_data_ptr<T>(),     curvature_.const_data_ptr<T>(), ybardot.size(-1),     map_of(ybardot),
+          scratch[0].const_data_ptr<T>(), ybardot.const_data_ptr<T>(),    xbardot.data_ptr<T>()};
+      run(pass, ybardot);
+    });
+    return {xbardot};
   }
 
  private:
@@ -69,36 +91,57 @@ class GeluRule final : public Rule {
   at::Tensor curvature_;  // ybar G''
 };
 
-/// y = G(g) u with G = silu:
-///   gbar = ybar u G'    gbardot = ybardot u G' + ybar G' udot + ybar u G'' gdot
-///   ubar = ybar G       ubardot = ybardot G + ybar G' gdot
+/// y = G(g) u with G = silu: gbar = ybar u G', ubar = ybar G; see activation_rows.h for the tangents.
 class SiluGateRule final : public Rule {
  public:
   SiluGateRule(const at::Tensor& gate, const at::Tensor& up) {
     Jet jet = silu_jet(gate);
     value_ = jet.value * up;
-    silu_ = std::move(jet.value);
-    slope_ = jet.first * up;
+    silu_ = jet.value.contiguous();
+    slope_ = jet.first.mul(up).contiguous();
     mixed_ = std::move(jet.first);
     curvature_ = jet.second.mul_(up);
   }
 
   std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
-    mixed_ = cotangent * mixed_;
-    curvature_ = cotangent * curvature_;
+    mixed_ = cotangent.mul(mixed_).contiguous();
+    curvature_ = cotangent.mul(curvature_).contiguous();
     return {cotangent * slope_, cotangent * silu_};
   }
 
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
-    scratch = {tangents[0], tangents[1]};
-    return (tangents[0] * for_vectors(slope_)).addcmul_(tangents[1], for_vectors(silu_));
+    const at::Tensor gdot = tangents[0].contiguous();
+    const at::Tensor udot = tangents[1].contiguous();
+    at::Tensor ydot = at::empty_like(gdot);
+    rows::with_type_of(gdot, [&]<class T>(T) {
+      const rows::GateJvp<T> pass{
+          silu_.const_data_ptr<T>(), slope_.const_data_ptr<T>(), gdot.size(-1),     map_of(gdot),
+          gdot.const_data_ptr<T>(),  udot.const_data_ptr<T>(),   ydot.data_ptr<T>()};
+      run(pass, gdot);
+    });
+    scratch = {gdot, udot};
+    return ydot;
   }
 
   std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& scratch) const override {
-    const at::Tensor mixed = for_vectors(mixed_);
-    at::Tensor gate = (cotangent_tangent * for_vectors(slope_)).addcmul_(mixed, scratch[1]);
-    gate.addcmul_(for_vectors(curvature_), scratch[0]);
-    return {gate, (cotangent_tangent * for_vectors(silu_)).addcmul_(mixed, scratch[0])};
+    const at::Tensor ybardot = cotangent_tangent.contiguous();
+    const at::Tensor gbardot = at::empty_like(ybardot);
+    const at::Tensor ubardot = at::empty_like(ybardot);
+    rows::with_type_of(ybardot, [&]<class T>(T) {
+      const rows::GateVjpTangent<T> pass{silu_.const_data_ptr<T>(),
+                                         slope_.const_data_ptr<T>(),
+                                         mixed_.const_data_ptr<T>(),
+                                         curvature_.const_data_ptr<T>(),
+                                         ybardot.size(-1),
+                                         map_of(ybardot),
+                                         scratch[0].const_data_ptr<T>(),
+                                         scratch[1].const_data_ptr<T>(),
+                                         ybardot.const_data_ptr<T>(),
+                                         gbardot.data_ptr<T>(),
+                                         ubardot.data_ptr<T>()};
+      run(pass, ybardot);
+    });
+    return {gbardot, ubardot};
   }
 
  private:

@@ -2,19 +2,21 @@
 #include <limits>
 #include <utility>
 
+#include "fused/attention_tangents.h"
+#include "rows/softmax_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {
 namespace {
 
-/// O = A V with A = softmax(Q K^T / sqrt(h)) over the past. With s = 1/sqrt(h), Sbar the scores' cotangent, sum_T over
-/// keys, and d = sum_T(A Abar):
-///   Sdot = s (Qdot K^T + Q Kdot^T)          Adot = A (Sdot - sum_T(A Sdot))       Odot = Adot V + A Vdot
-///   Abar = Obar V^T                         Sbar = A (Abar - d)                   Vbar = A^T Obar
+/// O = A V with A = softmax(Q K^T / sqrt(h)) over the past. With s = 1/sqrt(h), Sbar the scores' cotangent, <., .> sums over
+/// keys, and e = Abar - <A, Abar>:
+///   Sdot = s (Qdot K^T + Q Kdot^T)          Adot = A (Sdot - <A, Sdot>)         Odot = Adot V + A Vdot
+///   Abar = Obar V^T                         Sbar = A e                          Vbar = A^T Obar
 ///   Qbar = s Sbar K                         Kbar = s Sbar^T Q
 /// and the tangents of the cotangents by the product rule. The query heads that share a key head stand below each
 /// other, so that keys and values are never repeated.
-class AttentionRule final : public Rule {
+class AttentionRule : public Rule {
  public:
   AttentionRule(const CausalAttention& attention, std::span<const at::Tensor> inputs)
       : attention_(attention),
@@ -27,59 +29,21 @@ class AttentionRule final : public Rule {
     const at::Tensor scores = (at::matmul(queries_, keys_.transpose(-2, -1)) * scale_)
                                   .unflatten(-2, {group(), positions})
                                   .masked_fill_(future, -std::numeric_limits<double>::infinity());
-    weights_ = at::softmax(scores, -1).flatten(-3, -2);
+    weights_ = at::softmax(scores, -1).flatten(-3, -2).contiguous();
     value_ = joined_queries(at::matmul(weights_, values_));
   }
 
   std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
     output_cotangent_ = queries_of(cotangent);
-    const at::Tensor weights_cotangent = at::matmul(output_cotangent_, values_.transpose(-2, -1));
-    excess_ = weights_cotangent - (weights_ * weights_cotangent).sum(-1, true);
-    scores_cotangent_ = weights_ * excess_;
-    return {joined_queries(at::matmul(scores_cotangent_, keys_) * scale_),
-            joined_keys(at::matmul(scores_cotangent_.transpose(-2, -1), queries_) * scale_),
+    excess_ = at::matmul(output_cotangent_, values_.transpose(-2, -1));
+    excess_.sub_((weights_ * excess_).sum(-1, true));
+    const at::Tensor scores_cotangent = weights_ * excess_;
+    return {joined_queries(at::matmul(scores_cotangent, keys_) * scale_),
+            joined_keys(at::matmul(scores_cotangent.transpose(-2, -1), queries_) * scale_),
             joined_keys(at::matmul(weights_.transpose(-2, -1), output_cotangent_))};
   }
 
-  at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
-    const at::Tensor qdot = queries_of(tangents[0]);
-    const at::Tensor kdot = keys_of(tangents[1]);
-    const at::Tensor vdot = keys_of(tangents[2]);
-    const at::Tensor a = for_vectors(weights_);
-    at::Tensor sdot = at::matmul(qdot, for_vectors(keys_).transpose(-2, -1));
-    sdot.add_(at::matmul(for_vectors(queries_), kdot.transpose(-2, -1))).mul_(scale_);
-    const at::Tensor adot = a * (sdot - (a * sdot).sum(-1, true));
-    scratch = {qdot, kdot, vdot, adot};
-    return joined_queries(at::matmul(adot, for_vectors(values_)).add_(at::matmul(a, vdot)));
-  }
-
-  std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& scratch) const override {
-    const at::Tensor& qdot = scratch[0];
-    const at::Tensor& kdot = scratch[1];
-    const at::Tensor& vdot = scratch[2];
-    const at::Tensor& adot = scratch[3];
-    const at::Tensor a = for_vectors(weights_);
-    const at::Tensor obar = for_vectors(output_cotangent_);
-    const at::Tensor sbar = for_vectors(scores_cotangent_);
-    const at::Tensor obardot = queries_of(cotangent_tangent);
-
-    at::Tensor abardot = at::matmul(obardot, for_vectors(values_).transpose(-2, -1));
-    abardot.add_(at::matmul(obar, vdot.transpose(-2, -1)));
-    // Sbar = A (Abar - d) with sum_T(Sbar) = 0: the tangent of d is sum_T(Adot (Abar - d) + A Abardot), since Adot sums
-    // to zero too.
-    const at::Tensor turned = adot * for_vectors(excess_);
-    const at::Tensor ddot = (a * abardot).add_(turned).sum(-1, true);
-    const at::Tensor sbardot = turned.addcmul(a, abardot - ddot);
-
-    const at::Tensor qbardot = at::matmul(sbardot, for_vectors(keys_)).add_(at::matmul(sbar, kdot)).mul_(scale_);
-    const at::Tensor kbardot = at::matmul(sbardot.transpose(-2, -1), for_vectors(queries_))
-                                   .add_(at::matmul(sbar.transpose(-2, -1), qdot))
-                                   .mul_(scale_);
-    const at::Tensor vbardot = at::matmul(adot.transpose(-2, -1), obar).add_(at::matmul(a.transpose(-2, -1), obardot));
-    return {joined_queries(qbardot), joined_keys(kbardot), joined_keys(vbardot)};
-  }
-
- private:
+ protected:
   int64_t group() const { return attention_.n_heads / attention_.n_kv_heads; }
 
   /// [..., T, n_heads * h] to [..., n_kv_heads, group * T, h]
@@ -105,14 +69,133 @@ class AttentionRule final : public Rule {
   double scale_;                 // s
   at::Tensor weights_;           // A
   at::Tensor output_cotangent_;  // Obar
-  at::Tensor excess_;            // Abar - d
-  at::Tensor scores_cotangent_;  // Sbar
+  at::Tensor excess_;            // e
+};
+
+/// The tangents as batched matrix products of whole heads, with passes over rows between them.
+class BatchedAttention final : public AttentionRule {
+ public:
+  using AttentionRule::AttentionRule;
+
+  at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
+    const at::Tensor qdot = queries_of(tangents[0]);
+    const at::Tensor kdot = keys_of(tangents[1]);
+    const at::Tensor vdot = keys_of(tangents[2]);
+    at::Tensor adot = at::matmul(qdot, for_vectors(keys_).transpose(-2, -1));
+    adot.add_(at::matmul(for_vectors(queries_), kdot.transpose(-2, -1))).mul_(scale_);
+    rows::with_type_of(adot, [&]<class T>(T) {
+      run_over_keys(rows::SoftmaxJvp<T>{weights_.const_data_ptr<T>(), positions(), positions(), map_of_weights(adot),
+                                        adot.data_ptr<T>()},
+                    adot);
+    });
+    scratch = {qdot, kdot, vdot, adot};
+    return joined_queries(at::matmul(adot, for_vectors(values_)).add_(at::matmul(for_vectors(weights_), vdot)));
+  }
+
+  std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& scratch) const override {
+    const at::Tensor& qdot = scratch[0];
+    const at::Tensor& kdot = scratch[1];
+    const at::Tensor& vdot = scratch[2];
+    const at::Tensor& adot = scratch[3];
+    const at::Tensor a = for_vectors(weights_);
+    const at::Tensor obar = for_vectors(output_cotangent_);
+    const at::Tensor sbar = for_vectors(weights_ * excess_);
+    const at::Tensor obardot = queries_of(cotangent_tangent);
+
+    at::Tensor sbardot = at::matmul(obardot, for_vectors(values_).transpose(-2, -1));
+    sbardot.add_(at::matmul(obar, vdot.transpose(-2, -1)));
+    rows::with_type_of(sbardot, [&]<class T>(T) {
+      run_over_keys(rows::SoftmaxVjpTangent<T>{weights_.const_data_ptr<T>(), excess_.const_data_ptr<T>(), positions(),
+                                               positions(), map_of_weights(sbardot), adot.const_data_ptr<T>(),
+                                               sbardot.data_ptr<T>()},
+                    sbardot);
+    });
+
+    const at::Tensor qbardot = at::matmul(sbardot, for_vectors(keys_)).add_(at::matmul(sbar, kdot)).mul_(scale_);
+    const at::Tensor kbardot = at::matmul(sbardot.transpose(-2, -1), for_vectors(queries_))
+                                   .add_(at::matmul(sbar.transpose(-2, -1), qdot))
+                                   .mul_(scale_);
+    const at::Tensor vbardot = at::matmul(adot.transpose(-2, -1), obar).add_(at::matmul(a.transpose(-2, -1), obardot));
+    return {joined_queries(qbardot), joined_keys(kbardot), joined_keys(vbardot)};
+  }
+
+ private:
+  int64_t positions() const { return keys_.size(-2); }
+
+  /// \param tangent  [S, k, n_kv_heads, group * T, T]
+  static rows::RowMap map_of_weights(const at::Tensor& tangent) {
+    return {tangent.size(1), tangent.size(2) * tangent.size(3)};
+  }
+
+  template <class Pass>
+  void run_over_keys(const Pass& pass, const at::Tensor& tangent) const {
+    rows::run_rows(pass, tangent.numel() / positions(), positions(), tangent.device());
+  }
+};
+
+/// The tangents tile by tile, for the CPU.
+class TiledAttention final : public AttentionRule {
+ public:
+  using AttentionRule::AttentionRule;
+
+  at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
+    const at::Tensor qdot = tangents[0].contiguous();
+    const at::Tensor kdot = tangents[1].contiguous();
+    const at::Tensor vdot = tangents[2].contiguous();
+    auto shape = weights_.sizes().vec();
+    shape.insert(shape.begin() + 1, qdot.size(1));
+    const at::Tensor adot = at::empty(shape, weights_.options());
+    at::Tensor odot = at::empty_like(qdot);
+    rows::with_type_of(qdot, [&]<class T>(T) {
+      fused::attention_jvp(point<T>(), qdot.size(1), qdot.const_data_ptr<T>(), kdot.const_data_ptr<T>(),
+                           vdot.const_data_ptr<T>(), adot.data_ptr<T>(), odot.data_ptr<T>());
+    });
+    scratch = {qdot, kdot, vdot, adot};
+    return odot;
+  }
+
+  std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& scratch) const override {
+    const at::Tensor obardot = cotangent_tangent.contiguous();
+    const at::Tensor qbardot = at::empty_like(scratch[0]);
+    const at::Tensor kbardot = at::empty_like(scratch[1]);
+    const at::Tensor vbardot = at::empty_like(scratch[2]);
+    rows::with_type_of(obardot, [&]<class T>(T) {
+      fused::attention_vjp_tangent(point<T>(), obardot.size(1), scratch[0].const_data_ptr<T>(),
+                                   scratch[1].const_data_ptr<T>(), scratch[2].const_data_ptr<T>(),
+                                   scratch[3].const_data_ptr<T>(), obardot.const_data_ptr<T>(), qbardot.data_ptr<T>(),
+                                   kbardot.data_ptr<T>(), vbardot.data_ptr<T>());
+    });
+    return {qbardot, kbardot, vbardot};
+  }
+
+ private:
+  template <class T>
+  fused::AttentionPoint<T> point() const {
+    return {queries_.size(0),
+            attention_.n_kv_heads,
+            group(),
+            keys_.size(2),
+            keys_.size(3),
+            queries_.const_data_ptr<T>(),
+            keys_.const_data_ptr<T>(),
+            values_.const_data_ptr<T>(),
+            weights_.const_data_ptr<T>(),
+            excess_.const_data_ptr<T>(),
+            output_cotangent_.const_data_ptr<T>()};
+  }
 };
 
 }  // namespace
 
 RulePtr record(const CausalAttention& attention, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
-  return std::make_unique<AttentionRule>(attention, inputs);
+  return record_attention(attention, inputs, /*tiled=*/inputs[0].is_cpu());
+}
+
+RulePtr record_attention(const CausalAttention& attention, std::span<const at::Tensor> inputs, bool tiled) {
+  if (tiled) {
+    return std::make_unique<TiledAttention>(attention, inputs);
+  }
+  return std::make_unique<BatchedAttention>(attention, inputs);
 }
 
 }  // namespace hessian::tape

@@ -1,13 +1,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "products.h"
+#include "rows/softmax_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {
 namespace {
 
 /// Most entries of logits, or of their tangents, that are held at once, and most probabilities that are kept.
-constexpr int64_t most_logits = int64_t{1} << 23;
+constexpr int64_t most_logits = int64_t{1} << 22;
 constexpr int64_t most_probabilities = int64_t{1} << 26;
 
 /// f = mean_T(logsumexp(z) - z[target]) with z = x W^T and p = softmax(z), e the targets' unit vectors:
@@ -25,7 +27,7 @@ class CrossEntropyRule final : public Rule {
     at::Tensor sum = at::zeros({x_.size(0)}, x_.options());
     gradient_ = at::empty_like(x_);
     for_chunks([&](int64_t first, int64_t count) {
-      const at::Tensor z = at::linear(x_.narrow(1, first, count), weight_);
+      const at::Tensor z = times_transposed(x_.narrow(1, first, count), weight_);
       const at::Tensor chosen = targets.narrow(1, first, count).unsqueeze(-1);
       sum += (z.logsumexp(-1) - z.gather(-1, chosen).squeeze(-1)).sum(-1);
       at::Tensor p = at::softmax(z, -1);
@@ -33,7 +35,7 @@ class CrossEntropyRule final : public Rule {
         kept_.push_back(p.clone());
       }
       p.scatter_add_(-1, chosen, at::full_like(chosen, -1, p.options()));
-      gradient_.narrow(1, first, count).copy_(at::matmul(p, weight_) / static_cast<double>(positions()));
+      gradient_.narrow(1, first, count).copy_(times(p, weight_) / static_cast<double>(positions()));
     });
     value_ = sum / static_cast<double>(positions());
   }
@@ -51,16 +53,19 @@ class CrossEntropyRule final : public Rule {
     std::size_t chunk = 0;
     for_chunks([&](int64_t first, int64_t count) {
       const at::Tensor p =
-          for_vectors(keeps_ ? kept_[chunk++] : at::softmax(at::linear(x_.narrow(1, first, count), weight_), -1));
+          keeps_ ? kept_[chunk++] : at::softmax(times_transposed(x_.narrow(1, first, count), weight_), -1);
       // All vectors at once where the chunk leaves room, otherwise some after the others.
       const int64_t entries = p.numel();
       const int64_t at_once = std::max<int64_t>(1, most_logits / entries);
       for (int64_t vector = 0; vector < xdot.size(1); vector += at_once) {
         const int64_t vectors = std::min(at_once, xdot.size(1) - vector);
         const auto part = [&](const at::Tensor& all) { return all.narrow(1, vector, vectors).narrow(2, first, count); };
-        at::Tensor zdot = at::linear(part(xdot), weight_);
-        zdot.sub_((p * zdot).sum(-1, true)).mul_(p);
-        part(result).copy_(at::matmul(zdot, weight_) * scale);
+        const at::Tensor zdot = times_transposed(part(xdot), weight_);
+        rows::with_type_of(zdot, [&]<class T>(T) {
+          const rows::SoftmaxJvp<T> pass{p.const_data_ptr<T>(), classes(), classes(), map_of(zdot), zdot.data_ptr<T>()};
+          rows::run_rows(pass, zdot.numel() / classes(), classes(), zdot.device());
+        });
+        part(result).copy_(times(zdot, weight_).mul_(scale));
       }
     });
     scratch = {result};

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "products.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {
@@ -9,17 +10,20 @@ namespace {
 class LinearRule final : public Rule {
  public:
   LinearRule(const at::Tensor& x, at::Tensor weight, const at::Tensor& bias) : weight_(std::move(weight)) {
-    value_ = at::linear(x, weight_, bias);
+    value_ = times_transposed(x, weight_);
+    if (bias.defined()) {
+      value_ = value_ + bias.to(x.scalar_type());
+    }
   }
 
-  std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override { return {at::matmul(cotangent, weight_)}; }
+  std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override { return {times(cotangent, weight_)}; }
 
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& /*scratch*/) const override {
-    return at::linear(tangents[0], weight_);
+    return times_transposed(tangents[0], weight_);
   }
 
   std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& /*scratch*/) const override {
-    return {at::matmul(cotangent_tangent, weight_)};
+    return {times(cotangent_tangent, weight_)};
   }
 
  private:

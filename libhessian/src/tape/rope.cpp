@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "rope_table.h"
+#include "rows/rope_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {
@@ -11,34 +12,31 @@ class RopeRule final : public Rule {
  public:
   RopeRule(const at::Tensor& x, int64_t head_dim, double theta)
       : head_dim_(head_dim), table_(cached_rope_table(head_dim, theta, x.size(-2), x.options())) {
-    value_ = turn(x, 1);
+    value_ = turn(x, false);
   }
 
-  std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override { return {turn(cotangent, -1)}; }
+  std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override { return {turn(cotangent, true)}; }
 
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& /*scratch*/) const override {
-    return turn(tangents[0], 1);
+    return turn(tangents[0], false);
   }
 
   std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& /*scratch*/) const override {
-    return {turn(cotangent_tangent, -1)};
+    return {turn(cotangent_tangent, true)};
   }
 
  private:
   /// \param x  [..., T, heads * head_dim]
-  at::Tensor turn(const at::Tensor& x, double sign) const {
-    auto shape = x.sizes().vec();
-    shape.pop_back();
-    shape.insert(shape.end(), {-1, head_dim_ / 2, 2});
-    const at::Tensor pairs = x.reshape(shape);
-    const at::Tensor even = pairs.select(-1, 0);
-    const at::Tensor odd = pairs.select(-1, 1);
-    const at::Tensor cosine = table_.select(1, 0).unsqueeze(1);  // [T, 1, head_dim / 2]: the same for all heads
-    const at::Tensor sine = table_.select(1, 1).unsqueeze(1) * sign;
-    const at::Tensor turned = at::empty_like(pairs);
-    turned.select(-1, 0).copy_((even * cosine).addcmul_(odd, sine, -1));
-    turned.select(-1, 1).copy_((even * sine).addcmul_(odd, cosine));
-    return turned.view(x.sizes());
+  at::Tensor turn(const at::Tensor& x, bool back) const {
+    const at::Tensor in = x.contiguous();
+    at::Tensor out = at::empty_like(in);
+    rows::with_type_of(in, [&]<class T>(T) {
+      const rows::RotatePairs<T> pass{
+          in.const_data_ptr<T>(), table_.const_data_ptr<T>(), back, in.size(-2), in.size(-1) / head_dim_, head_dim_,
+          out.data_ptr<T>()};
+      rows::run_rows(pass, in.numel() / head_dim_, head_dim_, in.device());
+    });
+    return out;
   }
 
   int64_t head_dim_;

@@ -9,6 +9,8 @@
 
 #include "hessian/parameters.h"
 #include "hessian/program.h"
+#include "rows/row_function.h"
+#include "rows/run_rows.h"
 
 namespace hessian::tape {
 
@@ -48,7 +50,7 @@ class Rule {
 
 using RulePtr = std::unique_ptr<Rule>;
 
-// Each computes the primitive's value. Parameters of the rule's precision are expected.
+// Each computes the primitive's value, in the precision of the inputs. Weights of products may be bfloat16; see products.h.
 RulePtr record(const Linear& linear, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const RmsNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const LayerNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters);
@@ -61,6 +63,9 @@ RulePtr record(const Identity& identity, std::span<const at::Tensor> inputs, con
 RulePtr record(const AddPositions& positions, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const CrossEntropyHead& head, std::span<const at::Tensor> inputs, const Parameters& parameters);
 
+/// Attention whose tangents are computed tile by tile, which takes the CPU, or as batched products of whole heads.
+RulePtr record_attention(const CausalAttention& attention, std::span<const at::Tensor> inputs, bool tiled);
+
 /// The rule of whatever primitive it is.
 /// \throws std::invalid_argument  for Embedding: token ids have no tangents
 RulePtr record_operation(const Operation& operation, std::span<const at::Tensor> inputs, const Parameters& parameters);
@@ -68,6 +73,11 @@ RulePtr record_operation(const Operation& operation, std::span<const at::Tensor>
 /// A value or cotangent as the k vectors see it: [S, 1, T, width].
 inline at::Tensor for_vectors(const at::Tensor& x) {
   return x.unsqueeze(1);
+}
+
+/// Which rows of a value the rows of a tangent [S, k, T, width] belong to.
+inline rows::RowMap map_of(const at::Tensor& tangent) {
+  return {tangent.size(1), tangent.size(2)};
 }
 
 }  // namespace hessian::tape

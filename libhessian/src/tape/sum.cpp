@@ -37,7 +37,8 @@ RulePtr record(const Identity& /*identity*/, std::span<const at::Tensor> inputs,
 }
 
 RulePtr record(const AddPositions& positions, std::span<const at::Tensor> inputs, const Parameters& parameters) {
-  return std::make_unique<SumRule>(inputs[0] + parameters.at(positions.table).narrow(0, 0, inputs[0].size(1)), 1);
+  return std::make_unique<SumRule>(
+      inputs[0] + parameters.at(positions.table).narrow(0, 0, inputs[0].size(1)).to(inputs[0].scalar_type()), 1);
 }
 
 }  // namespace hessian::tape

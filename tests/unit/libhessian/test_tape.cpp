@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@ using hessian::Parameters;
 using hessian::Program;
 using hessian::Tape;
 using hessian::TapeOperator;
+using hessian::TapeVectors;
 using hessian::ValueId;
 using support::largest;
 using support::Random;
@@ -30,13 +32,14 @@ constexpr double tolerance = 1e-12;
 struct Network {
   Program program;
   ValueId normed = 0;  ///< read by both branches
+  ValueId middle = 0;  ///< of the first one's width, and read twice
   ValueId inner = 0;   ///< within the second branch, where the first one's result is alive
 
   Network() {
     program.n_inputs = 2;
     normed = program.push(hessian::RmsNorm{"g"}, {0});
     const ValueId mixed = program.push(hessian::CausalAttention{2, 2}, {normed, normed, normed});
-    const ValueId middle = program.push(hessian::Add{}, {0, mixed});
+    middle = program.push(hessian::Add{}, {0, mixed});
     const ValueId gate = program.push(hessian::Linear{"gate", ""}, {normed});
     const ValueId up = program.push(hessian::Linear{"up", ""}, {middle});
     inner = program.push(hessian::SiluGate{}, {gate, up});
@@ -117,26 +120,129 @@ TEST(TapeOperator, GivesTheSameProductsOfSeveralVectorsAsOfEach) {
   }
 }
 
-TEST(Tape, CarriesTheVectorsOfSeveralValuesInOneSweep) {
-  for (uint64_t seed = 10; seed < 14; ++seed) {
+TEST(TapeOperator, TakesSeveralValuesAsBlocksOfTheirOwn) {
+  for (uint64_t seed = 70; seed < 74; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Problem problem(seed, 4);
+    const std::vector<ValueId> values = {0, problem.normed, problem.middle};
+    const TapeOperator op({problem.program, problem.parameters, problem.inputs, values, {}});
+    ASSERT_EQ(op.blocks(), 12);
+    std::vector<at::Tensor> parts;
+    for (const ValueId value : values) {
+      parts.push_back(hessian::to_dense(TapeOperator(problem.program, problem.parameters, problem.inputs, value)));
+    }
+    const at::Tensor dense = at::cat(parts);
+    EXPECT_LT(largest(hessian::to_dense(op) - dense), tolerance);
+    // Blocks that leave gaps, in no order, of fewer and fewer sequences, and then of more again.
+    for (const hessian::BlockIndices& blocks : {hessian::BlockIndices{11, 0, 5, 6, 1}, hessian::BlockIndices{2, 8, 10},
+                                                hessian::BlockIndices{4}, hessian::BlockIndices{3, 7}}) {
+      const at::Tensor v = problem.random.normal({static_cast<int64_t>(blocks.size()), 2, op.dim()});
+      const at::Tensor expected = at::matmul(v, hessian::rows_of(dense, blocks));
+      EXPECT_LT(largest(op.apply(v, blocks) - expected), tolerance);
+    }
+  }
+}
+
+/// Random vectors at each entry for sequences drawn with repetition, so that some have several vectors and some none.
+std::vector<TapeVectors> random_vectors(Problem& problem, const Tape& tape, std::size_t entries) {
+  std::vector<TapeVectors> vectors;
+  for (std::size_t entry = 0; entry < entries; ++entry) {
+    TapeVectors entering;
+    for (int64_t count = problem.random.integer(0, 5); count > 0; --count) {
+      entering.sequences.push_back(problem.random.integer(0, tape.losses().size(0) - 1));
+    }
+    auto shape = tape.activation(entry).sizes().vec();
+    shape[0] = static_cast<int64_t>(entering.sequences.size());
+    entering.rows = problem.random.normal(shape);
+    vectors.push_back(std::move(entering));
+  }
+  return vectors;
+}
+
+TEST(Tape, CarriesAnyVectorsOfSeveralValuesInOneSweep) {
+  for (uint64_t seed = 10; seed < 30; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Problem problem(seed);
     const std::vector<ValueId> entries = {0, problem.normed, problem.inner};
     const Tape tape(problem.program, problem.parameters, problem.inputs, entries);
-    std::vector<at::Tensor> vectors;
-    for (std::size_t entry = 0; entry < entries.size(); ++entry) {
-      auto shape = tape.activation(entry).sizes().vec();
-      shape.insert(shape.begin() + 1, problem.random.integer(1, 3));
-      vectors.push_back(problem.random.normal(shape));
-    }
+    const auto vectors = random_vectors(problem, tape, entries.size());
     const auto products = tape.apply(vectors);
     ASSERT_EQ(products.size(), entries.size());
     for (std::size_t entry = 0; entry < entries.size(); ++entry) {
-      const TapeOperator alone(problem.program, problem.parameters, problem.inputs, entries[entry]);
-      EXPECT_LT(largest(products[entry].flatten(2) - alone.apply(vectors[entry].flatten(2))), tolerance)
-          << "entry " << entry;
+      const at::Tensor dense =
+          hessian::to_dense(TapeOperator(problem.program, problem.parameters, problem.inputs, entries[entry]));
+      ASSERT_EQ(products[entry].sizes(), vectors[entry].rows.sizes());
+      for (std::size_t row = 0; row < vectors[entry].sequences.size(); ++row) {
+        const auto i = static_cast<int64_t>(row);
+        const at::Tensor expected = at::mv(dense[vectors[entry].sequences[row]], vectors[entry].rows[i].flatten());
+        EXPECT_LT(largest(products[entry][i].flatten() - expected), tolerance) << "entry " << entry << ", row " << row;
+      }
     }
   }
+}
+
+TEST(Tape, GivesTheSameWhereItComputesPartsAgain) {
+  for (uint64_t seed = 40; seed < 50; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Problem problem(seed);
+    const std::vector<ValueId> entries = {0, problem.normed, problem.inner};
+    const auto steps = static_cast<ValueId>(problem.program.steps.size());
+    // Every step a part of its own; parts that several values cross; one part after the first step.
+    std::vector<ValueId> every(static_cast<std::size_t>(steps));
+    std::iota(every.begin(), every.end(), problem.program.n_inputs);
+    const Tape kept(problem.program, problem.parameters, problem.inputs, entries);
+    const auto vectors = random_vectors(problem, kept, entries.size());
+    const auto expected = kept.apply(vectors);
+    for (const std::vector<ValueId>& checkpoints :
+         {every, std::vector<ValueId>{problem.normed + 1, problem.inner}, std::vector<ValueId>{problem.normed}}) {
+      const Tape again(problem.program, problem.parameters, problem.inputs, entries, checkpoints);
+      EXPECT_LT(largest(again.losses() - kept.losses()), tolerance);
+      for (std::size_t entry = 0; entry < entries.size(); ++entry) {
+        EXPECT_LT(largest(again.activation(entry) - kept.activation(entry)), tolerance);
+        EXPECT_LT(largest(again.gradient(entry) - kept.gradient(entry)), tolerance);
+      }
+      for (int repetition = 0; repetition < 2; ++repetition) {
+        const auto products = again.apply(vectors);
+        for (std::size_t entry = 0; entry < entries.size(); ++entry) {
+          if (products[entry].numel() > 0) {
+            EXPECT_LT(largest(products[entry] - expected[entry]), tolerance) << "entry " << entry;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Tape, HoldsOnePartAtATimeBetweenCheckpoints) {
+  // Twelve equal layers: what is kept grows with them, what is computed again does not.
+  constexpr int layers = 12;
+  Random random(60);
+  Program program;
+  program.n_inputs = 2;
+  Parameters parameters;
+  std::vector<ValueId> checkpoints;
+  parameters.add("gate", random.normal({64, 16}));
+  parameters.add("up", random.normal({64, 16}));
+  parameters.add("down", random.normal({16, 64}));
+  parameters.add("head", random.normal({5, 16}));
+  ValueId x = 0;
+  for (int layer = 0; layer < layers; ++layer) {
+    const ValueId gate = program.push(hessian::Linear{"gate", ""}, {x});
+    const ValueId up = program.push(hessian::Linear{"up", ""}, {x});
+    const ValueId inner = program.push(hessian::SiluGate{}, {gate, up});
+    x = program.push(hessian::Add{}, {x, program.push(hessian::Linear{"down", ""}, {inner})});
+    checkpoints.push_back(x);
+  }
+  program.output = program.push(hessian::CrossEntropyHead{"head"}, {x, 1});
+  const std::vector<at::Tensor> inputs = {random.normal({2, 32, 16}), random.integers(0, 5, {2, 32})};
+  const at::Tensor v = random.normal({2, 1, 32 * 16});
+  const auto peak_with = [&](const std::vector<ValueId>& chosen) {
+    const hessian::MemoryScope memory;
+    const TapeOperator op({program, parameters, inputs, {0}, chosen});
+    op.apply(v);
+    return memory.peak_bytes();
+  };
+  EXPECT_LT(peak_with(checkpoints) * 3, peak_with({}));
 }
 
 TEST(Tape, GivesLossesAndGradients) {
@@ -178,6 +284,25 @@ TEST(Tape, HoldsNoMoreThanAChunkOfTheLogitsAndGivesTheSameProducts) {
   }
 }
 
+TEST(Tape, RoundsTheFactorsOfProductsAloneWhereWeightsAreBfloat16) {
+  // Weights that bfloat16 holds exactly: what is left is the rounding of activations and products, 2^-9 each.
+  Problem problem(80);
+  Parameters rounded;
+  Parameters exact;
+  for (const auto& [name, tensor] : problem.parameters) {
+    rounded.add(name, tensor.to(at::kBFloat16));
+    exact.add(name, tensor.to(at::kBFloat16).to(at::kDouble));
+  }
+  const std::vector<at::Tensor> single = {problem.inputs[0].to(at::kFloat), problem.inputs[1]};
+  const TapeOperator mixed(problem.program, rounded, single, 0);
+  EXPECT_EQ(mixed.vector_options().dtype(), at::kFloat);
+  const at::Tensor dense = hessian::to_dense(mixed).to(at::kDouble);
+  const at::Tensor expected = hessian::to_dense(TapeOperator(problem.program, exact, problem.inputs, 0));
+  const double error = largest(dense - expected) / largest(expected);
+  EXPECT_LT(error, 0.05);
+  EXPECT_GT(error, 1e-5) << "nothing was rounded";
+}
+
 TEST(Tape, RefusesWhatDoesNotFit) {
   const Problem problem(40);
   const auto make = [&](std::vector<ValueId> entries) {
@@ -200,10 +325,25 @@ TEST(Tape, RefusesWhatDoesNotFit) {
   EXPECT_THAT(
       support::text_of<std::invalid_argument>([&] { Tape(without_head, problem.parameters, problem.inputs, {0}); }),
       HasSubstr("expected one loss for each of 3 sequences"));
+  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+                const std::vector<at::Tensor> half = {problem.inputs[0].to(at::kBFloat16), problem.inputs[1]};
+                Tape(problem.program, problem.parameters, half, {0});
+              }),
+              HasSubstr("float32 or float64"));
   const Tape tape(problem.program, problem.parameters, problem.inputs, {0});
   EXPECT_THAT(support::text_of<std::invalid_argument>([&] { tape.apply({}); }), HasSubstr("1 entries, not 0"));
-  EXPECT_THAT(support::text_of<std::invalid_argument>([&] { tape.apply({problem.inputs[0]}); }),
-              HasSubstr("expected [S, k, ...]"));
+  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+                tape.apply({{problem.inputs[0], {0}}});
+              }),
+              HasSubstr("expected [1, ...] for an activation [3, 3, 4]"));
+  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+                tape.apply({{problem.inputs[0], {0, 1, 3}}});
+              }),
+              HasSubstr("sequence 3 is not among the tape's 3"));
+  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+                TapeOperator({problem.program, problem.parameters, problem.inputs, {0, problem.inner}, {}});
+              }),
+              HasSubstr("one operator takes one shape"));
 }
 
 TEST(Program, AppendsAnotherWithItsSites) {

@@ -2,9 +2,13 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "hessian/device.h"
 #include "hessian/evaluate.h"
+#include "hessian/tape.h"
 #include "random_problems.h"
 #include "tape/rule.h"
 
@@ -181,8 +185,178 @@ TEST_P(TapeRule, GivesTheTangentsOfTheValueAndOfTheCotangents) {
   }
 }
 
+TEST_P(TapeRule, GivesTheTangentsThatFiniteDifferencesFind) {
+  // Central differences with steps of 1e-4 of quantities of size 1: the third derivatives leave 1e-8 or so.
+  constexpr double step = 1e-4;
+  for (uint64_t seed = 0; seed < seeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Problem problem(GetParam(), seed);
+    const at::Tensor cotangent = problem.cotangent.detach();
+    problem.rule->vjp(cotangent);
+    const auto tangents = problem.random_tangents(1);
+    const at::Tensor cotangent_tangent = problem.random_tangent(problem.cotangent, 1);
+    hessian::tape::Scratch scratch;
+    const at::Tensor value_tangent = problem.rule->jvp(tangents, scratch);
+    const auto cotangent_tangents = problem.rule->vjp_tangent(cotangent_tangent, scratch);
+    // The value and the cotangents of the inputs at a point moved along the tangents.
+    const auto moved = [&](double distance) {
+      auto inputs = Problem::detached(problem.inputs);
+      for (std::size_t i = 0; i < problem.variables.size(); ++i) {
+        inputs[i] = inputs[i] + distance * tangents[i].select(1, 0);
+      }
+      const auto rule = hessian::tape::record_operation(problem.operation, inputs, problem.parameters);
+      std::vector<at::Tensor> result = {rule->take_value()};
+      for (const at::Tensor& term : rule->vjp(cotangent + distance * cotangent_tangent.select(1, 0))) {
+        result.push_back(term);
+      }
+      return result;
+    };
+    const auto ahead = moved(step);
+    const auto behind = moved(-step);
+    EXPECT_LT(largest((ahead[0] - behind[0]) / (2 * step) - value_tangent.select(1, 0)), 1e-6);
+    for (std::size_t i = 0; i < problem.variables.size(); ++i) {
+      EXPECT_LT(largest((ahead[i + 1] - behind[i + 1]) / (2 * step) - cotangent_tangents[i].select(1, 0)), 1e-6)
+          << "input " << i;
+    }
+  }
+}
+
+/// Everything that a rule computes at a point, on a device.
+std::vector<at::Tensor> everything(const Operation& operation, const Parameters& parameters,
+                                   const std::vector<at::Tensor>& inputs, const at::Tensor& cotangent,
+                                   const std::vector<at::Tensor>& tangents, const at::Tensor& cotangent_tangent,
+                                   at::Device device) {
+  const auto moved = [device](const std::vector<at::Tensor>& tensors) {
+    std::vector<at::Tensor> there;
+    for (const at::Tensor& tensor : tensors) {
+      there.push_back(tensor.defined() ? tensor.to(device) : tensor);
+    }
+    return there;
+  };
+  const auto rule = hessian::tape::record_operation(operation, moved(inputs), parameters.to(device, at::kDouble));
+  std::vector<at::Tensor> results = {rule->take_value()};
+  const auto add = [&results](const std::vector<at::Tensor>& terms) {
+    for (const at::Tensor& term : terms) {
+      if (term.defined()) {
+        results.push_back(term.cpu());
+      }
+    }
+  };
+  add(rule->vjp(cotangent.to(device)));
+  hessian::tape::Scratch scratch;
+  add({rule->jvp(moved(tangents), scratch)});
+  add(rule->vjp_tangent(cotangent_tangent.to(device), scratch));
+  results[0] = results[0].cpu();
+  return results;
+}
+
+/// Skips the test where there is nothing to run it on.
+bool has_cuda() {
+  return hessian::cuda_is_available() && hessian::tape_runs_on(at::kCUDA);
+}
+
+TEST_P(TapeRule, GivesTheSameOnACudaDevice) {
+  if (!has_cuda()) {
+    GTEST_SKIP() << "no CUDA device here, or no kernels for it in this build";
+  }
+  for (uint64_t seed = 0; seed < seeds; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Problem problem(GetParam(), seed);
+    const auto tangents = problem.random_tangents(3);
+    const at::Tensor cotangent_tangent = problem.random_tangent(problem.cotangent, 3);
+    const auto on = [&](at::Device device) {
+      return everything(problem.operation, problem.parameters, Problem::detached(problem.inputs),
+                        problem.cotangent.detach(), tangents, cotangent_tangent, device);
+    };
+    const auto host = on(at::kCPU);
+    const auto device = on(at::kCUDA);
+    ASSERT_EQ(host.size(), device.size());
+    for (std::size_t i = 0; i < host.size(); ++i) {
+      EXPECT_LT(largest(host[i] - device[i]), tolerance) << "result " << i;
+    }
+  }
+}
+
+TEST(TapeRules, OfWideRowsAreTheSameOnACudaDevice) {
+  if (!has_cuda()) {
+    GTEST_SKIP() << "no CUDA device here, or no kernels for it in this build";
+  }
+  // Wider than a warp takes: blocks of threads share a row.
+  constexpr int64_t width = 2500;
+  Random random(90);
+  Parameters parameters;
+  parameters.add("g", random.normal({width}));
+  parameters.add("head", random.normal({width, 8}));
+  const std::vector<std::pair<Operation, int64_t>> wide = {{hessian::RmsNorm{"g", 0.1}, width},
+                                                           {hessian::LayerNorm{"g", "", 0.1}, width},
+                                                           {hessian::Gelu{true}, width},
+                                                           {hessian::CrossEntropyHead{"head"}, 8}};
+  for (const auto& [operation, columns] : wide) {
+    const bool head = std::holds_alternative<hessian::CrossEntropyHead>(operation);
+    std::vector<at::Tensor> inputs = {random.normal({2, 3, columns})};
+    std::vector<at::Tensor> tangents = {random.normal({2, 2, 3, columns})};
+    at::Tensor cotangent = random.normal({2, 3, columns});
+    at::Tensor cotangent_tangent = random.normal({2, 2, 3, columns});
+    if (head) {
+      inputs.push_back(random.integers(0, width, {2, 3}));
+      tangents.emplace_back();
+      cotangent = random.normal({2});
+      cotangent_tangent = random.normal({2, 2});
+    }
+    const auto host = everything(operation, parameters, inputs, cotangent, tangents, cotangent_tangent, at::kCPU);
+    const auto device = everything(operation, parameters, inputs, cotangent, tangents, cotangent_tangent, at::kCUDA);
+    for (std::size_t i = 0; i < host.size(); ++i) {
+      EXPECT_LT(largest(host[i] - device[i]), 1e-9 * largest(host[i])) << "result " << i;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Primitives, TapeRule, testing::ValuesIn(cases()),
                          [](const auto& instance) { return instance.param.name; });
+
+struct Heads {
+  int64_t queries;
+  int64_t keys;
+  int64_t width;
+  int64_t positions;
+};
+
+/// One attention layer by tiles and by batched products, at the same random point and along the same tangents.
+TEST(TapeRules, OfAttentionAreTheSameByTilesAndByBatchedProducts) {
+  // Several tiles with a rest, heads wider and narrower than a vector, grouped queries, sequences beyond 256 positions.
+  for (const auto [queries, keys, width, positions] :
+       {Heads{2, 2, 16, 130}, Heads{4, 2, 5, 97}, Heads{3, 1, 40, 48}, Heads{2, 1, 8, 270}}) {
+    SCOPED_TRACE(std::to_string(positions) + " positions");
+    Random random(static_cast<uint64_t>(positions));
+    constexpr int64_t sequences = 2;
+    constexpr int64_t k = 3;
+    const hessian::CausalAttention attention{queries, keys};
+    const std::vector<int64_t> widths = {queries * width, keys * width, keys * width};
+    std::vector<at::Tensor> inputs;
+    std::vector<at::Tensor> tangents;
+    for (const int64_t columns : widths) {
+      inputs.push_back(random.normal({sequences, positions, columns}));
+      tangents.push_back(random.normal({sequences, k, positions, columns}));
+    }
+    const at::Tensor cotangent = random.normal(inputs[0].sizes());
+    const at::Tensor cotangent_tangent = random.normal(tangents[0].sizes());
+    const auto run = [&](bool tiled) {
+      const auto rule = hessian::tape::record_attention(attention, inputs, tiled);
+      rule->vjp(cotangent);
+      hessian::tape::Scratch scratch;
+      std::vector<at::Tensor> results = {rule->jvp(tangents, scratch)};
+      for (const at::Tensor& term : rule->vjp_tangent(cotangent_tangent, scratch)) {
+        results.push_back(term);
+      }
+      return results;
+    };
+    const auto tiles = run(true);
+    const auto batched = run(false);
+    for (std::size_t i = 0; i < tiles.size(); ++i) {
+      EXPECT_LT(largest(tiles[i] - batched[i]), 1e-11 * largest(batched[i])) << "result " << i;
+    }
+  }
+}
 
 TEST(TapeRules, AreNotThereForTokenIds) {
   const Parameters none;

@@ -76,20 +76,23 @@ TEST(TapeOfModel, CarriesTheProbesOfAllLayersTogether) {
   const at::Tensor targets = support::random_tokens(config, 2, 6, 10);
   const auto residuals = support::residuals_of(forward, tokens);
   const hessian::Program program = forward.losses_program(0);
-  std::vector<hessian::ValueId> entries;
-  std::vector<at::Tensor> vectors;
+  hessian::TapeProblem problem{program, forward.parameters(), {residuals[0], targets}, {}, {}};
   for (int64_t layer = 0; layer <= config.n_layers; ++layer) {
-    entries.push_back(program.sites.at(models::site_name(models::Site::residual, layer)));
-    vectors.push_back(at::randn({2, 1 + layer, 6, config.dim}, at::detail::createCPUGenerator(11), at::kDouble));
+    problem.values.push_back(program.sites.at(models::site_name(models::Site::residual, layer)));
   }
-  const hessian::Tape tape(program, forward.parameters(), {residuals[0], targets}, entries);
-  const auto products = tape.apply(vectors);
+  hessian::TapeProblem with_checkpoints = problem;
+  with_checkpoints.checkpoints.assign(problem.values.begin() + 1, problem.values.end());
+  const hessian::TapeOperator together(problem);
+  const hessian::TapeOperator in_parts(with_checkpoints);
+  const at::Tensor v =
+      at::randn({together.blocks(), 3, together.dim()}, at::detail::createCPUGenerator(11), at::kDouble);
+  const at::Tensor products = together.apply(v);
+  EXPECT_LT(relative_error(in_parts.apply(v), products), 1e-12);
   for (int64_t layer = 0; layer <= config.n_layers; ++layer) {
-    const auto place = static_cast<std::size_t>(layer);
-    EXPECT_LT(relative_error(tape.activation(place), residuals[place]), 1e-12);
     const hessian::Program rest = forward.losses_program(layer);
-    const hessian::TapeOperator alone(rest, forward.parameters(), {residuals[place], targets}, 0);
-    EXPECT_LT(relative_error(products[place].flatten(2), alone.apply(vectors[place].flatten(2))), 1e-9) << layer;
+    const hessian::TapeOperator alone(rest, forward.parameters(), {residuals[static_cast<std::size_t>(layer)], targets},
+                                      0);
+    EXPECT_LT(relative_error(products.narrow(0, 2 * layer, 2), alone.apply(v.narrow(0, 2 * layer, 2))), 1e-9) << layer;
   }
 }
 

@@ -1,0 +1,67 @@
+#include "products.h"
+
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include <optional>
+
+namespace hessian {
+namespace {
+
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                   c10::string_view, c10::List<std::optional<at::Scalar>>,
+                                   std::optional<c10::string_view>);
+
+/// LibTorch's way to oneDNN's product, where it was built with it.
+const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn_linear() {
+  static const auto found = []() -> std::optional<c10::TypedOperatorHandle<LinearPointwise>> {
+    const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
+    if (!schema || !schema->hasKernelForDispatchKey(c10::DispatchKey::CPU)) {
+      return std::nullopt;
+    }
+    return schema->typed<LinearPointwise>();
+  }();
+  return found;
+}
+
+using MatrixProduct = at::Tensor(const at::Tensor&, const at::Tensor&, at::ScalarType);
+
+/// The product of bfloat16 matrices with a float32 result, which LibTorch has for CUDA devices since 2.8.
+const std::optional<c10::TypedOperatorHandle<MatrixProduct>>& widening_product() {
+  static const auto found = []() -> std::optional<c10::TypedOperatorHandle<MatrixProduct>> {
+    const auto schema = c10::Dispatcher::singleton().findSchema({"aten::mm", "dtype"});
+    if (!schema || !schema->hasKernelForDispatchKey(c10::DispatchKey::CUDA)) {
+      return std::nullopt;
+    }
+    return schema->typed<MatrixProduct>();
+  }();
+  return found;
+}
+
+/// x W^T of matrices.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight) {
+  if (x.scalar_type() != weight.scalar_type() && weight.scalar_type() == at::kBFloat16) {
+    const at::Tensor rounded = x.to(at::kBFloat16);
+    if (x.is_cuda() && x.scalar_type() == at::kFloat && widening_product()) {
+      return widening_product()->call(rounded, weight.t(), at::kFloat);
+    }
+    return at::linear(rounded, weight).to(x.scalar_type());
+  }
+  if (x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 && onednn_linear()) {
+    return onednn_linear()->call(x, weight, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(), "");
+  }
+  return at::linear(x, weight);
+}
+
+}  // namespace
+
+at::Tensor times_transposed(const at::Tensor& x, const at::Tensor& weight) {
+  auto sizes = x.sizes().vec();
+  sizes.back() = weight.size(0);
+  return product(x.reshape({-1, x.size(-1)}), weight).view(sizes);
+}
+
+at::Tensor times(const at::Tensor& y, const at::Tensor& weight) {
+  return times_transposed(y, weight.t());
+}
+
+}  // namespace hessian

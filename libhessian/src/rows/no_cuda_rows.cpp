@@ -1,0 +1,21 @@
+#include <stdexcept>
+
+#include "rows/cuda_rows.h"
+#include "rows/passes.h"
+
+namespace hessian::rows {
+
+bool has_cuda_passes() {
+  return false;
+}
+
+template <class Pass>
+void run_on_cuda(const Pass& /*pass*/, int64_t /*rows*/, int64_t /*elements_per_row*/, c10::Device /*device*/) {
+  throw std::runtime_error("this build has no CUDA kernels; see cmake/CudaSupport.cmake");
+}
+
+#define HESSIAN_INSTANTIATE(Pass) template void run_on_cuda(const Pass&, int64_t, int64_t, c10::Device)
+HESSIAN_FOR_EACH_PASS(HESSIAN_INSTANTIATE, float)
+HESSIAN_FOR_EACH_PASS(HESSIAN_INSTANTIATE, double)
+
+}  // namespace hessian::rows

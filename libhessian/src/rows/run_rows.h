@@ -1,0 +1,33 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "rows/cuda_rows.h"
+#include "rows/host_rows.h"
+
+namespace hessian::rows {
+
+/// Whether passes run where x is: float32 and float64, on the CPU and on CUDA devices that this build has them for.
+inline bool can_run_on(const at::Tensor& x) {
+  return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) &&
+         (x.is_cpu() || (x.is_cuda() && has_cuda_passes()));
+}
+
+/// Runs a pass over its rows 0 ... rows - 1 on the device that its pointers belong to.
+/// \param elements_per_row  how much work a row is, from which it is divided among threads
+template <class Pass>
+void run_rows(const Pass& pass, int64_t rows, int64_t elements_per_row, c10::Device device) {
+  if (device.is_cuda()) {
+    run_on_cuda(pass, rows, elements_per_row, device);
+  } else {
+    run_on_host(pass, rows, elements_per_row);
+  }
+}
+
+/// Calls body with a number of x's precision, float or double.
+template <class Body>
+decltype(auto) with_type_of(const at::Tensor& x, const Body& body) {
+  return x.scalar_type() == at::kDouble ? body(double{}) : body(float{});
+}
+
+}  // namespace hessian::rows

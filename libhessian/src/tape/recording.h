@@ -1,0 +1,80 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "hessian/parameters.h"
+#include "hessian/program.h"
+#include "tape/rule.h"
+
+namespace hessian::tape {
+
+/// Steps begin ... end - 1, of which either all have their rules at hand or none.
+struct Part {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  /// Values from outside that its steps read.
+  std::vector<ValueId> reads;
+};
+
+/// A program at one point: the rules of its steps, and what it takes to make them again.
+class Recording {
+ public:
+  /// Runs the program forward and back. See Tape for the arguments.
+  Recording(Program program, Parameters parameters, const std::vector<at::Tensor>& inputs, std::vector<ValueId> entries,
+            const std::vector<ValueId>& checkpoints);
+
+  const Program& program() const { return program_; }
+  const std::vector<ValueId>& entries() const { return entries_; }
+  const std::vector<Part>& parts() const { return parts_; }
+  const at::Tensor& losses() const { return losses_; }
+  const at::Tensor& activation(std::size_t entry) const { return activations_.at(entry); }
+  const at::Tensor& gradient(std::size_t entry) const { return gradients_.at(entry); }
+
+  /// Makes the rules of a part, if they are not at hand.
+  void hold(const Part& part);
+  /// Lets the rules of a part go, where it can be made again.
+  void release(const Part& part);
+
+  /// The rule of a step, or null where the step depends on no entry.
+  const Rule* rule(std::size_t step) const { return rules_[step].get(); }
+  bool is_active(ValueId value) const { return active_[static_cast<std::size_t>(value)]; }
+  /// The place of a value among the entries, if it is one.
+  std::optional<std::size_t> entry_at(ValueId value) const;
+  ValueId result_of(std::size_t step) const { return program_.n_inputs + static_cast<ValueId>(step); }
+  /// Zeros of a value's shape that take no memory.
+  const at::Tensor& shape(ValueId value) const { return shapes_[static_cast<std::size_t>(value)]; }
+  /// The last step with a rule that reads a value.
+  std::size_t last_use(ValueId value) const { return last_use_[static_cast<std::size_t>(value)]; }
+
+ private:
+  void divide(const std::vector<ValueId>& checkpoints);
+  void note_reads();
+  void run_forward(const Part& part, std::vector<at::Tensor>& values);
+  void run_backward(const Part& part, std::vector<at::Tensor>& cotangents);
+  bool keeps_everything() const { return parts_.size() == 1; }
+
+  Program program_;
+  Parameters parameters_;
+  std::vector<ValueId> entries_;
+  std::vector<Part> parts_;
+  std::vector<bool> needed_;            // of steps: whether the output depends on them
+  std::vector<std::size_t> last_read_;  // of values: the last needed step that reads them
+  std::vector<std::size_t> last_use_;
+  std::vector<bool> active_;  // of values: whether they depend on an entry or are one
+  std::vector<at::Tensor> shapes_;
+  std::vector<RulePtr> rules_;
+  std::vector<at::Tensor> kept_values_;      // those that parts read from outside, where they are made again
+  std::vector<at::Tensor> kept_cotangents_;  // of a part's values, what the parts after it give
+  at::Tensor losses_;
+  std::vector<at::Tensor> activations_;
+  std::vector<at::Tensor> gradients_;
+};
+
+/// Adds a term to a sum that has none yet where it is undefined. Terms may be shared: nothing is added in place.
+void accumulate(at::Tensor& sum, const at::Tensor& term);
+
+}  // namespace hessian::tape

@@ -1,0 +1,213 @@
+#include <gtest/gtest.h>
+
+#include <barrier>
+#include <cmath>
+#include <thread>
+#include <vector>
+
+#include "random_problems.h"
+#include "rows/passes.h"
+#include "rows/run_rows.h"
+
+// The passes over rows as a CUDA device runs them, with several lanes to a row, on the host: each lane is a thread, and sums
+// go through memory that they share. Whatever a lane leaves out or does twice shows beside the one lane of the host.
+
+namespace {
+
+using hessian::rows::RowMap;
+using support::largest;
+using support::Random;
+
+constexpr int64_t lane_count = 5;
+
+/// What the lanes of a row share.
+struct Meeting {
+  std::barrier<> barrier{lane_count};
+  std::vector<double> parts = std::vector<double>(lane_count);
+};
+
+struct SharingLanes {
+  int64_t first;
+  Meeting* meeting;
+  static constexpr int64_t step = lane_count;
+
+  double sum(double mine) const {
+    meeting->barrier.arrive_and_wait();
+    meeting->parts[static_cast<std::size_t>(first)] = mine;
+    meeting->barrier.arrive_and_wait();
+    double total = 0;
+    for (const double part : meeting->parts) {
+      total += part;
+    }
+    return total;
+  }
+};
+
+/// A pass by several lanes, the rows in their order.
+template <class Pass>
+void run_by_lanes(const Pass& pass, int64_t rows) {
+  Meeting meeting;
+  std::vector<std::thread> lanes;
+  for (int64_t first = 0; first < lane_count; ++first) {
+    lanes.emplace_back([&pass, &meeting, rows, first] {
+      for (int64_t row = 0; row < rows; ++row) {
+        pass(SharingLanes{first, &meeting}, row);
+      }
+    });
+  }
+  for (std::thread& lane : lanes) {
+    lane.join();
+  }
+}
+
+/// Sizes that leave a rest for every number of lanes, and rows narrower than they are many.
+struct Sizes {
+  int64_t sequences;
+  int64_t vectors;
+  int64_t positions;
+  int64_t width;
+};
+
+class RowPasses : public testing::TestWithParam<Sizes> {
+ protected:
+  Sizes sizes = GetParam();
+  Random random{static_cast<uint64_t>(sizes.width)};
+  RowMap map{sizes.vectors, sizes.positions};
+  int64_t rows = sizes.sequences * sizes.vectors * sizes.positions;
+
+  at::Tensor value() { return random.normal({sizes.sequences, sizes.positions, sizes.width}); }
+  at::Tensor tangent() { return random.normal({sizes.sequences, sizes.vectors, sizes.positions, sizes.width}); }
+  at::Tensor per_row_of_value() { return random.normal({sizes.sequences, sizes.positions}).abs() + 0.5; }
+  at::Tensor zeros_like_tangent() const {
+    return at::zeros({sizes.sequences, sizes.vectors, sizes.positions, sizes.width}, at::kDouble);
+  }
+  at::Tensor zeros_per_row() const { return at::zeros({sizes.sequences, sizes.vectors, sizes.positions}, at::kDouble); }
+  static const double* in(const at::Tensor& x) { return x.const_data_ptr<double>(); }
+  static double* out(const at::Tensor& x) { return x.data_ptr<double>(); }
+
+  /// Runs what make(outputs) gives by one lane and by several, and compares all outputs. What a pass reads and writes over
+  /// starts from `start`.
+  template <class Make>
+  void expect_same(const Make& make, std::vector<at::Tensor> start) {
+    std::vector<at::Tensor> alone;
+    std::vector<at::Tensor> shared;
+    for (const at::Tensor& tensor : start) {
+      alone.push_back(tensor.clone());
+      shared.push_back(tensor.clone());
+    }
+    hessian::rows::run_rows(make(alone), rows, sizes.width, at::kCPU);
+    run_by_lanes(make(shared), rows);
+    for (std::size_t i = 0; i < start.size(); ++i) {
+      EXPECT_LT(largest(alone[i] - shared[i]), 1e-12) << "output " << i;
+      EXPECT_GT(largest(alone[i] - start[i]), 1e-3) << "output " << i << " was not written";
+    }
+  }
+};
+
+TEST_P(RowPasses, OfNormsAreTheSameByOneLaneAndBySeveral) {
+  const at::Tensor n = value();
+  const at::Tensor r = per_row_of_value();
+  const at::Tensor gain = random.normal({sizes.width});
+  const at::Tensor x = tangent();
+  const at::Tensor c = value();
+  const at::Tensor m = per_row_of_value();
+  const at::Tensor mean = per_row_of_value();
+  const at::Tensor a = random.normal(zeros_per_row().sizes());
+  const at::Tensor turned = tangent();
+  for (const bool centred : {false, true}) {
+    const hessian::rows::NormValues<double> values{in(n), in(r), in(gain), centred, sizes.width, map};
+    expect_same(
+        [&](const std::vector<at::Tensor>& to) {
+          return hessian::rows::NormJvp<double>{values, in(x), out(to[0]), out(to[1]), out(to[2])};
+        },
+        {zeros_like_tangent(), zeros_like_tangent(), zeros_per_row()});
+    expect_same(
+        [&](const std::vector<at::Tensor>& to) {
+          return hessian::rows::NormVjpTangent<double>{values,     in(c), in(m), in(mean),
+                                                       in(turned), in(a), in(x), out(to[0])};
+        },
+        {zeros_like_tangent()});
+  }
+}
+
+TEST_P(RowPasses, OfActivationsAreTheSameByOneLaneAndBySeveral) {
+  const std::vector<at::Tensor> of_value = {value(), value(), value(), value()};
+  const std::vector<at::Tensor> of_tangent = {tangent(), tangent(), tangent()};
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return hessian::rows::EntrywiseJvp<double>{in(of_value[0]), sizes.width, map, in(of_tangent[0]), out(to[0])};
+      },
+      {zeros_like_tangent()});
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return hessian::rows::EntrywiseVjpTangent<double>{in(of_value[0]),   in(of_value[1]),   sizes.width, map,
+                                                          in(of_tangent[0]), in(of_tangent[1]), out(to[0])};
+      },
+      {zeros_like_tangent()});
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return hessian::rows::GateJvp<double>{in(of_value[0]),   in(of_value[1]),   sizes.width, map,
+                                              in(of_tangent[0]), in(of_tangent[1]), out(to[0])};
+      },
+      {zeros_like_tangent()});
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return hessian::rows::GateVjpTangent<double>{
+            in(of_value[0]),   in(of_value[1]),   in(of_value[2]),   in(of_value[3]), sizes.width, map,
+            in(of_tangent[0]), in(of_tangent[1]), in(of_tangent[2]), out(to[0]),      out(to[1])};
+      },
+      {zeros_like_tangent(), zeros_like_tangent()});
+}
+
+TEST_P(RowPasses, OfSoftmaxAreTheSameByOneLaneAndBySeveral) {
+  const at::Tensor p = at::softmax(value(), -1);
+  const at::Tensor e = value();
+  const at::Tensor pdot = tangent();
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return hessian::rows::SoftmaxJvp<double>{in(p), sizes.width, sizes.width, map, out(to[0])};
+      },
+      {tangent()});
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return hessian::rows::SoftmaxVjpTangent<double>{in(p), in(e),    sizes.width, sizes.width,
+                                                        map,   in(pdot), out(to[0])};
+      },
+      {tangent()});
+}
+
+TEST_P(RowPasses, OfRopeAreTheSameByOneLaneAndBySeveral) {
+  const int64_t heads = 3;
+  const int64_t head_dim = 2 * sizes.width;
+  const at::Tensor x = random.normal({sizes.sequences * sizes.vectors, sizes.positions, heads, head_dim});
+  const at::Tensor table = random.normal({sizes.positions, 2, sizes.width});
+  for (const bool back : {false, true}) {
+    const auto pass_to = [&](const at::Tensor& to) {
+      return hessian::rows::RotatePairs<double>{in(x), in(table), back, sizes.positions, heads, head_dim, out(to)};
+    };
+    const at::Tensor alone = at::zeros_like(x);
+    const at::Tensor shared = at::zeros_like(x);
+    hessian::rows::run_rows(pass_to(alone), rows * heads, head_dim, at::kCPU);
+    run_by_lanes(pass_to(shared), rows * heads);
+    EXPECT_LT(largest(alone - shared), 1e-12);
+    EXPECT_GT(largest(alone), 1e-3);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(ManySizes, RowPasses,
+                         testing::Values(Sizes{1, 1, 1, 1}, Sizes{2, 3, 2, 4}, Sizes{3, 1, 5, 7}, Sizes{2, 4, 3, 33}));
+
+TEST(RowMap, FindsTheValueOfEveryTangent) {
+  constexpr int64_t sequences = 3;
+  const RowMap map{4, 5};
+  int64_t row = 0;
+  for (int64_t sequence = 0; sequence < sequences; ++sequence) {
+    for (int64_t vector = 0; vector < map.vectors; ++vector) {
+      for (int64_t position = 0; position < map.positions; ++position, ++row) {
+        EXPECT_EQ(map.value_row(row), sequence * map.positions + position) << "row " << row;
+      }
+    }
+  }
+}
+
+}  // namespace

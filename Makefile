@@ -9,7 +9,8 @@ help:
 	@echo "make test    set up, build, run all tests"
 	@echo "make build   set up and build (PRESET=release, debug, asan, cuda, ci)"
 	@echo "make bench   run the benchmarks"
-	@echo "make peers   time a training step beside PyTorch's in Python (installs PyTorch with CUDA into .venv-peers: several GB)"
+	@echo "make peers   time training steps, Hessian-vector products and probes beside other tools' (installs them into .venv-peers,"
+	@echo "             with PyTorch for CUDA: several GB)"
 	@echo "make asan    run the unit tests of the libraries under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz    build the libFuzzer targets (needs clang)"
 	@echo "make format  format the sources;  make lint  check them"
@@ -35,6 +36,7 @@ bench: build
 peers: build
 	@scripts/setup.sh --peers
 	@.venv-peers/bin/python tests/peers/train_step.py $(BUILD)/bin/bench_train_step
+	@.venv-peers/bin/python tests/peers/hvp.py $(BUILD)/bin
 
 asan:
 	@scripts/setup.sh

@@ -29,7 +29,7 @@ class NormRule final : public Rule {
 
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
     const at::Tensor xdot = tangents[0].contiguous();
-    const at::Tensor ydot = at::empty_like(xdot);
+    at::Tensor ydot = at::empty_like(xdot);
     const at::Tensor ndot = at::empty_like(xdot);
     const at::Tensor a = at::empty(xdot.sizes().slice(0, 3), xdot.options());
     rows::with_type_of(xdot, [&]<class T>(T) {

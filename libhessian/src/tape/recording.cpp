@@ -80,16 +80,17 @@ Recording::Recording(Program program, Parameters parameters, const std::vector<a
 
   std::vector<at::Tensor> cotangents(count);
   cotangents[place(program_.output)] = at::ones_like(losses_);
-  for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) {
-    for (std::size_t step = part->begin; step < part->end; ++step) {
+  for (std::size_t i = parts_.size(); i-- > 0;) {
+    const Part& part = parts_[i];
+    for (std::size_t step = part.begin; step < part.end; ++step) {
       kept_cotangents_[place(result_of(step))] = cotangents[place(result_of(step))];
     }
     if (!keeps_everything()) {
       std::vector<at::Tensor> again = kept_values_;
-      run_forward(*part, again);
+      run_forward(part, again);
     }
-    run_backward(*part, cotangents);
-    release(*part);
+    run_backward(part, cotangents);
+    release(part);
   }
   for (std::size_t entry = 0; entry < entries_.size(); ++entry) {
     if (entries_[entry] < program_.n_inputs) {
@@ -100,7 +101,7 @@ Recording::Recording(Program program, Parameters parameters, const std::vector<a
     }
   }
   std::vector<bool> has_rule(program_.steps.size());
-  for (std::size_t step = 0; step < program_.steps.size(); ++step) {
+  for (std::size_t step = 0; step < has_rule.size(); ++step) {
     const auto& read = program_.steps[step].inputs;
     has_rule[step] =
         needed_[step] && std::any_of(read.begin(), read.end(), [&](ValueId value) { return is_active(value); });

@@ -19,6 +19,7 @@ bool tape_runs_on(c10::Device device) {
 }
 
 struct Tape::Recorded {
+  explicit Recorded(tape::Recording made) : recording(std::move(made)) {}
   tape::Recording recording;
 };
 

@@ -1,0 +1,184 @@
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <fstream>
+#include <functional>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "hessian/hessian_operator.h"
+#include "hessian/tape_operator.h"
+#include "models/checkpoint.h"
+#include "models/forward.h"
+#include "models/safetensors.h"
+#include "models/token_data.h"
+#include "subject.h"
+
+// Our side of tests/peers/hvp.py, which asks for Hessian-vector products line by line on standard input. Each line is
+// answered by one number; the first answer, 0, says that all is loaded.
+//
+//   product K FILE  writes the products with the first K vectors; answers how many bytes the process has grown by at
+//                   its peak since just before the operator was made
+//   time K SECONDS  makes them again and again for about that long; answers the median seconds of all K
+
+namespace {
+
+/// A Hessian, and the vectors that it is to be multiplied with. Files hold vectors by name, [K, ...] each.
+struct Problem {
+  std::function<std::unique_ptr<hessian::LinearOperator>()> make_operator;
+  at::Tensor vectors;                                            ///< [S, K, n]
+  std::function<hessian::Parameters(const at::Tensor&)> by_name;  ///< products [S, K, n] as a file holds them
+};
+
+/// Each sequence's loss with respect to the residual entering block 0.
+Problem activation_problem(const models::Model& model, const models::TokenBatch& batch,
+                           const hessian::Parameters& vectors) {
+  const models::Forward forward(model);
+  const c10::NoGradGuard no_grad;
+  const at::Tensor residual = forward.embed(batch.tokens);
+  Problem problem;
+  problem.vectors = vectors.at("residual").flatten(2).transpose(0, 1).contiguous();
+  problem.make_operator = [=] {
+    return std::make_unique<hessian::TapeOperator>(forward.losses_program(0), forward.parameters(),
+                                                   std::vector{residual, batch.targets}, 0);
+  };
+  problem.by_name = [=](const at::Tensor& products) {
+    hessian::Parameters named;
+    named.add("residual", products.transpose(0, 1).unflatten(2, residual.sizes().slice(1)));
+    return named;
+  };
+  return problem;
+}
+
+/// Vectors [K, n] as the tensors of a model, [K, ...] each. One split, not a slice for each tensor: the backward of a slice
+/// is a vector of full length.
+hessian::Parameters split(const at::Tensor& vectors, const models::Model& model) {
+  std::vector<int64_t> sizes;
+  for (const auto& entry : model.parameters) {
+    sizes.push_back(entry.second.numel());
+  }
+  const std::vector<at::Tensor> pieces = vectors.split_with_sizes(sizes, 1);
+  hessian::Parameters parts;
+  for (const auto& [name, tensor] : model.parameters) {
+    parts.add(name, pieces[parts.size()].unflatten(1, tensor.sizes()));
+  }
+  return parts;
+}
+
+/// The mean loss with respect to all parameters, which are views of one vector as in the trainer's sharpness.
+Problem parameter_problem(const models::Model& model, const models::TokenBatch& batch,
+                          const hessian::Parameters& vectors) {
+  const auto loss = [=](const at::Tensor& x, const hessian::BlockIndices& /*blocks*/) {
+    models::Model moved{model.config, {}};
+    for (const auto& [name, tensor] : split(x, model)) {
+      moved.parameters.add(name, tensor.squeeze(0));
+    }
+    const models::Forward forward(moved);
+    return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().unsqueeze(0);
+  };
+  const auto flattened = [=](const hessian::Parameters& named, int64_t kept_dims) {
+    std::vector<at::Tensor> parts;
+    for (const auto& entry : model.parameters) {
+      parts.push_back(named.at(entry.first).flatten(kept_dims));
+    }
+    return at::cat(parts, kept_dims).unsqueeze(0);
+  };
+  Problem problem;
+  problem.vectors = flattened(vectors, 1);
+  problem.make_operator = [=] {
+    return std::make_unique<hessian::HessianOperator>(loss, flattened(model.parameters, 0));
+  };
+  problem.by_name = [=](const at::Tensor& products) { return split(products.squeeze(0), model); };
+  return problem;
+}
+
+Problem load_problem(const std::string& model_path, const std::string& data_path, const std::string& vectors_path,
+                     const std::string& kind) {
+  const models::Model model = models::load_checkpoint(model_path).model;
+  models::DataOptions data;
+  data.source = data_path;
+  data.max_seq_len = model.config.max_seq_len;
+  data.vocab_size = model.config.vocab_size;
+  const models::TokenBatch batch = models::load_token_batch(data);
+  const hessian::Parameters vectors = models::load_safetensors(vectors_path).tensors;
+  if (kind == "activation") {
+    return activation_problem(model, batch, vectors);
+  }
+  if (kind == "parameters") {
+    return parameter_problem(model, batch, vectors);
+  }
+  throw std::runtime_error("'" + kind + "' is no Hessian; known are activation and parameters");
+}
+
+/// A line of /proc/self/status in bytes: VmRSS, what the process holds now, or VmHWM, the most that it has held.
+int64_t resident_bytes(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  int64_t kibibytes = 0;
+  while (status >> word) {
+    if (word == key + ":" && status >> kibibytes) {
+      return kibibytes * 1024;
+    }
+  }
+  throw std::runtime_error("/proc/self/status has no " + key);
+}
+
+double median_seconds(const std::function<void()>& work, double seconds) {
+  std::vector<double> times;
+  const auto start = std::chrono::steady_clock::now();
+  do {
+    times.push_back(benchmarks::seconds_of(work));
+  } while (std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds);
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+void answer_requests(const Problem& problem) {
+  std::cout << 0 << std::endl;
+  std::ofstream("/proc/self/clear_refs") << 5;  // VmHWM begins anew: loading does not count
+  const int64_t bytes_before = resident_bytes("VmRSS");
+  const auto op = problem.make_operator();
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string request;
+    int64_t vector_count = 0;
+    words >> request >> vector_count;
+    const at::Tensor v = problem.vectors.narrow(1, 0, vector_count).contiguous();
+    if (request == "time") {
+      double seconds = 0;
+      words >> seconds;
+      std::cout << median_seconds([&] { op->apply(v); }, seconds) << std::endl;
+    } else {
+      std::string path;
+      words >> path;
+      const at::Tensor products = op->apply(v);
+      const int64_t grown = resident_bytes("VmHWM") - bytes_before;
+      models::save_safetensors(path, problem.by_name(products), {});
+      std::cout << grown << std::endl;
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 5) {
+    std::cerr << "usage: hvp_times MODEL DATA VECTORS activation|parameters\n";
+    return 2;
+  }
+  try {
+    answer_requests(load_problem(argv[1], argv[2], argv[3], argv[4]));
+  } catch (const std::exception& error) {
+    std::cerr << "hvp_times: " << error.what() << '\n';
+    return 1;
+  }
+  return 0;
+}

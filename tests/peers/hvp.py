@@ -1,0 +1,250 @@
+"""Times Hessian-vector products and a probe of other tools beside ours: the same model, weights, data, machine and threads, in float32.
+
+Usage: hvp.py BIN [--case NAME] [--rounds N] [--seconds S] [--skip-probe] [--all-probes] [--json FILE]
+
+BIN is the folder of this project's programs. Two Hessians: that of each sequence's loss with respect to the residual entering block 0,
+one product of all sequences at once, and that of the mean loss with respect to all parameters. Each contender is a process of its own,
+so that its memory can be told; they take turns, so that a slow moment of the machine meets all, and ratios are those of medians. Before
+that, every contender's products are compared with ours.
+
+Then each finds the eigenvalue of largest magnitude before every block and before the final norm, for each sequence, with its own
+solver or else with SciPy's eigsh, to the same residual. Ours is the whole of hessian-probe, start-up, both ends of the spectrum and run
+file included; of the others, importing and loading do not count, and where a solver has no tolerance on the residual, only the
+run at the loosest setting that sufficed does.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy
+
+import subject
+from gpt import Architecture
+
+HERE = Path(__file__).resolve().parent
+RESIDUAL_TOLERANCE = 1e-3
+PRODUCT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Case:
+    architecture: Architecture
+    sequences: int
+    tokens: int
+    parameter_vectors: int  # several vectors of a large model, and their products, do not fit beside each other
+    quick_probe: bool
+
+
+CASES = {
+    "llama2-20M-prenorm": Case(Architecture("llama2", "prenorm", 256, 4, 4, 768, 256, 4096), 4, 128, 8, True),
+    "llama2-20M-simplegpt": Case(Architecture("llama2", "simplegpt", 256, 4, 4, 768, 256, 4096), 4, 128, 8, True),
+    "gpt2-124M-prenorm": Case(Architecture("gpt2", "prenorm", 768, 12, 12, 3072, 256, 1024), 2, 128, 1, False),
+}
+ACTIVATION_VECTORS = 8
+
+
+@dataclass(frozen=True)
+class Contender:
+    name: str
+    implementation: str | None  # a class for worker.py; None is ours
+    several: dict  # what it does with several vectors, by Hessian
+    solver: str
+    exact: bool = True
+
+
+LOOP = {"activation": "loop", "parameters": "loop"}
+CONTENDERS = [
+    Contender("ours", None, {"activation": "together", "parameters": "loop"}, "Lanczos, both ends"),
+    Contender("PyTorch double backward", "contenders.DoubleBackward", LOOP, "eigsh"),
+    Contender("PyHessian", "contenders.PyHessian", LOOP, "its power iteration"),
+    Contender("hessian-eigenthings", "contenders.EigenthingsAutograd", LOOP, "its Lanczos"),
+    Contender("hessian-eigenthings, differences", "contenders.EigenthingsFiniteDifference", LOOP, "its Lanczos", exact=False),
+    Contender("curvlinops", "contenders.Curvlinops", {"activation": "loop, one graph", "parameters": "together"}, "eigsh"),
+    Contender("JAX", "contender_jax.Jax", {"activation": "together", "parameters": "together"}, "eigsh"),
+]
+PACKAGES = ["torch", "pyhessian", "hessian-eigenthings", "curvlinops-for-pytorch", "jax", "scipy"]
+
+
+class Worker:
+    """A contender's process. Its first answer says that all is loaded."""
+
+    def __init__(self, contender, programs, folder, kind):
+        self.name = contender.name
+        if contender.implementation is None:
+            files = [folder / "model.safetensors", folder / "data.safetensors", subject.vectors_path(folder, kind)]
+            command = [programs / "hvp_times", *files, kind]
+        else:
+            # PyTorch warns of what PyHessian does.
+            command = [sys.executable, "-W", "ignore", HERE / "worker.py", contender.implementation, folder, kind]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"hvp.py: {self.name}: its process has ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def ask(self, *words):
+        print(*words, file=self.process.stdin, flush=True)
+        return self.answer()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def difference(path, reference_path):
+    """The largest relative difference of a product."""
+    products, reference = subject.read_vectors(path), subject.read_vectors(reference_path)
+    flat = lambda tensors: numpy.concatenate([tensors[name].flatten(1).numpy() for name in reference], 1)
+    expected = flat(reference)
+    return (numpy.linalg.norm(flat(products) - expected, axis=1) / numpy.linalg.norm(expected, axis=1)).max().item()
+
+
+def measure_products(programs, folder, kind, counts, options):
+    """Rows of the table of one Hessian: for each contender its memory, seconds for one vector of so many, and difference from ours."""
+    workers = [Worker(contender, programs, folder, kind) for contender in CONTENDERS]
+    for worker in workers:
+        worker.answer()
+    rows = []
+    for contender, worker in zip(CONTENDERS, workers):
+        row = {"contender": contender.name, "several": contender.several[kind], "peak_bytes": {}, "seconds": {}, "difference": 0.0}
+        for count in counts:
+            file = folder / ("ours.safetensors" if worker is workers[0] else "theirs.safetensors")
+            row["peak_bytes"][count] = worker.ask("product", count, file)
+        if worker is not workers[0]:
+            row["difference"] = difference(file, folder / "ours.safetensors")
+            if contender.exact and not row["difference"] <= PRODUCT_TOLERANCE:
+                raise SystemExit(f"hvp.py: {contender.name}: its product differs from ours by {row['difference']:.1e} ({kind})")
+        rows.append(row)
+    times = {}
+    for _ in range(options.rounds):
+        for row, worker in zip(rows, workers):
+            for count in counts:
+                seconds = worker.ask("time", count, options.seconds) / count
+                times.setdefault((row["contender"], count), []).append(seconds)
+    for row in rows:
+        row["seconds"] = {count: statistics.median(times[row["contender"], count]) for count in counts}
+    for worker in workers:
+        worker.close()
+    return rows
+
+
+def our_probe(programs, folder, rounds):
+    """Row of the table of probes, and the spectral norms in the order of layers and sequences."""
+    files = ["--model", folder / "model.safetensors", "--data", folder / "data.safetensors", "--out", folder / "run.h5"]
+    command = [programs / "hessian-probe", *files, "--tol", str(RESIDUAL_TOLERANCE), "--overwrite", "--json"]
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+        times.append(time.perf_counter() - start)
+    layers = json.loads(output)["rows"]
+    norms = numpy.array([layer["spectral_norm"] for layer in layers]).ravel()
+    residuals = numpy.array([layer["residual_norm"] for layer in layers]).ravel() / norms
+    return {"seconds": statistics.median(times), "residuals": residuals.tolist(), "norms": norms.tolist()}
+
+
+def peer_probe(contender, programs, folder, our_norms):
+    worker = Worker(contender, programs, folder, "activation")
+    worker.answer()
+    problems = worker.ask("probe")
+    worker.close()
+    norms = numpy.abs([problem["eigenvalue"] for problem in problems])
+    return {
+        "seconds": sum(problem["seconds"] for problem in problems),
+        "residuals": [problem["residual"] for problem in problems],
+        "norms": norms.tolist(),
+        "settings": [problem["setting"] for problem in problems],
+        "difference": numpy.abs(norms / our_norms - 1).max().item(),
+    }
+
+
+def measure_probes(programs, folder, options):
+    """Rows of the table of probes, printed as they come."""
+    ours = our_probe(programs, folder, options.rounds)
+    problems = len(ours["norms"])
+    print(f"\nEigenvalue of largest magnitude of {problems} activation Hessians (every residual, every sequence), the whole of it")
+    print(f"{'':<32} {'solver':<20} {'seconds':>9} {'/ ours':>7} {'reached':>9} {'worst residual':>15} {'difference':>11}", flush=True)
+    rows = []
+    for contender in CONTENDERS:
+        row = ours if contender is CONTENDERS[0] else peer_probe(contender, programs, folder, ours["norms"])
+        rows.append({"contender": contender.name, "solver": contender.solver, **row})
+        reached = f"{sum(residual <= RESIDUAL_TOLERANCE for residual in row['residuals'])}/{problems}"
+        last = "" if row is ours else f"{row['difference']:.1e}"
+        cells = f"{row['seconds']:>7.2f} s {row['seconds'] / ours['seconds']:>7.2f} {reached:>9} {max(row['residuals']):>15.1e} {last:>11}"
+        print(f"{contender.name:<32} {contender.solver:<20} {cells}", flush=True)
+    return rows
+
+
+def print_products(title, counts, rows):
+    print(f"\n{title}")
+    several = f"{counts[-1]} vectors, each" if len(counts) > 1 else ""
+    header = f"{'':<32} {'1 vector':>11} {'/ ours':>7}   {several:>18} {'/ ours':>7}  {'':<15}"
+    print(f"{header} {'peak of 1':>10} {'of ' + str(counts[-1]):>9} {'difference':>11}")
+    for row in rows:
+        cells = []
+        for count in (1, ACTIVATION_VECTORS):
+            width = 11 if count == 1 else 20
+            if count not in counts:
+                cells.append(f"{'-':>{width}} {'':>7}")
+                continue
+            seconds = row["seconds"][count]
+            cells.append(f"{seconds:>{width - 2}.4f} s {seconds / rows[0]['seconds'][count]:>7.2f}")
+        note = row["several"] if len(counts) > 1 else ""
+        peaks = [f"{row['peak_bytes'][count] / 2**20:.0f} MiB" for count in counts]
+        last = "" if row is rows[0] else f"{row['difference']:.1e}"
+        print(f"{row['contender']:<32} {cells[0]} {cells[1]}  {note:<15} {peaks[0]:>10} {peaks[-1]:>9} {last:>11}")
+
+
+def measure(name, programs, options):
+    case = CASES[name]
+    result = {}
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        vectors = {"activation": ACTIVATION_VECTORS, "parameters": case.parameter_vectors}
+        subject.write(folder, case.architecture, case.sequences, case.tokens, vectors)
+        print(f"\n{name}, vocabulary {case.architecture.vocab_size}, {case.sequences} x {case.tokens} tokens")
+        titles = {"activation": "Activation Hessians of block 0, all sequences in one product", "parameters": "Parameter Hessian"}
+        for kind, title in titles.items():
+            counts = sorted({1, vectors[kind]})
+            result[kind] = measure_products(programs, folder, kind, counts, options)
+            print_products(title, counts, result[kind])
+        if (case.quick_probe or options.all_probes) and not options.skip_probe:
+            result["probe"] = measure_probes(programs, folder, options)
+    return result
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("programs", type=Path, metavar="BIN")
+    parser.add_argument("--case", action="append", choices=CASES, help="may be given again; all if absent")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each contender in each round (%(default)s)")
+    parser.add_argument("--skip-probe", action="store_true")
+    parser.add_argument("--all-probes", action="store_true", help="probe also the models where that takes long")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    threads = len(os.sched_getaffinity(0))
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    print(", ".join(f"{package} {version}" for package, version in versions.items()))
+    print(f"{threads} threads, float32; seconds are medians of {options.rounds} rounds in turn; memory is what a process grew by")
+    results = {name: measure(name, options.programs, options) for name in options.case or CASES}
+    if options.json:
+        report = {"versions": versions, "threads": threads, "rounds": options.rounds, "cases": results}
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -18,13 +18,17 @@ at::Tensor flattened(const std::vector<at::Tensor>& tensors) {
   return at::cat(parts);
 }
 
-/// The model whose parameters are views of one vector.
+/// The model whose parameters are views of one vector. One split, not a slice for each: the backward of a slice is a vector of
+/// full length.
 models::Model model_at(const models::Model& model, const at::Tensor& vector) {
+  std::vector<int64_t> sizes;
+  for (const auto& entry : model.parameters) {
+    sizes.push_back(entry.second.numel());
+  }
+  const std::vector<at::Tensor> parts = vector.split_with_sizes(sizes);
   models::Model moved{model.config, {}};
-  int64_t begin = 0;
   for (const auto& [name, tensor] : model.parameters) {
-    moved.parameters.add(name, vector.narrow(0, begin, tensor.numel()).view(tensor.sizes()));
-    begin += tensor.numel();
+    moved.parameters.add(name, parts[moved.parameters.size()].view(tensor.sizes()));
   }
   return moved;
 }

@@ -33,7 +33,7 @@ namespace {
 /// A Hessian, and the vectors that it is to be multiplied with. Files hold vectors by name, [K, ...] each.
 struct Problem {
   std::function<std::unique_ptr<hessian::LinearOperator>()> make_operator;
-  at::Tensor vectors;                                            ///< [S, K, n]
+  at::Tensor vectors;                                             ///< [S, K, n]
   std::function<hessian::Parameters(const at::Tensor&)> by_name;  ///< products [S, K, n] as a file holds them
 };
 

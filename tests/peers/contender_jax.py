@@ -48,5 +48,5 @@ class Jax(Contender):
         return jax.block_until_ready((products if batched else product)(self.hessian, vectors))
 
     def results(self, products):
-        parts = [torch.from_numpy(numpy.array(products[name])).view(-1, *p.shape) for name, p in zip(self.problem.names, self.problem.point)]
-        return list(zip(*parts))
+        arrays = [torch.from_numpy(numpy.array(products[name])) for name in self.problem.names]
+        return list(zip(*(array.view(-1, *p.shape) for array, p in zip(arrays, self.problem.point))))

@@ -75,7 +75,7 @@ class Problem:
 
 
 class Contender:
-    """An operator for a problem. A vector is a list of tensors, one for each parameter, unless `prepare` makes it something else."""
+    """An operator for a problem. A vector is a list of tensors, one for each parameter; `prepare` may make something else of it."""
 
     ladder = (1e-3, 3e-4, 1e-4, 3e-5)  # settings of the solver, from loose to tight; here ARPACK's tolerance
 
@@ -180,7 +180,7 @@ class EigenthingsFiniteDifference(EigenthingsAutograd):
 
 class Curvlinops(Contender):
     """Activations: double backward twice over, the gradient's graph shared by the vectors of one call. Parameters: forward over
-    reverse under vmap. Both begin at the tokens for each call. The check for determinism, two gradients and two products, is off."""
+    reverse under vmap. Both begin at the tokens for each call. Its check for determinism, two gradients and products, is off."""
 
     def __init__(self, problem):
         super().__init__(problem)

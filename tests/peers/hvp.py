@@ -1,16 +1,16 @@
-"""Times Hessian-vector products and a probe of other tools beside ours: the same model, weights, data, machine and threads, in float32.
+"""Times Hessian-vector products and probes of other tools beside ours: the same model, weights, data and threads, in float32.
 
 Usage: hvp.py BIN [--case NAME] [--rounds N] [--seconds S] [--skip-probe] [--all-probes] [--json FILE]
 
-BIN is the folder of this project's programs. Two Hessians: that of each sequence's loss with respect to the residual entering block 0,
-one product of all sequences at once, and that of the mean loss with respect to all parameters. Each contender is a process of its own,
-so that its memory can be told; they take turns, so that a slow moment of the machine meets all, and ratios are those of medians. Before
-that, every contender's products are compared with ours.
+BIN is the folder of this project's programs. There are two Hessians: that of each sequence's loss with respect to the residual
+entering block 0, one product of all sequences at once; and that of the mean loss with respect to all parameters. Each contender
+is a process of its own, so that its memory can be told. They take turns, so that a slow moment of the machine meets all, and
+ratios are those of medians. Before that, every contender's products are compared with ours.
 
-Then each finds the eigenvalue of largest magnitude before every block and before the final norm, for each sequence, with its own
-solver or else with SciPy's eigsh, to the same residual. Ours is the whole of hessian-probe, start-up, both ends of the spectrum and run
-file included; of the others, importing and loading do not count, and where a solver has no tolerance on the residual, only the
-run at the loosest setting that sufficed does.
+Then each finds the eigenvalue of largest magnitude before every block and before the final norm, for each sequence, to the same
+residual, with its own solver or else with SciPy's eigsh. Ours is the whole of hessian-probe: start-up, both ends of the spectrum
+and the run file included. Of the others, importing and loading do not count, nor do runs at settings that proved too loose.
+A residual does not tell which eigenvalue was found: the last column is how far magnitudes are from ours.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def difference(path, reference_path):
 
 
 def measure_products(programs, folder, kind, counts, options):
-    """Rows of the table of one Hessian: for each contender its memory, seconds for one vector of so many, and difference from ours."""
+    """Rows of the table of one Hessian: each contender's memory, seconds for one vector of so many, and difference from ours."""
     workers = [Worker(contender, programs, folder, kind) for contender in CONTENDERS]
     for worker in workers:
         worker.answer()
@@ -139,19 +139,16 @@ def measure_products(programs, folder, kind, counts, options):
     return rows
 
 
-def our_probe(programs, folder, rounds):
-    """Row of the table of probes, and the spectral norms in the order of layers and sequences."""
+def our_probe(programs, folder):
     files = ["--model", folder / "model.safetensors", "--data", folder / "data.safetensors", "--out", folder / "run.h5"]
     command = [programs / "hessian-probe", *files, "--tol", str(RESIDUAL_TOLERANCE), "--overwrite", "--json"]
-    times = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-        times.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    seconds = time.perf_counter() - start
     layers = json.loads(output)["rows"]
     norms = numpy.array([layer["spectral_norm"] for layer in layers]).ravel()
     residuals = numpy.array([layer["residual_norm"] for layer in layers]).ravel() / norms
-    return {"seconds": statistics.median(times), "residuals": residuals.tolist(), "norms": norms.tolist()}
+    return {"seconds": seconds, "residuals": residuals.tolist(), "norms": norms.tolist()}
 
 
 def peer_probe(contender, programs, folder, our_norms):
@@ -169,21 +166,15 @@ def peer_probe(contender, programs, folder, our_norms):
     }
 
 
-def measure_probes(programs, folder, options):
-    """Rows of the table of probes, printed as they come."""
-    ours = our_probe(programs, folder, options.rounds)
-    problems = len(ours["norms"])
-    print(f"\nEigenvalue of largest magnitude of {problems} activation Hessians (every residual, every sequence), the whole of it")
-    print(f"{'':<32} {'solver':<20} {'seconds':>9} {'/ ours':>7} {'reached':>9} {'worst residual':>15} {'difference':>11}", flush=True)
+def measure_probes(programs, folder):
+    """Rows of the table of probes. Ours is run again before each of the others."""
+    runs = []
     rows = []
-    for contender in CONTENDERS:
-        row = ours if contender is CONTENDERS[0] else peer_probe(contender, programs, folder, ours["norms"])
-        rows.append({"contender": contender.name, "solver": contender.solver, **row})
-        reached = f"{sum(residual <= RESIDUAL_TOLERANCE for residual in row['residuals'])}/{problems}"
-        last = "" if row is ours else f"{row['difference']:.1e}"
-        cells = f"{row['seconds']:>7.2f} s {row['seconds'] / ours['seconds']:>7.2f} {reached:>9} {max(row['residuals']):>15.1e} {last:>11}"
-        print(f"{contender.name:<32} {contender.solver:<20} {cells}", flush=True)
-    return rows
+    for contender in CONTENDERS[1:]:
+        runs.append(our_probe(programs, folder))
+        rows.append(peer_probe(contender, programs, folder, runs[0]["norms"]))
+    ours = {**runs[0], "seconds": statistics.median(run["seconds"] for run in runs)}
+    return [{"contender": contender.name, "solver": contender.solver, **row} for contender, row in zip(CONTENDERS, [ours, *rows])]
 
 
 def print_products(title, counts, rows):
@@ -206,6 +197,18 @@ def print_products(title, counts, rows):
         print(f"{row['contender']:<32} {cells[0]} {cells[1]}  {note:<15} {peaks[0]:>10} {peaks[-1]:>9} {last:>11}")
 
 
+def print_probes(rows):
+    problems = len(rows[0]["norms"])
+    print(f"\nEigenvalue of largest magnitude of {problems} activation Hessians: every residual, every sequence")
+    print(f"{'':<32} {'solver':<20} {'all of it':>9} {'/ ours':>7} {'reached':>9} {'worst residual':>15} {'difference':>11}")
+    for row in rows:
+        reached = f"{sum(residual <= RESIDUAL_TOLERANCE for residual in row['residuals'])}/{problems}"
+        ratio = row["seconds"] / rows[0]["seconds"]
+        last = "" if row is rows[0] else f"{row['difference']:.1e}"
+        text = f"{row['contender']:<32} {row['solver']:<20} {row['seconds']:>7.2f} s {ratio:>7.2f} {reached:>9}"
+        print(f"{text} {max(row['residuals']):>15.1e} {last:>11}", flush=True)
+
+
 def measure(name, programs, options):
     case = CASES[name]
     result = {}
@@ -220,7 +223,8 @@ def measure(name, programs, options):
             result[kind] = measure_products(programs, folder, kind, counts, options)
             print_products(title, counts, result[kind])
         if (case.quick_probe or options.all_probes) and not options.skip_probe:
-            result["probe"] = measure_probes(programs, folder, options)
+            result["probe"] = measure_probes(programs, folder)
+            print_probes(result["probe"])
     return result
 
 
@@ -229,7 +233,7 @@ def main():
     parser.add_argument("programs", type=Path, metavar="BIN")
     parser.add_argument("--case", action="append", choices=CASES, help="may be given again; all if absent")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each contender in each round (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of each contender in each round (%(default)s)")
     parser.add_argument("--skip-probe", action="store_true")
     parser.add_argument("--all-probes", action="store_true", help="probe also the models where that takes long")
     parser.add_argument("--json", type=Path, metavar="FILE")

@@ -1,4 +1,4 @@
-"""What all contenders are given: a model, tokens and vectors, drawn from a seed and written as files that this project reads too."""
+"""What all contenders are given: a model, tokens and vectors, drawn from a seed and written as files that ours reads too."""
 
 import json
 import sys

@@ -7,8 +7,8 @@ Usage: worker.py CONTENDER FOLDER activation|parameters
     time K SECONDS  makes them again and again for about that long; answers the median seconds of all K
     probe           the eigenvalue of largest magnitude before each block and the final norm, for each sequence
 
-The first answer, 0, says that all is loaded. CONTENDER is a class, as contenders.PyHessian. FOLDER holds what hvp.py wrote: a model,
-tokens and vectors.
+The first answer, 0, says that all is loaded. CONTENDER is a class, as contenders.PyHessian. FOLDER holds what hvp.py wrote: a
+model, tokens and vectors.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ def median_seconds(work, seconds):
 
 
 def solve(contender_class, problem, rung):
-    """Climbs the contender's ladder from a rung on until the residual norm is small enough. Only the last solution's time counts."""
+    """Climbs a contender's ladder from a rung on until the residual norm is small enough. Only the last run's time counts."""
     while True:
         gc.collect()  # PyHessian's graphs are cycles
         start = time.perf_counter()

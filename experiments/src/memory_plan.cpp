@@ -49,8 +49,8 @@ class Planner {
   }
 
  private:
-  /// A quarter of a sequence takes at least a sixteenth of what a whole one does, where attention outweighs all else, and at
-  /// most a quarter: it shows whether a whole one may be tried within the limit.
+  /// A quarter of a sequence takes at least a sixteenth of what a whole one does, where attention outweighs all else,
+  /// and at most a quarter: it shows whether a whole one may be tried within the limit.
   void measure(int64_t layers, Keep keep, int64_t limit) {
     if (measured_ && layers == static_cast<int64_t>(measured_->layers.size()) && keep == keep_) {
       return;

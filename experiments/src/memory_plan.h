@@ -25,8 +25,8 @@ struct MemoryPlan {
 /// The problem of the first `layers` layers to be probed, on the first `positions` positions of each sequence.
 using ProblemOf = std::function<ProbeProblem(int64_t layers, int64_t positions)>;
 
-/// Measures one sequence, at the first layers since they need most, and divides the memory allowed by what it takes. Prefers,
-/// in this order: all layers together, fewer layers, a smaller basis, computing blocks again.
+/// Measures one sequence, at the first layers since they need most, and divides the memory allowed by what it takes.
+/// Prefers, in this order: all layers together, fewer layers, a smaller basis, computing blocks again.
 /// \param layers     how many are to be probed
 /// \param sequences  how many there are, of `positions` tokens each
 /// \throws std::runtime_error  if one sequence does not fit, saying what would

@@ -18,8 +18,8 @@ namespace experiments {
 /// \throws std::invalid_argument  if a layer does not exist, or a site has none of them
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
-/// The rows of one probe: the sites and layers that the options ask for. The layers of a site are measured together, as many
-/// as memory allows.
+/// The rows of one probe: the sites and layers that the options ask for. The layers of a site are measured together, as
+/// many as memory allows.
 class ProbeMeasurement {
  public:
   /// Runs the model once and plans the memory, so that whatever cannot be done is refused here. Keeps references to

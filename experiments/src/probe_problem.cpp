@@ -36,7 +36,8 @@ ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models
   if (engine == Engine::tape) {
     return {layers, x, [=, &forward](int64_t first, int64_t count, Keep keep) -> hessian::OperatorPtr {
               hessian::TapeProblem problem = tape_problem(forward, site, layers, keep);
-              // The tape computes in the vectors' precision; bfloat16 weights are rounded factors of its products alone.
+              // The tape computes in the vectors' precision; bfloat16 weights are rounded factors of its products
+              // alone.
               problem.inputs = {residual.narrow(0, first, count).to(x.scalar_type()), targets.narrow(0, first, count)};
               return std::make_shared<hessian::TapeOperator>(std::move(problem));
             }};

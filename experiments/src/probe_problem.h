@@ -18,7 +18,8 @@ enum class Keep {
   checkpoints,  ///< the residual before each block; what is between is computed again for each product
 };
 
-/// The eigenproblems at one site of some layers: the Hessians of each sequence's loss with respect to the activations there.
+/// The eigenproblems at one site of some layers: the Hessians of each sequence's loss with respect to the activations
+/// there.
 struct ProbeProblem {
   std::vector<int64_t> layers;  ///< ascending; one, unless the engine is the tape
   at::Tensor x;  ///< the activation at the first layer, [S, T, width], in the precision of the eigenvectors

@@ -11,8 +11,8 @@
 
 namespace experiments {
 
-/// Both ends of the spectrum of every layer's and sequence's Hessian, by the method asked for, as many sequences at once as
-/// the plan says and all layers of the problem together.
+/// Both ends of the spectrum of every layer's and sequence's Hessian, by the method asked for, as many sequences at
+/// once as the plan says and all layers of the problem together.
 /// \param positions  [S], the position of each sequence that Unit::token looks at
 /// \return           for each layer, [S] without vectors
 std::vector<hessian::ExtremalEigenvalues> solve(const ProbeOptions& options, const MemoryPlan& plan,

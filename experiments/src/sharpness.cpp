@@ -18,8 +18,8 @@ at::Tensor flattened(const std::vector<at::Tensor>& tensors) {
   return at::cat(parts);
 }
 
-/// The model whose parameters are views of one vector. One split, not a slice for each: the backward of a slice is a vector of
-/// full length.
+/// The model whose parameters are views of one vector. One split, not a slice for each: the backward of a slice is a
+/// vector of full length.
 models::Model model_at(const models::Model& model, const at::Tensor& vector) {
   std::vector<int64_t> sizes;
   for (const auto& entry : model.parameters) {

@@ -87,8 +87,8 @@ class ActiveBatch {
     return vector / vector.norm();
   }
 
-  /// Keeps only the blocks at the places listed, which ascend. Moves them up where they are: a copy would take as much memory
-  /// again.
+  /// Keeps only the blocks at the places listed, which ascend. Moves them up where they are: a copy would take as much
+  /// memory again.
   void keep(const BlockIndices& places) {
     for (std::size_t i = 0; i < places.size(); ++i) {
       const auto from = static_cast<std::size_t>(places[i]);

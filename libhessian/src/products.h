@@ -4,11 +4,11 @@
 
 namespace hessian {
 
-// Products of activations [..., in] with a weight [out, in] for the tape, without autograd. For float32 on the CPU they are
-// oneDNN's, which are faster than those of at::matmul on many processors.
+// Products of activations [..., in] with a weight [out, in] for the tape, without autograd. For float32 on the CPU they
+// are oneDNN's, which are faster than those of at::matmul on many processors.
 //
-// Where the weight is bfloat16 and the activations are wider, they are rounded to bfloat16 for the product alone, whose sums
-// are taken in float32; the result is rounded to bfloat16 too, except on CUDA devices.
+// Where the weight is bfloat16 and the activations are wider, they are rounded to bfloat16 for the product alone, whose
+// sums are taken in float32; the result is rounded to bfloat16 too, except on CUDA devices.
 
 /// x W^T, [..., out]
 at::Tensor times_transposed(const at::Tensor& x, const at::Tensor& weight);

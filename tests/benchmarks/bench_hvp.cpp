@@ -10,8 +10,8 @@
 #include "models/named_models.h"
 #include "subject.h"
 
-// The cost of one Hessian-vector product by the tape and by double backward, in gradients and in matrix products. All are
-// taken in turn within one loop, so that a slow moment of the machine hits them alike.
+// The cost of one Hessian-vector product by the tape and by double backward, in gradients and in matrix products. All
+// are taken in turn within one loop, so that a slow moment of the machine hits them alike.
 
 namespace {
 
@@ -73,8 +73,8 @@ BENCHMARK_CAPTURE(hvp, gpt2_124M_prenorm_2x128_bytes, "new:gpt2-124M-prenorm", 2
     ->Unit(benchmark::kMillisecond)
     ->MinTime(3);
 
-/// The time of one product at four sizes, each twice the one before: `growth_N` is the time at N times the size over N times
-/// that of the smallest, 1 where cost is linear and less where larger products run faster.
+/// The time of one product at four sizes, each twice the one before: `growth_N` is the time at N times the size over N
+/// times that of the smallest, 1 where cost is linear and less where larger products run faster.
 void growth(benchmark::State& state, const std::function<std::function<void()>(int64_t factor)>& work_at) {
   constexpr std::array<int64_t, 4> factors = {1, 2, 4, 8};
   std::array<Contender, factors.size()> contenders;

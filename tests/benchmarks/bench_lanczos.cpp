@@ -4,7 +4,8 @@
 #include "hessian/tape_operator.h"
 #include "subject.h"
 
-// What Lanczos costs beside its Hessian-vector products, and what the layers of a model gain from being probed together.
+// What Lanczos costs beside its Hessian-vector products, and what the layers of a model gain from being probed
+// together.
 
 namespace {
 
@@ -89,8 +90,8 @@ void all_layers(benchmark::State& state, const std::string& model, int64_t seque
   state.counters["apart_over_first"] = apart / (static_cast<double>(layers) * first);
 }
 
-/// together_over_first is the time of all layers' probes in shared sweeps over that of as many probes of the first layer,
-/// apart_over_first the same for one layer after the other.
+/// together_over_first is the time of all layers' probes in shared sweeps over that of as many probes of the first
+/// layer, apart_over_first the same for one layer after the other.
 BENCHMARK_CAPTURE(all_layers, llama2_20M_prenorm_4x128, "new:llama2-20M-prenorm", 4, 128)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond)

@@ -57,8 +57,8 @@ Problem activation_problem(const models::Model& model, const models::TokenBatch&
   return problem;
 }
 
-/// Vectors [K, n] as the tensors of a model, [K, ...] each. One split, not a slice for each tensor: the backward of a slice
-/// is a vector of full length.
+/// Vectors [K, n] as the tensors of a model, [K, ...] each. One split, not a slice for each tensor: the backward of a
+/// slice is a vector of full length.
 hessian::Parameters split(const at::Tensor& vectors, const models::Model& model) {
   std::vector<int64_t> sizes;
   for (const auto& entry : model.parameters) {

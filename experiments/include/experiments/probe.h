@@ -92,8 +92,8 @@ using Announce = std::function<void(const ProbeReport& report)>;
 ///
 /// \throws std::invalid_argument  if an option asks for what the model or the machine does not have
 /// \throws std::runtime_error     for unreadable input, too little memory, or a run file that cannot be written
-/// Cost: for each site and layer, one eigenproblem (`iterations` + 2 Hessian-vector products for all sequences at once),
-/// those of all layers together where the engine is the tape.
+/// Cost: for each site and layer, one eigenproblem (`iterations` + 2 Hessian-vector products for all sequences at
+/// once), those of all layers together where the engine is the tape.
 ProbeReport run_probe(const ProbeOptions& options, const Progress& progress = {}, const Announce& announce = {});
 
 /// Largest relative difference that --check lets pass between a product and its central difference in float64.

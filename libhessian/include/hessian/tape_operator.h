@@ -23,8 +23,8 @@ struct TapeProblem {
 /// The Hessians of the S losses of a program with respect to L of its values: L S blocks, block l S + s for value l and
 /// sequence s. HessianOperator's fast twin, for what is written as a Program.
 ///
-/// If only some blocks are asked for, the others take no part, and the tape is recorded again without the sequences that
-/// none of them is of as soon as that saves work.
+/// If only some blocks are asked for, the others take no part, and the tape is recorded again without the sequences
+/// that none of them is of as soon as that saves work.
 ///
 /// Not safe for use from two threads at once.
 /// Cost and memory: see Tape; all vectors share one sweep.

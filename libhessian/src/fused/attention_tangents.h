@@ -2,8 +2,9 @@
 
 #include <cstdint>
 
-// Tangents of causal attention on the CPU, one task for each sequence, vector and key head: all products of a tile of queries
-// are taken while it is in the core's cache, and keys in the future of a tile are left out. For T float and double.
+// Tangents of causal attention on the CPU, one task for each sequence, vector and key head: all products of a tile of
+// queries are taken while it is in the core's cache, and keys in the future of a tile are left out. For T float and
+// double.
 
 namespace hessian::fused {
 

@@ -62,12 +62,13 @@ template <int Rows, class T>
   }
 }
 
-/// C += alpha A B on one thread, for tiles that stay in a core's cache, where a library's call costs as much as the product.
+/// C += alpha A B on one thread, for tiles that stay in a core's cache, where a library's call costs as much as the
+/// product.
 /// \param a  [rows, depth], in any strides
 /// \param b  [depth, columns], b_row after each other
 /// \param c  [rows, columns], c_row after each other
-/// Source: Goto & van de Geijn (2008), Anatomy of high-performance matrix multiplication, ACM TOMS 34(3), for the kernel that
-/// keeps a tile of C in registers; no packing, since the operands are small.
+/// Source: Goto & van de Geijn (2008), Anatomy of high-performance matrix multiplication, ACM TOMS 34(3), for the
+/// kernel that keeps a tile of C in registers; no packing, since the operands are small.
 template <class T>
 [[gnu::always_inline]] inline void add_product(int64_t rows, int64_t columns, int64_t depth, T alpha, Strided<T> a,
                                                const T* b, int64_t b_row, T* c, int64_t c_row) {

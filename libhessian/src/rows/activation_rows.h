@@ -2,8 +2,8 @@
 
 #include "rows/row_function.h"
 
-// Tangents of functions applied entry by entry, from their derivatives at the value, which were computed once. A row is a
-// position's; that of the tangents' own value is found by RowMap.
+// Tangents of functions applied entry by entry, from their derivatives at the value, which were computed once. A row is
+// a position's; that of the tangents' own value is found by RowMap.
 
 namespace hessian::rows {
 

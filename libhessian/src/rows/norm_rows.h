@@ -2,8 +2,8 @@
 
 #include "rows/row_function.h"
 
-// Tangents of y = g n + b with n = r P x and r = (mean((P x)^2) + eps)^(-1/2), where P takes the mean out (LayerNorm) or does
-// nothing (RMSNorm). With c = g ybar, the cotangent of n, and means over the row:
+// Tangents of y = g n + b with n = r P x and r = (mean((P x)^2) + eps)^(-1/2), where P takes the mean out (LayerNorm)
+// or does nothing (RMSNorm). With c = g ybar, the cotangent of n, and means over the row:
 //   ndot    = r (P xdot - n a),                          a = mean(n xdot)
 //   xbar    = r (P c - n m),                             m = mean(c n)
 //   xbardot = r (P cdot - ndot m - n mdot) - r a xbar,   mdot = mean(cdot n + c ndot)

@@ -4,10 +4,10 @@
 
 #include "fused/vector_math.h"
 
-// What the passes over rows are written with. A pass is a struct of pointers and sizes whose operator()(lanes, row) does one
-// row; it is compiled twice, for the host, where one lane does a row and the loop becomes vector code, and for a CUDA
-// device, where the lanes are threads that share the row. So both compute by the same formula, and the tests of the host
-// cover the indices of the device.
+// What the passes over rows are written with. A pass is a struct of pointers and sizes whose operator()(lanes, row)
+// does one row; it is compiled twice, for the host, where one lane does a row and the loop becomes vector code, and for
+// a CUDA device, where the lanes are threads that share the row. So both compute by the same formula, and the tests of
+// the host cover the indices of the device.
 
 // Loops of the files that are compiled for vectors; see libhessian/CMakeLists.txt.
 #if defined(HESSIAN_VECTOR_LOOPS)

@@ -2,8 +2,9 @@
 
 #include "rows/row_function.h"
 
-// Tangents of p = softmax(z) over a row. The first entry of a row stands `pitch` after that of the row before it; entries from
-// width to pitch are not touched. Source: Griewank & Walther, Evaluating Derivatives, 2nd ed., section 3.4.
+// Tangents of p = softmax(z) over a row. The first entry of a row stands `pitch` after that of the row before it;
+// entries from width to pitch are not touched. Source: Griewank & Walther, Evaluating Derivatives, 2nd ed., section
+// 3.4.
 
 namespace hessian::rows {
 

@@ -50,7 +50,8 @@ class Rule {
 
 using RulePtr = std::unique_ptr<Rule>;
 
-// Each computes the primitive's value, in the precision of the inputs. Weights of products may be bfloat16; see products.h.
+// Each computes the primitive's value, in the precision of the inputs. Weights of products may be bfloat16; see
+// products.h.
 RulePtr record(const Linear& linear, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const RmsNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const LayerNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters);

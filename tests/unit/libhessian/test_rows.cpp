@@ -9,8 +9,9 @@
 #include "rows/passes.h"
 #include "rows/run_rows.h"
 
-// The passes over rows as a CUDA device runs them, with several lanes to a row, on the host: each lane is a thread, and sums
-// go through memory that they share. Whatever a lane leaves out or does twice shows beside the one lane of the host.
+// The passes over rows as a CUDA device runs them, with several lanes to a row, on the host: each lane is a thread, and
+// sums go through memory that they share. Whatever a lane leaves out or does twice shows beside the one lane of the
+// host.
 
 namespace {
 
@@ -85,8 +86,8 @@ class RowPasses : public testing::TestWithParam<Sizes> {
   static const double* in(const at::Tensor& x) { return x.const_data_ptr<double>(); }
   static double* out(const at::Tensor& x) { return x.data_ptr<double>(); }
 
-  /// Runs what make(outputs) gives by one lane and by several, and compares all outputs. What a pass reads and writes over
-  /// starts from `start`.
+  /// Runs what make(outputs) gives by one lane and by several, and compares all outputs. What a pass reads and writes
+  /// over starts from `start`.
   template <class Make>
   void expect_same(const Make& make, std::vector<at::Tensor> start) {
     std::vector<at::Tensor> alone;

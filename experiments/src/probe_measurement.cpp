@@ -68,10 +68,9 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
       record_(record_forward(subject, layers_)),
       positions_(draw_positions(options, subject)) {
   // A later layer differentiates through fewer blocks: what fits at a site's first layers fits at all of them.
-  for (const models::Site site : options.sites) {
-    std::vector<int64_t> there;
-    std::copy_if(layers_.begin(), layers_.end(), std::back_inserter(there),
-                 [&](int64_t layer) { return layer < models::site_layers(subject.forward.config(), site); });
+  for (const ProbedSite& probed : layout_.sites) {
+    const models::Site site = models::parse_site(probed.name);
+    const std::vector<int64_t>& there = probed.layers;
     const ProblemOf first_layers = [&](int64_t count, int64_t positions) {
       const at::Tensor residual = record_.residuals.at(there.front());
       return probe_problem(options.engine.value(), subject.forward, site, {there.begin(), there.begin() + count},

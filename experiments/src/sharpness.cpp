@@ -18,21 +18,6 @@ at::Tensor flattened(const std::vector<at::Tensor>& tensors) {
   return at::cat(parts);
 }
 
-/// The model whose parameters are views of one vector. One split, not a slice for each: the backward of a slice is a
-/// vector of full length.
-models::Model model_at(const models::Model& model, const at::Tensor& vector) {
-  std::vector<int64_t> sizes;
-  for (const auto& entry : model.parameters) {
-    sizes.push_back(entry.second.numel());
-  }
-  const std::vector<at::Tensor> parts = vector.split_with_sizes(sizes);
-  models::Model moved{model.config, {}};
-  for (const auto& [name, tensor] : model.parameters) {
-    moved.parameters.add(name, parts[moved.parameters.size()].view(tensor.sizes()));
-  }
-  return moved;
-}
-
 }  // namespace
 
 Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch& batch,
@@ -44,7 +29,7 @@ Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch
   // One block: all parameters are one point.
   const at::Tensor point = flattened(tensors).unsqueeze(0);
   const auto loss = [&](const at::Tensor& x, const hessian::BlockIndices& /*blocks*/) {
-    const models::Forward forward(model_at(model, x.squeeze(0)));
+    const models::Forward forward(models::Model{model.config, hessian::split_like(x.squeeze(0), model.parameters)});
     return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().unsqueeze(0);
   };
   hessian::OperatorPtr op = std::make_shared<hessian::HessianOperator>(loss, point);

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "cuda/pass_kernels.h"
+#include "pass_kernels.h"
 #include "rows/passes.h"
 
 namespace hessian::rows {

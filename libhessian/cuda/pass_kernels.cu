@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "cuda/pass_kernels.h"
+#include "pass_kernels.h"
 #include "rows/passes.h"
 
 namespace hessian::rows {

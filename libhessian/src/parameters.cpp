@@ -27,4 +27,17 @@ Parameters Parameters::to(at::Device device, at::ScalarType dtype) const {
   return converted;
 }
 
+Parameters split_like(const at::Tensor& vectors, const Parameters& parameters) {
+  std::vector<int64_t> sizes;
+  for (const auto& entry : parameters) {
+    sizes.push_back(entry.second.numel());
+  }
+  const std::vector<at::Tensor> pieces = vectors.split_with_sizes(sizes, -1);
+  Parameters parts;
+  for (const auto& [name, tensor] : parameters) {
+    parts.add(name, pieces[parts.size()].unflatten(-1, tensor.sizes()));
+  }
+  return parts;
+}
+
 }  // namespace hessian

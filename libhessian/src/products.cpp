@@ -7,33 +7,32 @@
 namespace hessian {
 namespace {
 
+/// One of LibTorch's operators that not every build has, or nothing where it has no kernel for the device.
+template <class Signature>
+std::optional<c10::TypedOperatorHandle<Signature>> find_operator(const char* name, const char* overload,
+                                                                 c10::DispatchKey device) {
+  const auto schema = c10::Dispatcher::singleton().findSchema({name, overload});
+  if (!schema || !schema->hasKernelForDispatchKey(device)) {
+    return std::nullopt;
+  }
+  return schema->typed<Signature>();
+}
+
 using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
                                    c10::string_view, c10::List<std::optional<at::Scalar>>,
                                    std::optional<c10::string_view>);
 
-/// LibTorch's way to oneDNN's product, where it was built with it.
-const std::optional<c10::TypedOperatorHandle<LinearPointwise>>& onednn_linear() {
-  static const auto found = []() -> std::optional<c10::TypedOperatorHandle<LinearPointwise>> {
-    const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
-    if (!schema || !schema->hasKernelForDispatchKey(c10::DispatchKey::CPU)) {
-      return std::nullopt;
-    }
-    return schema->typed<LinearPointwise>();
-  }();
+/// LibTorch's way to oneDNN's product.
+const auto& onednn_linear() {
+  static const auto found = find_operator<LinearPointwise>("mkldnn::_linear_pointwise", "", c10::DispatchKey::CPU);
   return found;
 }
 
 using MatrixProduct = at::Tensor(const at::Tensor&, const at::Tensor&, at::ScalarType);
 
 /// The product of bfloat16 matrices with a float32 result, which LibTorch has for CUDA devices since 2.8.
-const std::optional<c10::TypedOperatorHandle<MatrixProduct>>& widening_product() {
-  static const auto found = []() -> std::optional<c10::TypedOperatorHandle<MatrixProduct>> {
-    const auto schema = c10::Dispatcher::singleton().findSchema({"aten::mm", "dtype"});
-    if (!schema || !schema->hasKernelForDispatchKey(c10::DispatchKey::CUDA)) {
-      return std::nullopt;
-    }
-    return schema->typed<MatrixProduct>();
-  }();
+const auto& widening_product() {
+  static const auto found = find_operator<MatrixProduct>("aten::mm", "dtype", c10::DispatchKey::CUDA);
   return found;
 }
 

@@ -57,30 +57,11 @@ Problem activation_problem(const models::Model& model, const models::TokenBatch&
   return problem;
 }
 
-/// Vectors [K, n] as the tensors of a model, [K, ...] each. One split, not a slice for each tensor: the backward of a
-/// slice is a vector of full length.
-hessian::Parameters split(const at::Tensor& vectors, const models::Model& model) {
-  std::vector<int64_t> sizes;
-  for (const auto& entry : model.parameters) {
-    sizes.push_back(entry.second.numel());
-  }
-  const std::vector<at::Tensor> pieces = vectors.split_with_sizes(sizes, 1);
-  hessian::Parameters parts;
-  for (const auto& [name, tensor] : model.parameters) {
-    parts.add(name, pieces[parts.size()].unflatten(1, tensor.sizes()));
-  }
-  return parts;
-}
-
 /// The mean loss with respect to all parameters, which are views of one vector as in the trainer's sharpness.
 Problem parameter_problem(const models::Model& model, const models::TokenBatch& batch,
                           const hessian::Parameters& vectors) {
   const auto loss = [=](const at::Tensor& x, const hessian::BlockIndices& /*blocks*/) {
-    models::Model moved{model.config, {}};
-    for (const auto& [name, tensor] : split(x, model)) {
-      moved.parameters.add(name, tensor.squeeze(0));
-    }
-    const models::Forward forward(moved);
+    const models::Forward forward(models::Model{model.config, hessian::split_like(x.squeeze(0), model.parameters)});
     return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().unsqueeze(0);
   };
   const auto flattened = [=](const hessian::Parameters& named, int64_t kept_dims) {
@@ -95,7 +76,9 @@ Problem parameter_problem(const models::Model& model, const models::TokenBatch& 
   problem.make_operator = [=] {
     return std::make_unique<hessian::HessianOperator>(loss, flattened(model.parameters, 0));
   };
-  problem.by_name = [=](const at::Tensor& products) { return split(products.squeeze(0), model); };
+  problem.by_name = [=](const at::Tensor& products) {
+    return hessian::split_like(products.squeeze(0), model.parameters);
+  };
   return problem;
 }
 

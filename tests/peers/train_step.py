@@ -11,13 +11,13 @@ import argparse
 import json
 import statistics
 import subprocess
-import time
 
 import torch
 from torch import nn
 
 import gpt
 from gpt import Architecture
+from timing import median_seconds
 
 # name of the benchmark: model, sequences, tokens
 CASES = {
@@ -52,17 +52,6 @@ class EagerStep:
         return loss.item()
 
 
-def eager_seconds(step, seconds):
-    """Median time of a step, over about that many seconds."""
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 3:
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
-
-
 def our_seconds(program, name, seconds):
     command = [program, f"--benchmark_filter=^train_step/{name}/", f"--benchmark_min_time={seconds}", "--benchmark_format=json"]
     report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
@@ -83,7 +72,7 @@ def main():
             step()
         theirs, ours = [], []
         for _ in range(options.rounds):
-            theirs.append(eager_seconds(step, options.seconds))
+            theirs.append(median_seconds(step, options.seconds, at_least=3))
             ours.append(our_seconds(options.program, name, options.seconds))
         theirs, ours = statistics.median(theirs), statistics.median(ours)
         print(f"{name:<36} {theirs:>12.4f} s {ours:>8.4f} s {ours / theirs:>15.2f}", flush=True)

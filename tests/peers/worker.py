@@ -15,7 +15,6 @@ import contextlib
 import gc
 import importlib
 import json
-import statistics
 import sys
 import time
 from dataclasses import replace
@@ -26,6 +25,7 @@ import torch
 import gpt
 import subject
 from contenders import DoubleBackward, Problem
+from timing import median_seconds
 
 TOLERANCE = 1e-3
 
@@ -42,16 +42,6 @@ def warm_up(contender_class, architecture, layer):
     tokens = torch.zeros(1, 8, dtype=torch.long)
     problem = Problem(tiny, gpt.Gpt(tiny), tokens, tokens, layer)
     contender_class(problem).apply(contender_class.prepare(problem, [[torch.zeros_like(part) for part in problem.point]]))
-
-
-def median_seconds(work, seconds):
-    times = []
-    end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def solve(contender_class, problem, rung):

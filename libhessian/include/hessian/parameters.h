@@ -35,4 +35,9 @@ class Parameters {
   std::unordered_map<std::string, std::size_t> index_;
 };
 
+/// Vectors [..., n] of all entries of some parameters, one behind the other, as tensors of their names, [..., shape]
+/// each. One split, not a slice for each: the backward of a slice is a vector of full length.
+/// \throws c10::Error  if the parameters do not have n entries
+Parameters split_like(const at::Tensor& vectors, const Parameters& parameters);
+
 }  // namespace hessian

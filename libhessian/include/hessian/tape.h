@@ -11,6 +11,10 @@
 
 namespace hessian {
 
+namespace tape {
+class Recording;
+}
+
 /// Whether this build has the tape's kernels for a device: always for the CPU.
 bool tape_runs_on(c10::Device device);
 
@@ -64,8 +68,7 @@ class Tape {
   std::vector<at::Tensor> apply(const std::vector<TapeVectors>& vectors) const;
 
  private:
-  struct Recorded;
-  std::unique_ptr<Recorded> recorded_;
+  std::unique_ptr<tape::Recording> recording_;
 };
 
 }  // namespace hessian

@@ -96,6 +96,42 @@ int64_t head_offset(const AttentionPoint<T>& point, const Task& task, int64_t gr
          (task.column * group + member) * point.head_dim;
 }
 
+/// Queries of one head that are taken together, and where they stand.
+struct Tile {
+  int64_t rows;
+  int64_t past;         ///< keys that the last of them sees
+  int64_t q_offset;     ///< of the first in a tangent of the queries, where they are q_row() apart
+  int64_t point_row;    ///< of the first among the point's queries and rows of weights
+  int64_t tangent_row;  ///< of the first among the rows of tangents of weights
+};
+
+/// From one query to the next in a tangent of them.
+template <class T>
+int64_t q_row(const AttentionPoint<T>& point) {
+  return point.kv_heads * point.group * point.head_dim;
+}
+
+template <class T>
+T scale_of(const AttentionPoint<T>& point) {
+  return 1 / std::sqrt(static_cast<T>(point.head_dim));
+}
+
+/// Calls body with each tile of each query head that a task is about.
+template <class T, class Body>
+[[gnu::always_inline]] inline void for_each_tile(const AttentionPoint<T>& point, const Task& task, const Body& body) {
+  const int64_t positions = point.positions;
+  const int64_t most = tile_rows(positions);
+  for (int64_t member = 0; member < point.group; ++member) {
+    for (int64_t first = 0; first < positions; first += most) {
+      const int64_t rows = std::min(most, positions - first);
+      const int64_t within_head = member * positions + first;
+      body(Tile{rows, first + rows, head_offset(point, task, point.group, member) + first * q_row(point),
+                task.head * point.group * positions + within_head,
+                (task.pair * point.kv_heads + task.column) * point.group * positions + within_head});
+    }
+  }
+}
+
 template <class T>
 class JvpTask {
  public:
@@ -114,35 +150,26 @@ class JvpTask {
     transpose<T>({point_.keys + task_.head * positions * width, width}, positions, width, keys_.data());
     transpose<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
     gather<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
-    const int64_t rows = tile_rows(positions);
-    for (int64_t member = 0; member < point_.group; ++member) {
-      for (int64_t first = 0; first < positions; first += rows) {
-        tile(member, first, std::min(rows, positions - first), qdot, adot, odot);
-      }
-    }
+    for_each_tile(
+        point_, task_, [&](const Tile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, odot); });
   }
 
  private:
-  [[gnu::always_inline]] inline void tile(int64_t member, int64_t first, int64_t rows, const T* qdot_all, T* adot_all,
-                                          T* odot_all) {
+  [[gnu::always_inline]] inline void run(const Tile& tile, const T* qdot_all, T* adot_all, T* odot_all) {
+    const auto [rows, past, q_offset, point_row, tangent_row] = tile;
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
-    const int64_t past = first + rows;
-    const int64_t q_row = point_.kv_heads * point_.group * width;
-    const int64_t q_offset = head_offset(point_, task_, point_.group, member) + first * q_row;
-    const int64_t within_head = member * positions + first;
-    const int64_t point_row = task_.head * point_.group * positions + within_head;
-    const int64_t tangent_row = (task_.pair * point_.kv_heads + task_.column) * point_.group * positions + within_head;
-    const T scale = 1 / std::sqrt(static_cast<T>(width));
+    const int64_t q_pitch = q_row(point_);
+    const T scale = scale_of(point_);
     const T* const a = point_.weights + point_row * positions;
     T* const adot = adot_all + tangent_row * positions;
     T* const odot = odot_all + q_offset;
 
     for (int64_t i = 0; i < rows; ++i) {
       std::fill_n(adot + i * positions, past, T{0});
-      std::fill_n(odot + i * q_row, width, T{0});
+      std::fill_n(odot + i * q_pitch, width, T{0});
     }
-    add_product_with_transposed<T>(rows, past, width, scale, {qdot_all + q_offset, q_row}, keys_.data(), adot,
+    add_product_with_transposed<T>(rows, past, width, scale, {qdot_all + q_offset, q_pitch}, keys_.data(), adot,
                                    positions);
     add_product_with_transposed<T>(rows, past, width, scale, {point_.queries + point_row * width, width}, kdot_.data(),
                                    adot, positions);
@@ -151,8 +178,8 @@ class JvpTask {
       softmax(rows::OneLane{}, i);
     }
     add_product<T>(rows, width, past, 1, {adot, positions, 1}, point_.values + task_.head * positions * width, width,
-                   odot, q_row);
-    add_product<T>(rows, width, past, 1, {a, positions, 1}, vdot_.data(), width, odot, q_row);
+                   odot, q_pitch);
+    add_product<T>(rows, width, past, 1, {a, positions, 1}, vdot_.data(), width, odot, q_pitch);
   }
 
   const AttentionPoint<T>& point_;
@@ -198,12 +225,8 @@ class VjpTangentTask {
     transpose<T>({point_.values + task_.head * positions * width, width}, positions, width, values_.data());
     transpose<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
     gather<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
-    const int64_t rows = tile_rows(positions);
-    for (int64_t member = 0; member < point_.group; ++member) {
-      for (int64_t first = 0; first < positions; first += rows) {
-        tile(member, first, std::min(rows, positions - first), qdot, adot, obardot, out.q);
-      }
-    }
+    for_each_tile(
+        point_, task_, [&](const Tile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, obardot, out.q); });
     for (int64_t t = 0; t < positions; ++t) {
       std::copy_n(kbardot_.data() + t * width, width, out.k + kv_offset + t * kv_row);
       std::copy_n(vbardot_.data() + t * width, width, out.v + kv_offset + t * kv_row);
@@ -211,27 +234,23 @@ class VjpTangentTask {
   }
 
  private:
-  [[gnu::always_inline]] inline void tile(int64_t member, int64_t first, int64_t rows, const T* qdot_all,
-                                          const T* adot_all, const T* obardot_all, T* qbardot_all) {
+  [[gnu::always_inline]] inline void run(const Tile& tile, const T* qdot_all, const T* adot_all, const T* obardot_all,
+                                         T* qbardot_all) {
+    const auto [rows, past, q_offset, point_row, tangent_row] = tile;
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
-    const int64_t past = first + rows;
     const int64_t pitch = padded(positions);
-    const int64_t q_row = point_.kv_heads * point_.group * width;
-    const int64_t q_offset = head_offset(point_, task_, point_.group, member) + first * q_row;
-    const int64_t within_head = member * positions + first;
-    const int64_t point_row = task_.head * point_.group * positions + within_head;
-    const int64_t tangent_row = (task_.pair * point_.kv_heads + task_.column) * point_.group * positions + within_head;
-    const T scale = 1 / std::sqrt(static_cast<T>(width));
+    const int64_t q_pitch = q_row(point_);
+    const T scale = scale_of(point_);
     const T* const queries = point_.queries + point_row * width;
     const T* const obar = point_.output_cotangent + point_row * width;
     const T* const keys = point_.keys + task_.head * positions * width;
     T* const qbardot = qbardot_all + q_offset;
-    gather<T>({qdot_all + q_offset, q_row}, rows, width, qdot_.data());
-    gather<T>({obardot_all + q_offset, q_row}, rows, width, obardot_.data());
+    gather<T>({qdot_all + q_offset, q_pitch}, rows, width, qdot_.data());
+    gather<T>({obardot_all + q_offset, q_pitch}, rows, width, obardot_.data());
 
     for (int64_t i = 0; i < rows; ++i) {
-      std::fill_n(qbardot + i * q_row, width, T{0});
+      std::fill_n(qbardot + i * q_pitch, width, T{0});
       std::fill_n(tangent_.data() + i * pitch, past, T{0});
     }
     add_product_with_transposed<T>(rows, past, width, 1, {obardot_.data(), width}, values_.data(), tangent_.data(),
@@ -241,8 +260,9 @@ class VjpTangentTask {
       row(point_.weights + (point_row + i) * positions, point_.excess + (point_row + i) * positions,
           adot_all + (tangent_row + i) * positions, past, i * pitch);
     }
-    add_product<T>(rows, width, past, scale, {tangent_.data(), pitch, 1}, keys, width, qbardot, q_row);
-    add_product<T>(rows, width, past, scale, {scores_cotangent_.data(), pitch, 1}, kdot_.data(), width, qbardot, q_row);
+    add_product<T>(rows, width, past, scale, {tangent_.data(), pitch, 1}, keys, width, qbardot, q_pitch);
+    add_product<T>(rows, width, past, scale, {scores_cotangent_.data(), pitch, 1}, kdot_.data(), width, qbardot,
+                   q_pitch);
     add_product<T>(past, width, rows, scale, {tangent_.data(), 1, pitch}, queries, width, kbardot_.data(), width);
     add_product<T>(past, width, rows, scale, {scores_cotangent_.data(), 1, pitch}, qdot_.data(), width, kbardot_.data(),
                    width);

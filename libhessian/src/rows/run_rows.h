@@ -24,6 +24,12 @@ void run_rows(const Pass& pass, int64_t rows, int64_t elements_per_row, c10::Dev
   }
 }
 
+/// The same over the last axis of a tangent.
+template <class Pass>
+void run_over_last_axis(const Pass& pass, const at::Tensor& tangent) {
+  run_rows(pass, tangent.numel() / tangent.size(-1), tangent.size(-1), tangent.device());
+}
+
 /// Calls body with a number of x's precision, float or double.
 template <class Body>
 decltype(auto) with_type_of(const at::Tensor& x, const Body& body) {

@@ -42,12 +42,6 @@ Jet tanh_gelu_jet(const at::Tensor& x) {
           sech * u_first + 0.5 * x * sech * (u_second - 2 * t * u_first.square())};
 }
 
-/// A pass over all rows of a tangent.
-template <class Pass>
-void run(const Pass& pass, const at::Tensor& tangent) {
-  rows::run_rows(pass, tangent.numel() / tangent.size(-1), tangent.size(-1), tangent.device());
-}
-
 /// y = G(x): xbar = ybar G'; see activation_rows.h for the tangents.
 class GeluRule final : public Rule {
  public:
@@ -67,7 +61,7 @@ class GeluRule final : public Rule {
     rows::with_type_of(xdot, [&]<class T>(T) {
       const rows::EntrywiseJvp<T> pass{first_.const_data_ptr<T>(), xdot.size(-1), map_of(xdot),
                                        xdot.const_data_ptr<T>(), ydot.data_ptr<T>()};
-      run(pass, xdot);
+      rows::run_over_last_axis(pass, xdot);
     });
     scratch = {xdot};
     return ydot;
@@ -80,7 +74,7 @@ class GeluRule final : public Rule {
       const rows::EntrywiseVjpTangent<T> pass{
           first_.const_data_ptr<T>(),     curvature_.const_data_ptr<T>(), ybardot.size(-1),     map_of(ybardot),
           scratch[0].const_data_ptr<T>(), ybardot.const_data_ptr<T>(),    xbardot.data_ptr<T>()};
-      run(pass, ybardot);
+      rows::run_over_last_axis(pass, ybardot);
     });
     return {xbardot};
   }
@@ -117,7 +111,7 @@ class SiluGateRule final : public Rule {
       const rows::GateJvp<T> pass{
           silu_.const_data_ptr<T>(), slope_.const_data_ptr<T>(), gdot.size(-1),     map_of(gdot),
           gdot.const_data_ptr<T>(),  udot.const_data_ptr<T>(),   ydot.data_ptr<T>()};
-      run(pass, gdot);
+      rows::run_over_last_axis(pass, gdot);
     });
     scratch = {gdot, udot};
     return ydot;
@@ -139,7 +133,7 @@ class SiluGateRule final : public Rule {
                                          ybardot.const_data_ptr<T>(),
                                          gbardot.data_ptr<T>(),
                                          ubardot.data_ptr<T>()};
-      run(pass, ybardot);
+      rows::run_over_last_axis(pass, ybardot);
     });
     return {gbardot, ubardot};
   }

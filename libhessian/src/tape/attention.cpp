@@ -84,9 +84,9 @@ class BatchedAttention final : public AttentionRule {
     at::Tensor adot = at::matmul(qdot, for_vectors(keys_).transpose(-2, -1));
     adot.add_(at::matmul(for_vectors(queries_), kdot.transpose(-2, -1))).mul_(scale_);
     rows::with_type_of(adot, [&]<class T>(T) {
-      run_over_keys(rows::SoftmaxJvp<T>{weights_.const_data_ptr<T>(), positions(), positions(), map_of_weights(adot),
-                                        adot.data_ptr<T>()},
-                    adot);
+      rows::run_over_last_axis(rows::SoftmaxJvp<T>{weights_.const_data_ptr<T>(), positions(), positions(),
+                                                   map_of_weights(adot), adot.data_ptr<T>()},
+                               adot);
     });
     scratch = {qdot, kdot, vdot, adot};
     return joined_queries(at::matmul(adot, for_vectors(values_)).add_(at::matmul(for_vectors(weights_), vdot)));
@@ -105,10 +105,10 @@ class BatchedAttention final : public AttentionRule {
     at::Tensor sbardot = at::matmul(obardot, for_vectors(values_).transpose(-2, -1));
     sbardot.add_(at::matmul(obar, vdot.transpose(-2, -1)));
     rows::with_type_of(sbardot, [&]<class T>(T) {
-      run_over_keys(rows::SoftmaxVjpTangent<T>{weights_.const_data_ptr<T>(), excess_.const_data_ptr<T>(), positions(),
-                                               positions(), map_of_weights(sbardot), adot.const_data_ptr<T>(),
-                                               sbardot.data_ptr<T>()},
-                    sbardot);
+      rows::run_over_last_axis(rows::SoftmaxVjpTangent<T>{weights_.const_data_ptr<T>(), excess_.const_data_ptr<T>(),
+                                                          positions(), positions(), map_of_weights(sbardot),
+                                                          adot.const_data_ptr<T>(), sbardot.data_ptr<T>()},
+                               sbardot);
     });
 
     const at::Tensor qbardot = at::matmul(sbardot, for_vectors(keys_)).add_(at::matmul(sbar, kdot)).mul_(scale_);
@@ -125,11 +125,6 @@ class BatchedAttention final : public AttentionRule {
   /// \param tangent  [S, k, n_kv_heads, group * T, T]
   static rows::RowMap map_of_weights(const at::Tensor& tangent) {
     return {tangent.size(1), tangent.size(2) * tangent.size(3)};
-  }
-
-  template <class Pass>
-  void run_over_keys(const Pass& pass, const at::Tensor& tangent) const {
-    rows::run_rows(pass, tangent.numel() / positions(), positions(), tangent.device());
   }
 };
 

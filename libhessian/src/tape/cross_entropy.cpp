@@ -63,7 +63,7 @@ class CrossEntropyRule final : public Rule {
         const at::Tensor zdot = times_transposed(part(xdot), weight_);
         rows::with_type_of(zdot, [&]<class T>(T) {
           const rows::SoftmaxJvp<T> pass{p.const_data_ptr<T>(), classes(), classes(), map_of(zdot), zdot.data_ptr<T>()};
-          rows::run_rows(pass, zdot.numel() / classes(), classes(), zdot.device());
+          rows::run_over_last_axis(pass, zdot);
         });
         part(result).copy_(times(zdot, weight_).mul_(scale));
       }

@@ -35,7 +35,7 @@ class NormRule final : public Rule {
     rows::with_type_of(xdot, [&]<class T>(T) {
       const rows::NormJvp<T> pass{values<T>(xdot), xdot.const_data_ptr<T>(), ydot.data_ptr<T>(), ndot.data_ptr<T>(),
                                   a.data_ptr<T>()};
-      rows::run_rows(pass, a.numel(), xdot.size(-1), xdot.device());
+      rows::run_over_last_axis(pass, xdot);
     });
     scratch = {a, ndot};
     return ydot;
@@ -51,7 +51,7 @@ class NormRule final : public Rule {
                                          along_.const_data_ptr<T>(),  mean_.const_data_ptr<T>(),
                                          ndot.const_data_ptr<T>(),    a.const_data_ptr<T>(),
                                          ybardot.const_data_ptr<T>(), xbardot.data_ptr<T>()};
-      rows::run_rows(pass, a.numel(), ybardot.size(-1), ybardot.device());
+      rows::run_over_last_axis(pass, ybardot);
     });
     return {xbardot};
   }

@@ -11,10 +11,6 @@
 namespace hessian::tape {
 namespace {
 
-std::size_t place(ValueId value) {
-  return static_cast<std::size_t>(value);
-}
-
 at::Tensor shape_of(const at::Tensor& x) {
   return at::zeros({}, x.options()).expand(x.sizes());
 }
@@ -23,11 +19,12 @@ at::Tensor shape_of(const at::Tensor& x) {
   throw std::invalid_argument("the program's output does not depend on value " + std::to_string(entry));
 }
 
-}  // namespace
-
+/// Adds a term to a sum that has none yet where it is undefined. Terms may be shared: nothing is added in place.
 void accumulate(at::Tensor& sum, const at::Tensor& term) {
   sum = sum.defined() ? sum + term : term;
 }
+
+}  // namespace
 
 Recording::Recording(Program program, Parameters parameters, const std::vector<at::Tensor>& inputs,
                      std::vector<ValueId> entries, const std::vector<ValueId>& checkpoints)

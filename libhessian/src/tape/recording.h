@@ -12,6 +12,11 @@
 
 namespace hessian::tape {
 
+/// Where a value stands in a vector of all values.
+inline std::size_t place(ValueId value) {
+  return static_cast<std::size_t>(value);
+}
+
 /// Steps begin ... end - 1, of which either all have their rules at hand or none.
 struct Part {
   std::size_t begin = 0;
@@ -41,14 +46,14 @@ class Recording {
 
   /// The rule of a step, or null where the step depends on no entry.
   const Rule* rule(std::size_t step) const { return rules_[step].get(); }
-  bool is_active(ValueId value) const { return active_[static_cast<std::size_t>(value)]; }
+  bool is_active(ValueId value) const { return active_[place(value)]; }
   /// The place of a value among the entries, if it is one.
   std::optional<std::size_t> entry_at(ValueId value) const;
   ValueId result_of(std::size_t step) const { return program_.n_inputs + static_cast<ValueId>(step); }
   /// Zeros of a value's shape that take no memory.
-  const at::Tensor& shape(ValueId value) const { return shapes_[static_cast<std::size_t>(value)]; }
+  const at::Tensor& shape(ValueId value) const { return shapes_[place(value)]; }
   /// The last step with a rule that reads a value.
-  std::size_t last_use(ValueId value) const { return last_use_[static_cast<std::size_t>(value)]; }
+  std::size_t last_use(ValueId value) const { return last_use_[place(value)]; }
 
  private:
   void divide(const std::vector<ValueId>& checkpoints);
@@ -73,8 +78,5 @@ class Recording {
   std::vector<at::Tensor> activations_;
   std::vector<at::Tensor> gradients_;
 };
-
-/// Adds a term to a sum that has none yet where it is undefined. Terms may be shared: nothing is added in place.
-void accumulate(at::Tensor& sum, const at::Tensor& term);
 
 }  // namespace hessian::tape

@@ -6,10 +6,6 @@
 namespace hessian::tape {
 namespace {
 
-std::size_t place(ValueId value) {
-  return static_cast<std::size_t>(value);
-}
-
 /// [S, k, ...] for a value [S, ...].
 std::vector<int64_t> with_slots(const at::Tensor& shape, int64_t slots) {
   auto sizes = shape.sizes().vec();

@@ -18,11 +18,6 @@ bool tape_runs_on(c10::Device device) {
   return device.is_cpu() || (device.is_cuda() && rows::has_cuda_passes());
 }
 
-struct Tape::Recorded {
-  explicit Recorded(tape::Recording made) : recording(std::move(made)) {}
-  tape::Recording recording;
-};
-
 Tape::Tape(const Program& program, const Parameters& parameters, const std::vector<at::Tensor>& inputs,
            std::vector<ValueId> entries, const std::vector<ValueId>& checkpoints) {
   const auto ascend = [](const std::vector<ValueId>& ids) {
@@ -41,7 +36,7 @@ Tape::Tape(const Program& program, const Parameters& parameters, const std::vect
     }
   }
   const c10::NoGradGuard no_grad;
-  recorded_ = std::make_unique<Recorded>(tape::Recording(program, parameters, inputs, std::move(entries), checkpoints));
+  recording_ = std::make_unique<tape::Recording>(program, parameters, inputs, std::move(entries), checkpoints);
 }
 
 Tape::Tape(Tape&&) noexcept = default;
@@ -49,19 +44,19 @@ Tape& Tape::operator=(Tape&&) noexcept = default;
 Tape::~Tape() = default;
 
 const at::Tensor& Tape::losses() const {
-  return recorded_->recording.losses();
+  return recording_->losses();
 }
 
 const at::Tensor& Tape::activation(std::size_t entry) const {
-  return recorded_->recording.activation(entry);
+  return recording_->activation(entry);
 }
 
 const at::Tensor& Tape::gradient(std::size_t entry) const {
-  return recorded_->recording.gradient(entry);
+  return recording_->gradient(entry);
 }
 
 std::vector<at::Tensor> Tape::apply(const std::vector<TapeVectors>& vectors) const {
-  const auto& entries = recorded_->recording.entries();
+  const auto& entries = recording_->entries();
   if (vectors.size() != entries.size()) {
     throw std::invalid_argument("the tape has " + std::to_string(entries.size()) + " entries, not " +
                                 std::to_string(vectors.size()));
@@ -82,7 +77,7 @@ std::vector<at::Tensor> Tape::apply(const std::vector<TapeVectors>& vectors) con
     }
   }
   const c10::NoGradGuard no_grad;
-  return tape::Sweep(recorded_->recording, vectors).run();
+  return tape::Sweep(*recording_, vectors).run();
 }
 
 }  // namespace hessian

@@ -6,6 +6,7 @@
 #include "experiments/probe_report.h"
 #include "experiments/program.h"
 #include "experiments/progress.h"
+#include "hessian/host_memory.h"
 #include "hessian/memory.h"
 
 namespace {
@@ -18,10 +19,21 @@ struct Words {
   std::string unit = "sequence";
   std::string method = "lanczos";
   std::string engine;
+  std::string ends = "both";
   std::string dtype = "float32";
   std::string memory;
   bool json = false;
 };
+
+/// For CLI::Option::check: says what is wrong with a number of bytes.
+std::string check_memory(const std::string& word) {
+  try {
+    hessian::parse_bytes(word);
+    return "";
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+}
 
 void declare(CLI::App& app, ProbeOptions& options, Words& words) {
   using namespace experiments;
@@ -50,6 +62,9 @@ void declare(CLI::App& app, ProbeOptions& options, Words& words) {
   app.add_option("--engine", words.engine,
                  "what makes Hessian-vector products: the tangent tape, or autograd differentiating twice (tape)")
       ->check(CLI::IsMember(experiments::engine_words));
+  app.add_option("--ends", words.ends, "ends of the spectrum to find: both, or the dominant one alone, which is faster")
+      ->check(CLI::IsMember(experiments::ends_words))
+      ->capture_default_str();
   app.add_option("--tol", options.tolerance, "residual norm relative to the spectral norm")
       ->check(check_positive_number)
       ->capture_default_str();
@@ -77,6 +92,7 @@ void declare(CLI::App& app, ProbeOptions& options, Words& words) {
 void interpret(const Words& words, ProbeOptions& options) {
   options.unit = experiments::parse_unit(words.unit);
   options.method = experiments::parse_method(words.method);
+  options.ends = experiments::parse_ends(words.ends);
   options.dtype = experiments::parse_dtype(words.dtype);
   options.sites = experiments::parse_sites(words.sites);
   if (!words.engine.empty()) {
@@ -91,6 +107,7 @@ void interpret(const Words& words, ProbeOptions& options) {
 
 int main(int argc, char** argv) {
   return experiments::run_program("hessian-probe", [&] {
+    hessian::keep_freed_memory();
     ProbeOptions options;
     Words words;
     CLI::App app("Spectral norm of the activation Hessian H_xx, layer by layer, and activation scales",

@@ -7,6 +7,7 @@
 #include "experiments/sweep.h"
 #include "experiments/sweep_dashboard.h"
 #include "experiments/train_report.h"
+#include "hessian/host_memory.h"
 
 namespace {
 
@@ -44,6 +45,7 @@ SweepOutcome run_all(const SweepOptions& options) {
 
 int main(int argc, char** argv) {
   return run_program("hessian-sweep", [&] {
+    hessian::keep_freed_memory();
     ConfigCommand command;
     std::string emit;
     std::string task;

@@ -3,10 +3,12 @@
 #include "experiments/config_command.h"
 #include "experiments/program.h"
 #include "experiments/train_report.h"
+#include "hessian/host_memory.h"
 
 int main(int argc, char** argv) {
   using namespace experiments;
   return run_program("hessian-train", [&] {
+    hessian::keep_freed_memory();
     ConfigCommand command;
     CLI::App app("Trains a GPT, with its curvature along the way", "hessian-train");
     declare(app, command, "a run");

@@ -1,4 +1,4 @@
-#include "child_process.h"
+#include "experiments/child_process.h"
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -23,7 +23,7 @@ namespace {
       ::dup2(input, STDIN_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || ::getppid() != parent) {
     ::_exit(127);
   }
-  ::execv(words[0], words);
+  ::execvp(words[0], words);
   ::_exit(127);
 }
 
@@ -63,6 +63,14 @@ std::optional<int> ChildProcess::poll() {
   int status = 0;
   if (id_ <= 0 || ::waitpid(id_, &status, WNOHANG) != id_) {
     return std::nullopt;
+  }
+  id_ = -1;
+  return status_of(status);
+}
+
+int ChildProcess::wait() {
+  int status = 0;
+  while (::waitpid(id_, &status, 0) < 0 && errno == EINTR) {
   }
   id_ = -1;
   return status_of(status);

@@ -23,6 +23,12 @@ int64_t unconverged(const ProbeRow& row) {
   return std::count(row.converged.begin(), row.converged.end(), 0);
 }
 
+/// The median of a column's numbers, or a dash where an end of a spectrum was not sought for one of them.
+std::string median_if_known(const std::vector<double>& values) {
+  const bool known = std::none_of(values.begin(), values.end(), [](double value) { return std::isnan(value); });
+  return known ? fmt::format("{:.4e}", median(values)) : "-";
+}
+
 bool check_failed(const ProbeRow& row) {
   return row.check_relative_difference && !(*row.check_relative_difference <= check_limit);
 }
@@ -38,10 +44,10 @@ std::string format_table(const ProbeReport& report) {
                       "range over sequences", "lambda_min", "residual", "iter.", "RMS", checked ? "      check" : "");
   for (const ProbeRow& row : report.rows) {
     const std::string range = fmt::format("{:.4e} .. {:.4e}", smallest(row.spectral_norm), largest(row.spectral_norm));
-    text +=
-        fmt::format("{:<13} {:>5} {:>12.4e} {:>25} {:>12.4e} {:>10.1e} {:>6} {:>10.4f}", models::to_string(row.site),
-                    row.layer, median(row.spectral_norm), range, median(row.lambda_min), largest(row.residual_norm),
-                    *std::max_element(row.iterations.begin(), row.iterations.end()), row.scale.rms);
+    text += fmt::format("{:<13} {:>5} {:>12.4e} {:>25} {:>12} {:>10.1e} {:>6} {:>10.4f}", models::to_string(row.site),
+                        row.layer, median(row.spectral_norm), range, median_if_known(row.lambda_min),
+                        largest(row.residual_norm), *std::max_element(row.iterations.begin(), row.iterations.end()),
+                        row.scale.rms);
     if (row.check_relative_difference) {
       text += fmt::format(" {:>10.1e}", *row.check_relative_difference);
     }

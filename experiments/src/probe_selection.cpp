@@ -31,6 +31,7 @@ std::size_t place_of(const std::string& word, const std::vector<std::string>& wo
 const std::vector<std::string> unit_words = {"sequence", "token"};
 const std::vector<std::string> method_words = {"lanczos", "power", "spectra"};
 const std::vector<std::string> engine_words = {"tape", "autograd"};
+const std::vector<std::string> ends_words = {"both", "dominant"};
 
 const std::string& to_string(Unit unit) {
   return unit_words.at(static_cast<std::size_t>(unit));
@@ -44,6 +45,10 @@ const std::string& to_string(Engine engine) {
   return engine_words.at(static_cast<std::size_t>(engine));
 }
 
+const std::string& to_string(hessian::Ends ends) {
+  return ends_words.at(static_cast<std::size_t>(ends));
+}
+
 Unit parse_unit(const std::string& word) {
   return static_cast<Unit>(place_of(word, unit_words));
 }
@@ -54,6 +59,10 @@ Method parse_method(const std::string& word) {
 
 Engine parse_engine(const std::string& word) {
   return static_cast<Engine>(place_of(word, engine_words));
+}
+
+hessian::Ends parse_ends(const std::string& word) {
+  return static_cast<hessian::Ends>(place_of(word, ends_words));
 }
 
 Engine choose_engine(std::optional<Engine> asked, at::Device device) {

@@ -80,6 +80,7 @@ std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, c
   for (int64_t first = 0; first < sequences; first += plan.sequences_at_once) {
     const Range range{first, std::min(plan.sequences_at_once, sequences - first)};
     hessian::LanczosOptions lanczos_options;
+    lanczos_options.ends = options.ends;
     lanczos_options.tolerance = options.tolerance;
     lanczos_options.max_iterations = options.max_iterations;
     lanczos_options.seed = options.seed;

@@ -31,6 +31,7 @@ std::string config_text(const ProbeOptions& options, const ProbeLayoutOptions& l
       {"unit", to_string(options.unit)},
       {"method", to_string(options.method)},
       {"engine", to_string(options.engine.value())},
+      {"ends", to_string(options.ends)},
       {"tolerance", options.tolerance},
       {"max_iterations", options.max_iterations},
       {"dtype", dtype_name(options.dtype)},

@@ -1,7 +1,5 @@
 #include "experiments/program.h"
 
-#include <c10/util/Exception.h>
-
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <charconv>
@@ -15,13 +13,10 @@
 
 #include "experiments/log.h"
 #include "git_commit.h"
-#include "hessian/host_memory.h"
-#include "hessian/memory.h"
 
 namespace experiments {
 namespace {
 
-/// LibTorch's messages carry a stack trace and may have several lines; the first says what happened.
 std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
@@ -48,20 +43,17 @@ bool is_out_of_memory(const std::string& message) {
 
 int run_program(const std::string& name, const std::function<int()>& body) {
   set_log_name(name);
-  hessian::keep_freed_memory();
   constexpr const char* smaller = "out of memory; give a smaller --memory, --sequences or --seq-len";
   try {
     return body();
   } catch (const std::invalid_argument& error) {
     log_error(error.what());
     return 2;
-  } catch (const c10::Error& error) {
-    const std::string message = first_line(error.what_without_backtrace());
-    log_error(is_out_of_memory(message) ? smaller : message);
   } catch (const std::bad_alloc&) {
     log_error(smaller);
   } catch (const std::exception& error) {
-    log_error(first_line(error.what()));
+    const std::string message = first_line(error.what());
+    log_error(is_out_of_memory(message) ? smaller : message);
   }
   return 1;
 }
@@ -90,15 +82,6 @@ std::string check_natural_number(const std::string& word) {
 std::string check_positive_number(const std::string& word) {
   const auto value = parse_number<double>(word);
   return value && *value > 0 && std::isfinite(*value) ? "" : "'" + word + "' is not a positive number";
-}
-
-std::string check_memory(const std::string& word) {
-  try {
-    hessian::parse_bytes(word);
-    return "";
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
 }
 
 std::string check_not_empty(const std::string& word) {

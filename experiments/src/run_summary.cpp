@@ -64,14 +64,16 @@ double final_loss(const Curve& curve, const Validation& validation) {
 }
 
 /// lambda_max at each probe: over the blocks the largest, since a step is unstable where one block's is, of the median
-/// over sequences.
+/// over sequences; NaN where the upper end of a spectrum was not sought.
 std::vector<double> activation_lambdas(const RunFileReader& run) {
   const auto [values, shape] = run.read<double>(probe_path("residual", "lambda_max"));
   std::vector<double> lambdas;
   for (auto row = values.begin(); row != values.end();) {
     double largest = -std::numeric_limits<double>::infinity();
     for (int64_t block = 0; block < shape.at(1); ++block, row += shape.at(2)) {
-      largest = std::max(largest, median({row, row + shape.at(2)}));
+      const std::vector<double> of_block(row, row + shape.at(2));
+      const bool known = std::none_of(of_block.begin(), of_block.end(), [](double value) { return std::isnan(value); });
+      largest = known && !std::isnan(largest) ? std::max(largest, median(of_block)) : nan;
     }
     lambdas.push_back(largest);
   }

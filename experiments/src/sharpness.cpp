@@ -37,6 +37,7 @@ Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch
     op = hessian::rescaled(op, flattened(preconditioner).rsqrt().unsqueeze(0));
   }
   hessian::LanczosOptions lanczos_options;
+  lanczos_options.ends = hessian::Ends::upper;
   lanczos_options.tolerance = options.tolerance;
   lanczos_options.max_iterations = options.max_iterations;
   lanczos_options.seed = options.seed;

@@ -15,7 +15,7 @@
 #include <stdexcept>
 #include <thread>
 
-#include "child_process.h"
+#include "experiments/child_process.h"
 #include "experiments/interrupt.h"
 #include "experiments/output_file.h"
 #include "experiments/run_file.h"

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <stdexcept>
 
-#include "child_process.h"
+#include "experiments/child_process.h"
 #include "experiments/program.h"
 #include "experiments/sweep.h"
 

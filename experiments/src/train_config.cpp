@@ -92,6 +92,7 @@ void check_probe(const TrainConfig::Probe& probe, const Checker& checker) {
   checker.at_least(0, "probe.every", probe.every);
   checker.at_least(1, "probe.sequences", probe.sequences);
   checker.at_least(1, "probe.max_iterations", probe.max_iterations);
+  checker.word("probe.ends", probe.ends, ends_words);
   checker.positive("probe.tolerance", probe.tolerance);
   std::vector<std::string> sites = {"all"};
   for (const models::Site site : models::all_sites()) {
@@ -146,6 +147,7 @@ ConfigFields train_fields(TrainConfig& c) {
       {"probe.layers", &c.probe.layers, "all, or blocks such as 0,3,5-7"},
       {"probe.sites", &c.probe.sites, "residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all"},
       {"probe.sequences", &c.probe.sequences, "held-out sequences, the same each time"},
+      {"probe.ends", &c.probe.ends, "of the spectrum: both, or the dominant one alone, which is faster"},
       {"probe.tolerance", &c.probe.tolerance, "residual norm relative to the spectral norm"},
       {"probe.max_iterations", &c.probe.max_iterations, "most products of an eigenproblem"},
       {"probe.sharpness", &c.probe.sharpness, "also the top of the parameter Hessian, bare and preconditioned"},

@@ -14,6 +14,7 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   options.sites = parse_sites(config.probe.sites);
   options.sequences = config.probe.sequences;
   options.seq_len = config.data.seq_len;
+  options.ends = parse_ends(config.probe.ends);
   options.tolerance = config.probe.tolerance;
   options.max_iterations = config.probe.max_iterations;
   options.dtype = config.dtype == "float64" ? at::kDouble : at::kFloat;

@@ -2,6 +2,7 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -9,11 +10,11 @@
 namespace hessian {
 
 at::Tensor ExtremalEigenvalues::spectral_norm() const {
-  return at::maximum(lambda_max.abs(), lambda_min.abs());
+  return at::fmax(lambda_max.abs(), lambda_min.abs());
 }
 
 at::Tensor ExtremalEigenvalues::residual_norm() const {
-  return at::maximum(residual_max, residual_min);
+  return at::fmax(residual_max, residual_min);
 }
 
 at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& options) {
@@ -44,13 +45,48 @@ at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, c
   return residuals;
 }
 
-void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result) {
+ExtremalEigenvalues unknown_ends(const LinearOperator& op) {
+  const int64_t blocks = op.blocks();
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  ExtremalEigenvalues ends;
+  for (at::Tensor* const numbers : {&ends.lambda_max, &ends.lambda_min, &ends.residual_max, &ends.residual_min}) {
+    *numbers = at::full({blocks}, unknown, at::kDouble);
+  }
+  ends.vector_max = at::zeros({blocks, op.dim()}, op.vector_options());
+  ends.vector_min = at::zeros({blocks, op.dim()}, op.vector_options());
+  ends.iterations = at::zeros({blocks}, at::kInt);
+  ends.converged = at::zeros({blocks}, at::kBool);
+  return ends;
+}
+
+void verify_residuals(const LinearOperator& op, const EigensolverOptions& options, ExtremalEigenvalues& result) {
   const auto residual_of = [&op](const at::Tensor& vectors, const at::Tensor& values) {
     return residual_norms(op, vectors.unsqueeze(1), values.unsqueeze(1)).squeeze(1);
   };
-  result.residual_max = residual_of(result.vector_max, result.lambda_max);
-  result.residual_min = residual_of(result.vector_min, result.lambda_min);
-  result.converged = result.residual_norm() <= result.spectral_norm() * tolerance;
+  // Before any end is forgotten: a small upper end converges relative to the whole spectrum.
+  const at::Tensor norm = result.spectral_norm();
+  if (options.ends == Ends::both) {
+    result.residual_max = residual_of(result.vector_max, result.lambda_max);
+    result.residual_min = residual_of(result.vector_min, result.lambda_min);
+  } else {
+    // One product serves all blocks, whichever end each of them seeks.
+    const at::Tensor lower_sought = options.ends == Ends::dominant
+                                        ? at::logical_not(result.lambda_max.abs() >= result.lambda_min.abs())
+                                              .logical_and(result.lambda_min.isnan().logical_not())
+                                        : at::zeros({op.blocks()}, at::kBool);
+    const at::Tensor lower_vectors = lower_sought.unsqueeze(1).to(result.vector_max.device());
+    const double unknown = std::numeric_limits<double>::quiet_NaN();
+    const at::Tensor residual = residual_of(at::where(lower_vectors, result.vector_min, result.vector_max),
+                                            at::where(lower_sought, result.lambda_min, result.lambda_max));
+    const at::Tensor upper_sought = lower_sought.logical_not();
+    result.residual_max = residual.masked_fill(lower_sought, unknown);
+    result.residual_min = residual.masked_fill(upper_sought, unknown);
+    result.lambda_max = result.lambda_max.masked_fill(lower_sought, unknown);
+    result.lambda_min = result.lambda_min.masked_fill(upper_sought, unknown);
+    result.vector_max = result.vector_max.masked_fill(lower_vectors, 0);
+    result.vector_min = result.vector_min.masked_fill(lower_vectors.logical_not(), 0);
+  }
+  result.converged = result.residual_norm() <= norm * options.tolerance;
 }
 
 void check_eigensolver_arguments(const LinearOperator& op, const EigensolverOptions& options) {

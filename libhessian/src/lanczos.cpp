@@ -20,10 +20,20 @@ struct RitzPairs {
   Eigen::MatrixXd coordinates;
 
   double spectral_norm() const { return std::max(std::abs(values[0]), std::abs(values[values.size() - 1])); }
-  /// The larger residual norm of the two ends: beta |last coordinate|.
-  double residual(double beta) const {
+
+  /// Whether the residual norms of the ends sought, beta |last coordinate|, are small enough.
+  bool converged(Ends ends, double beta, double tolerance) const {
     const Eigen::Index last = values.size() - 1;
-    return beta * std::max(std::abs(coordinates(last, 0)), std::abs(coordinates(last, last)));
+    const double lower = beta * std::abs(coordinates(last, 0));
+    const double upper = beta * std::abs(coordinates(last, last));
+    const double limit = tolerance * spectral_norm();
+    if (ends != Ends::dominant) {
+      return upper <= limit && (ends == Ends::upper || lower <= limit);
+    }
+    // The other end must be known well enough to be the smaller one.
+    const bool upper_leads = std::abs(values[last]) >= std::abs(values[0]);
+    const double other = upper_leads ? std::abs(values[0]) + lower : std::abs(values[last]) + upper;
+    return (upper_leads ? upper : lower) <= limit && other <= spectral_norm() + limit;
   }
 };
 
@@ -145,17 +155,6 @@ class ActiveBatch {
   std::vector<double> betas_;
 };
 
-ExtremalEigenvalues empty_result(const LinearOperator& op) {
-  const int64_t blocks = op.blocks();
-  ExtremalEigenvalues result;
-  result.lambda_max = at::zeros({blocks}, at::kDouble);
-  result.lambda_min = at::zeros({blocks}, at::kDouble);
-  result.vector_max = at::zeros({blocks, op.dim()}, op.vector_options());
-  result.vector_min = at::zeros({blocks, op.dim()}, op.vector_options());
-  result.iterations = at::zeros({blocks}, at::kInt);
-  return result;
-}
-
 void store(const ActiveBatch& batch, int64_t i, const RitzPairs& ritz, int64_t iteration, ExtremalEigenvalues& result) {
   const int64_t block = batch.block(i);
   const Eigen::Index last = ritz.values.size() - 1;
@@ -181,7 +180,7 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
       10 * (op.vector_options().dtype() == at::kDouble ? std::numeric_limits<double>::epsilon()
                                                        : static_cast<double>(std::numeric_limits<float>::epsilon()));
 
-  ExtremalEigenvalues result = empty_result(op);
+  ExtremalEigenvalues result = unknown_ends(op);
   // The random start of an operator close to a multiple of the identity is nearly an eigenvector, though of no extreme
   // eigenvalue: a few more products show the ends.
   constexpr int64_t fewest_iterations = 8;
@@ -202,7 +201,8 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
     for (int64_t i = 0; i < batch.size(); ++i) {
       RitzPairs ritz = batch.ritz_pairs(i);
       const double norm = ritz.spectral_norm();
-      const bool converged = iteration >= fewest_iterations && ritz.residual(batch.beta(i)) <= options.tolerance * norm;
+      const bool converged =
+          iteration >= fewest_iterations && ritz.converged(options.ends, batch.beta(i), options.tolerance);
       const bool invariant = batch.beta(i) <= breakdown * norm || batch.basis_size() == op.dim();
       if (converged || invariant || last) {
         store(batch, i, ritz, iteration, result);
@@ -219,7 +219,7 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
     }
   }
   basis.reset();  // the products of the residuals need its memory
-  verify_residuals(op, options.tolerance, result);
+  verify_residuals(op, options, result);
   return result;
 }
 

@@ -106,13 +106,25 @@ ExtremalEigenvalues power_extremes(const LinearOperator& op, const EigensolverOp
   check_eigensolver_arguments(op, options);
   const c10::NoGradGuard no_grad;
   const DominantPair first = dominant_pair(op, options, {}, at::zeros({op.blocks()}, at::kDouble));
+  ExtremalEigenvalues result = unknown_ends(op);
+  if (options.ends == Ends::dominant) {
+    const at::Tensor positive = first.value >= 0;
+    const at::Tensor choice = positive.unsqueeze(1).to(first.vector.device());
+    const at::Tensor nothing = at::zeros_like(first.vector);
+    result.lambda_max = at::where(positive, first.value, result.lambda_max);
+    result.lambda_min = at::where(positive, result.lambda_min, first.value);
+    result.vector_max = at::where(choice, first.vector, nothing);
+    result.vector_min = at::where(choice, nothing, first.vector);
+    result.iterations = first.iterations;
+    verify_residuals(op, options, result);
+    return result;
+  }
   const OperatorPtr rest = shifted(borrow(op), first.value);
   EigensolverOptions second_options = options;
   second_options.seed += 1;
   const DominantPair second = dominant_pair(*rest, second_options, {}, first.value.abs());
   const at::Tensor other = first.value + second.value;
 
-  ExtremalEigenvalues result;
   const at::Tensor first_is_larger = first.value >= other;
   const at::Tensor choice = first_is_larger.unsqueeze(1).to(first.vector.device());
   result.lambda_max = at::maximum(first.value, other);
@@ -120,7 +132,7 @@ ExtremalEigenvalues power_extremes(const LinearOperator& op, const EigensolverOp
   result.vector_max = at::where(choice, first.vector, second.vector);
   result.vector_min = at::where(choice, second.vector, first.vector);
   result.iterations = first.iterations + second.iterations;
-  verify_residuals(op, options.tolerance, result);
+  verify_residuals(op, options, result);
   return result;
 }
 

@@ -45,7 +45,7 @@ at::Tensor to_tensor(const Eigen::VectorXd& vector, const at::TensorOptions& opt
   return at::tensor(at::ArrayRef<double>(vector.data(), vector.size()), at::kDouble).to(options);
 }
 
-struct Ends {
+struct FoundEnds {
   double lambda_max = 0;
   double lambda_min = 0;
   Eigen::VectorXd vector_max;
@@ -54,7 +54,7 @@ struct Ends {
 };
 
 /// Spectra needs n > 2 and a basis beyond the pairs asked for: smaller blocks are solved densely.
-Ends dense_ends(const LinearOperator& op, int64_t block) {
+FoundEnds dense_ends(const LinearOperator& op, int64_t block) {
   const int64_t n = op.dim();
   const at::Tensor columns =
       op.apply(at::eye(n, op.vector_options()).unsqueeze(0), {block}).to(at::kCPU, at::kDouble).contiguous();
@@ -70,7 +70,7 @@ class KrylovSolver : public Spectra::SymEigsSolver<SpectraBlock> {
  public:
   using Spectra::SymEigsSolver<SpectraBlock>::SymEigsSolver;
 
-  Ends ritz_ends() const {
+  FoundEnds ritz_ends() const {
     const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz(m_fac.matrix_H());
     const Eigen::Index last = ritz.eigenvalues().size() - 1;
     const auto vector = [&](Eigen::Index i) { return (m_fac.matrix_V() * ritz.eigenvectors().col(i)).normalized(); };
@@ -78,7 +78,8 @@ class KrylovSolver : public Spectra::SymEigsSolver<SpectraBlock> {
   }
 };
 
-Ends iterated_ends(const LinearOperator& op, int64_t block, const LanczosOptions& options, const at::Tensor& start) {
+FoundEnds iterated_ends(const LinearOperator& op, int64_t block, const LanczosOptions& options,
+                        const at::Tensor& start) {
   const at::Tensor host_start = start.to(at::kCPU, at::kDouble).contiguous();
   const double image = op.apply(start.view({1, 1, -1}), {block}).to(at::kDouble).norm().item<double>();
   if (!(image > 0) || !std::isfinite(image)) {
@@ -97,7 +98,7 @@ Ends iterated_ends(const LinearOperator& op, int64_t block, const LanczosOptions
   // The shifted eigenvalues, which Spectra's tolerance is relative to, reach to shift + 1 times the spectral norm.
   solver.compute(Spectra::SortRule::BothEnds, restarts, options.tolerance / (shift + 1),
                  Spectra::SortRule::LargestAlge);
-  Ends ends = solver.ritz_ends();
+  FoundEnds ends = solver.ritz_ends();
   ends.lambda_max = matrix.eigenvalue(ends.lambda_max);
   ends.lambda_min = matrix.eigenvalue(ends.lambda_min);
   ends.products = matrix.products() + 1;
@@ -110,21 +111,16 @@ ExtremalEigenvalues spectra_extremes(const LinearOperator& op, const LanczosOpti
   check_eigensolver_arguments(op, options);
   const c10::NoGradGuard no_grad;
   const at::Tensor starts = start_vectors(op, options);
-  ExtremalEigenvalues result;
-  result.lambda_max = at::zeros({op.blocks()}, at::kDouble);
-  result.lambda_min = at::zeros({op.blocks()}, at::kDouble);
-  result.iterations = at::zeros({op.blocks()}, at::kInt);
-  result.vector_max = at::zeros({op.blocks(), op.dim()}, op.vector_options());
-  result.vector_min = at::zeros({op.blocks(), op.dim()}, op.vector_options());
+  ExtremalEigenvalues result = unknown_ends(op);
   for (int64_t block = 0; block < op.blocks(); ++block) {
-    const Ends ends = op.dim() < 4 ? dense_ends(op, block) : iterated_ends(op, block, options, starts[block]);
+    const FoundEnds ends = op.dim() < 4 ? dense_ends(op, block) : iterated_ends(op, block, options, starts[block]);
     result.lambda_max[block] = ends.lambda_max;
     result.lambda_min[block] = ends.lambda_min;
     result.vector_max[block].copy_(to_tensor(ends.vector_max, op.vector_options()));
     result.vector_min[block].copy_(to_tensor(ends.vector_min, op.vector_options()));
     result.iterations[block] = static_cast<int32_t>(ends.products);
   }
-  verify_residuals(op, options.tolerance, result);
+  verify_residuals(op, options, result);
   return result;
 }
 

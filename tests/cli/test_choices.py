@@ -2,6 +2,7 @@
 
 import re
 
+import numpy
 import pytest
 
 import tiny_models
@@ -119,6 +120,23 @@ def test_methods_agree(probe, llama, tokens, method):
         # Each is within 1e-6 of the spectral norm; the smaller end is that much less precise relative to itself.
         error = abs(other[f"residual/{name}"] - lanczos[f"residual/{name}"])
         assert (error <= 1e-5 * lanczos["residual/spectral_norm"]).all(), name
+
+
+@pytest.mark.parametrize("method", ["lanczos", "power", "spectra"])
+def test_the_dominant_end_alone_gives_the_spectral_norm(probe, llama, tokens, method):
+    options = ("--model", llama, "--data", tokens, "--dtype", "float64", "--tol", "1e-6", "--max-iter", 20000)
+    both = probe.run(*options)
+    outcome = probe(*options, "--method", method, "--ends", "dominant", "--overwrite")
+    assert outcome.status == 0, outcome.stderr
+    one = outcome.run
+    assert parse_toml(one.attributes["config"])["probe"]["ends"] == "dominant"
+    assert one["residual/spectral_norm"] == pytest.approx(both["residual/spectral_norm"], rel=1e-5)
+    assert (one["residual/converged"] == 1).all()
+    upper, lower = (one[f"residual/{name}"] for name in ("lambda_max", "lambda_min"))
+    assert (numpy.isnan(upper) != numpy.isnan(lower)).all()
+    assert (numpy.where(numpy.isnan(lower), upper, -lower) == one["residual/spectral_norm"]).all()
+    smallest = [row.split()[6] for row in outcome.stdout.splitlines()[2:5]]
+    assert smallest == ["-" if numpy.isnan(row).any() else f"{numpy.median(row):.4e}" for row in lower[0]]
 
 
 def test_engines_agree(probe, llama, tokens):

@@ -1,16 +1,17 @@
 """Times Hessian-vector products and probes of other tools beside ours: the same model, weights, data and threads, in float32.
 
-Usage: hvp.py BIN [--case NAME] [--rounds N] [--seconds S] [--skip-probe] [--all-probes] [--json FILE]
+Usage: hvp.py BIN [--case NAME] [--rounds N] [--seconds S] [--skip-products] [--skip-probe] [--all-probes] [--json FILE]
 
 BIN is the folder of this project's programs. There are two Hessians: that of each sequence's loss with respect to the residual
 entering block 0, one product of all sequences at once; and that of the mean loss with respect to all parameters. Each contender
 is a process of its own, so that its memory can be told. They take turns, so that a slow moment of the machine meets all, and
 ratios are those of medians. Before that, every contender's products are compared with ours.
 
-Then each finds the eigenvalue of largest magnitude before every block and before the final norm, for each sequence, to the same
-residual, with its own solver or else with SciPy's eigsh. Ours is the whole of hessian-probe: start-up, both ends of the spectrum
-and the run file included. Of the others, importing and loading do not count, nor do runs at settings that proved too loose.
-A residual does not tell which eigenvalue was found: the last column is how far magnitudes are from ours.
+Then each finds the eigenvalue of largest magnitude before every block and before the final norm, for each sequence, to the
+same residual, with its own solver or else with SciPy's eigsh. Ours is the whole of hessian-probe, start-up and run file
+included, for that end and for both. Of the others, importing and loading do not count, nor do runs at settings that proved
+too loose. Peak memory is that of the whole process. A residual does not tell which eigenvalue was found: the last column is
+how far magnitudes are from ours.
 """
 
 import argparse
@@ -29,6 +30,7 @@ import numpy
 
 import subject
 from gpt import Architecture
+from process_memory import memory_status
 
 HERE = Path(__file__).resolve().parent
 RESIDUAL_TOLERANCE = 1e-3
@@ -63,7 +65,7 @@ class Contender:
 
 LOOP = {"activation": "loop", "parameters": "loop"}
 CONTENDERS = [
-    Contender("ours", None, {"activation": "together", "parameters": "loop"}, "Lanczos, both ends"),
+    Contender("ours", None, {"activation": "together", "parameters": "loop"}, "Lanczos"),
     Contender("PyTorch double backward", "contenders.DoubleBackward", LOOP, "eigsh"),
     Contender("PyHessian", "contenders.PyHessian", LOOP, "its power iteration"),
     Contender("hessian-eigenthings", "contenders.EigenthingsAutograd", LOOP, "its Lanczos"),
@@ -139,26 +141,36 @@ def measure_products(programs, folder, kind, counts, options):
     return rows
 
 
-def our_probe(programs, folder):
+def our_probe(programs, folder, ends):
     files = ["--model", folder / "model.safetensors", "--data", folder / "data.safetensors", "--out", folder / "run.h5"]
-    command = [programs / "hessian-probe", *files, "--tol", str(RESIDUAL_TOLERANCE), "--overwrite", "--json"]
+    command = [programs / "hessian-probe", *files, "--tol", str(RESIDUAL_TOLERANCE), "--ends", ends, "--overwrite", "--json"]
     start = time.perf_counter()
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
-    seconds = time.perf_counter() - start
-    layers = json.loads(output)["rows"]
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
+        peak_bytes = 0
+        # What wait4() says counts the memory of this interpreter, of which the process was a copy.
+        while process.poll() is None:
+            peak_bytes = max(peak_bytes, memory_status("VmHWM", process.pid))
+            time.sleep(0.01)
+        seconds = time.perf_counter() - start
+        if process.returncode:
+            raise SystemExit(f"hvp.py: hessian-probe ended with status {process.returncode}")
+        output.seek(0)
+        layers = json.load(output)["rows"]
     norms = numpy.array([layer["spectral_norm"] for layer in layers]).ravel()
     residuals = numpy.array([layer["residual_norm"] for layer in layers]).ravel() / norms
-    return {"seconds": seconds, "residuals": residuals.tolist(), "norms": norms.tolist()}
+    return {"seconds": seconds, "peak_bytes": peak_bytes, "residuals": residuals.tolist(), "norms": norms.tolist()}
 
 
 def peer_probe(contender, programs, folder, our_norms):
     worker = Worker(contender, programs, folder, "activation")
     worker.answer()
-    problems = worker.ask("probe")
+    problems, peak_bytes = worker.ask("probe")
     worker.close()
     norms = numpy.abs([problem["eigenvalue"] for problem in problems])
     return {
         "seconds": sum(problem["seconds"] for problem in problems),
+        "peak_bytes": peak_bytes,
         "residuals": [problem["residual"] for problem in problems],
         "norms": norms.tolist(),
         "settings": [problem["setting"] for problem in problems],
@@ -167,14 +179,19 @@ def peer_probe(contender, programs, folder, our_norms):
 
 
 def measure_probes(programs, folder):
-    """Rows of the table of probes. Ours is run again before each of the others."""
-    runs = []
+    """Rows of the table of probes. Ours is run again before each of the others, for the dominant ends as theirs and for both."""
+    runs = {"dominant": [], "both": []}
     rows = []
     for contender in CONTENDERS[1:]:
-        runs.append(our_probe(programs, folder))
-        rows.append(peer_probe(contender, programs, folder, runs[0]["norms"]))
-    ours = {**runs[0], "seconds": statistics.median(run["seconds"] for run in runs)}
-    return [{"contender": contender.name, "solver": contender.solver, **row} for contender, row in zip(CONTENDERS, [ours, *rows])]
+        for ends, of_ends in runs.items():
+            of_ends.append(our_probe(programs, folder, ends))
+        row = peer_probe(contender, programs, folder, runs["dominant"][0]["norms"])
+        rows.append({"contender": contender.name, "solver": contender.solver, **row})
+    ours = []
+    for ends, of_ends in runs.items():
+        seconds = statistics.median(run["seconds"] for run in of_ends)
+        ours.append({"contender": "ours", "solver": f"Lanczos, {ends}", **of_ends[0], "seconds": seconds, "difference": 0.0})
+    return [*ours, *rows]
 
 
 def print_products(title, counts, rows):
@@ -200,13 +217,13 @@ def print_products(title, counts, rows):
 def print_probes(rows):
     problems = len(rows[0]["norms"])
     print(f"\nEigenvalue of largest magnitude of {problems} activation Hessians: every residual, every sequence")
-    print(f"{'':<32} {'solver':<20} {'all of it':>9} {'/ ours':>7} {'reached':>9} {'worst residual':>15} {'difference':>11}")
+    print(f"{'':<32} {'solver':<20} {'all of it':>9} {'/ ours':>7} {'peak':>9} {'reached':>9} {'worst residual':>15} {'difference':>11}")
     for row in rows:
         reached = f"{sum(residual <= RESIDUAL_TOLERANCE for residual in row['residuals'])}/{problems}"
         ratio = row["seconds"] / rows[0]["seconds"]
-        last = "" if row is rows[0] else f"{row['difference']:.1e}"
-        text = f"{row['contender']:<32} {row['solver']:<20} {row['seconds']:>7.2f} s {ratio:>7.2f} {reached:>9}"
-        print(f"{text} {max(row['residuals']):>15.1e} {last:>11}", flush=True)
+        text = f"{row['contender']:<32} {row['solver']:<20} {row['seconds']:>7.2f} s {ratio:>7.2f}"
+        text += f" {row['peak_bytes'] / 2**20:>5.0f} MiB {reached:>9}"
+        print(f"{text} {max(row['residuals']):>15.1e} {row['difference']:>11.1e}", flush=True)
 
 
 def measure(name, programs, options):
@@ -218,7 +235,7 @@ def measure(name, programs, options):
         subject.write(folder, case.architecture, case.sequences, case.tokens, vectors)
         print(f"\n{name}, vocabulary {case.architecture.vocab_size}, {case.sequences} x {case.tokens} tokens")
         titles = {"activation": "Activation Hessians of block 0, all sequences in one product", "parameters": "Parameter Hessian"}
-        for kind, title in titles.items():
+        for kind, title in titles.items() if not options.skip_products else ():
             counts = sorted({1, vectors[kind]})
             result[kind] = measure_products(programs, folder, kind, counts, options)
             print_products(title, counts, result[kind])
@@ -234,6 +251,7 @@ def main():
     parser.add_argument("--case", action="append", choices=CASES, help="may be given again; all if absent")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each contender in each round (%(default)s)")
+    parser.add_argument("--skip-products", action="store_true")
     parser.add_argument("--skip-probe", action="store_true")
     parser.add_argument("--all-probes", action="store_true", help="probe also the models where that takes long")
     parser.add_argument("--json", type=Path, metavar="FILE")

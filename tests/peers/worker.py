@@ -5,7 +5,8 @@ Usage: worker.py CONTENDER FOLDER activation|parameters
     product K FILE  writes the products with the first K vectors; answers how many bytes the process has grown by at its peak
                     since just before the operator was made
     time K SECONDS  makes them again and again for about that long; answers the median seconds of all K
-    probe           the eigenvalue of largest magnitude before each block and the final norm, for each sequence
+    probe           the eigenvalue of largest magnitude before each block and the final norm, for each sequence, and the peak memory
+                    of the process in bytes
 
 The first answer, 0, says that all is loaded. CONTENDER is a class, as contenders.PyHessian. FOLDER holds what hvp.py wrote: a
 model, tokens and vectors.
@@ -25,15 +26,10 @@ import torch
 import gpt
 import subject
 from contenders import DoubleBackward, Problem
+from process_memory import memory_status
 from timing import median_seconds
 
 TOLERANCE = 1e-3
-
-
-def resident_bytes(key):
-    """VmRSS, what the process holds now, or VmHWM, the most that it has held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(key + ":"))
 
 
 def warm_up(contender_class, architecture, layer):
@@ -89,10 +85,10 @@ class Worker:
             warm_up(self.contender_class, self.problem.architecture, self.problem.layer)
             gc.collect()
             Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew: loading does not count
-            self.bytes_before = resident_bytes("VmRSS")
+            self.bytes_before = memory_status("VmRSS")
             self.contender = self.contender_class(self.problem)
         products = self.contender.apply(self.vectors[int(count)])
-        grown = resident_bytes("VmHWM") - self.bytes_before
+        grown = memory_status("VmHWM") - self.bytes_before
         subject.write_vectors(path, dict(zip(self.problem.names, map(torch.stack, zip(*self.contender.results(products))))))
         return grown
 
@@ -100,7 +96,7 @@ class Worker:
         return median_seconds(lambda: self.contender.apply(self.vectors[int(count)]), float(seconds))
 
     def probe(self):
-        return probe(self.contender_class, self.problem)
+        return probe(self.contender_class, self.problem), memory_status("VmHWM")
 
 
 def main():

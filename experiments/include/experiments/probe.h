@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "hessian/eigenvalues.h"
 #include "models/forward.h"
 
 namespace experiments {
@@ -32,6 +33,7 @@ struct ProbeOptions {
   int64_t seq_len = 0;    ///< 0: the data's own length, or the smaller of 128 and the model's longest
   Unit unit = Unit::sequence;
   Method method = Method::lanczos;
+  hessian::Ends ends = hessian::Ends::both;  ///< or dominant, which is enough for the spectral norm
   double tolerance = 1e-3;
   int64_t max_iterations = 200;
   std::optional<Engine> engine;  ///< absent: the tape, wherever it runs
@@ -60,7 +62,7 @@ struct ProbeRow {
   int64_t layer = 0;
   std::vector<double> spectral_norm;
   std::vector<double> lambda_max;
-  std::vector<double> lambda_min;
+  std::vector<double> lambda_min;  ///< as lambda_max, NaN where that end was not sought
   std::vector<double> residual_norm;
   std::vector<int32_t> iterations;
   std::vector<uint8_t> converged;
@@ -112,18 +114,21 @@ std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
 /// \throws std::invalid_argument  if the one asked for does not run there
 Engine choose_engine(std::optional<Engine> asked, at::Device device);
 
-/// The words for units, methods and engines on the command line and in run files, in the order of their enumerations.
+/// The words for units, methods, engines and ends on the command line and in run files, in the order of their enumerations.
 extern const std::vector<std::string> unit_words;
 extern const std::vector<std::string> method_words;
 extern const std::vector<std::string> engine_words;
+extern const std::vector<std::string> ends_words;
 
 const std::string& to_string(Unit unit);
 const std::string& to_string(Method method);
 const std::string& to_string(Engine engine);
+const std::string& to_string(hessian::Ends ends);
 
 /// \throws std::invalid_argument  naming the accepted words
 Unit parse_unit(const std::string& word);
 Method parse_method(const std::string& word);
 Engine parse_engine(const std::string& word);
+hessian::Ends parse_ends(const std::string& word);
 
 }  // namespace experiments

@@ -11,7 +11,8 @@ class App;
 namespace experiments {
 
 /// Runs the body of a program and turns what it throws into one line on stderr and an exit status: 2 for
-/// std::invalid_argument (the command line is wrong), 1 for anything else.
+/// std::invalid_argument (the command line is wrong), 1 for anything else. Of messages with several lines, as LibTorch's
+/// with their stack traces, the first is printed.
 /// \return  the body's own status if it throws nothing
 int run_program(const std::string& name, const std::function<int()>& body);
 
@@ -25,7 +26,6 @@ std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const
 std::string check_positive_integer(const std::string& word);
 std::string check_natural_number(const std::string& word);  ///< 0 too
 std::string check_positive_number(const std::string& word);
-std::string check_memory(const std::string& word);  ///< as hessian::parse_bytes
 std::string check_not_empty(const std::string& word);
 
 /// Writes to stdout.

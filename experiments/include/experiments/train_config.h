@@ -78,6 +78,7 @@ struct TrainConfig {
     std::string layers = "all";
     std::vector<std::string> sites = {"residual"};
     int64_t sequences = 4;
+    std::string ends = "both";
     double tolerance = 1e-2;
     int64_t max_iterations = 200;
     bool sharpness = false;

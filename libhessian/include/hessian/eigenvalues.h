@@ -9,10 +9,18 @@
 
 namespace hessian {
 
+/// Which ends of the spectrum are sought.
+enum class Ends {
+  both,
+  dominant,  ///< the eigenvalue of largest magnitude, at whichever end it is
+  upper,     ///< the largest eigenvalue
+};
+
 /// Tolerance and effort of an iterative eigensolver.
 struct EigensolverOptions {
   /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm of its block.
   double tolerance = 1e-3;
+  Ends ends = Ends::both;
   /// Largest number of products a block.
   int64_t max_iterations = 200;
   /// Seed of the start vectors; each block draws its own, whatever the other blocks are.
@@ -22,7 +30,8 @@ struct EigensolverOptions {
   std::vector<int64_t> block_numbers;
 };
 
-/// Both ends of the spectrum of S operators, on the CPU in float64 except for the vectors.
+/// Ends of the spectrum of S operators, on the CPU in float64 except for the vectors. An end that was not sought is NaN
+/// and its vector zero.
 struct ExtremalEigenvalues {
   at::Tensor lambda_max;    ///< [S]
   at::Tensor lambda_min;    ///< [S]
@@ -31,11 +40,11 @@ struct ExtremalEigenvalues {
   at::Tensor vector_max;    ///< [S, n], unit vectors
   at::Tensor vector_min;    ///< [S, n]
   at::Tensor iterations;    ///< [S] int32, products with the block before it converged; those of the residuals excepted
-  at::Tensor converged;     ///< [S] bool, whether both residuals are within tolerance * spectral norm
+  at::Tensor converged;     ///< [S] bool, whether the residuals sought are within tolerance * spectral norm
 
   /// max |lambda|, [S].
   at::Tensor spectral_norm() const;
-  /// The larger of the two residual norms, [S].
+  /// The larger of the residual norms sought, [S].
   at::Tensor residual_norm() const;
 };
 
@@ -48,8 +57,12 @@ at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& opt
 /// \param values   [S, k] float64 on the CPU
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values);
 
-/// Computes the residual norms of both ends with a product for each, and sets `converged` from them.
-void verify_residuals(const LinearOperator& op, double tolerance, ExtremalEigenvalues& result);
+/// Ends that are yet to be found: NaN, and zero vectors.
+ExtremalEigenvalues unknown_ends(const LinearOperator& op);
+
+/// Computes the residual norms of the ends sought with a product for each, and sets `converged` from them. Forgets the
+/// others where a solver has found them on its way.
+void verify_residuals(const LinearOperator& op, const EigensolverOptions& options, ExtremalEigenvalues& result);
 
 /// Checks what all eigensolvers ask of their operator and options.
 /// \throws std::invalid_argument

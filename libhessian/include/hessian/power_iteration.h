@@ -28,8 +28,8 @@ struct DominantEigenpairs {
 /// Eigenvalue Problems, 2nd ed., section 4.2.
 DominantEigenpairs power_iteration(const LinearOperator& op, const EigensolverOptions& options, int64_t count = 1);
 
-/// Both ends of the spectrum by power iteration: the dominant pair first, then that of H - lambda I, which is the other
-/// end. The iterations of both count.
+/// Ends of the spectrum by power iteration: the dominant pair first, then, unless it is all that is sought, that of
+/// H - lambda I, which is the other end. The iterations of both count.
 ExtremalEigenvalues power_extremes(const LinearOperator& op, const EigensolverOptions& options);
 
 }  // namespace hessian

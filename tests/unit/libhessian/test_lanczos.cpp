@@ -96,6 +96,57 @@ TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   }
 }
 
+TEST(Lanczos, FindsTheEndThatIsSoughtAlone) {
+  for (const int64_t n : {1, 2, 5, 40, 200}) {
+    const auto seed = static_cast<uint64_t>(n);
+    Random random(seed);
+    for (const Spectrum& spectrum : spectra_of_size(n, random)) {
+      for (const double sign : {1.0, -1.0}) {
+        SCOPED_TRACE("n " + std::to_string(n) + ", " + spectrum.name + ", sign " + std::to_string(sign) + ", seed " +
+                     std::to_string(seed));
+        const at::Tensor matrix = random.with_spectrum(sign * spectrum.values.unsqueeze(0));
+        const at::Tensor exact = support::dense_eigenvalues(matrix);
+        const double norm = largest(exact);
+        const DenseOperator op(matrix);
+        LanczosOptions options;
+        options.tolerance = 1e-6;
+        options.max_iterations = 4000;
+        const int both = hessian::lanczos(op, options).iterations.item<int>();
+
+        options.ends = hessian::Ends::dominant;
+        const ExtremalEigenvalues dominant = hessian::lanczos(op, options);
+        EXPECT_NEAR(dominant.spectral_norm().item<double>(), norm, 1e-5 * norm);
+        EXPECT_TRUE(dominant.converged.item<bool>());
+        EXPECT_LE(dominant.iterations.item<int>(), both);
+        const bool upper = !std::isnan(dominant.lambda_max.item<double>());
+        EXPECT_NE(upper, !std::isnan(dominant.lambda_min.item<double>())) << "one end, and no more";
+        const at::Tensor residuals = true_residuals(matrix, dominant);  // NaN at the end that was not sought
+        EXPECT_NEAR(residuals[0][upper ? 0 : 1].item<double>(), dominant.residual_norm().item<double>(), 1e-12 * norm);
+
+        options.ends = hessian::Ends::upper;
+        const ExtremalEigenvalues top = hessian::lanczos(op, options);
+        EXPECT_NEAR(top.lambda_max.item<double>(), exact.max().item<double>(), 1e-5 * norm);
+        EXPECT_TRUE(std::isnan(top.lambda_min.item<double>()));
+        EXPECT_TRUE(top.converged.item<bool>());
+        EXPECT_LE(top.iterations.item<int>(), both);
+      }
+    }
+  }
+}
+
+TEST(Lanczos, NeedsFewerProductsForTheDominantEndThanForBoth) {
+  // The lower end is crowded and small: it takes long, and the spectral norm does not need it.
+  Random random(8);
+  at::Tensor values = -at::linspace(0, 1, 300, at::kDouble);
+  values[0] = 3;
+  const DenseOperator op(random.with_spectrum(values.unsqueeze(0)));
+  LanczosOptions options;
+  options.tolerance = 1e-6;
+  const int both = hessian::lanczos(op, options).iterations.item<int>();
+  options.ends = hessian::Ends::dominant;
+  EXPECT_LT(hessian::lanczos(op, options).iterations.item<int>(), both / 2);
+}
+
 TEST(Lanczos, FindsTheEndsThroughManyRestartsOfASmallBasis) {
   // Far fewer vectors than a matrix of size 300 needs, so that the result hangs on what the restarts keep.
   for (const int64_t max_basis : {8, 9, 12, 16}) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -153,6 +154,21 @@ TEST(PowerExtremes, FindsBothEndsByAShift) {
     EXPECT_TRUE(result.converged.all().item<bool>());
     EXPECT_TRUE((result.residual_norm() <= tolerance * result.spectral_norm()).all().item<bool>());
     EXPECT_LT(result.iterations.max().item<int>(), 2000);
+  }
+}
+
+TEST(PowerExtremes, StopsAtTheDominantEndWhereNoMoreIsSought) {
+  Random random(31);
+  for (const double sign : {1.0, -1.0}) {
+    const at::Tensor values = sign * at::tensor({-4.0, 3.0, 1.0, 0.5, -0.1}, at::kDouble).unsqueeze(0);
+    const DenseOperator op(random.with_spectrum(values));
+    EigensolverOptions options = tight();
+    options.ends = hessian::Ends::dominant;
+    const auto ends = hessian::power_extremes(op, options);
+    EXPECT_NEAR(ends.spectral_norm().item<double>(), 4.0, 1e-9);
+    EXPECT_TRUE(ends.converged.item<bool>());
+    EXPECT_TRUE(std::isnan((sign > 0 ? ends.lambda_max : ends.lambda_min).item<double>()));
+    EXPECT_EQ(ends.iterations.item<int>(), hessian::power_iteration(op, options).iterations.item<int>());
   }
 }
 

@@ -62,6 +62,20 @@ TEST_P(ProbeSolver, FindsTheEndsOfTheDenseSpectrumWithEveryMethod) {
   }
 }
 
+TEST_P(ProbeSolver, FindsTheSpectralNormFromTheDominantEndWithEveryMethod) {
+  const at::Tensor spectrum = at::linalg_eigvalsh(hessian::to_dense(hessian::HessianOperator(losses, x)));
+  for (const Method method : {Method::lanczos, Method::power, Method::spectra}) {
+    ProbeOptions options = options_with(Unit::sequence, method);
+    options.ends = hessian::Ends::dominant;
+    options.tolerance = 1e-5;  // power iteration stalls where two magnitudes are close
+    options.max_iterations = 5000;
+    const auto result = experiments::solve(options, plan_of(2, 64), problem, positions).at(0);
+    EXPECT_LT(support::relative_error(result.spectral_norm(), spectrum.abs().amax(1)), 1e-4) << to_string(method);
+    EXPECT_TRUE(result.converged.all().item<bool>()) << to_string(method);
+    EXPECT_EQ(at::isnan(result.lambda_max).sum().item<int>() + at::isnan(result.lambda_min).sum().item<int>(), 2);
+  }
+}
+
 TEST_P(ProbeSolver, TakesTheBlockOfOnePositionForUnitToken) {
   const at::Tensor dense = hessian::to_dense(hessian::HessianOperator(losses, x));
   const int64_t width = x.size(-1);

@@ -12,7 +12,8 @@ namespace experiments {
 /// A program that runs beside this one and does not outlive it.
 class ChildProcess {
  public:
-  /// Starts it, with its output and errors going to a file.
+  /// Starts it, with its output and errors going to a file. A program without a folder is sought in the PATH; its exit
+  /// status is 127 where it is not found.
   /// \throws std::runtime_error  if no process can be made
   ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& log);
   ChildProcess(ChildProcess&& other) noexcept;
@@ -24,6 +25,9 @@ class ChildProcess {
 
   /// Its exit status once it has ended, 128 and the signal's number if a signal ended it.
   std::optional<int> poll();
+
+  /// Waits for its end, for the same status. To be called once.
+  int wait();
 
   /// Asks it to end (SIGTERM).
   void terminate() const;

@@ -22,12 +22,16 @@ function(hessian_add_library name)
   install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 endfunction()
 
-# hessian_add_program(NAME SOURCE): a program of experiments/, in build/.../bin and installed to bin.
-function(hessian_add_program name source)
-  add_executable(${name} ${source})
+# hessian_add_program(NAME [WITHOUT_TORCH] SOURCE ... USES ...): a program, in build/.../bin and installed to bin, with the
+# libraries that it USES.
+function(hessian_add_program name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH" "SOURCE" "USES")
+  add_executable(${name} ${arg_SOURCE})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
-  target_link_libraries(${name} PRIVATE experiments CLI11::CLI11 hessian_warnings)
-  hessian_precompile(${name})
+  target_link_libraries(${name} PRIVATE ${arg_USES} CLI11::CLI11 hessian_warnings)
+  if(NOT arg_WITHOUT_TORCH)
+    hessian_precompile(${name})
+  endif()
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 

@@ -39,7 +39,8 @@ g++ g++
 git git
 python3 python3
 bible bible-kjv
-h5dump hdf5-tools"
+h5dump hdf5-tools
+gnuplot gnuplot-nox"
   if $lint; then
     command -v clang-format >/dev/null || echo clang-format
     command -v run-clang-tidy >/dev/null || echo clang-tidy
@@ -47,7 +48,7 @@ h5dump hdf5-tools"
   fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   local libraries=(libeigen3-dev libspectra-dev libhdf5-dev libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev
-    nlohmann-json3-dev libspdlog-dev libfmt-dev libtomlplusplus-dev zlib1g-dev)
+    nlohmann-json3-dev libspdlog-dev libfmt-dev libtomlplusplus-dev libkainjow-mustache-dev zlib1g-dev)
   local installed
   # dpkg-query fails where it knows one of them not at all.
   installed=$({ dpkg-query -W -f '${Package} ${Status}\n' "${libraries[@]}" 2>/dev/null || true; } |

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "analysis/figure.h"
+
+namespace analysis {
+
+/// A figure's numbers as CSV (RFC 4180), a row for each point: the curve, x, y and the ends of its band; of a heat map x, y
+/// and the value. Lines across the figure and strokes on its axis are rows without a y. The header has the labels of the
+/// axes.
+std::string csv_of(const Figure& figure);
+
+}  // namespace analysis

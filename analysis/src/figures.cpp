@@ -1,0 +1,22 @@
+#include "analysis/figures.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "figure_builders.h"
+#include "run_labels.h"
+
+namespace analysis {
+
+std::vector<Figure> figures_of(const std::vector<RunContent>& runs) {
+  const std::vector<std::string> labels = run_labels(runs);
+  std::vector<Figure> figures;
+  for (const auto build : {sweep_figures, training_figures, probe_figures, density_figures}) {
+    std::vector<Figure> more = build({runs, labels});
+    std::copy_if(std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()), std::back_inserter(figures),
+                 has_points);
+  }
+  return figures;
+}
+
+}  // namespace analysis

@@ -1,0 +1,324 @@
+#include "analysis/gnuplot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "experiments/child_process.h"
+#include "experiments/output_file.h"
+
+namespace analysis {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A text in gnuplot's single quotes, in which nothing but the quote itself has a meaning.
+std::string quoted(const std::string& text) {
+  std::string result = "'";
+  for (const char c : text) {
+    // A line break would end the command.
+    result += c == '\'' ? "''" : std::string(1, c == '\n' ? ' ' : c);
+  }
+  return result + "'";
+}
+
+std::string terminal(const std::string& format) {
+  if (format == "svg") {
+    return "svg size 680,460 dynamic enhanced font 'sans-serif,15' linewidth 1.2";
+  }
+  if (format == "png") {
+    return "pngcairo size 1360,920 enhanced font 'sans-serif,15' fontscale 1.5 linewidth 2.4 pointscale 1.8";
+  }
+  // A figure of one column of a two-column page, with type of 8 points.
+  return "pdfcairo size 3.4in,2.5in enhanced font 'sans-serif,8' fontscale 0.8 linewidth 1.2 pointscale 0.4";
+}
+
+std::string number(double value) {
+  return std::isfinite(value) ? fmt::format("{:.9g}", value) : "NaN";
+}
+
+std::string range(const std::optional<double>& low, const std::optional<double>& high) {
+  return "[" + (low ? number(*low) : "*") + ":" + (high ? number(*high) : "*") + "]";
+}
+
+/// The extent of the finite values of an axis; positive ones alone where it is logarithmic.
+struct Extent {
+  double low = INFINITY;
+  double high = -INFINITY;
+  void take(const std::vector<double>& values, bool positive) {
+    for (const double value : values) {
+      if (std::isfinite(value) && (!positive || value > 0)) {
+        low = std::min(low, value);
+        high = std::max(high, value);
+      }
+    }
+  }
+};
+
+/// Numbers at powers of ten where there are enough of them, at 1, 2 and 5 times them where there are not.
+std::string logarithmic_ticks(const std::string& axis, const Extent& extent) {
+  const double decades = std::log10(extent.high / extent.low);
+  if (decades > 2 || !(extent.high > 0)) {
+    return fmt::format("set format {} '10^{{%T}}'\n", axis);
+  }
+  std::string places;
+  for (double power = std::pow(10, std::floor(std::log10(extent.low))); power <= extent.high; power *= 10) {
+    for (const double times : {1.0, 2.0, 5.0}) {
+      const double place = times * power;
+      places += fmt::format("{}'{:g}' {:g}", places.empty() ? "" : ", ", place, place);
+    }
+  }
+  return fmt::format("set {}tics ({})\n", axis, places);
+}
+
+std::string named_ticks(const std::vector<std::string>& names) {
+  std::string places;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    places += (i == 0 ? "" : ", ") + quoted(names[i]) + " " + std::to_string(i + 1);
+  }
+  const std::string turned = names.size() > 3 ? " rotate by -20 left" : "";
+  return "set xtics (" + places + ")" + turned + " noenhanced\n";
+}
+
+Extent extent_of(const Figure& figure, bool of_x) {
+  const bool positive = (of_x ? figure.x : figure.y).logarithmic;
+  Extent extent;
+  for (const Curve& curve : figure.curves) {
+    extent.take(of_x ? curve.x : curve.y, positive);
+    if (!of_x) {
+      extent.take(curve.low, positive);
+      extent.take(curve.high, positive);
+    }
+  }
+  return extent;
+}
+
+std::string axis_commands(const Figure& figure, bool of_x) {
+  const Axis& axis = of_x ? figure.x : figure.y;
+  const std::string name = of_x ? "x" : "y";
+  std::string commands = "set " + name + "label " + quoted(axis.label) + " noenhanced\n";
+  if (!axis.names.empty()) {
+    commands += named_ticks(axis.names);
+  }
+  if (axis.logarithmic) {
+    commands += "set logscale " + name + "\n" + logarithmic_ticks(name, extent_of(figure, of_x));
+  }
+  if (axis.whole) {
+    const Extent extent = extent_of(figure, of_x);
+    constexpr double most_ticks = 20;
+    if (extent.high - extent.low <= most_ticks) {
+      commands += fmt::format("set {}tics {},1\n", name, number(extent.low));
+    }
+  }
+  std::optional<double> low = axis.low;
+  std::optional<double> high = axis.high;
+  if (const Extent extent = extent_of(figure, of_x); axis.logarithmic && extent.low <= extent.high) {
+    // Or else gnuplot goes on to the next power of ten.
+    constexpr double margin = 1.3;
+    low = low.value_or(extent.low / margin);
+    high = high.value_or(extent.high * margin);
+  }
+  if (low || high) {
+    commands += "set " + name + "range " + range(low, high) + "\n";
+  }
+  return commands;
+}
+
+/// Bars instead of a band where points are not joined, or there is but one.
+bool has_bars(const Curve& curve) {
+  return !curve.low.empty() && (curve.mark == Mark::points || curve.x.size() == 1);
+}
+
+std::string data_block(const Curve& curve, std::size_t i) {
+  std::string text = fmt::format("$curve{} << END\n", i);
+  for (std::size_t row = 0; row < curve.x.size(); ++row) {
+    text += number(curve.x[row]) + " " + number(curve.y[row]);
+    if (!curve.low.empty()) {
+      text += " " + number(curve.low[row]) + " " + number(curve.high[row]);
+    }
+    text += "\n";
+  }
+  return text + "END\n";
+}
+
+std::string style_of(const Curve& curve) {
+  const std::string line = fmt::format("lc rgb '{}' lw {}{}", curve.color, curve.dashed ? 1.6 : 2.0, curve.dashed ? " dt 2" : "");
+  switch (curve.mark) {
+    case Mark::line:
+      return "with lines " + line;
+    case Mark::line_and_points:
+      return "with linespoints " + line + " pt 7 ps 0.6";
+    case Mark::points:
+      return "with points " + line + " pt 7 ps 0.8";
+    case Mark::open_points:
+      return "with points " + line + " pt 6 ps 1.3";
+    default:
+      return "with points " + line + " pt 2 ps 1";
+  }
+}
+
+std::string title_of(const Curve& curve) {
+  return curve.in_legend ? " title " + quoted(curve.label) + " noenhanced" : " notitle";
+}
+
+std::vector<std::string> plots_of(const Figure& figure) {
+  std::vector<std::string> bands;
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < figure.curves.size(); ++i) {
+    const Curve& curve = figure.curves[i];
+    if (has_bars(curve)) {
+      bands.push_back(fmt::format("$curve{} using 1:2:3:4 with yerrorbars lc rgb '{}' pt 0 notitle", i, curve.color));
+    } else if (!curve.low.empty()) {
+      bands.push_back(fmt::format("$curve{} using 1:3:4 with filledcurves fc rgb '{}' fs transparent solid 0.18 noborder notitle",
+                                  i, curve.color));
+    }
+    lines.push_back(fmt::format("$curve{} using 1:2 {}{}", i, style_of(curve), title_of(curve)));
+  }
+  bands.insert(bands.end(), lines.begin(), lines.end());
+  return bands;
+}
+
+std::string curves_script(const Figure& figure) {
+  std::string script;
+  for (std::size_t i = 0; i < figure.curves.size(); ++i) {
+    script += data_block(figure.curves[i], i);
+  }
+  for (const VerticalLine& vertical : figure.verticals) {
+    script += fmt::format("set arrow from {0}, graph 0 to {0}, graph 1 nohead back lc rgb '{1}' lw 1.4{2}\n", number(vertical.x),
+                          vertical.color, vertical.dashed ? " dt 2" : "");
+  }
+  for (std::size_t i = 0; i < figure.ticks.size(); ++i) {
+    // Below each other, where several runs have some.
+    const double bottom = 0.035 * static_cast<double>(i);
+    for (const double x : figure.ticks[i].x) {
+      if (std::isfinite(x)) {
+        script += fmt::format("set arrow from {0}, graph {1:.3f} to {0}, graph {2:.3f} nohead front lc rgb '{3}' lw 1\n", number(x),
+                              bottom, bottom + 0.03, figure.ticks[i].color);
+      }
+    }
+  }
+  script += "plot " + fmt::format("{}", fmt::join(plots_of(figure), ", \\\n     ")) + "\n";
+  return script;
+}
+
+/// The legend below the figure, in as many columns as fit, with as much room as its rows need: gnuplot does not keep it off
+/// the axis by itself.
+std::string legend_commands(const Figure& figure) {
+  constexpr std::size_t characters_of_width = 84;
+  constexpr std::size_t characters_of_sample = 7;
+  std::size_t longest = 0;
+  std::size_t entries = 0;
+  for (const Curve& curve : figure.curves) {
+    if (curve.in_legend) {
+      longest = std::max(longest, curve.label.size());
+      ++entries;
+    }
+  }
+  if (entries == 0) {
+    return "unset key\n";
+  }
+  const std::size_t columns = std::clamp<std::size_t>(characters_of_width / (longest + characters_of_sample), 1, entries);
+  const std::size_t rows = (entries + columns - 1) / columns;
+  const double names_of_places = figure.x.names.size() > 3 ? 3 : 0;  // they are turned
+  return fmt::format(
+      "set bmargin {:.1f}\nset key at screen 0.5, screen 0.01 center bottom horizontal maxcols {} Left reverse noenhanced samplen 2\n",
+      4.2 + names_of_places + 1.35 * static_cast<double>(rows), columns);
+}
+
+/// Where the cells of a grid meet: half way between its points, and as far beyond the outer ones.
+std::vector<double> cell_edges(const std::vector<double>& points) {
+  const std::size_t n = points.size();
+  std::vector<double> edges(n + 1);
+  for (std::size_t i = 1; i < n; ++i) {
+    edges[i] = (points[i - 1] + points[i]) / 2;
+  }
+  const double margin = n > 1 ? 0.0 : 0.5;
+  edges[0] = n > 1 ? 2 * points[0] - edges[1] : points[0] - margin;
+  edges[n] = n > 1 ? 2 * points[n - 1] - edges[n - 1] : points[0] + margin;
+  return edges;
+}
+
+std::string heat_map_script(const HeatMap& map) {
+  const std::vector<double> x = cell_edges(map.x);
+  const std::vector<double> y = cell_edges(map.y);
+  std::string script = "$cells << END\n";
+  for (std::size_t row = 0; row < map.y.size(); ++row) {
+    for (std::size_t column = 0; column < map.x.size(); ++column) {
+      const double value = map.values[row * map.x.size() + column];
+      if (std::isfinite(value) && (!map.logarithmic || value > 0)) {
+        script += fmt::format("{} {} {} {} {} {} {}\n", number(map.x[column]), number(map.y[row]), number(x[column]),
+                              number(x[column + 1]), number(y[row]), number(y[row + 1]), number(value));
+      }
+    }
+  }
+  script += "END\nset palette defined (";
+  for (std::size_t i = 0; i < heat_colors.size(); ++i) {
+    script += fmt::format("{}{} '{}'", i == 0 ? "" : ", ", i, heat_colors[i]);
+  }
+  script += ")\nset cblabel " + quoted(map.label) + " noenhanced\n";
+  if (map.logarithmic) {
+    script += "set logscale cb\nset format cb '10^{%T}'\n";
+  }
+  if (map.low || map.high) {
+    script += "set cbrange " + range(map.low, map.high) + "\n";
+  }
+  script += "unset grid\n";
+  script += fmt::format("set xrange [{}:{}]\nset yrange [{}:{}]\n", number(x.front()), number(x.back()), number(y.front()),
+                        number(y.back()));
+  if (map.y.size() <= 16) {
+    script += fmt::format("set ytics {},1\n", number(map.y.front()));
+  }
+  script += "plot $cells using 1:2:3:4:5:6:7 with boxxyerror fillstyle solid noborder fc palette notitle\n";
+  return script;
+}
+
+/// What gnuplot had to say against a script: the line after the one that it points at, as far as that can be found.
+std::string complaint(const fs::path& log) {
+  std::ifstream file(log);
+  std::string line;
+  std::string last;
+  while (std::getline(file, line)) {
+    if (!line.empty()) {
+      last = line;
+    }
+  }
+  return last.empty() ? "no message" : last;
+}
+
+}  // namespace
+
+const std::vector<std::string> image_formats = {"svg", "png", "pdf"};
+
+std::string gnuplot_script(const Figure& figure, const std::string& format, const fs::path& image) {
+  std::string script = "set encoding utf8\nset terminal " + terminal(format) + "\n";
+  script += "set output " + quoted(image.string()) + "\n";
+  script += "set datafile missing 'NaN'\n";
+  script += "set title " + quoted(figure.title) + " noenhanced\n";
+  script += "set border 3 lw 0.8\nset tics nomirror\nset xtics\nset ytics\n";
+  script += "set grid xtics ytics lt 1 lc rgb '#d8d8d8' lw 0.5\n";
+  script += legend_commands(figure);
+  script += axis_commands(figure, true) + axis_commands(figure, false);
+  return script + (figure.heat_map ? heat_map_script(*figure.heat_map) : curves_script(figure));
+}
+
+void draw(const Figure& figure, const std::string& format, const fs::path& image) {
+  experiments::TemporaryOutput output(image, /*overwrite=*/true);
+  experiments::TemporaryOutput script(image.string() + ".gnuplot", /*overwrite=*/true);
+  experiments::TemporaryOutput log(image.string() + ".log", /*overwrite=*/true);
+  std::ofstream(script.path()) << gnuplot_script(figure, format, output.path());
+  experiments::ChildProcess gnuplot({"gnuplot", script.path().string()}, log.path());
+  const int status = gnuplot.wait();
+  if (status == 127) {
+    throw std::runtime_error("gnuplot was not found; install the package gnuplot-nox, or use --csv, which needs none");
+  }
+  if (status != 0 || fs::file_size(output.path()) == 0) {
+    throw std::runtime_error(image.string() + ": gnuplot could not draw it: " + complaint(log.path()));
+  }
+  output.publish();
+}
+
+}  // namespace analysis

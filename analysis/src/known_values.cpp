@@ -1,0 +1,23 @@
+#include "known_values.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "experiments/statistics.h"
+
+namespace analysis {
+
+Summary summarise(std::vector<double> values) {
+  values.erase(std::remove_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); }), values.end());
+  if (values.empty()) {
+    const double unknown = std::nan("");
+    return {unknown, unknown, unknown};
+  }
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  const double smallest = *low;
+  const double largest = *high;
+  return {experiments::median(std::move(values)), smallest, largest};
+}
+
+}  // namespace analysis

@@ -1,0 +1,142 @@
+#include "analysis/plot.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <fstream>
+#include <stdexcept>
+
+#include "analysis/csv.h"
+#include "analysis/figures.h"
+#include "analysis/gnuplot.h"
+#include "analysis/report.h"
+#include "experiments/output_file.h"
+#include "run_tables.h"
+
+namespace analysis {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The files that can be read; the others' problems are noted.
+std::vector<RunContent> read_runs(const std::vector<fs::path>& files, std::vector<std::string>& problems) {
+  std::vector<RunContent> runs;
+  for (const fs::path& file : files) {
+    try {
+      runs.push_back(read_run(file));
+    } catch (const std::runtime_error& error) {
+      if (files.size() == 1) {
+        throw;
+      }
+      problems.emplace_back(error.what());
+    }
+  }
+  if (runs.empty()) {
+    throw std::runtime_error("none of the " + std::to_string(files.size()) + " files can be read: " + problems.front());
+  }
+  return runs;
+}
+
+std::string names_of(const std::vector<Figure>& figures) {
+  std::string names;
+  for (const Figure& figure : figures) {
+    names += (names.empty() ? "" : ", ") + figure.id;
+  }
+  return names;
+}
+
+std::vector<Figure> selected(std::vector<Figure> figures, const std::vector<std::string>& select) {
+  if (select.empty()) {
+    return figures;
+  }
+  const auto matches = [](const std::string& pattern, const Figure& figure) {
+    return ::fnmatch(pattern.c_str(), figure.id.c_str(), 0) == 0;
+  };
+  for (const std::string& pattern : select) {
+    if (std::none_of(figures.begin(), figures.end(), [&](const Figure& figure) { return matches(pattern, figure); })) {
+      throw std::invalid_argument("--select '" + pattern + "' is none of " + names_of(figures));
+    }
+  }
+  std::erase_if(figures, [&](const Figure& figure) {
+    return std::none_of(select.begin(), select.end(), [&](const std::string& pattern) { return matches(pattern, figure); });
+  });
+  return figures;
+}
+
+void write_text(const fs::path& path, const std::string& text) {
+  experiments::TemporaryOutput output(path, /*overwrite=*/true);
+  std::ofstream file(output.path(), std::ios::binary);
+  file << text;
+  file.close();
+  if (!file) {
+    throw std::runtime_error(path.string() + ": cannot be written; is the disk full?");
+  }
+  output.publish();
+}
+
+std::string description(const RunContent& run) {
+  std::string text = fmt::format("{}: {}, {}", run.path.string(), run.info.program, run.finished ? "finished" : "not finished");
+  const std::string model = model_text(run);
+  return text + (model.empty() ? "" : ", " + model) + ", created " + run.created + "\n";
+}
+
+}  // namespace
+
+PlotOutcome plot(const PlotOptions& options) {
+  PlotOutcome outcome;
+  const std::vector<RunContent> runs = read_runs(options.files, outcome.problems);
+  outcome.failed = !outcome.problems.empty();
+  for (const RunContent& run : runs) {
+    outcome.unfinished = outcome.unfinished || !run.finished;
+    for (const std::string& problem : run.problems) {
+      outcome.problems.push_back(problem);
+    }
+  }
+  const std::vector<Figure> figures = selected(figures_of(runs), options.select);
+  if (figures.empty()) {
+    const std::string name = options.files.size() == 1 ? options.files.front().string() : "the files";
+    throw std::runtime_error(name + (options.files.size() == 1 ? " holds" : " hold") +
+                             " nothing that can be drawn yet; --list says what there is");
+  }
+  experiments::make_folder(options.out);
+  for (const Figure& figure : figures) {
+    for (const std::string& format : options.formats) {
+      const fs::path image = options.out / (figure.id + "." + format);
+      draw(figure, format, image);
+      outcome.written.push_back(image);
+    }
+    if (options.csv) {
+      const fs::path table = options.out / (figure.id + ".csv");
+      write_text(table, csv_of(figure));
+      outcome.written.push_back(table);
+    }
+    for (const std::string& warning : figure.warnings) {
+      outcome.problems.push_back(figure.id + ": " + warning);
+    }
+  }
+  if (options.report) {
+    const fs::path page = options.out / "report.html";
+    write_report(report_on(runs, figures, options.command_line), page);
+    outcome.written.push_back(page);
+  }
+  return outcome;
+}
+
+Listing list_contents(const std::vector<fs::path>& files) {
+  Listing listing;
+  for (const RunContent& run : read_runs(files, listing.problems)) {
+    listing.text += description(run);
+    for (const auto& dataset : run.datasets) {
+      listing.text += fmt::format("  {:<44} [{}]  {}, {}\n", dataset.path, fmt::join(dataset.shape, ", "), dataset.long_name,
+                                  dataset.units);
+    }
+    const std::string names = names_of(figures_of({run}));
+    listing.text += names.empty() ? "  figures: none yet\n" : "  figures: " + names + "\n";
+    listing.problems.insert(listing.problems.end(), run.problems.begin(), run.problems.end());
+  }
+  listing.failed = !listing.problems.empty();
+  return listing;
+}
+
+}  // namespace analysis

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "analysis/run_content.h"
+
+namespace analysis {
+
+/// A name for each of several runs, made of what differs between their configurations: `llama2-20M-simplegpt, lr 0.01`.
+/// Runs that do not differ so, or whose configuration cannot be read, are named by their files.
+std::vector<std::string> run_labels(const std::vector<RunContent>& runs);
+
+}  // namespace analysis

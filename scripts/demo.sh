@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains three norm placements of one small size on the built-in text with probes along the way, compares them, and then searches
-# for the largest stable learning rate of each. A few minutes on two cores.
+# for the largest stable learning rate of each; ends with a page of all figures. A few minutes on two cores.
 #
 # Usage: scripts/demo.sh BUILD_FOLDER
 set -euo pipefail
@@ -17,5 +17,8 @@ done
 python3 scripts/compare_probes.py "${placements[@]/#/demo/}"
 echo "searching for the largest stable learning rate of each ..."
 "$bin/hessian-sweep" configs/demo-sweep.toml --set out=demo/sweep --overwrite
+runs=("${placements[@]/#/demo/}")
+"$bin/hessian-plot" "${runs[@]/%//run.h5}" demo/sweep/sweep.h5 --out demo/report --csv --report >/dev/null
 echo
-echo "run files: demo/{prenorm,preqknorm,simplegpt}/run.h5 and demo/sweep/sweep.h5 (look inside with h5dump, or see docs/file-format.md)"
+echo "run files: demo/{prenorm,preqknorm,simplegpt}/run.h5 and demo/sweep/sweep.h5 (hessian-plot --list FILE says what they hold)"
+echo "report:    $PWD/demo/report/report.html"

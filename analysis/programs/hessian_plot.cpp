@@ -20,9 +20,12 @@ struct Words {
 };
 
 void declare(CLI::App& app, analysis::PlotOptions& options, Words& words) {
-  app.add_option("files", options.files, "run files (HDF5); several are laid over each other")->required()->type_name("RUN.h5");
+  app.add_option("files", options.files, "run files (HDF5); several are laid over each other")
+      ->required()
+      ->type_name("RUN.h5");
   auto* out = app.add_option("--out", options.out, "folder for what is drawn")->check(check_not_empty);
-  app.add_option("--format", options.formats, "of the images: svg, png (screens), pdf (a printed column); none draws none")
+  app.add_option("--format", options.formats,
+                 "of the images: svg, png (screens), pdf (a printed column); none draws none")
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::IsMember({"svg", "png", "pdf", "none"}));

@@ -50,9 +50,18 @@ std::string rows_of(const Curve& curve) {
 
 }  // namespace
 
+std::string csv_row(const std::vector<std::string>& texts) {
+  std::vector<std::string> cells;
+  for (const std::string& text : texts) {
+    cells.push_back(cell(text));
+  }
+  return row_of(cells);
+}
+
 std::string csv_of(const Figure& figure) {
   if (figure.heat_map) {
-    return row_of({cell(figure.x.label), cell(figure.y.label), cell(figure.heat_map->label)}) + rows_of(*figure.heat_map);
+    return row_of({cell(figure.x.label), cell(figure.y.label), cell(figure.heat_map->label)}) +
+           rows_of(*figure.heat_map);
   }
   std::string text = row_of({"curve", cell(figure.x.label), cell(figure.y.label), "low", "high"});
   for (const Curve& curve : figure.curves) {

@@ -16,7 +16,9 @@ struct Rgb {
 };
 
 Rgb parse(const std::string& color) {
-  const auto channel = [&color](std::size_t at) { return static_cast<double>(std::stoi(color.substr(at, 2), nullptr, 16)); };
+  const auto channel = [&color](std::size_t at) {
+    return static_cast<double>(std::stoi(color.substr(at, 2), nullptr, 16));
+  };
   return {channel(1), channel(3), channel(5)};
 }
 
@@ -69,9 +71,8 @@ bool has_points(const Figure& figure) {
   if (figure.heat_map) {
     return std::any_of(figure.heat_map->values.begin(), figure.heat_map->values.end(), is_finite);
   }
-  return std::any_of(figure.curves.begin(), figure.curves.end(), [&](const Curve& curve) {
-    return std::any_of(curve.y.begin(), curve.y.end(), is_finite);
-  });
+  return std::any_of(figure.curves.begin(), figure.curves.end(),
+                     [&](const Curve& curve) { return std::any_of(curve.y.begin(), curve.y.end(), is_finite); });
 }
 
 void choose_y_scale(Figure& figure) {

@@ -13,8 +13,8 @@ std::vector<Figure> figures_of(const std::vector<RunContent>& runs) {
   std::vector<Figure> figures;
   for (const auto build : {sweep_figures, training_figures, probe_figures, density_figures}) {
     std::vector<Figure> more = build({runs, labels});
-    std::copy_if(std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()), std::back_inserter(figures),
-                 has_points);
+    std::copy_if(std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()),
+                 std::back_inserter(figures), has_points);
   }
   return figures;
 }

@@ -146,7 +146,8 @@ std::string data_block(const Curve& curve, std::size_t i) {
 }
 
 std::string style_of(const Curve& curve) {
-  const std::string line = fmt::format("lc rgb '{}' lw {}{}", curve.color, curve.dashed ? 1.6 : 2.0, curve.dashed ? " dt 2" : "");
+  const std::string line =
+      fmt::format("lc rgb '{}' lw {}{}", curve.color, curve.dashed ? 1.6 : 2.0, curve.dashed ? " dt 2" : "");
   switch (curve.mark) {
     case Mark::line:
       return "with lines " + line;
@@ -173,8 +174,9 @@ std::vector<std::string> plots_of(const Figure& figure) {
     if (has_bars(curve)) {
       bands.push_back(fmt::format("$curve{} using 1:2:3:4 with yerrorbars lc rgb '{}' pt 0 notitle", i, curve.color));
     } else if (!curve.low.empty()) {
-      bands.push_back(fmt::format("$curve{} using 1:3:4 with filledcurves fc rgb '{}' fs transparent solid 0.18 noborder notitle",
-                                  i, curve.color));
+      bands.push_back(
+          fmt::format("$curve{} using 1:3:4 with filledcurves fc rgb '{}' fs transparent solid 0.18 noborder notitle",
+                      i, curve.color));
     }
     lines.push_back(fmt::format("$curve{} using 1:2 {}{}", i, style_of(curve), title_of(curve)));
   }
@@ -188,16 +190,17 @@ std::string curves_script(const Figure& figure) {
     script += data_block(figure.curves[i], i);
   }
   for (const VerticalLine& vertical : figure.verticals) {
-    script += fmt::format("set arrow from {0}, graph 0 to {0}, graph 1 nohead back lc rgb '{1}' lw 1.4{2}\n", number(vertical.x),
-                          vertical.color, vertical.dashed ? " dt 2" : "");
+    script += fmt::format("set arrow from {0}, graph 0 to {0}, graph 1 nohead back lc rgb '{1}' lw 1.4{2}\n",
+                          number(vertical.x), vertical.color, vertical.dashed ? " dt 2" : "");
   }
   for (std::size_t i = 0; i < figure.ticks.size(); ++i) {
     // Below each other, where several runs have some.
     const double bottom = 0.035 * static_cast<double>(i);
     for (const double x : figure.ticks[i].x) {
       if (std::isfinite(x)) {
-        script += fmt::format("set arrow from {0}, graph {1:.3f} to {0}, graph {2:.3f} nohead front lc rgb '{3}' lw 1\n", number(x),
-                              bottom, bottom + 0.03, figure.ticks[i].color);
+        script +=
+            fmt::format("set arrow from {0}, graph {1:.3f} to {0}, graph {2:.3f} nohead front lc rgb '{3}' lw 1\n",
+                        number(x), bottom, bottom + 0.03, figure.ticks[i].color);
       }
     }
   }
@@ -221,11 +224,13 @@ std::string legend_commands(const Figure& figure) {
   if (entries == 0) {
     return "unset key\n";
   }
-  const std::size_t columns = std::clamp<std::size_t>(characters_of_width / (longest + characters_of_sample), 1, entries);
+  const std::size_t columns =
+      std::clamp<std::size_t>(characters_of_width / (longest + characters_of_sample), 1, entries);
   const std::size_t rows = (entries + columns - 1) / columns;
   const double names_of_places = figure.x.names.size() > 3 ? 3 : 0;  // they are turned
   return fmt::format(
-      "set bmargin {:.1f}\nset key at screen 0.5, screen 0.01 center bottom horizontal maxcols {} Left reverse noenhanced samplen 2\n",
+      "set bmargin {:.1f}\nset key at screen 0.5, screen 0.01 center bottom horizontal maxcols {} Left reverse "
+      "noenhanced samplen 2\n",
       4.2 + names_of_places + 1.35 * static_cast<double>(rows), columns);
 }
 
@@ -267,8 +272,8 @@ std::string heat_map_script(const HeatMap& map) {
     script += "set cbrange " + range(map.low, map.high) + "\n";
   }
   script += "unset grid\n";
-  script += fmt::format("set xrange [{}:{}]\nset yrange [{}:{}]\n", number(x.front()), number(x.back()), number(y.front()),
-                        number(y.back()));
+  script += fmt::format("set xrange [{}:{}]\nset yrange [{}:{}]\n", number(x.front()), number(x.back()),
+                        number(y.front()), number(y.back()));
   if (map.y.size() <= 16) {
     script += fmt::format("set ytics {},1\n", number(map.y.front()));
   }

@@ -4,7 +4,6 @@
 #include <fnmatch.h>
 
 #include <algorithm>
-#include <fstream>
 #include <stdexcept>
 
 #include "analysis/csv.h"
@@ -13,6 +12,7 @@
 #include "analysis/report.h"
 #include "experiments/output_file.h"
 #include "run_tables.h"
+#include "text_file.h"
 
 namespace analysis {
 namespace {
@@ -59,24 +59,15 @@ std::vector<Figure> selected(std::vector<Figure> figures, const std::vector<std:
     }
   }
   std::erase_if(figures, [&](const Figure& figure) {
-    return std::none_of(select.begin(), select.end(), [&](const std::string& pattern) { return matches(pattern, figure); });
+    return std::none_of(select.begin(), select.end(),
+                        [&](const std::string& pattern) { return matches(pattern, figure); });
   });
   return figures;
 }
 
-void write_text(const fs::path& path, const std::string& text) {
-  experiments::TemporaryOutput output(path, /*overwrite=*/true);
-  std::ofstream file(output.path(), std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) {
-    throw std::runtime_error(path.string() + ": cannot be written; is the disk full?");
-  }
-  output.publish();
-}
-
 std::string description(const RunContent& run) {
-  std::string text = fmt::format("{}: {}, {}", run.path.string(), run.info.program, run.finished ? "finished" : "not finished");
+  std::string text =
+      fmt::format("{}: {}, {}", run.path.string(), run.info.program, run.finished ? "finished" : "not finished");
   const std::string model = model_text(run);
   return text + (model.empty() ? "" : ", " + model) + ", created " + run.created + "\n";
 }
@@ -128,8 +119,8 @@ Listing list_contents(const std::vector<fs::path>& files) {
   for (const RunContent& run : read_runs(files, listing.problems)) {
     listing.text += description(run);
     for (const auto& dataset : run.datasets) {
-      listing.text += fmt::format("  {:<44} [{}]  {}, {}\n", dataset.path, fmt::join(dataset.shape, ", "), dataset.long_name,
-                                  dataset.units);
+      listing.text += fmt::format("  {:<44} [{}]  {}, {}\n", dataset.path, fmt::join(dataset.shape, ", "),
+                                  dataset.long_name, dataset.units);
     }
     const std::string names = names_of(figures_of({run}));
     listing.text += names.empty() ? "  figures: none yet\n" : "  figures: " + names + "\n";

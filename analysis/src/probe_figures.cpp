@@ -4,7 +4,7 @@
 #include <string>
 
 #include "figure_builders.h"
-#include "known_values.h"
+#include "summary.h"
 
 namespace analysis {
 namespace {
@@ -64,10 +64,11 @@ std::vector<std::size_t> spread_over(std::size_t n, std::size_t most) {
 
 void warn_of_unconverged(const LabelledSite& site, std::size_t probe, Figure& figure) {
   if (const int64_t open = site.probes->unconverged(probe); open > 0) {
-    figure.warnings.push_back(site.label + ": " + std::to_string(open) + " of " +
-                              std::to_string(site.probes->layers.size() * static_cast<std::size_t>(site.probes->sequences)) +
-                              " estimates at step " + std::to_string(site.probes->steps[probe]) +
-                              " did not reach their tolerance; blocks with such ones are drawn with open circles");
+    figure.warnings.push_back(
+        site.label + ": " + std::to_string(open) + " of " +
+        std::to_string(site.probes->layers.size() * static_cast<std::size_t>(site.probes->sequences)) +
+        " estimates at step " + std::to_string(site.probes->steps[probe]) +
+        " did not reach their tolerance; blocks with such ones are drawn with open circles");
   }
 }
 
@@ -89,9 +90,8 @@ void add_norms(const LabelledSite& site, std::size_t probe, const std::string& l
     curve.low.push_back(summary.low);
     curve.high.push_back(summary.high);
     const auto first = (probe * site.probes->layers.size() + row) * static_cast<std::size_t>(site.probes->sequences);
-    for (std::size_t i = first; i < std::min(first + static_cast<std::size_t>(site.probes->sequences),
-                                             site.probes->converged.size());
-         ++i) {
+    for (std::size_t i = first;
+         i < std::min(first + static_cast<std::size_t>(site.probes->sequences), site.probes->converged.size()); ++i) {
       if (site.probes->converged[i] == 0 && std::isfinite(summary.median)) {
         open.x.push_back(curve.x.back());
         open.y.push_back(curve.y.back());
@@ -122,12 +122,13 @@ Figure norms_by_layer(const std::string& name, const std::vector<LabelledSite>& 
       add_norms(sites[0], probes[i], "step " + std::to_string(sites[0].probes->steps[probes[i]]),
                 sequential_color(i, probes.size()), figure);
     }
-    figure.caption = "Median over " + std::to_string(sites[0].probes->sequences) + " sequences; the band is their range.";
+    figure.caption =
+        "Median over " + std::to_string(sites[0].probes->sequences) + " sequences; the band is their range.";
   } else {
     for (const LabelledSite& site : sites) {
       const std::size_t last = site.probes->steps.size() - 1;
-      add_norms(site, last, site.label + ", step " + std::to_string(site.probes->steps[last]), categorical_color(site.run),
-                figure);
+      add_norms(site, last, site.label + ", step " + std::to_string(site.probes->steps[last]),
+                categorical_color(site.run), figure);
     }
     figure.caption = "The last probe of each run: median over its sequences; the band is their range.";
   }
@@ -180,7 +181,8 @@ void add_heat_maps(const std::string& name, const std::vector<LabelledSite>& sit
     figure.caption = trained[i].label + ": median over sequences.";
     figure.x.label = "training step";
     figure.y.label = "block";
-    figure.heat_map = HeatMap{norm_label, as_numbers(probes.steps), as_numbers(probes.layers), median_norms(probes), false, {}, {}};
+    figure.heat_map =
+        HeatMap{norm_label, as_numbers(probes.steps), as_numbers(probes.layers), median_norms(probes), false, {}, {}};
     for (std::size_t probe = 0; probe < probes.steps.size(); ++probe) {
       if (const int64_t open = probes.unconverged(probe); open > 0) {
         figure.warnings.push_back("step " + std::to_string(probes.steps[probe]) + ": " + std::to_string(open) +
@@ -252,7 +254,8 @@ void add_scales(const std::string& name, const std::vector<LabelledSite>& sites,
 
 /// RMS against steps: a curve for each block of one run, or for each of several runs the median block with the range of
 /// all.
-void add_scales_over_training(const std::string& name, const std::vector<LabelledSite>& sites, std::vector<Figure>& figures) {
+void add_scales_over_training(const std::string& name, const std::vector<LabelledSite>& sites,
+                              std::vector<Figure>& figures) {
   Figure figure;
   figure.id = "rms-over-training-" + name;
   figure.title = "Activation scale along training: " + name;

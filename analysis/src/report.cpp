@@ -6,8 +6,8 @@
 #include <stdexcept>
 
 #include "analysis/gnuplot.h"
-#include "experiments/output_file.h"
 #include "report_template.h"
+#include "text_file.h"
 
 namespace analysis {
 namespace {
@@ -103,14 +103,7 @@ void write_report(const Report& report, const fs::path& page) {
   if (!page_template.is_valid()) {
     throw std::runtime_error(page.string() + ": " + page_template.error_message());
   }
-  experiments::TemporaryOutput output(page, /*overwrite=*/true);
-  std::ofstream file(output.path());
-  file << html;
-  file.close();
-  if (!file) {
-    throw std::runtime_error(page.string() + ": cannot be written; is the disk full?");
-  }
-  output.publish();
+  write_text(page, html);
 }
 
 }  // namespace analysis

@@ -63,7 +63,8 @@ std::vector<T> rows_of(std::vector<T> values, std::size_t rows, std::size_t widt
   return values;
 }
 
-std::optional<SiteProbes> read_site(TolerantReader& reader, const std::string& site, std::vector<std::string>& problems) {
+std::optional<SiteProbes> read_site(TolerantReader& reader, const std::string& site,
+                                    std::vector<std::string>& problems) {
   using experiments::probe_path;
   SiteProbes probes;
   probes.site = site;
@@ -99,7 +100,8 @@ std::optional<SiteProbes> read_site(TolerantReader& reader, const std::string& s
   return probes;
 }
 
-std::optional<SharpnessCurve> read_sharpness(TolerantReader& reader, const RunFileReader& run, const std::string& name) {
+std::optional<SharpnessCurve> read_sharpness(TolerantReader& reader, const RunFileReader& run,
+                                             const std::string& name) {
   if (!run.contains("/probe/" + name + "/lambda_max")) {
     return std::nullopt;
   }
@@ -134,8 +136,8 @@ SweepRuns read_sweep(TolerantReader& reader, const RunFileReader& run) {
   sweep.initial_loss = reader.column<double>("/sweep/initial_loss");
   sweep.diverged_at = reader.column<int64_t>("/sweep/diverged_at");
   sweep.run_file = reader.column<std::string>("/sweep/run_file");
-  cut_to_shortest(sweep.model, sweep.lr, sweep.seed, sweep.status, sweep.final_loss, sweep.initial_loss, sweep.diverged_at,
-                  sweep.run_file);
+  cut_to_shortest(sweep.model, sweep.lr, sweep.seed, sweep.status, sweep.final_loss, sweep.initial_loss,
+                  sweep.diverged_at, sweep.run_file);
   sweep.models = reader.column<std::string>("/sweep/summary/model");
   const std::string prefix = "/sweep/summary/";
   for (const auto& dataset : run.datasets()) {
@@ -150,7 +152,8 @@ SweepRuns read_sweep(TolerantReader& reader, const RunFileReader& run) {
 
 }  // namespace
 
-std::vector<double> SiteProbes::over_sequences(const std::vector<double>& values, std::size_t probe, std::size_t row) const {
+std::vector<double> SiteProbes::over_sequences(const std::vector<double>& values, std::size_t probe,
+                                               std::size_t row) const {
   const auto width = static_cast<std::ptrdiff_t>(sequences);
   const auto first = values.begin() + static_cast<std::ptrdiff_t>(probe * layers.size() + row) * width;
   return {first, first + width};

@@ -17,7 +17,8 @@ using FlatConfig = std::map<std::string, std::string>;
 
 /// Where a run's results go and how fast it is made is no difference between what is shown.
 bool names_the_run(const std::string& key) {
-  static const std::set<std::string> silent = {"out", "threads", "device", "probe.device", "probe.memory_bytes", "sweep.jobs"};
+  static const std::set<std::string> silent = {"out",       "threads", "device", "probe.device", "probe.memory_bytes",
+                                               "sweep.jobs"};
   return silent.count(key) == 0;
 }
 
@@ -67,7 +68,9 @@ std::vector<std::string> differing_keys(const std::vector<FlatConfig>& configs) 
       keys.push_back(key);
     }
   }
-  const auto rank = [](const std::string& key) { return std::find(telling.begin(), telling.end(), key) - telling.begin(); };
+  const auto rank = [](const std::string& key) {
+    return std::find(telling.begin(), telling.end(), key) - telling.begin();
+  };
   std::stable_sort(keys.begin(), keys.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
   return keys;
 }

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "known_values.h"
 #include "run_labels.h"
+#include "summary.h"
 
 namespace analysis {
 namespace {
@@ -24,7 +24,10 @@ std::string memory_text(int64_t bytes) {
 }
 
 Table facts_of(const std::vector<RunContent>& runs, const std::vector<std::string>& labels) {
-  Table table{"Runs", {"run", "program", "model", "seed", "device", "precision", "created", "finished", "peak memory", "commit"}, {}};
+  Table table{
+      "Runs",
+      {"run", "program", "model", "seed", "device", "precision", "created", "finished", "peak memory", "commit"},
+      {}};
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const RunContent& run = runs[i];
     table.rows.push_back({labels[i], run.info.program, model_text(run), std::to_string(run.info.seed), run.info.device,
@@ -37,10 +40,11 @@ Table facts_of(const std::vector<RunContent>& runs, const std::vector<std::strin
 /// The last probe of a site, block by block.
 Table probe_table(const SiteProbes& site, const std::string& label) {
   const std::size_t last = site.steps.size() - 1;
-  Table table{label + ": " + site.site + " at step " + std::to_string(site.steps[last]) + ", " + std::to_string(site.sequences) +
-                  " sequences; norms and eigenvalues in nats",
-              {"block", "‖Hₓₓ‖₂, median", "range", "λmin, median", "largest residual norm", "converged", "RMS", "largest |x|"},
-              {}};
+  Table table{
+      label + ": " + site.site + " at step " + std::to_string(site.steps[last]) + ", " +
+          std::to_string(site.sequences) + " sequences; norms and eigenvalues in nats",
+      {"block", "‖Hₓₓ‖₂, median", "range", "λmin, median", "largest residual norm", "converged", "RMS", "largest |x|"},
+      {}};
   for (std::size_t row = 0; row < site.layers.size(); ++row) {
     const Summary norm = summarise(site.over_sequences(site.spectral_norm, last, row));
     const auto number_of = [&](const std::vector<double>& values) {
@@ -51,7 +55,8 @@ Table probe_table(const SiteProbes& site, const std::string& label) {
     };
     int64_t reached = 0;
     const std::size_t first = (last * site.layers.size() + row) * static_cast<std::size_t>(site.sequences);
-    for (std::size_t i = first; i < first + static_cast<std::size_t>(site.sequences) && i < site.converged.size(); ++i) {
+    for (std::size_t i = first; i < first + static_cast<std::size_t>(site.sequences) && i < site.converged.size();
+         ++i) {
       reached += site.converged[i];
     }
     table.rows.push_back({std::to_string(site.layers[row]), text_of(norm.median), range_text(norm),
@@ -63,8 +68,10 @@ Table probe_table(const SiteProbes& site, const std::string& label) {
 }
 
 Table training_table(const std::vector<RunContent>& runs, const std::vector<std::string>& labels) {
-  Table table{"Training", {"run", "steps", "first loss (nats)", "last loss (nats)", "validation loss (nats)", "peak learning rate",
-                           "largest gradient norm"}, {}};
+  Table table{"Training",
+              {"run", "steps", "first loss (nats)", "last loss (nats)", "validation loss (nats)", "peak learning rate",
+               "largest gradient norm"},
+              {}};
   for (std::size_t i = 0; i < runs.size(); ++i) {
     const auto& training = runs[i].training;
     if (training && !training->steps.empty()) {
@@ -83,10 +90,14 @@ Table sweep_table(const SweepRuns& sweep, const std::string& label) {
     const char* header;
   };
   static const std::vector<Column> columns = {
-      {"largest_stable_lr", "largest stable rate"}, {"smallest_unstable_lr", "smallest unstable rate"},
-      {"best_loss", "best loss (nats)"},            {"best_lr", "at rate"},
-      {"lr_sensitivity", "sensitivity (nats)"},     {"activation_rate", "2 / λmax(Hₓₓ)"},
-      {"sharpness_rate", "2 / sharpness"},          {"preconditioned_rate", "Adam's limit"},
+      {"largest_stable_lr", "largest stable rate"},
+      {"smallest_unstable_lr", "smallest unstable rate"},
+      {"best_loss", "best loss (nats)"},
+      {"best_lr", "at rate"},
+      {"lr_sensitivity", "sensitivity (nats)"},
+      {"activation_rate", "2 / λmax(Hₓₓ)"},
+      {"sharpness_rate", "2 / sharpness"},
+      {"preconditioned_rate", "Adam's limit"},
   };
   Table table{label + ": largest stable learning rates", {"model"}, {}};
   for (const Column& column : columns) {
@@ -117,8 +128,9 @@ std::vector<std::string> warnings_of(const RunContent& run, const std::string& l
       open += site.unconverged(probe);
     }
     if (open > 0) {
-      warnings.push_back(label + ": " + std::to_string(open) + " of " + std::to_string(site.converged.size()) + " estimates at " +
-                         site.site + " did not reach their tolerance; their residual norms say how far they are");
+      warnings.push_back(label + ": " + std::to_string(open) + " of " + std::to_string(site.converged.size()) +
+                         " estimates at " + site.site +
+                         " did not reach their tolerance; their residual norms say how far they are");
     }
   }
   return warnings;
@@ -139,10 +151,12 @@ std::string model_text(const RunContent& run) {
   }
 }
 
-Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures, const std::string& command_line) {
+Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
+                 const std::string& command_line) {
   const std::vector<std::string> labels = run_labels(runs);
   Report report;
-  report.title = runs.size() == 1 ? "Curvature of " + labels.front() : "Curvature of " + std::to_string(runs.size()) + " runs";
+  report.title =
+      runs.size() == 1 ? "Curvature of " + labels.front() : "Curvature of " + std::to_string(runs.size()) + " runs";
   report.summary = "Made from HDF5 run files by: " + command_line;
   Section what{"What was run", {}, {}, {}, {facts_of(runs, labels)}, {}};
   for (std::size_t i = 0; i < runs.size(); ++i) {

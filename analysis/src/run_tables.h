@@ -12,6 +12,7 @@ namespace analysis {
 std::string model_text(const RunContent& run);
 
 /// A report on some runs: what was run, their numbers in tables, the figures given, and what to be wary of.
-Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures, const std::string& command_line);
+Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
+                 const std::string& command_line);
 
 }  // namespace analysis

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "figure_builders.h"
-#include "known_values.h"
+#include "summary.h"
 
 namespace analysis {
 namespace {
@@ -20,7 +20,8 @@ struct SweptModel {
 
 std::vector<SweptModel> models_of(const LabelledRuns& input) {
   std::vector<SweptModel> models;
-  const auto sweeps = std::count_if(input.runs.begin(), input.runs.end(), [](const RunContent& run) { return run.sweep.has_value(); });
+  const auto sweeps =
+      std::count_if(input.runs.begin(), input.runs.end(), [](const RunContent& run) { return run.sweep.has_value(); });
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
     if (const auto& sweep = input.runs[i].sweep) {
       std::set<std::string> seen;
@@ -114,7 +115,8 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
   figure.id = "lr-sweep";
   figure.title = "Final loss against learning rate";
   figure.caption =
-      "Median over seeds of the runs that stayed stable; the band is their range. Crosses, at the top: rates at which a run "
+      "Median over seeds of the runs that stayed stable; the band is their range. Crosses, at the top: rates at which "
+      "a run "
       "diverged. Dashed: the largest rate at which no seed did.";
   figure.x.label = "peak learning rate";
   figure.x.logarithmic = true;

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "figure_builders.h"
-#include "known_values.h"
+#include "summary.h"
 
 namespace analysis {
 namespace {
@@ -135,7 +135,8 @@ struct SharpnessKind {
 
 const std::vector<SharpnessKind> sharpness_kinds = {
     {"sharpness", "Sharpness", "largest eigenvalue of the parameter Hessian (nats)",
-     "Dashed: 2 / learning rate, above which gradient descent is unstable on a quadratic (2 (1 + momentum) / learning rate for "
+     "Dashed: 2 / learning rate, above which gradient descent is unstable on a quadratic (2 (1 + momentum) / learning "
+     "rate for "
      "SGD with momentum).",
      &RunContent::sharpness, &Thresholds::sharpness},
     {"preconditioned-sharpness", "Preconditioned sharpness", "largest eigenvalue of P^-½ H P^-½ (nats)",
@@ -163,7 +164,8 @@ std::optional<Figure> sharpness_figure(const SharpnessKind& kind, const Labelled
     curve.x.assign(sharpness->steps.begin(), sharpness->steps.end());
     curve.y = sharpness->lambda_max;
     const auto open = std::count(sharpness->converged.begin(), sharpness->converged.end(), 0);
-    const auto unknown = std::count_if(curve.y.begin(), curve.y.end(), [](double value) { return !std::isfinite(value); });
+    const auto unknown =
+        std::count_if(curve.y.begin(), curve.y.end(), [](double value) { return !std::isfinite(value); });
     if (open > unknown) {
       figure.warnings.push_back(input.labels[i] + ": " + std::to_string(open - unknown) + " of " +
                                 std::to_string(curve.y.size()) + " estimates did not reach their tolerance");

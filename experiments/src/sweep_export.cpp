@@ -2,6 +2,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "columns.h"
 #include "experiments/program.h"
 #include "experiments/run_file.h"
 #include "experiments/sweep_table.h"
@@ -31,57 +32,6 @@ double loss_or_nan(const CellResult& result, double RunSummary::*member) {
 
 std::string relative_run_file(const SweepConfig& config, const Cell& cell) {
   return (std::filesystem::relative(cell_folder(config, cell), config.train.out) / "run.h5").string();
-}
-
-/// Collects columns of one length and writes them as datasets.
-class Columns {
- public:
-  explicit Columns(std::size_t rows) : rows_(static_cast<int64_t>(rows)) {}
-
-  void add(const std::string& path, std::vector<double> values, const std::string& units, const std::string& name) {
-    specs.push_back({path, ElementType::float64, {rows_}, units, name});
-    writes_.emplace_back([path, values = std::move(values), this](RunFileWriter& writer) {
-      writer.write(path, {0}, {rows_}, std::span<const double>(values));
-    });
-  }
-  void add(const std::string& path, std::vector<int64_t> values, const std::string& units, const std::string& name) {
-    specs.push_back({path, ElementType::int64, {rows_}, units, name});
-    writes_.emplace_back([path, values = std::move(values), this](RunFileWriter& writer) {
-      writer.write(path, {0}, {rows_}, std::span<const int64_t>(values));
-    });
-  }
-  void add(const std::string& path, std::vector<std::string> values, const std::string& units,
-           const std::string& name) {
-    std::size_t longest = 1;
-    for (const std::string& value : values) {
-      longest = std::max(longest, value.size());
-    }
-    specs.push_back({path, ElementType::text, {rows_}, units, name, static_cast<int64_t>(longest)});
-    writes_.emplace_back([path, values = std::move(values), this](RunFileWriter& writer) {
-      writer.write(path, {0}, {rows_}, std::span<const std::string>(values));
-    });
-  }
-
-  void write(RunFileWriter& writer) const {
-    for (const auto& write_column : writes_) {
-      write_column(writer);
-    }
-  }
-
-  std::vector<DatasetSpec> specs;
-
- private:
-  int64_t rows_;
-  std::vector<std::function<void(RunFileWriter&)>> writes_;
-};
-
-template <class Rows, class Value>
-auto column(const Rows& rows, const Value& value) {
-  std::vector<std::decay_t<decltype(value(rows.front()))>> values;
-  for (const auto& row : rows) {
-    values.push_back(value(row));
-  }
-  return values;
 }
 
 void add_runs(Columns& runs, const SweepConfig& config, const std::vector<CellResult>& results) {
@@ -178,15 +128,7 @@ void write_sweep_file(const std::filesystem::path& path, const SweepConfig& conf
   info.dtype = config.train.dtype;
   info.config = write_config(sweep_fields(written));
   info.model = nlohmann::json(config.models).dump();
-  auto specs = runs.specs;
-  specs.insert(specs.end(), models.specs.begin(), models.specs.end());
-  auto writer = RunFileWriter::create(path, info, specs, /*overwrite=*/true);
-  runs.write(writer);
-  models.write(writer);
-  writer.flush();
-  if (finished) {
-    writer.finish();
-  }
+  write_tables(path, info, {runs, models}, finished);
 }
 
 }  // namespace experiments

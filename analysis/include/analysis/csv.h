@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "analysis/figure.h"
 
@@ -10,5 +11,8 @@ namespace analysis {
 /// and the value. Lines across the figure and strokes on its axis are rows without a y. The header has the labels of the
 /// axes.
 std::string csv_of(const Figure& figure);
+
+/// One row of CSV.
+std::string csv_row(const std::vector<std::string>& texts);
 
 }  // namespace analysis

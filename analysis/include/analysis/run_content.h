@@ -14,17 +14,17 @@ namespace analysis {
 /// The probes of a site, as far as they have been written. Dimensions: P probes, N blocks, S sequences.
 struct SiteProbes {
   std::string site;
-  std::vector<int64_t> layers;        ///< [N]
-  std::vector<int64_t> steps;         ///< [P]
-  int64_t sequences = 0;              ///< S
-  std::vector<double> spectral_norm;  ///< [P, N, S], nats
-  std::vector<double> lambda_max;     ///< [P, N, S], nats
-  std::vector<double> lambda_min;     ///< [P, N, S], nats
-  std::vector<double> residual_norm;  ///< [P, N, S], nats
-  std::vector<uint8_t> converged;     ///< [P, N, S]
-  std::vector<double> rms;            ///< [P, N]
-  std::vector<double> abs_max;        ///< [P, N]
-  std::vector<double> abs_mean;       ///< [P, N]
+  std::vector<int64_t> layers;          ///< [N]
+  std::vector<int64_t> steps;           ///< [P]
+  int64_t sequences = 0;                ///< S
+  std::vector<double> spectral_norm;    ///< [P, N, S], nats
+  std::vector<double> lambda_max;       ///< [P, N, S], nats
+  std::vector<double> lambda_min;       ///< [P, N, S], nats
+  std::vector<double> residual_norm;    ///< [P, N, S], nats
+  std::vector<uint8_t> converged;       ///< [P, N, S]
+  std::vector<double> rms;              ///< [P, N]
+  std::vector<double> abs_max;          ///< [P, N]
+  std::vector<double> abs_mean;         ///< [P, N]
   std::vector<double> feature_outlier;  ///< [P, N]
 
   /// The numbers of one probe's block over the sequences, of an array [P, N, S].
@@ -36,9 +36,9 @@ struct SiteProbes {
 
 /// A curvature of the parameters along training: sharpness or preconditioned sharpness.
 struct SharpnessCurve {
-  std::vector<int64_t> steps;       ///< [P]
-  std::vector<double> lambda_max;   ///< [P], nats
-  std::vector<uint8_t> converged;   ///< [P]
+  std::vector<int64_t> steps;      ///< [P]
+  std::vector<double> lambda_max;  ///< [P], nats
+  std::vector<uint8_t> converged;  ///< [P]
 };
 
 struct TrainingCurves {
@@ -52,15 +52,15 @@ struct TrainingCurves {
 
 /// The runs of a sweep and what they come to.
 struct SweepRuns {
-  std::vector<std::string> model;     ///< [R]
-  std::vector<double> lr;             ///< [R]
-  std::vector<int64_t> seed;          ///< [R]
-  std::vector<std::string> status;    ///< [R]
-  std::vector<double> final_loss;     ///< [R], nats
-  std::vector<double> initial_loss;   ///< [R], nats
-  std::vector<int64_t> diverged_at;   ///< [R], steps
-  std::vector<std::string> run_file;  ///< [R], relative to the folder of the sweep's file
-  std::vector<std::string> models;    ///< [M]
+  std::vector<std::string> model;                      ///< [R]
+  std::vector<double> lr;                              ///< [R]
+  std::vector<int64_t> seed;                           ///< [R]
+  std::vector<std::string> status;                     ///< [R]
+  std::vector<double> final_loss;                      ///< [R], nats
+  std::vector<double> initial_loss;                    ///< [R], nats
+  std::vector<int64_t> diverged_at;                    ///< [R], steps
+  std::vector<std::string> run_file;                   ///< [R], relative to the folder of the sweep's file
+  std::vector<std::string> models;                     ///< [M]
   std::map<std::string, std::vector<double>> summary;  ///< each number of a model by its name, [M]
 };
 

@@ -1,4 +1,4 @@
-#include "known_values.h"
+#include "summary.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,8 @@
 namespace analysis {
 
 Summary summarise(std::vector<double> values) {
-  values.erase(std::remove_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); }), values.end());
+  values.erase(std::remove_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); }),
+               values.end());
   if (values.empty()) {
     const double unknown = std::nan("");
     return {unknown, unknown, unknown};

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/run_content.h"
+
+namespace analysis_test {
+
+/// A run of a program, finished, without contents.
+inline analysis::RunContent empty_run(const std::string& path, const std::string& config) {
+  analysis::RunContent run;
+  run.path = path;
+  run.info.program = "hessian-train";
+  run.info.config = config;
+  run.finished = true;
+  return run;
+}
+
+/// A site of two blocks, two sequences and as many probes as there are steps. Norms count 1, 2, 3, ... in the order of the
+/// file; everything has converged.
+inline analysis::SiteProbes counting_site(const std::string& name, const std::vector<int64_t>& steps) {
+  analysis::SiteProbes site;
+  site.site = name;
+  site.layers = {0, 1};
+  site.steps = steps;
+  site.sequences = 2;
+  for (std::size_t i = 0; i < 4 * steps.size(); ++i) {
+    site.spectral_norm.push_back(static_cast<double>(i + 1));
+    site.converged.push_back(1);
+  }
+  site.lambda_max = site.lambda_min = site.residual_norm = site.spectral_norm;
+  for (std::size_t i = 0; i < 2 * steps.size(); ++i) {
+    site.rms.push_back(static_cast<double>(10 * (i + 1)));
+  }
+  site.abs_max = site.abs_mean = site.feature_outlier = site.rms;
+  return site;
+}
+
+}  // namespace analysis_test

@@ -1,0 +1,135 @@
+#include "analysis/gnuplot.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "run_file_support.h"
+
+using analysis::Figure;
+using run_file_test::TemporaryFolder;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+namespace {
+
+Figure simple_figure() {
+  Figure figure;
+  figure.id = "simple";
+  figure.title = "It's a 'title' with {braces}, \\ and $1";
+  figure.x.label = "x_1";
+  figure.y.label = "‖y‖ (nats)";
+  figure.curves = {{"a_b^c @d &e", "#0072B2", {1, 2, 3}, {1, NAN, 1000}, {0.5, 1, 900}, {2, 2, 1100}}};
+  return figure;
+}
+
+std::string contents(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+bool has_gnuplot() {
+  return std::system("command -v gnuplot >/dev/null") == 0;
+}
+
+/// What the text elements of an SVG say, one behind the other.
+std::string texts_of(const std::string& svg) {
+  std::string texts;
+  bool inside = false;
+  for (const char c : svg) {
+    inside = c == '<' ? false : inside;
+    texts += inside ? std::string(1, c) : "";
+    inside = c == '>' ? true : inside;
+  }
+  return texts;
+}
+
+}  // namespace
+
+TEST(Gnuplot, DrawsEveryFormat) {
+  if (!has_gnuplot()) {
+    GTEST_SKIP() << "gnuplot is not installed";
+  }
+  const TemporaryFolder folder;
+  draw(simple_figure(), "svg", folder / "a.svg");
+  draw(simple_figure(), "png", folder / "a.png");
+  draw(simple_figure(), "pdf", folder / "a.pdf");
+  EXPECT_THAT(contents(folder / "a.svg"), HasSubstr("<svg"));
+  EXPECT_THAT(contents(folder / "a.svg"), HasSubstr("</svg>"));
+  EXPECT_THAT(contents(folder / "a.png"), StartsWith("\x89PNG"));
+  EXPECT_THAT(contents(folder / "a.pdf"), StartsWith("%PDF"));
+  EXPECT_EQ(folder.names().size(), 3) << "scripts and messages are removed";
+}
+
+TEST(Gnuplot, ShowsTextsAsTheyAre) {
+  if (!has_gnuplot()) {
+    GTEST_SKIP() << "gnuplot is not installed";
+  }
+  const TemporaryFolder folder;
+  draw(simple_figure(), "svg", folder / "a.svg");
+  const std::string texts = texts_of(contents(folder / "a.svg"));
+  EXPECT_THAT(texts, HasSubstr("It's a 'title' with {braces}, \\ and $1"));
+  EXPECT_THAT(texts, HasSubstr("x_1"));
+  EXPECT_THAT(texts, HasSubstr("‖y‖ (nats)"));
+  EXPECT_THAT(texts, HasSubstr("a_b^c @d &amp;e"));
+}
+
+TEST(Gnuplot, DrawsHeatMapsWithGapsAndSinglePoints) {
+  if (!has_gnuplot()) {
+    GTEST_SKIP() << "gnuplot is not installed";
+  }
+  const TemporaryFolder folder;
+  Figure map;
+  map.id = "map";
+  map.heat_map = analysis::HeatMap{"norm", {0, 50, 60}, {0, 1}, {1, 10, 100, 1000, NAN, 0}, true, {}, {}};
+  draw(map, "svg", folder / "map.svg");
+  EXPECT_THAT(contents(folder / "map.svg"), HasSubstr("</svg>"));
+  Figure point = simple_figure();
+  point.curves = {{"alone", "#0072B2", {1}, {2}, {1}, {3}}};
+  draw(point, "svg", folder / "point.svg");
+  EXPECT_THAT(contents(folder / "point.svg"), HasSubstr("</svg>"));
+}
+
+TEST(Gnuplot, SaysThatItIsMissing) {
+  const TemporaryFolder folder;
+  const std::string path = std::getenv("PATH");
+  ::setenv("PATH", folder.path().c_str(), 1);
+  std::string message;
+  try {
+    draw(simple_figure(), "svg", folder / "a.svg");
+  } catch (const std::runtime_error& error) {
+    message = error.what();
+  }
+  ::setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(message, "gnuplot was not found; install the package gnuplot-nox, or use --csv, which needs none");
+  EXPECT_TRUE(folder.names().empty());
+}
+
+TEST(Gnuplot, ReplacesNothingWhereItFails) {
+  if (!has_gnuplot()) {
+    GTEST_SKIP() << "gnuplot is not installed";
+  }
+  const TemporaryFolder folder;
+  std::ofstream(folder / "a.svg") << "old";
+  Figure nothing = simple_figure();
+  nothing.curves.clear();  // gnuplot has nothing to plot, which is an error
+  EXPECT_THROW(draw(nothing, "svg", folder / "a.svg"), std::runtime_error);
+  EXPECT_EQ(contents(folder / "a.svg"), "old");
+  EXPECT_EQ(folder.names().size(), 1);
+}
+
+TEST(Gnuplot, PutsTicksOfNarrowLogarithmicAxesAtOneTwoAndFive) {
+  Figure figure = simple_figure();
+  figure.y.logarithmic = true;
+  figure.curves[0].y = {3, 4, 40};
+  figure.curves[0].low = figure.curves[0].high = {};
+  EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("set ytics ('1' 1, '2' 2, '5' 5, '10' 10, '20' 20"));
+  figure.curves[0].y = {1, 10, 1e5};
+  EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("set format y '10^{%T}'"));
+}

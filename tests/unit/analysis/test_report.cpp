@@ -1,0 +1,74 @@
+#include "analysis/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "run_file_support.h"
+
+using analysis::Report;
+using run_file_test::TemporaryFolder;
+using testing::HasSubstr;
+using testing::Not;
+
+namespace {
+
+std::string page_of(const Report& report, const TemporaryFolder& folder) {
+  write_report(report, folder / "report.html");
+  std::ifstream file(folder / "report.html");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+TEST(Report, EscapesWhatMeansSomethingInHtml) {
+  const TemporaryFolder folder;
+  Report report;
+  report.title = "<script>alert('x')</script> & more";
+  report.sections = {{"a < b",
+                      {"<b>paragraph</b>"},
+                      {"warn & \"quote\""},
+                      {"hessian-plot '<run>.h5'"},
+                      {{"table <1>", {"<h>"}, {{"<cell>"}}}},
+                      {}}};
+  const std::string page = page_of(report, folder);
+  EXPECT_THAT(page, HasSubstr("&lt;script&gt;alert("));
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  EXPECT_THAT(page, HasSubstr("&lt;b&gt;paragraph&lt;/b&gt;"));
+  EXPECT_THAT(page, HasSubstr("warn &amp; "));
+  EXPECT_THAT(page, HasSubstr("&lt;cell&gt;"));
+  EXPECT_THAT(page, Not(HasSubstr("<cell>")));
+  EXPECT_THAT(page, Not(HasSubstr("<run>")));
+}
+
+TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
+  if (std::system("command -v gnuplot >/dev/null") != 0) {
+    GTEST_SKIP() << "gnuplot is not installed";
+  }
+  const TemporaryFolder folder;
+  Report report;
+  report.title = "One";
+  analysis::Figure figure;
+  figure.id = "losses";
+  figure.title = "Losses";
+  figure.caption = "A caption.";
+  figure.warnings = {"careful"};
+  figure.curves = {{"a", "#0072B2", {1, 2}, {3, 4}, {}, {}}};
+  report.sections = {{"Figures", {}, {}, {}, {}, {figure}}};
+  const std::string page = page_of(report, folder);
+  EXPECT_THAT(page, HasSubstr("<figure id=\"losses\""));
+  EXPECT_THAT(page, HasSubstr("<svg"));
+  EXPECT_THAT(page, Not(HasSubstr("<?xml"))) << "the head of a file has no place in a page";
+  EXPECT_THAT(page, HasSubstr("careful"));
+  EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
+  // Names of XML dialects are the only addresses.
+  for (std::size_t at = page.find("http"); at != std::string::npos; at = page.find("http", at + 1)) {
+    EXPECT_THAT(page.substr(at, 20), testing::StartsWith("http://www.w3.org/"));
+  }
+  EXPECT_EQ(folder.names().size(), 1) << "nothing is left beside the page";
+}

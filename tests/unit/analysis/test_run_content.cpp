@@ -1,0 +1,130 @@
+#include "analysis/run_content.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "experiments/probe_layout.h"
+#include "run_file_support.h"
+
+using analysis::read_run;
+using analysis::RunContent;
+using experiments::DatasetSpec;
+using experiments::ElementType;
+using experiments::RunFileWriter;
+using run_file_test::TemporaryFolder;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+namespace {
+
+experiments::RunInfo info() {
+  experiments::RunInfo info;
+  info.program = "hessian-train";
+  info.config = "seed = 1\n";
+  info.model = "{}";
+  return info;
+}
+
+template <class T>
+void append(RunFileWriter& writer, const std::string& path, const std::vector<T>& values) {
+  writer.append(path, std::span<const T>(values));
+}
+
+/// A file of two blocks and one sequence with `norms` probes of the norm, of which `steps` have their step.
+std::filesystem::path write_probes(const std::filesystem::path& path, int norms, int steps) {
+  experiments::ProbeLayoutOptions layout;
+  layout.sites = {{"residual", {0, 1}}};
+  layout.probes = 0;
+  auto writer = RunFileWriter::create(path, info(), experiments::probe_datasets(layout));
+  write_probe_layers(writer, layout);
+  for (int i = 0; i < norms; ++i) {
+    append<double>(writer, "/probe/residual/spectral_norm", {1.0 + i, 2.0 + i});
+    append<double>(writer, "/probe/residual/rms", {0.5, 0.25});
+    append<uint8_t>(writer, "/probe/residual/converged", {1, 0});
+  }
+  for (int i = 0; i < steps; ++i) {
+    append<int64_t>(writer, "/probe/step", {10 * i});
+  }
+  writer.flush();
+  return path;
+}
+
+}  // namespace
+
+TEST(RunContent, OfAnUnfinishedRunIsWhatIsWhole) {
+  const TemporaryFolder folder;
+  const RunContent run = read_run(write_probes(folder / "run.h5", 3, 2));
+  EXPECT_FALSE(run.finished);
+  ASSERT_THAT(run.sites, SizeIs(1));
+  EXPECT_THAT(run.sites[0].steps, ElementsAre(0, 10));
+  EXPECT_THAT(run.sites[0].spectral_norm, ElementsAre(1, 2, 2, 3));
+  EXPECT_THAT(run.sites[0].over_sequences(run.sites[0].spectral_norm, 1, 0), ElementsAre(2));
+  EXPECT_EQ(run.sites[0].unconverged(0), 1);
+  EXPECT_THAT(run.sites[0].lambda_max, IsEmpty()) << "none were written";
+  EXPECT_THAT(run.problems, IsEmpty());
+}
+
+TEST(RunContent, DoesNotCountWhatIsNotWrittenAsUnconverged) {
+  const TemporaryFolder folder;
+  experiments::ProbeLayoutOptions layout;
+  layout.sites = {{"residual", {0, 1}}};
+  auto writer = RunFileWriter::create(folder / "run.h5", info(), experiments::probe_datasets(layout));
+  write_probe_layers(writer, layout);
+  const std::vector<int64_t> step = {0};
+  writer.write("/probe/step", {0}, {1}, std::span<const int64_t>(step));
+  const std::vector<double> norm = {3};
+  writer.write("/probe/residual/spectral_norm", {0, 0, 0}, {1, 1, 1}, std::span<const double>(norm));
+  writer.flush();
+  const RunContent run = read_run(folder / "run.h5");
+  ASSERT_THAT(run.sites, SizeIs(1));
+  EXPECT_EQ(run.sites[0].unconverged(0), 1) << "block 0 is written and not marked as converged; block 1 is not written";
+}
+
+TEST(RunContent, LeavesOutASiteThatDoesNotFitTogetherAndSaysSo) {
+  const TemporaryFolder folder;
+  const std::vector<DatasetSpec> datasets = {{"/probe/step", ElementType::int64, {1}, "steps", "step"},
+                                             {"/probe/layer/residual", ElementType::int64, {3}, "1", "layers"},
+                                             {"/probe/residual/spectral_norm", ElementType::float64, {1, 2, 1}, "nats", "norm"},
+                                             {"/train/step", ElementType::float64, {2}, "steps", "of another type"},
+                                             {"/train/loss", ElementType::float64, {2}, "nats", "loss"}};
+  RunFileWriter::create(folder / "run.h5", info(), datasets).finish();
+  const RunContent run = read_run(folder / "run.h5");
+  EXPECT_THAT(run.sites, IsEmpty());
+  ASSERT_TRUE(run.training);
+  EXPECT_THAT(run.training->steps, IsEmpty());
+  EXPECT_THAT(run.problems, ElementsAre(HasSubstr("/probe/residual/spectral_norm do not fit together"),
+                                        HasSubstr("/train/step")));
+}
+
+TEST(RunContent, HasDensitiesByName) {
+  const TemporaryFolder folder;
+  auto writer = RunFileWriter::create(folder / "run.h5", info(),
+                                      {{"/density/hessian/grid", ElementType::float64, {3}, "nats", "grid"},
+                                       {"/density/hessian/density", ElementType::float64, {3}, "1", "density"},
+                                       {"/density/hessian/ritz_values", ElementType::float64, {2}, "nats", "Ritz values"}});
+  const std::vector<double> grid = {-1, 0, 1};
+  writer.write("/density/hessian/grid", {0}, {3}, std::span<const double>(grid));
+  writer.write("/density/hessian/ritz_values", {0}, {2}, std::span<const double>(grid).first(2));
+  writer.finish();
+  const RunContent run = read_run(folder / "run.h5");
+  ASSERT_THAT(run.densities, SizeIs(1));
+  EXPECT_EQ(run.densities[0].name, "hessian");
+  EXPECT_THAT(run.densities[0].grid, ElementsAre(-1, 0, 1));
+  EXPECT_THAT(run.densities[0].ritz_values, ElementsAre(-1, 0));
+}
+
+TEST(RunContent, RefusesWhatIsNoRunFile) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "run.h5") << "not HDF5";
+  try {
+    read_run(folder / "run.h5");
+    FAIL();
+  } catch (const std::runtime_error& error) {
+    EXPECT_THAT(error.what(), HasSubstr((folder / "run.h5").string()));
+  }
+}

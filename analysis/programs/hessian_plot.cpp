@@ -89,6 +89,7 @@ int main(int argc, char** argv) {
       return *status;
     }
     options.command_line = join_command_line(argc, argv);
+    options.wait = words.watch_seconds.has_value();
     std::erase(options.formats, "none");
     if (words.list) {
       const analysis::Listing listing = analysis::list_contents(options.files);

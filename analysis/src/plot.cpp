@@ -46,7 +46,8 @@ std::string names_of(const std::vector<Figure>& figures) {
   return names;
 }
 
-std::vector<Figure> selected(std::vector<Figure> figures, const std::vector<std::string>& select) {
+/// \param may_be_none  whether a name may select nothing
+std::vector<Figure> selected(std::vector<Figure> figures, const std::vector<std::string>& select, bool may_be_none) {
   if (select.empty()) {
     return figures;
   }
@@ -54,7 +55,8 @@ std::vector<Figure> selected(std::vector<Figure> figures, const std::vector<std:
     return ::fnmatch(pattern.c_str(), figure.id.c_str(), 0) == 0;
   };
   for (const std::string& pattern : select) {
-    if (std::none_of(figures.begin(), figures.end(), [&](const Figure& figure) { return matches(pattern, figure); })) {
+    if (!may_be_none &&
+        std::none_of(figures.begin(), figures.end(), [&](const Figure& figure) { return matches(pattern, figure); })) {
       throw std::invalid_argument("--select '" + pattern + "' is none of " + names_of(figures));
     }
   }
@@ -84,7 +86,11 @@ PlotOutcome plot(const PlotOptions& options) {
       outcome.problems.push_back(problem);
     }
   }
-  const std::vector<Figure> figures = selected(figures_of(runs), options.select);
+  const bool may_come = options.wait && outcome.unfinished;
+  const std::vector<Figure> figures = selected(figures_of(runs), options.select, may_come);
+  if (figures.empty() && may_come) {
+    return outcome;
+  }
   if (figures.empty()) {
     const std::string name = options.files.size() == 1 ? options.files.front().string() : "the files";
     throw std::runtime_error(name + (options.files.size() == 1 ? " holds" : " hold") +

@@ -125,7 +125,11 @@ struct RunFileReader::State {
       refuse(shown, "not a hessian run file: its format is '" + format + "', expected '" + format_name + "'");
     }
     format_version = required_integer<int32_t>("format_version", H5T_NATIVE_INT32);
-    if (format_version < 1 || format_version > run_file_format_version) {
+    if (format_version < 1) {
+      refuse(shown, "is of format version " + std::to_string(format_version) + ", expected 1 to " +
+                        std::to_string(run_file_format_version) + "; the file is damaged");
+    }
+    if (format_version > run_file_format_version) {
       refuse(shown, "is of format version " + std::to_string(format_version) + ", this program reads up to version " +
                         std::to_string(run_file_format_version) + "; read it with a newer version");
     }

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import plot_runs
 import probe_runs
 import sweep_runs
 import tiny_models
@@ -28,6 +29,11 @@ def pytest_configure():
 @pytest.fixture
 def probe(tmp_path):
     return probe_runs.Probe(tmp_path)
+
+
+@pytest.fixture
+def plot(tmp_path):
+    return plot_runs.Plot(tmp_path)
 
 
 @pytest.fixture

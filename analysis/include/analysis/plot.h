@@ -16,6 +16,7 @@ struct PlotOptions {
   std::vector<std::string> select;             ///< names of figures, with * and ?; empty: all
   bool csv = false;                            ///< also each figure's numbers
   bool report = false;                         ///< also one page with everything, `report.html`
+  bool wait = false;                           ///< what cannot be drawn yet of runs that are not finished is no error
   std::string command_line;
 };
 

@@ -2,7 +2,7 @@
 # Installs what building needs, and only what is missing; without anything to do it takes a moment and no network.
 #
 # Usage: scripts/setup.sh [--tests] [--lint] [--peers]
-#   --tests  also what the tests need (h5py, pytest)
+#   --tests  also what the tests need (h5py, pytest; Chromium, in which pages are looked at)
 #   --lint   also clang-format and clang-tidy
 #   --peers  also the programs that ours is measured against, in .venv-peers
 # LIBTORCH=/path builds against another LibTorch instead of the wheel pinned in requirements.txt.
@@ -41,6 +41,9 @@ python3 python3
 bible bible-kjv
 h5dump hdf5-tools
 gnuplot gnuplot-nox"
+  if $tests; then
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || echo chromium
+  fi
   if $lint; then
     command -v clang-format >/dev/null || echo clang-format
     command -v run-clang-tidy >/dev/null || echo clang-tidy
@@ -58,6 +61,14 @@ gnuplot gnuplot-nox"
   done
 }
 
+# leave_out_unknown PACKAGE CONSEQUENCE: takes it out of `missing` if the system has no such package.
+leave_out_unknown() {
+  if [[ " ${missing[*]} " == *" $1 "* ]] && ! apt-cache show "$1" >/dev/null 2>&1; then
+    missing=("${missing[@]/$1}")
+    echo "setup.sh: this system has no package $1: $2" >&2
+  fi
+}
+
 install_packages() {
   command -v dpkg-query >/dev/null || { echo "setup.sh: no Debian packages here; CMake will say what it does not find" >&2; return; }
   local missing
@@ -69,13 +80,9 @@ install_packages() {
   fi
   echo "setup.sh: installing ${missing[*]}" >&2
   as_root apt-get update -qq
-  # The text is the one package that not every release has.
-  for package in "${missing[@]}"; do
-    if [ "$package" = bible-kjv ] && ! apt-cache show bible-kjv >/dev/null 2>&1; then
-      missing=("${missing[@]/bible-kjv}")
-      echo "setup.sh: this system has no package bible-kjv: the built-in text is left out; give --data" >&2
-    fi
-  done
+  # Not every release has these two.
+  leave_out_unknown bible-kjv "the built-in text is left out; give --data"
+  leave_out_unknown chromium "the tests that look at pages are skipped"
   # shellcheck disable=SC2068  # an emptied entry must vanish
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing[@]} >/dev/null
 }

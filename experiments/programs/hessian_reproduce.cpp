@@ -30,12 +30,14 @@ std::vector<std::string> figure_words() {
 }
 
 void declare(CLI::App& app, ReproduceOptions& options, Words& words) {
-  app.add_option("--scale", words.scale, "smoke: a check that all works; cpu: some hours on two cores; gpu: a day on one H100")
+  app.add_option("--scale", words.scale,
+                 "smoke: a check that all works; cpu: some hours on two cores; gpu: a day on one H100")
       ->check(CLI::IsMember(reproduce_scale_words))
       ->capture_default_str();
   app.add_option("--out", options.out, "folder for results and report.html")->check(check_not_empty);
   app.add_option("--figure", words.figures,
-                 "a: H_xx of single maps, b: H_xx by layer, c: activation scales, d: stable learning rates, e: loss curves, f: cost "
+                 "a: H_xx of single maps, b: H_xx by layer, c: activation scales, d: stable learning rates, e: loss "
+                 "curves, f: cost "
                  "of the norms, g: stable rates against curvature (all)")
       ->delimiter(',')
       ->check(CLI::IsMember(figure_words()));
@@ -56,9 +58,7 @@ void interpret(const Words& words, ReproduceOptions& options) {
       options.figures += figure;
     }
   }
-  options.existing = words.resume      ? ExistingRun::resume
-                     : words.overwrite ? ExistingRun::replace
-                                       : ExistingRun::refuse;
+  options.existing = words.resume ? ExistingRun::resume : words.overwrite ? ExistingRun::replace : ExistingRun::refuse;
 }
 
 /// What the report is made of: the figures asked for, and those that an earlier call has left in the folder.
@@ -107,7 +107,8 @@ int main(int argc, char** argv) {
     hessian::keep_freed_memory();
     ReproduceOptions options;
     Words words;
-    CLI::App app("Reproduces the claims of the SimpleGPT paper (arXiv 2602.01212) at a scale that fits", "hessian-reproduce");
+    CLI::App app("Reproduces the claims of the SimpleGPT paper (arXiv 2602.01212) at a scale that fits",
+                 "hessian-reproduce");
     declare(app, options, words);
     if (const auto status = parse_command_line(app, argc, argv)) {
       return *status;

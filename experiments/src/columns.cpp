@@ -14,7 +14,8 @@ void Columns::add_as(ElementType type, const std::string& path, std::vector<T> v
   });
 }
 
-void Columns::add(const std::string& path, std::vector<double> values, const std::string& units, const std::string& name) {
+void Columns::add(const std::string& path, std::vector<double> values, const std::string& units,
+                  const std::string& name) {
   add_as(ElementType::float64, path, std::move(values), units, name);
 }
 

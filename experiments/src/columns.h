@@ -35,7 +35,8 @@ class Columns {
 };
 
 /// Writes tables as a run file, which appears whole; an older one is replaced.
-void write_tables(const std::filesystem::path& path, const RunInfo& info, const std::vector<Columns>& tables, bool finished);
+void write_tables(const std::filesystem::path& path, const RunInfo& info, const std::vector<Columns>& tables,
+                  bool finished);
 
 /// A column of something that each of some rows has.
 template <class Rows, class Value>

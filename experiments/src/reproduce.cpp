@@ -54,8 +54,8 @@ bool is_done(const fs::path& file, const std::string& config, ExistingRun existi
   }
   const RunFileReader run(file);
   if (run.finished() && run.info().config != config) {
-    throw std::invalid_argument(file.string() +
-                                ": was made with another configuration; use --overwrite to replace it, or another --out");
+    throw std::invalid_argument(
+        file.string() + ": was made with another configuration; use --overwrite to replace it, or another --out");
   }
   return run.finished();
 }
@@ -73,7 +73,8 @@ void refuse_results(const ReproduceOptions& options, const ReproducePlan& plan) 
   }
   for (const fs::path& file : files) {
     if (fs::exists(file)) {
-      throw std::runtime_error(file.string() + ": already exists; use --resume to go on with it or --overwrite to replace it");
+      throw std::runtime_error(file.string() +
+                               ": already exists; use --resume to go on with it or --overwrite to replace it");
     }
   }
 }
@@ -87,16 +88,17 @@ void run_synthetic(const ReproduceOptions& options, const ReproducePlan& plan) {
   for (const int64_t width : plan.synthetic_widths) {
     widths.push_back(width);
   }
-  const std::string config = text_of(toml::table{{"synthetic", toml::table{{"norms", norms},
-                                                                           {"width", plan.synthetic_width},
-                                                                           {"widths", widths},
-                                                                           {"seeds", plan.synthetic_seeds}}}});
+  const std::string config = text_of(toml::table{
+      {"synthetic",
+       toml::table{
+           {"norms", norms}, {"width", plan.synthetic_width}, {"widths", widths}, {"seeds", plan.synthetic_seeds}}}});
   if (is_done(synthetic_file(options.out), config, options.existing)) {
     return;
   }
   log_note("synthetic: H_xx of single maps");
   ProgressLine line("synthetic");
-  const SyntheticOptions synthetic{plan.synthetic_norms, plan.synthetic_width, plan.synthetic_widths, plan.synthetic_seeds};
+  const SyntheticOptions synthetic{plan.synthetic_norms, plan.synthetic_width, plan.synthetic_widths,
+                                   plan.synthetic_seeds};
   const auto rows = synthetic_curvature(synthetic, [&line](int64_t done, int64_t total) { line.update(done, total); });
   write_synthetic(synthetic_file(options.out), run_info(options, config), rows);
 }

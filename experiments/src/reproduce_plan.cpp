@@ -93,7 +93,8 @@ std::string model_name(const std::string& family, const Size& size, const std::s
   return "new:" + family + "-" + named + "-" + placement;
 }
 
-TrainConfig train_config(const ReproduceOptions& options, const Recipe& recipe, const std::string& family, const Size& size) {
+TrainConfig train_config(const ReproduceOptions& options, const Recipe& recipe, const std::string& family,
+                         const Size& size) {
   TrainConfig train;
   train.steps = recipe.steps;
   train.device = options.device;
@@ -120,7 +121,8 @@ TrainConfig train_config(const ReproduceOptions& options, const Recipe& recipe, 
   return train;
 }
 
-SweepConfig sweep_config(const ReproduceOptions& options, const Recipe& recipe, const std::string& family, const Size& size) {
+SweepConfig sweep_config(const ReproduceOptions& options, const Recipe& recipe, const std::string& family,
+                         const Size& size) {
   SweepConfig sweep;
   sweep.train = train_config(options, recipe, family, size);
   sweep.models.clear();
@@ -213,10 +215,11 @@ std::string paper_run(const char* name, double steps) {
   const models::GptConfig config = models::parse_model_name(name);
   constexpr double tokens_per_step = 393'216;  // of the official configurations, on 8 GPUs
   const double flop = operations(static_cast<double>(models::parameter_count(config)), steps * tokens_per_step);
-  return fmt::format("{}: {:.2e} parameters, {:.0f}K steps of 393,216 tokens, {:.1e} flop a run: {} of one H100 at 40 % of its "
-                     "peak; weights, gradients and AdamW in float32 take {:.0f} GB, more than one has",
-                     std::string(name).substr(4), static_cast<double>(models::parameter_count(config)), steps / 1000, flop,
-                     gpu_time(flop), 16e-9 * static_cast<double>(models::parameter_count(config)));
+  return fmt::format(
+      "{}: {:.2e} parameters, {:.0f}K steps of 393,216 tokens, {:.1e} flop a run: {} of one H100 at 40 % of its "
+      "peak; weights, gradients and AdamW in float32 take {:.0f} GB, more than one has",
+      std::string(name).substr(4), static_cast<double>(models::parameter_count(config)), steps / 1000, flop,
+      gpu_time(flop), 16e-9 * static_cast<double>(models::parameter_count(config)));
 }
 
 }  // namespace
@@ -276,8 +279,8 @@ std::vector<std::string> describe(const ReproducePlan& plan, ReproduceScale scal
   }
   if (!plan.synthetic_widths.empty()) {
     lines.push_back(fmt::format("synthetic: {} weight norms and widths from {} to {}, {} seeds, three maps",
-                                plan.synthetic_norms.size(), plan.synthetic_widths.front(), plan.synthetic_widths.back(),
-                                plan.synthetic_seeds));
+                                plan.synthetic_norms.size(), plan.synthetic_widths.front(),
+                                plan.synthetic_widths.back(), plan.synthetic_seeds));
   }
   if (!plan.step_time_configs.empty()) {
     lines.push_back(fmt::format("step times: {} models, {} rounds of {:g} s each", plan.step_time_configs.size(),

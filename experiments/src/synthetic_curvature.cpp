@@ -124,8 +124,8 @@ void write_synthetic(const std::filesystem::path& path, const RunInfo& info, con
             "spectral norm of H_xx of 1/2 z^T A z");
   table.add("/synthetic/residual_norm", column(rows, [](const R& r) { return r.residual_norm; }), "1",
             "residual norm ||H v - lambda v||");
-  table.add("/synthetic/converged", column(rows, [](const R& r) { return static_cast<uint8_t>(r.converged ? 1 : 0); }), "1",
-            "1 where the tolerance was reached");
+  table.add("/synthetic/converged", column(rows, [](const R& r) { return static_cast<uint8_t>(r.converged ? 1 : 0); }),
+            "1", "1 where the tolerance was reached");
   write_tables(path, info, {table}, true);
 }
 

@@ -22,7 +22,7 @@ enum class SyntheticMap {
 ///
 /// W is Gaussian, scaled to a spectral norm; a is uniform over +-[0.5, 1]; x is Gaussian with ||x|| = sqrt(d).
 struct SyntheticOptions {
-  std::vector<double> norms;    ///< of W, at width `width`
+  std::vector<double> norms;  ///< of W, at width `width`
   int64_t width = 256;
   std::vector<int64_t> widths;  ///< d, at ||W|| = 1
   int64_t seeds = 3;

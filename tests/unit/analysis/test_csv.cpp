@@ -11,7 +11,8 @@ TEST(Csv, HasARowForEveryPointWithItsBand) {
   Figure figure;
   figure.x.label = "step";
   figure.y.label = "loss, in \"nats\"";
-  figure.curves = {{"a, b", "#000000", {1, 2}, {0.1, NAN}, {0.05, 0.5}, {0.2, 1}}, {"c", "#000000", {3}, {1e-300}, {}, {}}};
+  figure.curves = {{"a, b", "#000000", {1, 2}, {0.1, NAN}, {0.05, 0.5}, {0.2, 1}},
+                   {"c", "#000000", {3}, {1e-300}, {}, {}}};
   figure.verticals = {{"edge", "#000000", 0.25, true}};
   figure.ticks = {{"Ritz values", "#000000", {-1}}};
   EXPECT_EQ(csv_of(figure),

@@ -25,7 +25,8 @@ using testing::Pointwise;
 namespace {
 
 const Figure& figure_named(const std::vector<Figure>& figures, const std::string& id) {
-  const auto found = std::find_if(figures.begin(), figures.end(), [&](const Figure& figure) { return figure.id == id; });
+  const auto found =
+      std::find_if(figures.begin(), figures.end(), [&](const Figure& figure) { return figure.id == id; });
   if (found == figures.end()) {
     throw std::runtime_error("there is no figure " + id);
   }
@@ -33,8 +34,8 @@ const Figure& figure_named(const std::vector<Figure>& figures, const std::string
 }
 
 const Curve& curve_named(const Figure& figure, const std::string& label) {
-  const auto found =
-      std::find_if(figure.curves.begin(), figure.curves.end(), [&](const Curve& curve) { return curve.label == label; });
+  const auto found = std::find_if(figure.curves.begin(), figure.curves.end(),
+                                  [&](const Curve& curve) { return curve.label == label; });
   if (found == figure.curves.end()) {
     throw std::runtime_error(figure.id + " has no curve " + label);
   }
@@ -143,7 +144,8 @@ TEST(Figures, OverlayRunsUnderWhatDiffersBetweenThem) {
   RunContent b = empty_run("b.h5", "steps = 9\n[model]\nname = \"new:x-simplegpt\"\n[optimizer]\nlr = 0.25\n");
   a.sites = b.sites = {counting_site("residual", {7})};
   const Figure figure = figure_named(figures_of({a, b}), "spectral-norm-residual");
-  EXPECT_NE(curve_named(figure, "x-prenorm, lr 0.5, step 7").color, curve_named(figure, "x-simplegpt, lr 0.25, step 7").color);
+  EXPECT_NE(curve_named(figure, "x-prenorm, lr 0.5, step 7").color,
+            curve_named(figure, "x-simplegpt, lr 0.25, step 7").color);
 }
 
 TEST(Figures, KeepEveryStepOfShortRunsAndRangesOfLongOnes) {

@@ -34,10 +34,18 @@ experiments::RunInfo info(const std::string& program) {
 /// Columns of one length as a run file.
 class TableFile {
  public:
-  void add(const std::string& path, std::vector<double> values) { add_as(path, ElementType::float64, std::move(values)); }
-  void add(const std::string& path, std::vector<int64_t> values) { add_as(path, ElementType::int64, std::move(values)); }
-  void add(const std::string& path, std::vector<uint8_t> values) { add_as(path, ElementType::uint8, std::move(values)); }
-  void add(const std::string& path, std::vector<std::string> values) { add_as(path, ElementType::text, std::move(values)); }
+  void add(const std::string& path, std::vector<double> values) {
+    add_as(path, ElementType::float64, std::move(values));
+  }
+  void add(const std::string& path, std::vector<int64_t> values) {
+    add_as(path, ElementType::int64, std::move(values));
+  }
+  void add(const std::string& path, std::vector<uint8_t> values) {
+    add_as(path, ElementType::uint8, std::move(values));
+  }
+  void add(const std::string& path, std::vector<std::string> values) {
+    add_as(path, ElementType::text, std::move(values));
+  }
 
   void write(const std::filesystem::path& path) const {
     std::filesystem::create_directories(path.parent_path());
@@ -91,7 +99,8 @@ void write_sweep(const std::filesystem::path& path, const std::vector<Run>& runs
   file.add("/sweep/model", of_runs([](const Run& r) { return r.model; }));
   file.add("/sweep/lr", of_runs([](const Run& r) { return r.lr; }));
   file.add("/sweep/seed", of_runs([](const Run& r) { return r.seed; }));
-  file.add("/sweep/status", of_runs([](const Run& r) { return std::string(std::isnan(r.loss) ? "diverged" : "stable"); }));
+  file.add("/sweep/status",
+           of_runs([](const Run& r) { return std::string(std::isnan(r.loss) ? "diverged" : "stable"); }));
   file.add("/sweep/final_loss", of_runs([](const Run& r) { return r.loss; }));
   file.add("/sweep/initial_loss", of_runs([](const Run&) { return 6.0; }));
   file.add("/sweep/diverged_at", of_runs([](const Run& r) { return std::isnan(r.loss) ? int64_t{5} : int64_t{-1}; }));
@@ -126,7 +135,9 @@ void write_sweep_of_ratio(const std::filesystem::path& path, double ratio) {
     }
   }
   write_sweep(path, runs,
-              {{"x-prenorm", 1, 3, 3.055, 0.5, 1}, {"x-preqknorm", 1, 3, 2.555, 0.5, 2}, {"x-simplegpt", ratio, 20, 2.01, 0.5, 8}});
+              {{"x-prenorm", 1, 3, 3.055, 0.5, 1},
+               {"x-preqknorm", 1, 3, 2.555, 0.5, 2},
+               {"x-simplegpt", ratio, 20, 2.01, 0.5, 8}});
 }
 
 /// A run of three blocks whose residual norms are `norm` at the start and half of that at the end, and whose RMS grows by

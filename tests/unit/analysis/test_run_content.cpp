@@ -87,26 +87,28 @@ TEST(RunContent, DoesNotCountWhatIsNotWrittenAsUnconverged) {
 
 TEST(RunContent, LeavesOutASiteThatDoesNotFitTogetherAndSaysSo) {
   const TemporaryFolder folder;
-  const std::vector<DatasetSpec> datasets = {{"/probe/step", ElementType::int64, {1}, "steps", "step"},
-                                             {"/probe/layer/residual", ElementType::int64, {3}, "1", "layers"},
-                                             {"/probe/residual/spectral_norm", ElementType::float64, {1, 2, 1}, "nats", "norm"},
-                                             {"/train/step", ElementType::float64, {2}, "steps", "of another type"},
-                                             {"/train/loss", ElementType::float64, {2}, "nats", "loss"}};
+  const std::vector<DatasetSpec> datasets = {
+      {"/probe/step", ElementType::int64, {1}, "steps", "step"},
+      {"/probe/layer/residual", ElementType::int64, {3}, "1", "layers"},
+      {"/probe/residual/spectral_norm", ElementType::float64, {1, 2, 1}, "nats", "norm"},
+      {"/train/step", ElementType::float64, {2}, "steps", "of another type"},
+      {"/train/loss", ElementType::float64, {2}, "nats", "loss"}};
   RunFileWriter::create(folder / "run.h5", info(), datasets).finish();
   const RunContent run = read_run(folder / "run.h5");
   EXPECT_THAT(run.sites, IsEmpty());
   ASSERT_TRUE(run.training);
   EXPECT_THAT(run.training->steps, IsEmpty());
-  EXPECT_THAT(run.problems, ElementsAre(HasSubstr("/probe/residual/spectral_norm do not fit together"),
-                                        HasSubstr("/train/step")));
+  EXPECT_THAT(run.problems,
+              ElementsAre(HasSubstr("/probe/residual/spectral_norm do not fit together"), HasSubstr("/train/step")));
 }
 
 TEST(RunContent, HasDensitiesByName) {
   const TemporaryFolder folder;
-  auto writer = RunFileWriter::create(folder / "run.h5", info(),
-                                      {{"/density/hessian/grid", ElementType::float64, {3}, "nats", "grid"},
-                                       {"/density/hessian/density", ElementType::float64, {3}, "1", "density"},
-                                       {"/density/hessian/ritz_values", ElementType::float64, {2}, "nats", "Ritz values"}});
+  auto writer =
+      RunFileWriter::create(folder / "run.h5", info(),
+                            {{"/density/hessian/grid", ElementType::float64, {3}, "nats", "grid"},
+                             {"/density/hessian/density", ElementType::float64, {3}, "1", "density"},
+                             {"/density/hessian/ritz_values", ElementType::float64, {2}, "nats", "Ritz values"}});
   const std::vector<double> grid = {-1, 0, 1};
   writer.write("/density/hessian/grid", {0}, {3}, std::span<const double>(grid));
   writer.write("/density/hessian/ritz_values", {0}, {2}, std::span<const double>(grid).first(2));

@@ -14,26 +14,31 @@ TEST(RunLabels, NameOneRunByItsFile) {
 }
 
 TEST(RunLabels, SayWhatDiffersTheMostTellingFirst) {
-  EXPECT_THAT(run_labels({empty_run("a/run.h5", "steps = 5\nseed = 0\n[optimizer]\nlr = 0.5\n[model]\nname = \"new:tiny\"\n"),
-                          empty_run("b/run.h5", "steps = 9\nseed = 0\n[optimizer]\nlr = 0.25\n[model]\nname = \"new:tiny\"\n")}),
-              ElementsAre("lr 0.5, steps 5", "lr 0.25, steps 9"));
+  EXPECT_THAT(
+      run_labels(
+          {empty_run("a/run.h5", "steps = 5\nseed = 0\n[optimizer]\nlr = 0.5\n[model]\nname = \"new:tiny\"\n"),
+           empty_run("b/run.h5", "steps = 9\nseed = 0\n[optimizer]\nlr = 0.25\n[model]\nname = \"new:tiny\"\n")}),
+      ElementsAre("lr 0.5, steps 5", "lr 0.25, steps 9"));
 }
 
 TEST(RunLabels, DoNotCountWhereResultsGoAsADifference) {
-  EXPECT_THAT(run_labels({empty_run("a/run.h5", "out = \"a\"\nseed = 1\n"), empty_run("b/run.h5", "out = \"b\"\nseed = 2\n")}),
-              ElementsAre("seed 1", "seed 2"));
+  EXPECT_THAT(
+      run_labels({empty_run("a/run.h5", "out = \"a\"\nseed = 1\n"), empty_run("b/run.h5", "out = \"b\"\nseed = 2\n")}),
+      ElementsAre("seed 1", "seed 2"));
 }
 
 TEST(RunLabels, FallBackToTheEndsOfPathsThatTellThemApart) {
   const std::string same = "seed = 1\n";
-  EXPECT_THAT(run_labels({empty_run("x/a/run.h5", same), empty_run("x/b/run.h5", same)}), ElementsAre("a/run.h5", "b/run.h5"));
+  EXPECT_THAT(run_labels({empty_run("x/a/run.h5", same), empty_run("x/b/run.h5", same)}),
+              ElementsAre("a/run.h5", "b/run.h5"));
   EXPECT_THAT(run_labels({empty_run("a/run.h5", "no TOML ["), empty_run("b/run.h5", "no TOML [")}),
               ElementsAre("a/run.h5", "b/run.h5"));
 }
 
 TEST(RunLabels, TellRunsOfOneLabelApartByTheirFiles) {
-  EXPECT_THAT(run_labels({empty_run("a.h5", "seed = 1\n"), empty_run("b.h5", "seed = 1\n"), empty_run("c.h5", "seed = 2\n")}),
-              ElementsAre("seed 1 (a.h5)", "seed 1 (b.h5)", "seed 2"));
+  EXPECT_THAT(
+      run_labels({empty_run("a.h5", "seed = 1\n"), empty_run("b.h5", "seed = 1\n"), empty_run("c.h5", "seed = 2\n")}),
+      ElementsAre("seed 1 (a.h5)", "seed 1 (b.h5)", "seed 2"));
 }
 
 TEST(RunLabels, CompareRunsOfOneProgramAlone) {

@@ -8,7 +8,8 @@
 
 namespace analysis {
 
-/// What a run is, in a few words: `llama2 simplegpt, dim 256, 4 blocks, vocabulary 256`. Empty where its file does not say.
+/// What a run is, in a few words: `llama2 simplegpt, dim 256, 4 blocks, vocabulary 256`. Empty where its file does not
+/// say.
 std::string model_text(const RunContent& run);
 
 /// A report on some runs: what was run, their numbers in tables, the figures given, and what to be wary of.

@@ -49,6 +49,7 @@ double summary_of(const SweptModel& swept, const std::string& name) {
 struct RunsByRate {
   std::map<double, std::vector<double>> stable;
   std::map<double, int> diverged;
+  Summary all_rates{};
   int failed = 0;
   int pending = 0;
   double highest_loss = 0;  ///< of a stable run; where there is none, before training
@@ -57,6 +58,7 @@ struct RunsByRate {
 RunsByRate runs_of(const SweptModel& swept) {
   RunsByRate runs;
   const SweepRuns& sweep = *swept.sweep;
+  runs.all_rates = summarise(sweep.lr);
   for (std::size_t i = 0; i < sweep.model.size(); ++i) {
     if (sweep.model[i] != swept.model) {
       continue;
@@ -104,6 +106,11 @@ void add_model(const SweptModel& swept, const RunsByRate& runs, std::size_t plac
   if (const double rate = summary_of(swept, "largest_stable_lr"); std::isfinite(rate)) {
     figure.verticals.push_back({"largest stable rate of " + swept.label, categorical_color(place), rate, true});
   }
+  // Curvature often allows rates far beyond the grid; there they would only squeeze it.
+  if (const double rate = summary_of(swept, "activation_rate");
+      rate >= runs.all_rates.low / 2 && rate <= 2 * runs.all_rates.high) {
+    figure.ticks.push_back({"2 / λmax(Hₓₓ) of " + swept.label, categorical_color(place), {rate}});
+  }
   if (runs.failed + runs.pending > 0) {
     figure.warnings.push_back(swept.label + ": " + std::to_string(runs.failed) + " runs failed and " +
                               std::to_string(runs.pending) + " are still to come");
@@ -116,8 +123,8 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
   figure.title = "Final loss against learning rate";
   figure.caption =
       "Median over seeds of the runs that stayed stable; the band is their range. Crosses, at the top: rates at which "
-      "a run "
-      "diverged. Dashed: the largest rate at which no seed did.";
+      "a run diverged. Dashed: the largest rate at which no seed did. Strokes on the axis: 2 / λmax(Hₓₓ) at that rate, "
+      "where it lies near the grid.";
   figure.x.label = "peak learning rate";
   figure.x.logarithmic = true;
   figure.y.label = "final cross-entropy (nats)";

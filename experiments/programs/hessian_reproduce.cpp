@@ -125,6 +125,11 @@ int main(int argc, char** argv) {
     if (options.out.empty()) {
       throw std::invalid_argument("--out is required; see hessian-reproduce --help");
     }
+    if (options.scale == ReproduceScale::gpu) {
+      for (const std::string& line : describe(plan, options.scale)) {
+        log_note(line);
+      }
+    }
     const bool done = run_all(options, plan);
     const auto claims = analysis::write_reproduction(files_of(options), options.out);
     print(analysis::format_claims(claims) + "report: " + (options.out / "report.html").string() + "\n");

@@ -17,8 +17,8 @@ enum class SyntheticMap {
   simple,      ///< z = sqrt(d) W x / ||W x||, SimpleNorm with gain 1
 };
 
-/// The curvature of f(x) = 1/2 z^T A z for random maps, with A = diag(a) fixed: H_zz does not change when W does, so that what
-/// ||H_xx|| does is the map's own.
+/// The curvature of f(x) = 1/2 z^T A z for random maps, with A = diag(a) fixed: H_zz does not change when W does, so
+/// that what ||H_xx|| does is the map's own.
 ///
 /// W is Gaussian, scaled to a spectral norm; a is uniform over +-[0.5, 1]; x is Gaussian with ||x|| = sqrt(d).
 struct SyntheticOptions {

@@ -15,7 +15,8 @@ extern const std::vector<std::string> image_formats;
 /// \param format  one of `image_formats`
 std::string gnuplot_script(const Figure& figure, const std::string& format, const std::filesystem::path& image);
 
-/// Draws a figure with gnuplot, which is sought in the PATH. The image appears whole or not at all, and replaces an older one.
+/// Draws a figure with gnuplot, which is sought in the PATH. The image appears whole or not at all, and replaces an
+/// older one.
 /// \throws std::runtime_error  one line, if gnuplot is missing or fails, or the image cannot be written
 void draw(const Figure& figure, const std::string& format, const std::filesystem::path& image);
 

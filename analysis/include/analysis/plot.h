@@ -30,8 +30,8 @@ struct PlotOutcome {
 /// Reads the run files that can be read, draws what they hold and writes it to the folder `out`, which is made.
 ///
 /// \throws std::invalid_argument  if a name selects nothing
-/// \throws std::runtime_error     one line, if no file can be read, none holds anything that can be drawn, gnuplot is missing
-///                                or nothing can be written
+/// \throws std::runtime_error     one line, if no file can be read, none holds anything that can be drawn, gnuplot is
+///                                missing or nothing can be written
 PlotOutcome plot(const PlotOptions& options);
 
 /// What files hold, as text: who wrote them, their datasets, and the names of the figures that they allow.

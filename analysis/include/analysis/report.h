@@ -31,9 +31,10 @@ struct Report {
   std::vector<Section> sections;
 };
 
-/// Writes a report as one HTML page that needs nothing else: figures stand in it as SVG, styles too, no script runs. It suits
-/// wide and narrow screens, light and dark, and print.
-/// \throws std::runtime_error  one line, if a figure cannot be drawn or the page cannot be written; an older page stays then
+/// Writes a report as one HTML page that needs nothing else: figures stand in it as SVG, styles too, no script runs. It
+/// suits wide and narrow screens, light and dark, and print.
+/// \throws std::runtime_error  one line, if a figure cannot be drawn or the page cannot be written; an older page stays
+///                             then
 void write_report(const Report& report, const std::filesystem::path& page);
 
 }  // namespace analysis

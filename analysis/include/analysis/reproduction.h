@@ -39,8 +39,8 @@ struct Claim {
   std::string rule;  ///< what counts as holding
 };
 
-/// Holds the results against the paper's claims and writes OUT/report.html, and below OUT/figures each figure as SVG and CSV
-/// and OUT/claims.csv. What is missing or not finished is said there, and the rest is shown.
+/// Holds the results against the paper's claims and writes OUT/report.html, and below OUT/figures each figure as SVG
+/// and CSV and OUT/claims.csv. What is missing or not finished is said there, and the rest is shown.
 /// \return  the claims
 /// \throws std::runtime_error  one line, if a file cannot be written or gnuplot is missing
 std::vector<Claim> write_reproduction(const ReproductionFiles& files, const std::filesystem::path& out);

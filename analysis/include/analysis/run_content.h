@@ -89,7 +89,8 @@ struct RunContent {
   std::vector<std::string> problems;               ///< what could not be read, a line each
 };
 
-/// Reads what can be read: a dataset that is missing, of another shape or unreadable is left out and named in `problems`.
+/// Reads what can be read: a dataset that is missing, of another shape or unreadable is left out and named in
+/// `problems`.
 /// \throws std::runtime_error  one line that names the file, if it is no run file at all
 /// Memory: that of the numbers.
 RunContent read_run(const std::filesystem::path& path);

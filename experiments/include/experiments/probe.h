@@ -114,7 +114,8 @@ std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
 /// \throws std::invalid_argument  if the one asked for does not run there
 Engine choose_engine(std::optional<Engine> asked, at::Device device);
 
-/// The words for units, methods, engines and ends on the command line and in run files, in the order of their enumerations.
+/// The words for units, methods, engines and ends on the command line and in run files, in the order of their
+/// enumerations.
 extern const std::vector<std::string> unit_words;
 extern const std::vector<std::string> method_words;
 extern const std::vector<std::string> engine_words;

@@ -11,8 +11,8 @@ class App;
 namespace experiments {
 
 /// Runs the body of a program and turns what it throws into one line on stderr and an exit status: 2 for
-/// std::invalid_argument (the command line is wrong), 1 for anything else. Of messages with several lines, as LibTorch's
-/// with their stack traces, the first is printed.
+/// std::invalid_argument (the command line is wrong), 1 for anything else. Of messages with several lines, as
+/// LibTorch's with their stack traces, the first is printed.
 /// \return  the body's own status if it throws nothing
 int run_program(const std::string& name, const std::function<int()>& body);
 

@@ -9,8 +9,8 @@
 
 namespace experiments {
 
-/// How large the experiments are: a check that all works (minutes), what two cores do in hours, what a data-centre GPU does
-/// in a day.
+/// How large the experiments are: a check that all works (minutes), what two cores do in hours, what a data-centre GPU
+/// does in a day.
 enum class ReproduceScale { smoke, cpu, gpu };
 
 extern const std::vector<std::string> reproduce_scale_words;
@@ -18,8 +18,8 @@ const std::string& to_string(ReproduceScale scale);
 /// \throws std::invalid_argument  naming the accepted words
 ReproduceScale parse_reproduce_scale(const std::string& word);
 
-/// The figures, each a letter: `a` H_xx of single maps, `b` H_xx by layer, `c` activation scales, `d` stable rates, `e` loss
-/// curves, `f` cost of the norms, `g` stable rates against curvature.
+/// The figures, each a letter: `a` H_xx of single maps, `b` H_xx by layer, `c` activation scales, `d` stable rates, `e`
+/// loss curves, `f` cost of the norms, `g` stable rates against curvature.
 extern const std::string reproduce_figures;
 
 /// Three norm placements of one model, swept over learning rates and seeds.
@@ -54,8 +54,8 @@ struct ReproduceOptions {
 /// The experiments that the figures asked for need.
 ReproducePlan reproduce_plan(const ReproduceOptions& options);
 
-/// The plan in words: runs, parameters, tokens and arithmetic of each sweep, and for scale gpu what the paper's own 7B and 8B
-/// models would take.
+/// The plan in words: runs, parameters, tokens and arithmetic of each sweep, and for scale gpu what the paper's own 7B
+/// and 8B models would take.
 std::vector<std::string> describe(const ReproducePlan& plan, ReproduceScale scale);
 
 /// Runs what is not there yet. Sweeps are those of hessian-sweep, whose configurations are left in OUT/NAME.toml.

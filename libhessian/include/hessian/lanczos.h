@@ -12,10 +12,10 @@ struct LanczosOptions : EigensolverOptions {
 
 /// Lanczos with full reorthogonalisation and thick restart for S independent symmetric operators at once.
 ///
-/// Finds the ends of the spectrum of H_1 ... H_S with one product an iteration for all of them. A block whose Ritz pairs
-/// have converged is frozen: it leaves the products and the basis. The residual norms reported come from products of
-/// their own, not from the recurrence. Where only the dominant end is sought, a block goes on until the other end's Ritz
-/// value and residual norm together stay below it too.
+/// Finds the ends of the spectrum of H_1 ... H_S with one product an iteration for all of them. A block whose Ritz
+/// pairs have converged is frozen: it leaves the products and the basis. The residual norms reported come from products
+/// of their own, not from the recurrence. Where only the dominant end is sought, a block goes on until the other end's
+/// Ritz value and residual norm together stay below it too.
 ///
 /// \param op       symmetric operator
 /// \param options  tolerance on the residual norm relative to the spectral norm, iteration limit, basis size, seed

@@ -195,6 +195,8 @@ TEST(Figures, MarkDivergedRatesAndTheLargestStableOne) {
   ASSERT_EQ(figure.verticals.size(), 2);
   EXPECT_EQ(figure.verticals[0].x, 4);
   EXPECT_EQ(figure.verticals[1].x, 2);
+  ASSERT_EQ(figure.ticks.size(), 1) << "curvature of the other model is not known";
+  EXPECT_THAT(figure.ticks[0].x, ElementsAre(8)) << "beyond the grid by no more than a factor of two";
 
   const Figure rates = figure_named(figures, "stable-rates");
   EXPECT_THAT(curve_named(rates, "largest stable rate").y, ElementsAre(4, 2));

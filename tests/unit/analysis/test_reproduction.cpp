@@ -140,8 +140,8 @@ void write_sweep_of_ratio(const std::filesystem::path& path, double ratio) {
                {"x-simplegpt", ratio, 20, 2.01, 0.5, 8}});
 }
 
-/// A run of three blocks whose residual norms are `norm` at the start and half of that at the end, and whose RMS grows by
-/// `drift`.
+/// A run of three blocks whose residual norms are `norm` at the start and half of that at the end, and whose RMS grows
+/// by `drift`.
 void write_probes(const std::filesystem::path& path, double norm, double drift) {
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1, 2}}};
@@ -262,6 +262,10 @@ TEST_F(Reproduction, ComparesRatesAndLossesOfSweeps) {
   EXPECT_EQ(claim_with(found, "ratio of stable rates grows").verdict, Verdict::holds);
   EXPECT_EQ(claim_with(found, "loss of SimpleNorm vs").verdict, Verdict::holds);
   EXPECT_THAT(claim_with(found, "loss of SimpleNorm vs").ours, HasSubstr("llama2-small: 2.010 vs 2.555"));
+  // At 3 PreNorm diverges and SimpleNorm does not.
+  EXPECT_EQ(claim_with(found, "where PreNorm diverges").verdict, Verdict::holds);
+  EXPECT_EQ(claim_with(found, "where PreNorm diverges").ours,
+            "stable: llama2-small at lr 3: 2 of 2 seeds; llama2-large at lr 3: 2 of 2 seeds");
   EXPECT_EQ(claim_with(found, "gain in loss").verdict, Verdict::does_not_hold) << "it is the same for both sizes";
   // Of the rates 1, 2 and 8 that curvature allows, the largest stable ones are 1, 1 and 3 or 5.
   EXPECT_EQ(claim_with(found, "2 / λmax").verdict, Verdict::holds);
@@ -270,6 +274,7 @@ TEST_F(Reproduction, ComparesRatesAndLossesOfSweeps) {
   found = claims();
   EXPECT_EQ(claim_with(found, "largest stable learning rate").verdict, Verdict::does_not_hold);
   EXPECT_EQ(claim_with(found, "ratio of stable rates grows").verdict, Verdict::does_not_hold);
+  EXPECT_EQ(claim_with(found, "where PreNorm diverges").verdict, Verdict::does_not_hold);
 }
 
 TEST_F(Reproduction, ComparesStepTimesRoundByRound) {

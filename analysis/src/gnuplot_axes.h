@@ -1,0 +1,26 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "analysis/figure.h"
+
+namespace analysis {
+
+/// A text in gnuplot's single quotes, in which nothing but the quote itself has a meaning.
+std::string quoted(const std::string& text);
+
+/// A number as gnuplot reads it.
+std::string number(double value);
+
+/// `[low:high]`, with a star for an end that is absent.
+std::string range(const std::optional<double>& low, const std::optional<double>& high);
+
+/// Label, scale, ticks and range of an axis.
+std::string axis_commands(const Figure& figure, bool of_x);
+
+/// The legend below the figure, in as many columns as fit, with as much room as its rows need: gnuplot does not keep it
+/// off the axis by itself.
+std::string legend_commands(const Figure& figure);
+
+}  // namespace analysis

@@ -38,11 +38,15 @@ std::string rows_of(const HeatMap& map) {
   return text;
 }
 
-std::string rows_of(const Curve& curve) {
+std::string rows_of(const Curve& curve, const std::vector<std::string>& places) {
+  const auto x_cell = [&places](double x) {
+    const auto place = static_cast<std::size_t>(std::lround(x)) - 1;
+    return place < places.size() ? cell(places[place]) : cell(x);
+  };
   std::string text;
   for (std::size_t i = 0; i < curve.x.size(); ++i) {
     const bool band = !curve.low.empty();
-    text += row_of({cell(curve.label), cell(curve.x[i]), cell(curve.y[i]), band ? cell(curve.low[i]) : "",
+    text += row_of({cell(curve.label), x_cell(curve.x[i]), cell(curve.y[i]), band ? cell(curve.low[i]) : "",
                     band ? cell(curve.high[i]) : ""});
   }
   return text;
@@ -65,7 +69,7 @@ std::string csv_of(const Figure& figure) {
   }
   std::string text = row_of({"curve", cell(figure.x.label), cell(figure.y.label), "low", "high"});
   for (const Curve& curve : figure.curves) {
-    text += rows_of(curve);
+    text += rows_of(curve, figure.x.names);
   }
   for (const VerticalLine& line : figure.verticals) {
     text += row_of({cell(line.label), cell(line.x), "", "", ""});

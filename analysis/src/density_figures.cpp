@@ -30,12 +30,12 @@ std::vector<Figure> density_figures(const LabelledRuns& input) {
           Curve curve;
           curve.label = input.labels[i];
           curve.in_legend = input.runs.size() > 1;
-          curve.color = categorical_color(i);
+          curve.color = input.color(i);
           curve.x = density.grid;
           curve.y = density.density;
           highest = curve.y.empty() ? highest : std::max(highest, *std::max_element(curve.y.begin(), curve.y.end()));
           figure.curves.push_back(std::move(curve));
-          figure.ticks.push_back({"Ritz values", categorical_color(i), density.ritz_values});
+          figure.ticks.push_back({"Ritz values", input.color(i), density.ritz_values});
         }
       }
     }

@@ -5,9 +5,13 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <set>
 
 namespace analysis {
 namespace {
+
+constexpr std::array<const char*, most_kinds> categorical_colors = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                                                    "#E69F00", "#56B4E9", "#7F7F7F"};
 
 struct Rgb {
   double red;
@@ -35,9 +39,7 @@ const std::vector<std::string> heat_colors = {"#440154", "#482878", "#3e4989", "
                                               "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"};
 
 std::string categorical_color(std::size_t i) {
-  static const std::array<const char*, 7> colors = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                                    "#E69F00", "#56B4E9", "#7F7F7F"};
-  return colors.at(i % colors.size());
+  return categorical_colors.at(i % categorical_colors.size());
 }
 
 std::string sequential_color(std::size_t i, std::size_t n) {
@@ -49,6 +51,39 @@ std::string sequential_color(std::size_t i, std::size_t n) {
   const Rgb to = parse(heat_colors[below + 1]);
   const auto mixed = [part](double a, double b) { return a + part * (b - a); };
   return text_of({mixed(from.red, to.red), mixed(from.green, to.green), mixed(from.blue, to.blue)});
+}
+
+std::string color_of(std::size_t i, std::size_t n) {
+  return n <= most_kinds ? categorical_color(i) : sequential_color(i, n);
+}
+
+void thin_legend(Figure& figure) {
+  constexpr std::size_t most_names = 12;
+  std::vector<Curve*> named;
+  for (Curve& curve : figure.curves) {
+    if (curve.in_legend) {
+      named.push_back(&curve);
+    }
+  }
+  if (named.size() <= most_names) {
+    return;
+  }
+  for (Curve* curve : named) {
+    curve->in_legend = false;
+  }
+  for (const std::size_t place : spread_over(named.size(), most_names)) {
+    named[place]->in_legend = true;
+  }
+  figure.caption += (figure.caption.empty() ? "" : " ") + std::to_string(named.size()) +
+                    " curves, from dark to light; the legend names some of them.";
+}
+
+std::vector<std::size_t> spread_over(std::size_t n, std::size_t most) {
+  std::set<std::size_t> places;
+  for (std::size_t i = 0; i < std::min(n, most); ++i) {
+    places.insert(most == 1 ? n - 1 : i * (n - 1) / (std::min(n, most) - (n > 1 ? 1 : 0)));
+  }
+  return {places.begin(), places.end()};
 }
 
 bool spans_decades(const std::vector<double>& values) {

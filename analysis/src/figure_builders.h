@@ -12,6 +12,9 @@ namespace analysis {
 struct LabelledRuns {
   const std::vector<RunContent>& runs;
   const std::vector<std::string>& labels;
+
+  /// What the i-th run is drawn with in every figure.
+  [[nodiscard]] std::string color(std::size_t i) const { return color_of(i, runs.size()); }
 };
 
 /// Spectral norms and activation scales, by layer and along training.

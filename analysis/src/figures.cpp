@@ -16,6 +16,7 @@ std::vector<Figure> figures_of(const std::vector<RunContent>& runs) {
     std::copy_if(std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()),
                  std::back_inserter(figures), has_points);
   }
+  std::for_each(figures.begin(), figures.end(), thin_legend);
   return figures;
 }
 

@@ -17,15 +17,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string terminal(const std::string& format) {
+/// \param height  over the usual one
+std::string terminal(const std::string& format, double height) {
   if (format == "svg") {
-    return "svg size 680,460 dynamic enhanced font 'sans-serif,15' linewidth 1.2";
+    return fmt::format("svg size 680,{:.0f} dynamic enhanced font 'sans-serif,15' linewidth 1.2", 460 * height);
   }
   if (format == "png") {
-    return "pngcairo size 1360,920 enhanced font 'sans-serif,15' fontscale 1.5 linewidth 2.4 pointscale 1.8";
+    return fmt::format(
+        "pngcairo size 1360,{:.0f} enhanced font 'sans-serif,15' fontscale 1.5 linewidth 2.4 pointscale 1.8",
+        920 * height);
   }
   // A figure of one column of a two-column page, with type of 8 points.
-  return "pdfcairo size 3.4in,2.5in enhanced font 'sans-serif,8' fontscale 0.8 linewidth 1.2 pointscale 0.4";
+  return fmt::format(
+      "pdfcairo size 3.4in,{:.2f}in enhanced font 'sans-serif,8' fontscale 0.8 linewidth 1.2 pointscale 0.4",
+      2.5 * height);
+}
+
+/// The same figure with names on the y axis, where they have room, if its x axis has some.
+Figure upright(Figure figure) {
+  if (!figure.x.names.empty()) {
+    std::swap(figure.x, figure.y);
+    for (Curve& curve : figure.curves) {
+      std::swap(curve.x, curve.y);
+    }
+  }
+  return figure;
 }
 
 /// Bars instead of a band where points are not joined, or there is but one.
@@ -72,7 +88,8 @@ std::vector<std::string> plots_of(const Figure& figure) {
   for (std::size_t i = 0; i < figure.curves.size(); ++i) {
     const Curve& curve = figure.curves[i];
     if (has_bars(curve)) {
-      bands.push_back(fmt::format("$curve{} using 1:2:3:4 with yerrorbars lc rgb '{}' pt 0 notitle", i, curve.color));
+      bands.push_back(fmt::format("$curve{} using 1:2:3:4 with {}errorbars lc rgb '{}' pt 0 notitle", i,
+                                  figure.y.names.empty() ? "y" : "x", curve.color));
     } else if (!curve.low.empty()) {
       bands.push_back(
           fmt::format("$curve{} using 1:3:4 with filledcurves fc rgb '{}' fs transparent solid 0.18 noborder notitle",
@@ -172,14 +189,18 @@ std::string complaint(const fs::path& log) {
 
 const std::vector<std::string> image_formats = {"svg", "png", "pdf"};
 
-std::string gnuplot_script(const Figure& figure, const std::string& format, const fs::path& image) {
-  std::string script = "set encoding utf8\nset terminal " + terminal(format) + "\n";
+std::string gnuplot_script(const Figure& original, const std::string& format, const fs::path& image) {
+  const Figure figure = upright(original);
+  const std::size_t legend_width = format == "pdf" ? 50 : 70;
+  std::string script =
+      "set encoding utf8\nset terminal " + terminal(format, relative_height(figure, legend_width)) + "\n";
   script += "set output " + quoted(image.string()) + "\n";
   script += "set datafile missing 'NaN'\n";
-  script += "set title " + quoted(figure.title) + " noenhanced\n";
+  // A title of gnuplot's own stands over the axes, and is cut off where names push them aside.
+  script += "set tmargin 3\nset label 1 " + quoted(figure.title) + " at screen 0.5, screen 0.96 center noenhanced\n";
   script += "set border 3 lw 0.8\nset tics nomirror\nset xtics\nset ytics\n";
   script += "set grid xtics ytics lt 1 lc rgb '#d8d8d8' lw 0.5\n";
-  script += legend_commands(figure);
+  script += legend_commands(figure, legend_width);
   script += axis_commands(figure, true) + axis_commands(figure, false);
   return script + (figure.heat_map ? heat_map_script(*figure.heat_map) : curves_script(figure));
 }

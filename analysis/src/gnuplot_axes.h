@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -21,6 +22,10 @@ std::string axis_commands(const Figure& figure, bool of_x);
 
 /// The legend below the figure, in as many columns as fit, with as much room as its rows need: gnuplot does not keep it
 /// off the axis by itself.
-std::string legend_commands(const Figure& figure);
+/// \param characters_of_width  as gnuplot counts them: a legend is no wider than what the axes enclose
+std::string legend_commands(const Figure& figure, std::size_t characters_of_width);
+
+/// Height of an image over the usual one: more where a legend or names need room.
+double relative_height(const Figure& figure, std::size_t characters_of_width);
 
 }  // namespace analysis

@@ -10,7 +10,7 @@ std::vector<LabelledSite> sites_named(const LabelledRuns& input, const std::stri
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
     for (const SiteProbes& probes : input.runs[i].sites) {
       if (probes.site == site && !probes.steps.empty()) {
-        found.push_back({&probes, input.labels[i], i});
+        found.push_back({&probes, input.labels[i], input.color(i)});
       }
     }
   }
@@ -37,14 +37,6 @@ std::vector<std::string> site_names(const LabelledRuns& input) {
 
 std::vector<double> as_numbers(const std::vector<int64_t>& values) {
   return {values.begin(), values.end()};
-}
-
-std::vector<std::size_t> spread_over(std::size_t n, std::size_t most) {
-  std::set<std::size_t> places;
-  for (std::size_t i = 0; i < std::min(n, most); ++i) {
-    places.insert(most == 1 ? n - 1 : i * (n - 1) / (std::min(n, most) - (n > 1 ? 1 : 0)));
-  }
-  return {places.begin(), places.end()};
 }
 
 }  // namespace analysis

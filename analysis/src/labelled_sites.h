@@ -8,11 +8,11 @@
 
 namespace analysis {
 
-/// A run's probes of a site, and what the run is called.
+/// A run's probes of a site, and what the run is called and drawn with.
 struct LabelledSite {
   const SiteProbes* probes;
   std::string label;
-  std::size_t run;
+  std::string color;
 };
 
 /// All runs that probed a site and have written a probe.
@@ -22,9 +22,6 @@ std::vector<LabelledSite> sites_named(const LabelledRuns& input, const std::stri
 std::vector<std::string> site_names(const LabelledRuns& input);
 
 std::vector<double> as_numbers(const std::vector<int64_t>& values);
-
-/// Some of n places in a row, the first and the last among them.
-std::vector<std::size_t> spread_over(std::size_t n, std::size_t most);
 
 /// RMS and other scales of the activations at a site, by block and along training.
 std::vector<Figure> scale_figures(const std::string& name, const std::vector<LabelledSite>& sites);

@@ -11,6 +11,7 @@
 #include "analysis/gnuplot.h"
 #include "analysis/report.h"
 #include "experiments/output_file.h"
+#include "run_labels.h"
 #include "run_tables.h"
 #include "text_file.h"
 
@@ -78,7 +79,10 @@ std::string description(const RunContent& run) {
 
 PlotOutcome plot(const PlotOptions& options) {
   PlotOutcome outcome;
-  const std::vector<RunContent> runs = read_runs(options.files, outcome.problems);
+  std::vector<RunContent> runs = read_runs(options.files, outcome.problems);
+  if (runs.size() > most_kinds) {
+    sort_by_difference(runs);
+  }
   outcome.failed = !outcome.problems.empty();
   for (const RunContent& run : runs) {
     outcome.unfinished = outcome.unfinished || !run.finished;

@@ -77,8 +77,7 @@ Figure norms_by_layer(const std::string& name, const std::vector<LabelledSite>& 
   } else {
     for (const LabelledSite& site : sites) {
       const std::size_t last = site.probes->steps.size() - 1;
-      add_norms(site, last, site.label + ", step " + std::to_string(site.probes->steps[last]),
-                categorical_color(site.run), figure);
+      add_norms(site, last, site.label + ", step " + std::to_string(site.probes->steps[last]), site.color, figure);
     }
     figure.caption = "The last probe of each run: median over its sequences; the band is their range.";
   }
@@ -120,6 +119,10 @@ void share_colors(std::vector<Figure>& figures) {
 
 void add_heat_maps(const std::string& name, const std::vector<LabelledSite>& sites, std::vector<Figure>& figures) {
   std::vector<LabelledSite> trained;
+  constexpr std::size_t most_maps = 12;  // more cannot be compared by eye
+  if (sites.size() > most_maps) {
+    return;
+  }
   std::copy_if(sites.begin(), sites.end(), std::back_inserter(trained),
                [](const LabelledSite& site) { return site.probes->steps.size() > 1; });
   std::vector<Figure> maps;

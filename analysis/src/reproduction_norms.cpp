@@ -22,7 +22,8 @@ double norm_at(const SiteProbes& site, std::size_t probe, std::size_t row, bool 
 Figure norms_by_block(const std::vector<PlacedRun>& runs, const std::string& family, bool at_end, bool relative) {
   Figure figure;
   figure.id = "b-" + family + (at_end ? "-end" : "-start") + (relative ? "-relative" : "");
-  figure.title = family + (at_end ? ", after training" : ", before training") + (relative ? ", relative to its scale" : "");
+  figure.title =
+      family + (at_end ? ", after training" : ", before training") + (relative ? ", relative to its scale" : "");
   figure.caption = "Median over seeds of the medians over sequences; the band is the range over seeds.";
   figure.x.label = "block (the last is the final norm's input)";
   figure.x.whole = true;

@@ -59,7 +59,7 @@ Figure drift_along(const std::vector<PlacedRun>& runs, const std::string& family
       "The site and block whose RMS has moved farthest from where it began. Median over seeds; the band is their "
       "range.";
   figure.x.label = "training step";
-  figure.y.label = "RMS / RMS at the start, or its inverse";
+  figure.y.label = "factor from the RMS at the start";
   const auto fill = [](const RunContent& run, SpreadCurve& spread) {
     std::map<int64_t, double> farthest;  // by step
     for (const SiteProbes& site : run.sites) {

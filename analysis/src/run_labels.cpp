@@ -1,9 +1,11 @@
 #include "run_labels.h"
 
+#include <fmt/format.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
 #include <optional>
 #include <set>
@@ -25,6 +27,9 @@ bool names_the_run(const std::string& key) {
 std::string value_text(const toml::node& node) {
   if (const auto* text = node.as_string()) {
     return text->get();
+  }
+  if (const auto* number = node.as_floating_point()) {
+    return fmt::format("{:.4g}", number->get());
   }
   std::ostringstream stream;
   node.visit([&stream](const auto& value) { stream << value; });
@@ -49,7 +54,23 @@ FlatConfig flat_config(const RunContent& run) {
   } catch (const toml::parse_error&) {
     // It is named by its file then.
   }
+  if (flat.contains("sweep.models")) {
+    for (const char* varied : {"model.name", "optimizer.lr", "seed"}) {
+      flat.erase(varied);  // the sweep's own lists stand in their place
+    }
+  }
   return flat;
+}
+
+/// Numbers by size, words by their letters.
+bool comes_before(const std::string& a, const std::string& b) {
+  double x = 0;
+  double y = 0;
+  const auto is_number = [](const std::string& text, double& number) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc() && end == text.data() + text.size();
+  };
+  return is_number(a, x) && is_number(b, y) ? x < y : a < b;
 }
 
 /// Keys that all have and not all agree on, with the most telling ones first.
@@ -115,6 +136,29 @@ std::vector<std::string> file_labels(const std::vector<RunContent>& runs) {
 }
 
 }  // namespace
+
+void sort_by_difference(std::vector<RunContent>& runs) {
+  std::stable_sort(runs.begin(), runs.end(),
+                   [](const RunContent& a, const RunContent& b) { return a.info.program < b.info.program; });
+  for (auto first = runs.begin(); first != runs.end();) {
+    const auto last =
+        std::find_if(first, runs.end(), [&](const RunContent& run) { return run.info.program != first->info.program; });
+    std::vector<FlatConfig> configs;
+    std::transform(first, last, std::back_inserter(configs), flat_config);
+    const std::vector<std::string> keys = differing_keys(configs);
+    std::stable_sort(first, last, [&keys](const RunContent& a, const RunContent& b) {
+      const FlatConfig of_a = flat_config(a);
+      const FlatConfig of_b = flat_config(b);
+      for (const std::string& key : keys) {
+        if (of_a.at(key) != of_b.at(key)) {
+          return comes_before(of_a.at(key), of_b.at(key));
+        }
+      }
+      return false;
+    });
+    first = last;
+  }
+}
 
 std::vector<std::string> run_labels(const std::vector<RunContent>& runs) {
   const std::vector<std::string> files = file_labels(runs);

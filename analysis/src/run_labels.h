@@ -11,4 +11,8 @@ namespace analysis {
 /// Runs that do not differ so, or whose configuration cannot be read, are named by their files.
 std::vector<std::string> run_labels(const std::vector<RunContent>& runs);
 
+/// Brings runs into the order of what differs between their configurations, programs one after the other, so that
+/// colours in an order mean something.
+void sort_by_difference(std::vector<RunContent>& runs);
+
 }  // namespace analysis

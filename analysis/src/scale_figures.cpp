@@ -19,7 +19,7 @@ const std::vector<Scale> scales = {
     {"rms", "Root mean square of activations", "RMS", &SiteProbes::rms},
     {"abs-max", "Largest activations", "largest |x|", &SiteProbes::abs_max},
     {"abs-mean", "Mean absolute activations", "mean |x|", &SiteProbes::abs_mean},
-    {"feature-outlier", "Outlying features", "largest RMS of a feature / RMS of all", &SiteProbes::feature_outlier},
+    {"feature-outlier", "Outlying features", "largest feature RMS / RMS", &SiteProbes::feature_outlier},
 };
 
 Curve scale_by_layer(const LabelledSite& site, const Scale& scale, std::size_t probe) {
@@ -51,7 +51,7 @@ void add_scales(const std::string& name, const std::vector<LabelledSite>& sites,
         Curve curve = scale_by_layer(site, scale, probes[i]);
         const std::string step = "step " + std::to_string(site.probes->steps[probes[i]]);
         curve.label = sites.size() == 1 ? step : site.label + ", " + step;
-        curve.color = sites.size() == 1 ? sequential_color(i, probes.size()) : categorical_color(site.run);
+        curve.color = sites.size() == 1 ? sequential_color(i, probes.size()) : site.color;
         curve.dashed = sites.size() > 1 && i + 1 < probes.size();
         curve.in_legend = !curve.dashed;
         figure.curves.push_back(std::move(curve));
@@ -83,7 +83,7 @@ void add_scales_over_training(const std::string& name, const std::vector<Labelle
     if (sites.size() > 1) {
       Curve curve;
       curve.label = site.label;
-      curve.color = categorical_color(site.run);
+      curve.color = site.color;
       curve.mark = Mark::line_and_points;
       curve.x = as_numbers(probes.steps);
       for (std::size_t probe = 0; probe < probes.steps.size(); ++probe) {

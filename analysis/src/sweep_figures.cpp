@@ -20,14 +20,20 @@ struct SweptModel {
 
 std::vector<SweptModel> models_of(const LabelledRuns& input) {
   std::vector<SweptModel> models;
-  const auto sweeps =
-      std::count_if(input.runs.begin(), input.runs.end(), [](const RunContent& run) { return run.sweep.has_value(); });
+  std::map<std::string, int> sweeps_with;
+  for (const RunContent& run : input.runs) {
+    if (run.sweep) {
+      for (const std::string& model : std::set<std::string>(run.sweep->model.begin(), run.sweep->model.end())) {
+        ++sweeps_with[model];
+      }
+    }
+  }
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
     if (const auto& sweep = input.runs[i].sweep) {
       std::set<std::string> seen;
       for (const std::string& model : sweep->model) {
         if (seen.insert(model).second) {
-          models.push_back({&*sweep, model, sweeps > 1 ? model + ", " + input.labels[i] : model});
+          models.push_back({&*sweep, model, sweeps_with[model] > 1 ? model + ", " + input.labels[i] : model});
         }
       }
     }
@@ -78,10 +84,11 @@ RunsByRate runs_of(const SweptModel& swept) {
   return runs;
 }
 
-void add_model(const SweptModel& swept, const RunsByRate& runs, std::size_t place, double crosses_at, Figure& figure) {
+void add_model(const SweptModel& swept, const RunsByRate& runs, const std::string& color, double crosses_at,
+               Figure& figure) {
   Curve curve;
   curve.label = swept.label;
-  curve.color = categorical_color(place);
+  curve.color = color;
   curve.mark = Mark::line_and_points;
   for (const auto& [rate, losses] : runs.stable) {
     const Summary summary = summarise(losses);
@@ -95,7 +102,7 @@ void add_model(const SweptModel& swept, const RunsByRate& runs, std::size_t plac
     Curve crosses;
     crosses.label = swept.label + ", diverged";
     crosses.in_legend = false;
-    crosses.color = categorical_color(place);
+    crosses.color = color;
     crosses.mark = Mark::crosses;
     for (const auto& [rate, count] : runs.diverged) {
       crosses.x.push_back(rate);
@@ -104,12 +111,12 @@ void add_model(const SweptModel& swept, const RunsByRate& runs, std::size_t plac
     figure.curves.push_back(std::move(crosses));
   }
   if (const double rate = summary_of(swept, "largest_stable_lr"); std::isfinite(rate)) {
-    figure.verticals.push_back({"largest stable rate of " + swept.label, categorical_color(place), rate, true});
+    figure.verticals.push_back({"largest stable rate of " + swept.label, color, rate, true});
   }
   // Curvature often allows rates far beyond the grid; there they would only squeeze it.
   if (const double rate = summary_of(swept, "activation_rate");
       rate >= runs.all_rates.low / 2 && rate <= 2 * runs.all_rates.high) {
-    figure.ticks.push_back({"2 / λmax(Hₓₓ) of " + swept.label, categorical_color(place), {rate}});
+    figure.ticks.push_back({"2 / λmax(Hₓₓ) of " + swept.label, color, {rate}});
   }
   if (runs.failed + runs.pending > 0) {
     figure.warnings.push_back(swept.label + ": " + std::to_string(runs.failed) + " runs failed and " +
@@ -136,7 +143,8 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
   }
   for (std::size_t i = 0; i < models.size(); ++i) {
     // Crosses of several models lie below each other, lest they hide one another.
-    add_model(models[i], runs[i], i, highest * (1.02 + 0.03 * static_cast<double>(models.size() - i)), figure);
+    add_model(models[i], runs[i], color_of(i, models.size()),
+              highest * (1.02 + 0.03 * static_cast<double>(models.size() - i)), figure);
   }
   figure.y.high = highest * (1.05 + 0.03 * static_cast<double>(models.size()));
   return figure;
@@ -180,8 +188,6 @@ Figure rates_of_models(const std::vector<SweptModel>& models) {
       figure.curves.push_back(std::move(curve));
     }
   }
-  figure.x.low = 0.5;
-  figure.x.high = static_cast<double>(models.size()) + 0.5;
   choose_y_scale(figure);
   return figure;
 }

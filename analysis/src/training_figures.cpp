@@ -47,10 +47,10 @@ const std::vector<StepQuantity> step_quantities = {
     {"learning-rate", "Learning rate", "learning rate", &TrainingCurves::lr},
 };
 
-Curve validation_curve(const TrainingCurves& training, const std::string& label, std::size_t color) {
+Curve validation_curve(const TrainingCurves& training, const std::string& label, const std::string& color) {
   Curve curve;
   curve.label = label;
-  curve.color = categorical_color(color);
+  curve.color = color;
   curve.mark = Mark::points;
   curve.x.assign(training.val_steps.begin(), training.val_steps.end());
   curve.y = training.val_loss;
@@ -75,13 +75,13 @@ Figure figure_of_steps(const StepQuantity& quantity, const LabelledRuns& input) 
     }
     Curve curve = curve_of_steps(training->steps, (*training).*quantity.values);
     condensed = condensed || !curve.low.empty();
-    curve.color = categorical_color(i);
+    curve.color = input.color(i);
     curve.label = trained > 1 ? input.labels[i] : "training";
     curve.in_legend = trained > 1 || losses;
     figure.curves.push_back(std::move(curve));
     if (losses && !training->val_steps.empty()) {
-      Curve validation = trained > 1 ? validation_curve(*training, input.labels[i] + ", validation", i)
-                                     : validation_curve(*training, "validation", 1);
+      Curve validation = trained > 1 ? validation_curve(*training, input.labels[i] + ", validation", input.color(i))
+                                     : validation_curve(*training, "validation", categorical_color(1));
       validation.in_legend = trained == 1;
       figure.curves.push_back(std::move(validation));
     }
@@ -134,12 +134,12 @@ struct SharpnessKind {
 };
 
 const std::vector<SharpnessKind> sharpness_kinds = {
-    {"sharpness", "Sharpness", "largest eigenvalue of the parameter Hessian (nats)",
+    {"sharpness", "Sharpness", "λmax of the parameter Hessian (nats)",
      "Dashed: 2 / learning rate, above which gradient descent is unstable on a quadratic (2 (1 + momentum) / learning "
      "rate for "
      "SGD with momentum).",
      &RunContent::sharpness, &Thresholds::sharpness},
-    {"preconditioned-sharpness", "Preconditioned sharpness", "largest eigenvalue of P^-½ H P^-½ (nats)",
+    {"preconditioned-sharpness", "Preconditioned sharpness", "λmax of P^-½ H P^-½ (nats)",
      "Dashed: (2 + 2 beta1) / (1 - beta1) / learning rate, above which Adam with P frozen is unstable on a quadratic.",
      &RunContent::preconditioned_sharpness, &Thresholds::preconditioned},
 };
@@ -159,7 +159,7 @@ std::optional<Figure> sharpness_figure(const SharpnessKind& kind, const Labelled
     }
     Curve curve;
     curve.label = input.runs.size() > 1 ? input.labels[i] : "measured";
-    curve.color = categorical_color(i);
+    curve.color = input.color(i);
     curve.mark = Mark::line_and_points;
     curve.x.assign(sharpness->steps.begin(), sharpness->steps.end());
     curve.y = sharpness->lambda_max;

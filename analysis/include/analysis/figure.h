@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -13,7 +14,7 @@ struct Axis {
   bool whole = false;  ///< ticks at whole numbers only, each of them where there are few
   std::optional<double> low;
   std::optional<double> high;
-  std::vector<std::string> names;  ///< of the places 1, 2, ... instead of numbers
+  std::vector<std::string> names;  ///< of an x axis: of the places 1, 2, ... instead of numbers; it is drawn upright
 };
 
 enum class Mark { line, points, line_and_points, open_points, crosses };
@@ -87,6 +88,18 @@ std::string categorical_color(std::size_t i);
 /// Colour of the i-th of n things in an order, from dark blue to yellow-green.
 /// Source: viridis, by Smith & van der Walt (2015), without its ends, which a dark or a light page swallows.
 std::string sequential_color(std::size_t i, std::size_t n);
+
+/// So many things are told apart by colours without an order.
+inline constexpr std::size_t most_kinds = 7;
+
+/// Colour of the i-th of n things: told apart by kind while they are few, and by order where they are many.
+std::string color_of(std::size_t i, std::size_t n);
+
+/// Leaves names in the legend for some of the curves alone where they are too many to read, and says so.
+void thin_legend(Figure& figure);
+
+/// Some of n places in a row, the first and the last among them.
+std::vector<std::size_t> spread_over(std::size_t n, std::size_t most);
 
 /// The colours that heat maps are drawn with, evenly spaced; viridis as above, whole.
 extern const std::vector<std::string> heat_colors;

@@ -24,6 +24,15 @@ TEST(Csv, HasARowForEveryPointWithItsBand) {
             "Ritz values,-1,,,\r\n");
 }
 
+TEST(Csv, NamesPlacesThatHaveNames) {
+  Figure figure;
+  figure.x.label = "model";
+  figure.y.label = "rate";
+  figure.x.names = {"one", "two"};
+  figure.curves = {{"a", "#000000", {1, 2}, {3, 4}, {}, {}}};
+  EXPECT_EQ(csv_of(figure), "curve,model,rate,low,high\r\na,one,3,,\r\na,two,4,,\r\n");
+}
+
 TEST(Csv, HasARowForEveryCellOfAMap) {
   Figure figure;
   figure.x.label = "step";

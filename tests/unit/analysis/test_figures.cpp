@@ -148,6 +148,27 @@ TEST(Figures, OverlayRunsUnderWhatDiffersBetweenThem) {
             curve_named(figure, "x-simplegpt, lr 0.25, step 7").color);
 }
 
+TEST(Figures, NameSomeOfManyRunsAndColourThemInOrder) {
+  std::vector<RunContent> runs;
+  for (int i = 0; i < 40; ++i) {
+    runs.push_back(trained(3));
+    runs.back().info.config = "seed = " + std::to_string(i) + "\n";
+    runs.back().sites = {counting_site("residual", {0, 50})};
+  }
+  const std::vector<Figure> figures = figures_of(runs);
+  for (const char* id : {"grad-norm", "spectral-norm-residual", "rms-over-training-residual"}) {
+    const Figure figure = figure_named(figures, id);
+    const auto named = [](const Curve& curve) { return curve.in_legend; };
+    EXPECT_EQ(std::count_if(figure.curves.begin(), figure.curves.end(), named), 12) << id;
+    EXPECT_TRUE(figure.curves.front().in_legend && figure.curves.back().in_legend) << id;
+    EXPECT_THAT(figure.caption, HasSubstr("40 curves, from dark to light")) << id;
+    EXPECT_NE(figure.curves[0].color, figure.curves[7].color) << id;
+  }
+  for (const Figure& figure : figures) {
+    EXPECT_FALSE(figure.heat_map) << "forty maps would be drawn";
+  }
+}
+
 TEST(Figures, KeepEveryStepOfShortRunsAndRangesOfLongOnes) {
   const Figure whole = figure_named(figures_of({trained(100)}), "loss");
   EXPECT_EQ(curve_named(whole, "training").y.size(), 100);

@@ -124,6 +124,38 @@ TEST(Gnuplot, ReplacesNothingWhereItFails) {
   EXPECT_EQ(folder.names().size(), 1);
 }
 
+TEST(Gnuplot, PutsFewRoundNumbersOnLinearAxes) {
+  Figure figure = simple_figure();
+  figure.curves[0].x = {0, 70, 150};
+  figure.curves[0].y = {1.83, 3, 6.4};
+  figure.curves[0].low = figure.curves[0].high = {};
+  const std::string script = gnuplot_script(figure, "pdf", "a.pdf");
+  EXPECT_THAT(script, HasSubstr("set xtics 20\n"));
+  EXPECT_THAT(script, HasSubstr("set ytics 1\n"));
+}
+
+TEST(Gnuplot, DrawsNamedPlacesOneBelowTheOther) {
+  Figure figure = simple_figure();
+  figure.x.names = {"one", "two", "three"};
+  figure.curves[0].mark = analysis::Mark::points;
+  const std::string script = gnuplot_script(figure, "svg", "a.svg");
+  EXPECT_THAT(script, HasSubstr("set ytics ('one' 1, 'two' 2, 'three' 3)"));
+  EXPECT_THAT(script, HasSubstr("set yrange [3.5:0.5]"));
+  EXPECT_THAT(script, HasSubstr("set xlabel '‖y‖ (nats)'"));
+  EXPECT_THAT(script, HasSubstr("xerrorbars"));
+  EXPECT_THAT(script, HasSubstr("\n1000 3 900 1100\n")) << "the value, its place, and its band";
+}
+
+TEST(Gnuplot, GivesLongLegendsRoom) {
+  Figure figure = simple_figure();
+  EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("svg size 680,460"));
+  for (int i = 0; i < 11; ++i) {
+    figure.curves.push_back(figure.curves[0]);
+    figure.curves.back().label = "a label that leaves no room for a second column of the legend " + std::to_string(i);
+  }
+  EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("svg size 680,667"));
+}
+
 TEST(Gnuplot, PutsTicksOfNarrowLogarithmicAxesAtOneTwoAndFive) {
   Figure figure = simple_figure();
   figure.y.logarithmic = true;

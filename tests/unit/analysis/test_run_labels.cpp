@@ -41,6 +41,31 @@ TEST(RunLabels, TellRunsOfOneLabelApartByTheirFiles) {
       ElementsAre("seed 1 (a.h5)", "seed 1 (b.h5)", "seed 2"));
 }
 
+TEST(RunLabels, SayOfSweepsWhatAllTheirRunsHaveInCommon) {
+  const std::string sweep = "[sweep]\nmodels = [\"a\"]\n[optimizer]\nlr = ";
+  EXPECT_THAT(run_labels({empty_run("a.h5", "steps = 1\n" + sweep + "1.0\n"),
+                          empty_run("b.h5", "steps = 2\n" + sweep + "2.0\n")}),
+              ElementsAre("steps 1", "steps 2"));
+}
+
+TEST(RunLabels, ShortenNumbers) {
+  EXPECT_THAT(run_labels({empty_run("a.h5", "[optimizer]\nlr = 2.8284271247461903\n"),
+                          empty_run("b.h5", "[optimizer]\nlr = 1.0\n")}),
+              ElementsAre("lr 2.828", "lr 1"));
+}
+
+TEST(RunLabels, BringRunsIntoTheOrderOfTheirNumbers) {
+  std::vector<analysis::RunContent> runs;
+  for (const char* lr : {"10.0", "9.0", "0.5"}) {
+    for (const char* model : {"b", "a"}) {
+      runs.push_back(
+          empty_run("run.h5", std::string("[model]\nname = \"") + model + "\"\n[optimizer]\nlr = " + lr + "\n"));
+    }
+  }
+  analysis::sort_by_difference(runs);
+  EXPECT_THAT(run_labels(runs), ElementsAre("a, lr 0.5", "a, lr 9", "a, lr 10", "b, lr 0.5", "b, lr 9", "b, lr 10"));
+}
+
 TEST(RunLabels, CompareRunsOfOneProgramAlone) {
   auto sweep = empty_run("sweep.h5", "seed = 5\n");
   sweep.info.program = "hessian-sweep";

@@ -132,9 +132,9 @@ std::vector<double> cell_edges(const std::vector<double>& points) {
   for (std::size_t i = 1; i < n; ++i) {
     edges[i] = (points[i - 1] + points[i]) / 2;
   }
-  const double margin = n > 1 ? 0.0 : 0.5;
-  edges[0] = n > 1 ? 2 * points[0] - edges[1] : points[0] - margin;
-  edges[n] = n > 1 ? 2 * points[n - 1] - edges[n - 1] : points[0] + margin;
+  constexpr double half_of_one = 0.5;  // a single point has no neighbour to tell its width
+  edges[0] = n > 1 ? 2 * points[0] - edges[1] : points[0] - half_of_one;
+  edges[n] = n > 1 ? 2 * points[n - 1] - edges[n - 1] : points[0] + half_of_one;
   return edges;
 }
 
@@ -172,7 +172,7 @@ std::string heat_map_script(const HeatMap& map) {
   return script;
 }
 
-/// What gnuplot had to say against a script: the line after the one that it points at, as far as that can be found.
+/// What gnuplot had to say against a script: the last line that it printed.
 std::string complaint(const fs::path& log) {
   std::ifstream file(log);
   std::string line;

@@ -34,13 +34,14 @@ std::string text_of(const toml::table& table) {
   return text.str();
 }
 
-RunInfo run_info(const ReproduceOptions& options, const std::string& config) {
+RunInfo run_info(const ReproduceOptions& options, const std::string& config, const std::string& device,
+                 const std::string& dtype) {
   RunInfo info;
   info.program = "hessian-reproduce";
   info.command_line = options.command_line;
   info.git_commit = git_commit();
-  info.device = "cpu";
-  info.dtype = "float64";
+  info.device = device;
+  info.dtype = dtype;
   info.config = config;
   info.model = "{}";
   return info;
@@ -100,7 +101,7 @@ void run_synthetic(const ReproduceOptions& options, const ReproducePlan& plan) {
   const SyntheticOptions synthetic{plan.synthetic_norms, plan.synthetic_width, plan.synthetic_widths,
                                    plan.synthetic_seeds};
   const auto rows = synthetic_curvature(synthetic, [&line](int64_t done, int64_t total) { line.update(done, total); });
-  write_synthetic(synthetic_file(options.out), run_info(options, config), rows);
+  write_synthetic(synthetic_file(options.out), run_info(options, config, "cpu", "float64"), rows);
 }
 
 void run_step_times(const ReproduceOptions& options, const ReproducePlan& plan) {
@@ -121,7 +122,8 @@ void run_step_times(const ReproduceOptions& options, const ReproducePlan& plan) 
   ProgressLine line("step times");
   const auto times = measure_step_times({plan.step_time_configs, plan.step_time_rounds, plan.step_time_seconds},
                                         [&line](int64_t done, int64_t total) { line.update(done, total); });
-  write_step_times(step_times_file(options.out), run_info(options, config), times);
+  const std::string dtype = plan.step_time_configs.front().dtype;
+  write_step_times(step_times_file(options.out), run_info(options, config, options.device, dtype), times);
 }
 
 }  // namespace

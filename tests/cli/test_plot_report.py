@@ -117,11 +117,16 @@ def test_no_two_texts_of_a_figure_overlap(page, tmp_path):
 @needs_browser
 def test_a_dark_page_has_light_ink(page, tmp_path):
     colors = "[view.getComputedStyle(doc.body).backgroundColor, view.getComputedStyle(doc.body).color, " \
-             "view.getComputedStyle(doc.querySelector('figure svg [fill=black] text')).fill]"  # fmt: skip
+             "view.getComputedStyle(doc.querySelector('figure svg [fill=black] text')).fill, " \
+             "view.getComputedStyle(doc.querySelector('figure svg rect')).fill]"  # fmt: skip
     brightness = lambda color: sum(map(int, re.findall(r"\d+", color)[:3]))
-    background, ink, label = map(brightness, in_browser(page, 1280, tmp_path, colors))
+    *shown, sheet = in_browser(page, 1280, tmp_path, colors)
+    background, ink, label = map(brightness, shown)
+    assert sheet == "none", "a figure lies on the page, not on a sheet of its own"
     assert background > 700 and ink < 150 and label < 150
-    background, ink, label = map(brightness, in_browser(page, 1280, tmp_path, colors, dark=True))
+    *shown, sheet = in_browser(page, 1280, tmp_path, colors, dark=True)
+    background, ink, label = map(brightness, shown)
+    assert sheet == "none"
     assert background < 150 and ink > 600 and label > 600
 
 

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 /// \param height  over the usual one
 std::string terminal(const std::string& format, double height) {
   if (format == "svg") {
-    return fmt::format("svg size 680,{:.0f} dynamic enhanced font 'sans-serif,15' linewidth 1.2 background '#ffffff'", 460 * height);
+    return fmt::format("svg size 680,{:.0f} dynamic enhanced font 'sans-serif,15' linewidth 1.2 background '#ffffff'",
+                       460 * height);
   }
   if (format == "png") {
     return fmt::format(

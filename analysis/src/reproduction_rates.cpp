@@ -24,7 +24,7 @@ Table rates_table(const std::vector<ReadSweep>& sweeps) {
                           "seeds together, and the range of the seeds each alone",
                           useful_margin),
               {"model", "parameters", "placement", "largest stable", "smallest unstable", "largest useful",
-               "best loss (nats)", "stable / PreNorm's", "useful / PreNorm's"},
+               "best loss (nats)", "sensitivity (nats)", "stable / PreNorm's", "useful / PreNorm's"},
               {}};
   for (const ReadSweep& sweep : sweeps) {
     for (const std::string& placement : compared_placements) {
@@ -33,6 +33,7 @@ Table rates_table(const std::vector<ReadSweep>& sweeps) {
                             number_text(rates.stable),
                             number_text(summary_number(sweep.runs(), placement, "smallest_unstable_lr")),
                             number_text(rates.useful), fmt::format("{:.4f}", rates.best_loss),
+                            number_text(summary_number(sweep.runs(), placement, "lr_sensitivity")),
                             spread_text(ratio_of(sweep.runs(), &Rates::stable, placement, "prenorm")),
                             spread_text(ratio_of(sweep.runs(), &Rates::useful, placement, "prenorm"))});
     }

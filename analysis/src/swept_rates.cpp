@@ -120,6 +120,7 @@ Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id,
     curve->low.push_back(summary.low);
     curve->high.push_back(summary.high);
   }
+  choose_y_scale(figure);
   return figure;
 }
 

@@ -35,10 +35,7 @@ void add_norms(const LabelledSite& site, std::size_t probe, const std::string& l
   open.mark = Mark::open_points;
   for (std::size_t row = 0; row < site.probes->layers.size(); ++row) {
     const Summary summary = summarise(site.probes->over_sequences(site.probes->spectral_norm, probe, row));
-    curve.x.push_back(static_cast<double>(site.probes->layers[row]));
-    curve.y.push_back(summary.median);
-    curve.low.push_back(summary.low);
-    curve.high.push_back(summary.high);
+    add_point(curve, static_cast<double>(site.probes->layers[row]), summary);
     const auto first = (probe * site.probes->layers.size() + row) * static_cast<std::size_t>(site.probes->sequences);
     for (std::size_t i = first;
          i < std::min(first + static_cast<std::size_t>(site.probes->sequences), site.probes->converged.size()); ++i) {

@@ -39,12 +39,6 @@ data list_of(const std::vector<std::string>& texts) {
   return list;
 }
 
-/// Sets a list, and beside it whether it has entries, since a template cannot ask.
-void set_list(data& object, const std::string& name, const data& list) {
-  object.set(name, list);
-  object.set("has_" + name, !list.list_value().empty());
-}
-
 data table_of(const Table& table) {
   data object;
   object.set("title", table.title);
@@ -63,7 +57,7 @@ data figure_of(const Figure& figure, const fs::path& page) {
   object.set("title", figure.title);
   object.set("caption", figure.caption);
   object.set("svg", inline_svg(figure, page));
-  set_list(object, "warnings", list_of(figure.warnings));
+  object.set("warnings", list_of(figure.warnings));
   return object;
 }
 
@@ -71,9 +65,9 @@ data section_of(const Section& section, std::size_t number, const fs::path& page
   data object;
   object.set("title", section.title);
   object.set("anchor", "section-" + std::to_string(number));
-  set_list(object, "paragraphs", list_of(section.paragraphs));
-  set_list(object, "warnings", list_of(section.warnings));
-  set_list(object, "commands", list_of(section.commands));
+  object.set("paragraphs", list_of(section.paragraphs));
+  object.set("warnings", list_of(section.warnings));
+  object.set("commands", list_of(section.commands));
   data tables(data::type::list);
   for (const Table& table : section.tables) {
     tables << table_of(table);

@@ -76,10 +76,7 @@ ReproductionPart cost_part(const ReproductionFiles& files) {
       double place = placement == "simplegpt" ? 1.1 : 0.9;
       for (const std::string& stem : stems) {
         const Summary ratio = ratio_of(times, stem + "-" + placement, stem + "-prenorm");
-        curve.x.push_back(place++);
-        curve.y.push_back(ratio.median);
-        curve.low.push_back(ratio.low);
-        curve.high.push_back(ratio.high);
+        add_point(curve, place++, ratio);
         if (placement == "simplegpt" && std::isfinite(ratio.median)) {
           cheap.push_back(ratio.median <= 1.05);
           ours += fmt::format("{}{}: {:+.0f} % ({:+.0f} … {:+.0f})", ours.empty() ? "" : "; ", stem,

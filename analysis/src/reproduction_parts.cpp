@@ -66,10 +66,7 @@ Curve SpreadCurve::curve(const std::string& label, const std::string& color) con
   curve.mark = Mark::line_and_points;
   for (const auto& [x, values] : values_) {
     const Summary summary = summarise(values);
-    curve.x.push_back(x);
-    curve.y.push_back(summary.median);
-    curve.low.push_back(summary.low);
-    curve.high.push_back(summary.high);
+    add_point(curve, x, summary);
   }
   return curve;
 }

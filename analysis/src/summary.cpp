@@ -21,4 +21,11 @@ Summary summarise(std::vector<double> values) {
   return {experiments::median(std::move(values)), smallest, largest};
 }
 
+void add_point(Curve& curve, double x, const Summary& summary) {
+  curve.x.push_back(x);
+  curve.y.push_back(summary.median);
+  curve.low.push_back(summary.low);
+  curve.high.push_back(summary.high);
+}
+
 }  // namespace analysis

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "analysis/figure.h"
+
 namespace analysis {
 
 /// The middle, smallest and largest of the finite values; NaN where there is none.
@@ -12,5 +14,8 @@ struct Summary {
 };
 
 Summary summarise(std::vector<double> values);
+
+/// A point of a curve with its band: the median, and the range.
+void add_point(Curve& curve, double x, const Summary& summary);
 
 }  // namespace analysis

@@ -92,10 +92,7 @@ void add_model(const SweptModel& swept, const RunsByRate& runs, const std::strin
   curve.mark = Mark::line_and_points;
   for (const auto& [rate, losses] : runs.stable) {
     const Summary summary = summarise(losses);
-    curve.x.push_back(rate);
-    curve.y.push_back(summary.median);
-    curve.low.push_back(summary.low);
-    curve.high.push_back(summary.high);
+    add_point(curve, rate, summary);
   }
   figure.curves.push_back(std::move(curve));
   if (!runs.diverged.empty()) {

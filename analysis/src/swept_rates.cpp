@@ -115,10 +115,7 @@ Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id,
       curve = figure.curves.insert(figure.curves.end(), std::move(fresh));
     }
     const Summary summary = number(sweep.runs());
-    curve->x.push_back(static_cast<double>(sweep.planned.parameters));
-    curve->y.push_back(summary.median);
-    curve->low.push_back(summary.low);
-    curve->high.push_back(summary.high);
+    add_point(*curve, static_cast<double>(sweep.planned.parameters), summary);
   }
   choose_y_scale(figure);
   return figure;

@@ -26,10 +26,7 @@ Curve curve_of_steps(const std::vector<int64_t>& steps, const std::vector<double
     const auto from = static_cast<std::ptrdiff_t>(first);
     const auto to = static_cast<std::ptrdiff_t>(std::min(first + stretch, steps.size()));
     const Summary summary = summarise({values.begin() + from, values.begin() + to});
-    curve.x.push_back(static_cast<double>(steps[first] + steps[static_cast<std::size_t>(to) - 1]) / 2);
-    curve.y.push_back(summary.median);
-    curve.low.push_back(summary.low);
-    curve.high.push_back(summary.high);
+    add_point(curve, static_cast<double>(steps[first] + steps[static_cast<std::size_t>(to) - 1]) / 2, summary);
   }
   return curve;
 }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "step_times.h"
 #include "subject.h"
-#include "training.h"
 
 // The cost of a training step, and what the additional norms of SimpleNorm add to it. tests/peers/train_step.py runs
 // these cases beside the same model in PyTorch.
@@ -11,27 +11,20 @@
 namespace {
 
 using benchmarks::seconds_of;
+using experiments::fresh_training;
 using experiments::TrainConfig;
 using experiments::Training;
 
 TrainConfig config_of(const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
   TrainConfig config;
   config.steps = 1'000'000;
+  config.device = "cpu";
   config.model.name = model;
   config.model.vocab_size = vocab_size;
   config.data.batch_size = sequences;
   config.data.seq_len = seq_len;
   config.validation.every = 0;
   return config;
-}
-
-Training make_training(const TrainConfig& config) {
-  const models::GptConfig architecture = experiments::architecture_of(config);
-  models::TrainingDataOptions data;
-  data.seq_len = config.data.seq_len;
-  data.vocab_size = architecture.vocab_size;
-  data.accept_larger_vocab = true;
-  return {config, models::initialise_model(architecture, 1), models::TrainingData::open(data), at::kCPU};
 }
 
 /// The first updates touch their memory for the first time.
@@ -48,7 +41,7 @@ double median_of(std::vector<double> seconds) {
 
 void train_step(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences,
                 int64_t seq_len) {
-  Training training = make_training(config_of(model, vocab_size, sequences, seq_len));
+  Training training = fresh_training(config_of(model, vocab_size, sequences, seq_len));
   warm_up(training);
   std::vector<double> all;
   for (auto _ : state) {
@@ -62,9 +55,9 @@ void train_step(benchmark::State& state, const std::string& model, int64_t vocab
 /// SimpleNorm step time over PreNorm step time at equal width, the steps taken in turn.
 void normalisation_overhead(benchmark::State& state, const std::string& size, int64_t vocab_size, int64_t sequences,
                             int64_t seq_len) {
-  Training prenorm = make_training(config_of(size + "-prenorm", vocab_size, sequences, seq_len));
-  Training preqknorm = make_training(config_of(size + "-preqknorm", vocab_size, sequences, seq_len));
-  Training simple = make_training(config_of(size + "-simplegpt", vocab_size, sequences, seq_len));
+  Training prenorm = fresh_training(config_of(size + "-prenorm", vocab_size, sequences, seq_len));
+  Training preqknorm = fresh_training(config_of(size + "-preqknorm", vocab_size, sequences, seq_len));
+  Training simple = fresh_training(config_of(size + "-simplegpt", vocab_size, sequences, seq_len));
   warm_up(prenorm);
   warm_up(preqknorm);
   warm_up(simple);

@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "experiments/config_command.h"
+#include "experiments/job_place.h"
 #include "experiments/program.h"
 #include "experiments/train_report.h"
 #include "hessian/host_memory.h"
@@ -24,7 +25,9 @@ int main(int argc, char** argv) {
     options.existing = existing_run(command);
     options.command_line = join_command_line(argc, argv);
     const TrainReport report = train_with_progress(options);
-    print(command.json ? format_json(report) : format_text(report));
+    if (job_place().is_first()) {
+      print(command.json ? format_json(report) : format_text(report));
+    }
     return report.interrupted ? 1 : 0;
   });
 }

@@ -5,17 +5,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
+
+#include "experiments/job_place.h"
 
 namespace experiments {
 namespace {
 
 /// What the child does between fork and exec, where nothing may allocate.
-[[noreturn]] void become(char* const* words, const char* log, pid_t parent) {
+[[noreturn]] void become(char* const* words, char* const* environment, const char* log, pid_t parent) {
   const int output = ::open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
   const int input = ::open("/dev/null", O_RDONLY);
   // The signal comes when the parent dies; it may have died before it was asked for.
@@ -23,12 +27,26 @@ namespace {
       ::dup2(input, STDIN_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || ::getppid() != parent) {
     ::_exit(127);
   }
-  ::execvp(words[0], words);
+  ::execvpe(words[0], words, environment);
   ::_exit(127);
 }
 
 int status_of(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+}
+
+/// This process's environment without its place in a job, which is not the child's.
+std::vector<char*> environment_of_child() {
+  const auto& hidden = job_place_variables();
+  std::vector<char*> kept;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string name(*entry, std::strcspn(*entry, "="));
+    if (std::find(hidden.begin(), hidden.end(), name) == hidden.end()) {
+      kept.push_back(*entry);
+    }
+  }
+  kept.push_back(nullptr);
+  return kept;
 }
 
 }  // namespace
@@ -40,10 +58,11 @@ ChildProcess::ChildProcess(const std::vector<std::string>& command, const std::f
     words.push_back(word.data());
   }
   words.push_back(nullptr);
+  const std::vector<char*> environment = environment_of_child();
   const pid_t parent = ::getpid();
   id_ = ::fork();
   if (id_ == 0) {
-    become(words.data(), log.c_str(), parent);
+    become(words.data(), environment.data(), log.c_str(), parent);
   }
   if (id_ < 0) {
     throw std::runtime_error(command.front() + ": cannot be started: " + std::generic_category().message(errno));

@@ -6,9 +6,10 @@
 
 namespace experiments {
 
-c10::Device choose_device(const std::string& word, const std::string& option) {
+c10::Device choose_device(const std::string& word, const std::string& option, const JobPlace& place) {
   try {
-    return hessian::select_device(word);
+    const bool shares = place.local_size > 1 && (word == "cuda" || (word == "auto" && hessian::cuda_is_available()));
+    return hessian::select_device(shares ? "cuda:" + std::to_string(place.local_rank) : word);
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(option + " " + error.what());
   } catch (const std::runtime_error& error) {

@@ -2,10 +2,9 @@
 
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
 #include <cmath>
-#include <map>
 #include <stdexcept>
+#include <utility>
 
 namespace experiments {
 namespace {
@@ -13,8 +12,8 @@ namespace {
 const std::string updates_name = "updates";
 
 /// "exp_avg.layers.0.attention.wq.weight"
-std::string state_name(const char* quantity, const std::string& parameter) {
-  return std::string(quantity) + "." + parameter;
+std::string state_name(const std::string& quantity, const std::string& parameter) {
+  return quantity + "." + parameter;
 }
 
 constexpr const char* first_moment = "exp_avg";
@@ -34,11 +33,11 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) 
 
 }  // namespace
 
-Optimizer::Optimizer(const TrainConfig::Optimizer& config, const hessian::Parameters& parameters) : config_(config) {
+Optimizer::Optimizer(const TrainConfig::Optimizer& config, ParameterShard parameters)
+    : config_(config), shard_(std::move(parameters)) {
   Group decayed{config_.weight_decay, {}, {}, {}, {}};
   Group bare{0.0, {}, {}, {}, {}};
-  for (const auto& [name, parameter] : parameters) {
-    order_.push_back(name);
+  for (const auto& [name, parameter] : shard_.own()) {
     Group& group = config_.decay == "all" || parameter.dim() >= 2 ? decayed : bare;
     group.names.push_back(name);
     group.parameters.push_back(parameter);
@@ -76,7 +75,11 @@ void Optimizer::update(double lr) {
   }
 }
 
-hessian::Parameters Optimizer::state() const {
+std::vector<std::string> Optimizer::quantities() const {
+  return is_adamw() ? std::vector<std::string>{first_moment, second_moment} : std::vector<std::string>{momentum};
+}
+
+hessian::Parameters Optimizer::own_state() const {
   hessian::Parameters state;
   state.add(updates_name, at::tensor({updates_}, at::kLong));
   for (const Group& group : groups_) {
@@ -90,18 +93,53 @@ hessian::Parameters Optimizer::state() const {
   return state;
 }
 
-void Optimizer::restore(const hessian::Parameters& state, const std::string& source) {
-  const hessian::Parameters own = this->state();
-  for (const auto& [name, tensor] : own) {
-    if (!state.contains(name) || state.at(name).sizes() != tensor.sizes() || state.size() != own.size()) {
-      throw std::runtime_error(source + ": the optimizer's tensor '" + name +
-                               "' is missing or of another shape; the checkpoint is that of another " + config_.name +
-                               " run");
+hessian::Parameters Optimizer::state() const {
+  const hessian::Parameters own = own_state();
+  if (shard_.group().is_alone()) {
+    return own;
+  }
+  hessian::Parameters state;
+  state.add(updates_name, own.at(updates_name));
+  for (const std::string& parameter : shard_.names()) {
+    for (const std::string& quantity : quantities()) {
+      const std::string name = state_name(quantity, parameter);
+      const at::Tensor whole = shard_.whole(parameter, own.contains(name) ? own.at(name) : at::Tensor());
+      if (shard_.group().is_first()) {
+        state.add(name, whole);
+      }
     }
   }
+  return shard_.group().is_first() ? state : hessian::Parameters();
+}
+
+void Optimizer::restore(const hessian::Parameters& state, const std::string& source) {
+  const std::vector<std::string> parameters = shard_.names();
+  const auto refuse = [&](const std::string& name) {
+    throw std::runtime_error(source + ": the optimizer's tensor '" + name +
+                             "' is missing or of another shape; the checkpoint is that of another " + config_.name +
+                             " run");
+  };
+  const hessian::Parameters own = own_state();
   const c10::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : own) {
-    tensor.copy_(state.at(name));
+  for (const std::string& quantity : quantities()) {
+    for (const std::string& parameter : parameters) {
+      const std::string name = state_name(quantity, parameter);
+      if (!state.contains(name) || state.at(name).sizes() != shard_.shape_of(parameter) ||
+          state.size() != 1 + quantities().size() * parameters.size()) {
+        refuse(name);
+      }
+    }
+  }
+  if (!state.contains(updates_name) || state.at(updates_name).numel() != 1) {
+    refuse(updates_name);
+  }
+  for (const Group& group : groups_) {
+    for (const std::string& parameter : group.names) {
+      for (const std::string& quantity : quantities()) {
+        const std::string name = state_name(quantity, parameter);
+        own.at(name).copy_(shard_.part_of(parameter, state.at(name)));
+      }
+    }
   }
   updates_ = state.at(updates_name).item<int64_t>();
 }
@@ -113,24 +151,26 @@ std::vector<at::Tensor> Optimizer::preconditioner() const {
   const auto t = static_cast<double>(updates_);
   const double first_correction = 1.0 - std::pow(config_.beta1, t);
   const double second_correction = 1.0 - std::pow(config_.beta2, t);
-  std::map<std::string, at::Tensor> diagonals;
-  for (const Group& group : groups_) {
-    for (std::size_t i = 0; i < group.names.size(); ++i) {
-      diagonals[group.names[i]] = first_correction * ((group.second[i] / second_correction).sqrt() + config_.eps);
-    }
+  const hessian::Parameters own = own_state();
+  std::vector<at::Tensor> diagonals;
+  for (const std::string& parameter : shard_.names()) {
+    const std::string name = state_name(second_moment, parameter);
+    const at::Tensor second = shard_.whole(parameter, own.contains(name) ? own.at(name) : at::Tensor());
+    diagonals.push_back(first_correction * ((second / second_correction).sqrt() + config_.eps));
   }
-  std::vector<at::Tensor> ordered;
-  std::transform(order_.begin(), order_.end(), std::back_inserter(ordered),
-                 [&diagonals](const std::string& name) { return diagonals.at(name); });
-  return ordered;
+  return diagonals;
 }
 
-double clip_gradients(const std::vector<at::Tensor>& gradients, double limit) {
+double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, const ProcessGroup& group) {
   const c10::NoGradGuard no_grad;
-  const at::Tensor norm = at::stack(at::_foreach_norm(gradients)).norm();
-  const auto value = norm.item<double>();
+  auto value = gradients.empty() ? 0.0 : at::stack(at::_foreach_norm(gradients)).norm().item<double>();
+  if (!group.is_alone()) {
+    at::Tensor squares = at::full({1}, value * value, at::kDouble);
+    group.sum(squares);
+    value = std::sqrt(squares.item<double>());
+  }
   const double factor = limit / (value + 1e-6);
-  if (limit > 0 && !(factor >= 1.0)) {
+  if (limit > 0 && !(factor >= 1.0) && !gradients.empty()) {
     at::_foreach_mul_(gradients, factor);
   }
   return value;

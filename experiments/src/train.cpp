@@ -17,6 +17,7 @@
 #include "hessian/memory.h"
 #include "models/checkpoint.h"
 #include "models/named_models.h"
+#include "process_group.h"
 #include "train_checkpoints.h"
 #include "train_probe.h"
 #include "train_resume.h"
@@ -76,14 +77,15 @@ bool is_due(int64_t every, int64_t step, int64_t last) {
 /// One run from its start, or from its last checkpoint, to its end.
 class Run {
  public:
-  Run(const TrainOptions& options, at::Device device)
+  Run(const TrainOptions& options, at::Device device, const ProcessGroup& group)
       : options_(options),
         config_(options.config),
+        group_(group),
         folder_(config_.out),
         checkpoints_(folder_, config_.checkpoint.keep),
-        checkpoint_(options.existing == ExistingRun::resume ? find_checkpoint(checkpoints_, config_) : std::nullopt),
+        checkpoint_(options.existing == ExistingRun::resume ? agreed_checkpoint() : std::nullopt),
         model_(checkpoint_ ? checkpoint_->contents.model : starting_model(config_)),
-        training_(config_, model_, training_data(config_, model_.config), device),
+        training_(config_, model_, training_data(config_, model_.config), device, group),
         updates_(training_.forward().parameters()),
         monitor_(divergence_of(config_)),
         info_(run_info(options, model_.config, device)) {
@@ -101,34 +103,53 @@ class Run {
 
   TrainReport to_end(const std::function<void(const TrainProgress&)>& progress) {
     const hessian::MemoryScope memory;
-    TrainWriter writer = open_run_file();
+    begin();
     if (training_.step() == 0 && probe_ && report_.checkpoint.empty()) {
-      probe_->run(training_, writer);
+      probe_->run(training_, writer_);
     }
     start_ = Clock::now();
     while (training_.step() < config_.steps && !is_over()) {
-      update(writer);
-      if (progress) {
+      update();
+      if (progress && group_.is_first()) {
         progress(state());
       }
     }
-    finish(writer, memory.peak_bytes());
+    finish(memory.peak_bytes());
     return report_;
   }
 
  private:
-  TrainWriter open_run_file() {
-    make_folder(folder_);
+  /// The last checkpoint that the first process can read; the others read the same.
+  std::optional<FoundCheckpoint> agreed_checkpoint() const {
+    auto found = group_.is_first() ? find_checkpoint(checkpoints_, config_) : std::nullopt;
+    const std::string path = group_.take_first(found ? found->path.string() : "");
+    if (!path.empty() && !found) {
+      found = FoundCheckpoint{path, models::load_training_checkpoint(path)};
+    }
+    return found;
+  }
+
+  /// Restores what a checkpoint holds, and opens the run file, which the first process alone writes.
+  void begin() {
     if (checkpoint_) {
       training_.restore(checkpoint_->contents, checkpoint_->path.string());
       report_.resumed_from = training_.step();
       report_.step = training_.step();
       report_.checkpoint = checkpoint_->path;
+      checkpoint_.reset();
+    }
+    if (group_.is_first()) {
+      writer_ = open_run_file();
+    }
+  }
+
+  TrainWriter open_run_file() {
+    make_folder(folder_);
+    if (!report_.checkpoint.empty()) {
       const ReplayedRun replayed = replay_run(report_.run_file, training_.step(), monitor_);
       report_.loss = replayed.loss;
       report_.validation_loss = replayed.validation_loss;
       report_.divergence = monitor_.verdict();
-      checkpoint_.reset();
       return TrainWriter::continue_from(report_.run_file, info_, layout_, training_.step());
     }
     const bool overwrite = options_.existing != ExistingRun::refuse;
@@ -137,14 +158,17 @@ class Run {
     return writer;
   }
 
+  /// Whether the run stops before its last step; the first process alone watches for divergence.
   bool is_over() {
-    report_.interrupted = InterruptGuard::requested();
-    return report_.interrupted || (report_.divergence && config_.stop_when_diverged);
+    report_.interrupted = group_.any(InterruptGuard::requested());
+    return report_.interrupted || ends_diverged();
   }
 
-  void update(TrainWriter& writer) {
+  bool ends_diverged() const { return group_.any(report_.divergence && config_.stop_when_diverged); }
+
+  void update() {
     const int64_t step = training_.step() + 1;
-    const bool measures_update = is_due(config_.log.update_every, step, config_.steps);
+    const bool measures_update = writer_ && is_due(config_.log.update_every, step, config_.steps);
     if (measures_update) {
       updates_.remember();
     }
@@ -154,23 +178,27 @@ class Run {
     training_seconds_ += seconds;
     report_.step = step;
     report_.loss = record.loss;
-    writer.write_update(step, training_.tokens_per_update(), record, seconds);
+    if (writer_) {
+      writer_->write_update(step, training_.tokens_per_update(), record, seconds);
+      report_.divergence = monitor_.observe(step, record.loss, record.grad_norm);
+    }
     if (measures_update) {
       const UpdateRms::Values values = updates_.measure();
-      writer.write_update_rms(step, values.update, values.parameter);
+      writer_->write_update_rms(step, values.update, values.parameter);
     }
-    report_.divergence = monitor_.observe(step, record.loss, record.grad_norm);
-    look_at_model(writer, step);
-    writer.flush_now_and_then();
+    look_at_model(step);
+    if (writer_) {
+      writer_->flush_now_and_then();
+    }
     if (is_due(config_.checkpoint.every, step, config_.steps)) {
-      save(writer);
+      save();
     }
   }
 
   /// Validation and probe, as far as they are due and the weights are numbers.
-  void look_at_model(TrainWriter& writer, int64_t step) {
+  void look_at_model(int64_t step) {
     // A run that ends here ends with a validation.
-    const int64_t last = report_.divergence && config_.stop_when_diverged ? step : config_.steps;
+    const int64_t last = ends_diverged() ? step : config_.steps;
     const bool validates = is_due(config_.validation.every, step, last);
     const bool probes = probe_ && is_due(config_.probe.every, step, config_.steps);
     if (!(validates || probes) || !training_.weights_are_finite()) {
@@ -178,33 +206,41 @@ class Run {
     }
     if (validates) {
       report_.validation_loss = training_.validate();
-      writer.write_validation(step, report_.validation_loss);
+      if (writer_) {
+        writer_->write_validation(step, report_.validation_loss);
+      }
     }
     if (probes) {
-      probe_->run(training_, writer);
+      probe_->run(training_, writer_);
     }
   }
 
   /// Weights that hold numbers no more are of no use to anyone.
-  void save(TrainWriter& writer) {
+  void save() {
     if (!training_.weights_are_finite()) {
       return;
     }
-    writer.flush();  // so that no checkpoint is ahead of the run file
-    report_.checkpoint = checkpoints_.save(training_.checkpoint(info_.config));
+    const models::TrainingCheckpoint checkpoint = training_.checkpoint(info_.config);
+    if (writer_) {
+      writer_->flush();  // so that no checkpoint is ahead of the run file
+      report_.checkpoint = checkpoints_.save(checkpoint);
+    }
   }
 
-  void finish(TrainWriter& writer, int64_t peak_memory_bytes) {
+  void finish(int64_t peak_memory_bytes) {
     report_.tokens_per_second = tokens_per_second();
+    if (report_.interrupted && config_.checkpoint.every > 0) {
+      save();
+    }
+    if (!writer_) {
+      return;
+    }
     if (report_.interrupted) {
-      if (config_.checkpoint.every > 0) {
-        save(writer);
-      }
-      writer.flush();
+      writer_->flush();
       return;
     }
     report_.divergence = monitor_.finish();
-    writer.finish(peak_memory_bytes);
+    writer_->finish(peak_memory_bytes);
   }
 
   double tokens_per_second() const {
@@ -220,6 +256,7 @@ class Run {
 
   const TrainOptions& options_;
   const TrainConfig& config_;
+  ProcessGroup group_;
   std::filesystem::path folder_;
   TrainCheckpoints checkpoints_;
   std::optional<FoundCheckpoint> checkpoint_;
@@ -230,6 +267,7 @@ class Run {
   RunInfo info_;
   TrainLayoutOptions layout_;
   std::optional<TrainProbe> probe_;
+  std::optional<TrainWriter> writer_;  // in the first process
   TrainReport report_;
   Clock::time_point start_ = Clock::now();
   double training_seconds_ = 0;
@@ -269,6 +307,17 @@ void refuse_existing(const TrainConfig& config, const std::filesystem::path& run
   }
 }
 
+/// What a run that is there already came to, if it is finished and nothing is left to do.
+/// \throws std::invalid_argument, std::runtime_error  if it is in the way
+std::optional<TrainReport> look_for_run(const TrainOptions& options) {
+  const std::filesystem::path run_file = run_file_in(options.config.out);
+  if (options.existing == ExistingRun::refuse) {
+    refuse_existing(options.config, run_file);
+  }
+  const bool resumes = options.existing == ExistingRun::resume && std::filesystem::exists(run_file);
+  return resumes ? report_of_finished(run_file, options.config) : std::nullopt;
+}
+
 }  // namespace
 
 std::filesystem::path run_file_in(const std::filesystem::path& folder) {
@@ -279,17 +328,17 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
   if (options.config.threads > 0) {
     at::set_num_threads(static_cast<int>(options.config.threads));
   }
-  const at::Device device = choose_device(options.config.device, "device");
-  const std::filesystem::path run_file = run_file_in(options.config.out);
-  if (options.existing == ExistingRun::resume && std::filesystem::exists(run_file)) {
-    if (const auto report = report_of_finished(run_file, options.config)) {
-      return *report;
-    }
+  const JobPlace place = job_place();
+  const at::Device device = choose_device(options.config.device, "device", place);
+  const ProcessGroup group = ProcessGroup::join(place, device);
+  std::optional<TrainReport> finished;
+  if (group.is_first()) {
+    finished = look_for_run(options);
   }
-  if (options.existing == ExistingRun::refuse) {
-    refuse_existing(options.config, run_file);
+  if (group.any(finished.has_value())) {
+    return finished.value_or(TrainReport{});
   }
-  return Run(options, device).to_end(progress);
+  return Run(options, device, group).to_end(progress);
 }
 
 }  // namespace experiments

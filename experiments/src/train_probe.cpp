@@ -51,7 +51,7 @@ ProbeSubject TrainProbe::subject_of(const Training& training) const {
   return {models::Forward(frozen(training.forward())), sequences_.tokens, sequences_.targets, training.step(), ""};
 }
 
-void TrainProbe::run(const Training& training, TrainWriter& writer) const {
+void TrainProbe::run(const Training& training, std::optional<TrainWriter>& writer) const {
   const ProbeSubject subject = subject_of(training);
   ProbeMeasurement measurement(options_, subject, device_);
   std::vector<ProbeRow> rows;
@@ -70,7 +70,9 @@ void TrainProbe::run(const Training& training, TrainWriter& writer) const {
     sharpness.push_back(preconditioner.empty() ? Sharpness::unknown()
                                                : measure_sharpness(model, sequences_, preconditioner, options));
   }
-  writer.write_probe(training.step(), measurement.losses(), rows, sharpness);
+  if (writer) {
+    writer->write_probe(training.step(), measurement.losses(), rows, sharpness);
+  }
 }
 
 }  // namespace experiments

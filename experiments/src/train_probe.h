@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "experiments/probe_layout.h"
 #include "experiments/train_config.h"
@@ -18,8 +19,8 @@ class TrainProbe {
 
   const ProbeLayoutOptions& layout() const { return layout_; }
 
-  /// Measures the model as it is and writes a row of everything.
-  void run(const Training& training, TrainWriter& writer) const;
+  /// Measures the model as it is and writes a row of everything, where there is a writer.
+  void run(const Training& training, std::optional<TrainWriter>& writer) const;
 
  private:
   ProbeSubject subject_of(const Training& training) const;

@@ -30,12 +30,20 @@ at::ScalarType parameter_dtype(const TrainConfig& config) {
 
 }  // namespace
 
-Training::Training(const TrainConfig& config, const models::Model& model, models::TrainingData data, at::Device device)
+Training::Training(const TrainConfig& config, const models::Model& model, models::TrainingData data, at::Device device,
+                   ProcessGroup group)
     : config_(config),
       device_(device),
+      group_(std::move(group)),
       data_(std::move(data)),
       forward_(trainable(model, device, parameter_dtype(config)), hessian::Numerics::wide, hessian::Derivatives::first),
-      optimizer_(config.optimizer, forward_.parameters()) {
+      shard_(forward_.parameters(), group_),
+      optimizer_(config.optimizer, shard_) {
+  if (sequences_per_update() % group_.size() != 0) {
+    throw std::invalid_argument("data.batch_size * data.accumulation is " + std::to_string(sequences_per_update()) +
+                                " sequences, expected a multiple of the " + std::to_string(group_.size()) +
+                                " processes, which share them equally");
+  }
   // LibTorch seeds it by chance; nothing here draws from it yet, but its state is part of every checkpoint.
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_current_seed(static_cast<uint64_t>(config.seed));
@@ -45,7 +53,7 @@ Training::Training(const TrainConfig& config, const models::Model& model, models
 }
 
 int64_t Training::tokens_per_update() const {
-  return config_.data.accumulation * config_.data.batch_size * config_.data.seq_len;
+  return sequences_per_update() * config_.data.seq_len;
 }
 
 double Training::accumulate_gradient(const models::TokenBatch& batch, double scale) {
@@ -60,27 +68,37 @@ double Training::accumulate_gradient(const models::TokenBatch& batch, double sca
 
 UpdateRecord Training::update() {
   const c10::AutoGradMode recording(true);
-  const int64_t passes = config_.data.accumulation;
   UpdateRecord record;
   record.lr = config_.optimizer.lr * multiplier(schedule_of(config_), step());
-  for (int64_t pass = 0; pass < passes; ++pass) {
-    const models::TokenBatch batch = data_.batch(sequences_seen_, config_.data.batch_size);
-    sequences_seen_ += config_.data.batch_size;
-    record.loss += accumulate_gradient(batch, 1.0 / static_cast<double>(passes));
+  const Share share = share_of(sequences_per_update(), group_.rank(), group_.size());
+  for (int64_t done = 0; done < share.count; done += config_.data.batch_size) {
+    const int64_t count = std::min(config_.data.batch_size, share.count - done);
+    const models::TokenBatch batch = data_.batch(sequences_seen_ + share.first + done, count);
+    record.loss += accumulate_gradient(batch, static_cast<double>(count) / static_cast<double>(sequences_per_update()));
   }
+  record.loss = total(record.loss);
+  sequences_seen_ += sequences_per_update();
+  shard_.reduce_gradients();
   std::vector<at::Tensor> gradients;
-  for (const auto& [name, parameter] : forward_.parameters()) {
+  for (const auto& [name, parameter] : shard_.own()) {
     gradients.push_back(parameter.grad());
   }
-  record.grad_norm = clip_gradients(gradients, config_.optimizer.clip);
+  record.grad_norm = clip_gradients(gradients, config_.optimizer.clip, group_);
   optimizer_.update(record.lr);
-  for (const auto& [name, parameter] : forward_.parameters()) {
+  for (const auto& [name, parameter] : shard_.own()) {
     parameter.mutable_grad() = at::Tensor();
   }
+  shard_.exchange_updates();
   return record;
 }
 
-double Training::mean_loss(const at::Tensor& tokens, const at::Tensor& targets) const {
+double Training::total(double here) const {
+  at::Tensor sum = at::full({1}, here, at::kDouble);
+  group_.sum(sum);
+  return sum.item<double>();
+}
+
+double Training::sum_of_losses(const at::Tensor& tokens, const at::Tensor& targets) const {
   const AutocastScope autocast(device_.type(), parse_dtype(config_.dtype));
   return forward_.losses(0, forward_.embed(tokens), targets).sum().item<double>();
 }
@@ -88,13 +106,15 @@ double Training::mean_loss(const at::Tensor& tokens, const at::Tensor& targets) 
 double Training::validate() const {
   const c10::NoGradGuard no_grad;
   const int64_t sequences = held_out_.tokens.size(0);
+  const Share share = share_of(sequences, group_.rank(), group_.size());
   double sum = 0;
-  for (int64_t first = 0; first < sequences; first += config_.data.batch_size) {
-    const int64_t count = std::min(config_.data.batch_size, sequences - first);
-    sum += mean_loss(held_out_.tokens.narrow(0, first, count).to(device_),
-                     held_out_.targets.narrow(0, first, count).to(device_));
+  for (int64_t done = 0; done < share.count; done += config_.data.batch_size) {
+    const int64_t first = share.first + done;
+    const int64_t count = std::min(config_.data.batch_size, share.count - done);
+    sum += sum_of_losses(held_out_.tokens.narrow(0, first, count).to(device_),
+                         held_out_.targets.narrow(0, first, count).to(device_));
   }
-  return sum / static_cast<double>(sequences);
+  return total(sum) / static_cast<double>(sequences);
 }
 
 bool Training::weights_are_finite() const {

@@ -10,6 +10,8 @@
 #include "models/training_checkpoint.h"
 #include "models/training_data.h"
 #include "optimizer.h"
+#include "parameter_shard.h"
+#include "process_group.h"
 
 namespace experiments {
 
@@ -22,10 +24,16 @@ struct UpdateRecord {
 
 /// A model in training: weights, optimizer and place in the data, and what one update does to them. Knows nothing of
 /// files or logs.
+///
+/// In a group of processes each has the whole model, runs its share of an update's sequences, and holds the optimizer's
+/// state of its part of the parameters (see ParameterShard). Sequences and their order are those of one process alone;
+/// sums over them are taken in another order. All processes make the same calls.
 class Training {
  public:
   /// \param model  becomes the start; its tensors are copied
-  Training(const TrainConfig& config, const models::Model& model, models::TrainingData data, at::Device device);
+  /// \throws std::invalid_argument  if the processes cannot share an update's sequences equally
+  Training(const TrainConfig& config, const models::Model& model, models::TrainingData data, at::Device device,
+           ProcessGroup group = {});
 
   /// The next update: accumulation passes forward and backward, clipping, the optimizer.
   UpdateRecord update();
@@ -43,8 +51,9 @@ class Training {
   const models::Forward& forward() const { return forward_; }
   const models::TrainingData& data() const { return data_; }
   const Optimizer& optimizer() const { return optimizer_; }
+  const ProcessGroup& group() const { return group_; }
 
-  /// What the run is made of now; shares memory with it.
+  /// What the run is made of now; may share memory with it. The optimizer's state is in the first process's alone.
   models::TrainingCheckpoint checkpoint(const std::string& config_text) const;
 
   /// Goes on from a checkpoint.
@@ -54,12 +63,17 @@ class Training {
  private:
   /// Forward and backward pass of one batch; the gradient of `scale` times its loss is added to that of the parameters.
   double accumulate_gradient(const models::TokenBatch& batch, double scale);
-  double mean_loss(const at::Tensor& tokens, const at::Tensor& targets) const;
+  double sum_of_losses(const at::Tensor& tokens, const at::Tensor& targets) const;
+  int64_t sequences_per_update() const { return config_.data.accumulation * config_.data.batch_size; }
+  /// The sum of a number over the processes.
+  double total(double here) const;
 
   TrainConfig config_;
   at::Device device_;
+  ProcessGroup group_;
   models::TrainingData data_;
   models::Forward forward_;
+  ParameterShard shard_;
   Optimizer optimizer_;
   models::TokenBatch held_out_;
   int64_t sequences_seen_ = 0;

@@ -1,0 +1,1 @@
+#pragma once  // see the README two folders up

@@ -1,0 +1,82 @@
+"""Starts a program as several processes of one job, as torchrun would."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+from probe_runs import environment
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def place(rank, size, port):
+    """The variables that torchrun gives to a process."""
+    return {
+        "RANK": str(rank),
+        "WORLD_SIZE": str(size),
+        "LOCAL_RANK": str(rank),
+        "LOCAL_WORLD_SIZE": str(size),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+
+
+class Job:
+    """A program in `size` processes; what process r says goes to stdout-r.txt and stderr-r.txt."""
+
+    def __init__(self, command, size, folder):
+        self.folder, self.size = folder, size
+        port = free_port()
+        self.processes = []
+        for rank in range(size):
+            with open(folder / f"stdout-{rank}.txt", "wb") as out, open(folder / f"stderr-{rank}.txt", "wb") as err:
+                self.processes.append(
+                    subprocess.Popen(
+                        command,
+                        cwd=folder,
+                        env={**environment(), **place(rank, size, port), "OMP_NUM_THREADS": "1"},
+                        stdin=subprocess.DEVNULL,
+                        stdout=out,
+                        stderr=err,
+                    )
+                )
+
+    def said(self, rank, stream="stderr"):
+        return (self.folder / f"{stream}-{rank}.txt").read_text(encoding="utf-8")
+
+    def wait_until(self, condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, "it never came to this"
+            for rank, process in enumerate(self.processes):
+                assert process.poll() is None, self.said(rank)
+            time.sleep(0.005)
+
+    def send(self, signal_number, rank):
+        self.processes[rank].send_signal(signal_number)
+
+    def end(self, within=120):
+        """Waits for all of them; their exit statuses."""
+        deadline = time.monotonic() + within
+        try:
+            return [process.wait(timeout=max(0.1, deadline - time.monotonic())) for process in self.processes]
+        finally:
+            for process in self.processes:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGCONT)
+                    process.kill()
+                process.wait()
+
+
+def done(command, size, folder):
+    """A job whose processes all end well; what the first of them printed."""
+    job = Job(command, size, folder)
+    statuses = job.end()
+    assert statuses == [0] * size, [job.said(rank) for rank in range(size)]
+    return job.said(0, "stdout")

@@ -1,5 +1,6 @@
 #include "process_group.h"
 
+#include <c10/util/Logging.h>
 #include <fmt/format.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -70,6 +71,8 @@ ProcessGroup ProcessGroup::join(const JobPlace& place, at::Device device) {
   if (place.size == 1) {
     return {};
   }
+  // LibTorch logs the loss of a connection with a stack trace; what there is to say of it the watchdog says.
+  FLAGS_caffe2_log_level = c10::GLOG_FATAL;
   auto members = std::make_shared<Members>();
   members->device = device;
   try {

@@ -21,6 +21,7 @@ constexpr auto longest_inquiry = 20s;
 constexpr auto between_looks = 200ms;
 
 const std::string word_of_loss = "lost";
+const std::string word_of_suspicion = "suspicion";
 
 std::string sign_of(int rank) {
   return fmt::format("alive/{}", rank);
@@ -53,8 +54,8 @@ Watchdog::Watchdog(const JobPlace& place, c10::intrusive_ptr<c10d::Store> store)
 Watchdog::~Watchdog() {
   stopping_ = true;
   thread_.join();
-  if (std::uncaught_exceptions() > 0) {
-    leave_word(fmt::format("process {} of {} has failed", place_.rank, place_.size));
+  if (std::uncaught_exceptions() > 0 && !lost_another_) {
+    leave_word(word_of_loss, fmt::format("process {} of {} has failed", place_.rank, place_.size));
   }
 }
 
@@ -65,9 +66,10 @@ void Watchdog::watch() {
     }
     next = Clock::now() + between_signs;
     give_sign();
-    const std::string loss = look(longest_silence);
+    const std::string loss = look();
     if (!loss.empty() && !stopping_) {
       log_error(loss + advice);
+      let_others_read();
       std::_Exit(1);
     }
   }
@@ -82,13 +84,15 @@ void Watchdog::give_sign() {
   }
 }
 
-std::string Watchdog::look(Clock::duration patience) {
+std::string Watchdog::look() {
   const std::lock_guard lock(mutex_);
   try {
     if (store_->check({word_of_loss})) {
       return text_at(*store_, word_of_loss);
     }
-    std::string loss = silent_process(patience);
+    // Whoever could not exchange a message has left word; the first process may be waiting for another.
+    const bool suspicion = store_->check({word_of_suspicion});
+    std::string loss = silent_process(suspicion ? suspicious_silence : longest_silence);
     if (!loss.empty() && place_.is_first()) {
       write(*store_, word_of_loss, loss);
     }
@@ -115,23 +119,29 @@ std::string Watchdog::silent_process(Clock::duration patience) {
   return {};
 }
 
-void Watchdog::leave_word(const std::string& loss) {
+void Watchdog::leave_word(const std::string& key, const std::string& text) {
   const std::lock_guard lock(mutex_);
   try {
-    write(*store_, word_of_loss, loss);
+    write(*store_, key, text);
   } catch (const std::exception&) {
     // The store has ended with the first process, and the others will learn of that.
   }
 }
 
+void Watchdog::let_others_read() const {
+  if (place_.is_first()) {
+    std::this_thread::sleep_for(between_signs + 1s);  // the store, and with it the word, ends with this process
+  }
+}
+
 std::string Watchdog::explain_failure() {
+  lost_another_ = true;
+  leave_word(word_of_suspicion, std::to_string(place_.rank));
   const auto until = Clock::now() + longest_inquiry;
   while (Clock::now() < until) {
-    const std::string loss = look(suspicious_silence);
+    const std::string loss = look();
     if (!loss.empty()) {
-      if (place_.is_first()) {
-        std::this_thread::sleep_for(5 * between_looks);  // so that the others can read the word before the store ends
-      }
+      let_others_read();
       return loss + advice;
     }
     std::this_thread::sleep_for(between_looks);

@@ -17,8 +17,9 @@ namespace experiments {
 /// Notices that a process of a job has died, hangs or cannot be reached, whatever this one is doing.
 ///
 /// Each process writes a sign of life into the job's store every two seconds. The first process reads those of all, and
-/// leaves word of one that has given none for half a minute; the others read the first one's, and look for that word.
-/// Whoever learns of a loss ends its process with a line on stderr and status 1: alone it would wait for ever.
+/// leaves word of one that has given none for half a minute, or for seven seconds once messages fail; the others read
+/// the first one's, and look for that word. Whoever learns of a loss ends its process with a line on stderr and status
+/// 1: alone it would wait for ever.
 class Watchdog {
  public:
   /// Begins to watch; every process of the job has to make one.
@@ -43,10 +44,12 @@ class Watchdog {
 
   void watch();
   void give_sign();
-  /// The loss that is known, or an empty text, where a process is lost after being silent for `patience`.
-  std::string look(Clock::duration patience);
+  /// The loss that is known, or an empty text.
+  std::string look();
+  /// A process that has given no sign of life for `patience`.
   std::string silent_process(Clock::duration patience);
-  void leave_word(const std::string& loss);
+  void let_others_read() const;
+  void leave_word(const std::string& key, const std::string& text);
 
   JobPlace place_;
   c10::intrusive_ptr<c10d::Store> store_;
@@ -54,6 +57,7 @@ class Watchdog {
   std::vector<Sign> signs_;
   int64_t signs_given_ = 0;
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> lost_another_ = false;  // then this process's own end is no news
   std::thread thread_;
 };
 

@@ -5,11 +5,14 @@ import pathlib
 import signal
 import time
 
+import h5py
 import numpy
 import pytest
 
 import job_runs
+import safetensors_file
 from job_runs import Job
+from probe_runs import RunFile
 from train_runs import TIMES, Train, assert_same_bytes
 
 # Sequences and order are the same, so that numbers differ by the order of sums alone: a few roundings of float64 here.
@@ -24,7 +27,7 @@ RUNS = {
     "adamw": {**PROBED, "probe.sharpness": True, "optimizer.decay": "matrices"},
     "sgd": {**PROBED, "optimizer.name": "sgd", "optimizer.lr": 0.05, "model.name": "new:gpt2-10M-prenorm"},
 }
-ENDLESS = {"steps": 100000, "checkpoint.every": 10, "validation.every": 0}
+ENDLESS = {"steps": 100000, "data.batch_size": 6, "checkpoint.every": 10, "validation.every": 0}
 
 
 @pytest.fixture
@@ -70,14 +73,10 @@ def test_processes_together_make_the_run_of_one(train, alone, name, processes):
 
 
 def train_run(train):
-    from probe_runs import RunFile
-
     return RunFile(train.folder / "run" / "run.h5")
 
 
 def checkpoint(train, step):
-    import safetensors_file
-
     return safetensors_file.read(train.folder / "run" / f"checkpoint-{step:08}.safetensors")[0]
 
 
@@ -109,8 +108,6 @@ def test_a_run_goes_on_with_another_number_of_processes(train, alone):
 
 def reopen(path):
     """Leaves the file as a process does that was killed just before its last word."""
-    import h5py
-
     with h5py.File(path, "r+") as file:
         file.attrs.modify("finished", numpy.int32(0))
 
@@ -142,6 +139,18 @@ def test_a_killed_process_ends_the_job_with_a_word_and_the_run_goes_on(train, vi
     assert "--resume" in resumed.said(0, "stdout")
     steps = train_run(train).datasets["/train/step"]
     assert (steps == numpy.arange(1, len(steps) + 1)).all() and len(steps) > last
+
+
+def test_a_process_that_hangs_ends_the_job_too(train):
+    job = running_job(train, ENDLESS, 2)
+    job.send(signal.SIGSTOP, 1)
+    start = time.monotonic()
+    assert job.processes[0].wait(timeout=60) == 1
+    assert 25 < time.monotonic() - start < 60
+    assert "process 1 of 2 is lost" in job.said(0)
+    job.send(signal.SIGCONT, 1)
+    assert job.end() == [1, 1]
+    assert "lost" in job.said(1)
 
 
 def test_a_process_that_fails_is_named_by_the_others(train):

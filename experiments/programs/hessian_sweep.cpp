@@ -2,6 +2,7 @@
 
 #include "experiments/config_command.h"
 #include "experiments/interrupt.h"
+#include "experiments/job_place.h"
 #include "experiments/log.h"
 #include "experiments/program.h"
 #include "experiments/sweep.h"
@@ -79,6 +80,9 @@ int main(int argc, char** argv) {
       return show(merge_sweep(options), command.json, false);
     }
     const SweepOutcome outcome = run_all(options);
+    if (!job_place().is_first()) {
+      return outcome.interrupted || !is_finished(outcome.table) ? 1 : 0;
+    }
     return show(outcome.table, command.json, outcome.interrupted);
   });
 }

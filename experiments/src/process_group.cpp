@@ -62,6 +62,16 @@ struct ProcessGroup::Members {
       tensor.copy_(there);
     }
   }
+
+  /// Asks the job's store.
+  template <class Question>
+  auto ask(const Question& question) {
+    try {
+      return question(*store);
+    } catch (const std::exception&) {
+      throw std::runtime_error(watchdog->explain_failure());
+    }
+  }
 };
 
 ProcessGroup::ProcessGroup(JobPlace place, std::shared_ptr<Members> members)
@@ -157,7 +167,27 @@ void ProcessGroup::wait_for_all() const {
 }
 
 bool ProcessGroup::claim(const std::string& name) const {
-  return is_alone() || members_->store->add("claim/" + name, 1) == 1;
+  return is_alone() || members_->ask([&](c10d::Store& store) { return store.add("claim/" + name, 1) == 1; });
+}
+
+void ProcessGroup::tell(const std::string& name, const std::string& text) const {
+  if (!is_alone()) {
+    members_->ask(
+        [&](c10d::Store& store) { store.set("told/" + name, std::vector<uint8_t>(text.begin(), text.end())); });
+  }
+}
+
+std::optional<std::string> ProcessGroup::told(const std::string& name) const {
+  if (is_alone()) {
+    return std::nullopt;
+  }
+  return members_->ask([&](c10d::Store& store) -> std::optional<std::string> {
+    if (!store.check({"told/" + name})) {
+      return std::nullopt;
+    }
+    const std::vector<uint8_t> bytes = store.get("told/" + name);
+    return std::string(bytes.begin(), bytes.end());
+  });
 }
 
 Share share_of(int64_t things, int64_t part, int64_t parts) {

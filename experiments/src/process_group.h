@@ -4,13 +4,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "experiments/job_place.h"
 
 namespace experiments {
 
-/// The processes of one job, and what they tell each other. Every process has to make the same calls in the same order.
+/// The processes of one job, and what they tell each other. Where nothing else is said, every process has to make the same
+/// calls in the same order.
 ///
 /// Copies are the same group. A group of one needs nothing of the others, and costs nothing.
 /// All calls throw std::runtime_error, naming the process as far as it is known, when one of the processes is lost.
@@ -49,8 +51,14 @@ class ProcessGroup {
   /// Returns once every process has come here.
   void wait_for_all() const;
 
-  /// Whether this process is the first to ask for that name; the others need not ask.
+  // The rest need not be called by all.
+
+  /// Whether this process is the first to ask for that name.
   bool claim(const std::string& name) const;
+
+  /// Leaves a text under a name, for told().
+  void tell(const std::string& name, const std::string& text) const;
+  std::optional<std::string> told(const std::string& name) const;
 
  private:
   struct Members;

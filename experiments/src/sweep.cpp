@@ -12,19 +12,25 @@
 #include <limits>
 #include <list>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <thread>
 
+#include "device_option.h"
 #include "experiments/child_process.h"
 #include "experiments/interrupt.h"
 #include "experiments/output_file.h"
 #include "experiments/run_file.h"
 #include "models/atomic_file.h"
+#include "process_group.h"
 
 namespace experiments {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// What a process tells the others under this name when it is interrupted.
+const std::string interruption = "interrupted";
 
 /// Holds the sweep's folder for one process; the kernel lets go of it however the process ends.
 class FolderLock {
@@ -74,24 +80,26 @@ RunningCell look_at(const SweepConfig& config, const Cell& cell) {
   return running;
 }
 
+/// The processes of a job share the cells: whoever has a place free claims the next one. Each learns from the run files what
+/// the others' have come to; the first writes the table and reports.
 class Sweep {
  public:
-  Sweep(const SweepOptions& options, SweepObserver& observer)
-      : options_(options), config_(options.config), observer_(observer), trainer_(find_trainer()) {}
+  Sweep(const SweepOptions& options, SweepObserver& observer, const ProcessGroup& group)
+      : options_(options), config_(options.config), observer_(observer), group_(group), trainer_(find_trainer()) {}
 
   SweepOutcome run() {
     learn();
     write_table();
-    while (!InterruptGuard::requested()) {
+    while (!is_interrupted()) {
       learn();
       launch();
-      if (running_.empty()) {
+      if (running_.empty() && nothing_is_pending()) {
         write_table();
         return {make_table(config_, results()), false};
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
       collect();
-      report();
+      look_around();
     }
     stop();
     return {make_table(config_, results()), true};
@@ -110,6 +118,24 @@ class Sweep {
     }
     return trainer;
   }
+
+  /// The word for this process's device: its own GPU, where several processes share a machine.
+  std::string device_of_process() const {
+    const std::string& word = config_.train.device;
+    const at::Device device = choose_device(word, "device", group_.place());
+    return group_.place().local_size > 1 && device.is_cuda() ? device.str() : word;
+  }
+
+  /// A signal to one process stops all.
+  bool is_interrupted() const {
+    if (InterruptGuard::requested()) {
+      group_.tell(interruption, "");
+      return true;
+    }
+    return group_.told(interruption).has_value();
+  }
+
+  bool nothing_is_pending() const { return done() == static_cast<int64_t>(results_.size()); }
 
   std::string key(const Cell& cell) const { return cell_folder(config_, cell).string(); }
 
@@ -139,10 +165,16 @@ class Sweep {
       if (static_cast<int64_t>(running_.size()) >= config_.jobs) {
         return;
       }
-      if (results_.at(key(cell)).status == CellStatus::pending && !is_running(cell)) {
+      if (results_.at(key(cell)).status == CellStatus::pending && !is_running(cell) && is_own(cell)) {
         start(cell);
       }
     }
+  }
+
+  /// Whether a cell is this process's to run; claims it if it is nobody's yet.
+  bool is_own(const Cell& cell) {
+    const auto known = own_.find(key(cell));
+    return known != own_.end() ? known->second : own_.emplace(key(cell), group_.claim(key(cell))).first->second;
   }
 
   bool is_running(const Cell& cell) const {
@@ -151,6 +183,7 @@ class Sweep {
 
   void start(const Cell& cell) {
     TrainConfig train = cell_config(config_, cell);
+    train.device = device_;
     if (train.threads == 0) {
       train.threads = std::max<int64_t>(1, at::get_num_threads() / config_.jobs);
     }
@@ -181,8 +214,7 @@ class Sweep {
 
   void note_end(const Cell& cell, int status) {
     constexpr int most_attempts = 2;
-    CellResult& result = results_.at(key(cell));
-    result = read_result(config_, cell);
+    CellResult result = read_result(config_, cell);
     std::string message;
     if (result.status == CellStatus::pending) {
       if (InterruptGuard::requested() || (status != 2 && attempts_[key(cell)] < most_attempts)) {
@@ -191,10 +223,43 @@ class Sweep {
       result.status = CellStatus::failed;
       message = status > 128 ? fmt::format("ended by signal {}", status - 128)
                              : last_line(cell_folder(config_, cell) / "log.txt");
+      group_.tell(failure_of(cell), message);
     }
+    take_note(result, message);
+  }
+
+  std::string failure_of(const Cell& cell) const { return "failed/" + key(cell); }
+
+  void take_note(const CellResult& result, const std::string& message) {
+    results_.at(key(result.cell)) = result;
     learn();  // the result may call for more cells
     write_table();
-    observer_.ended(results_.at(key(cell)), message, done(), static_cast<int64_t>(results_.size()));
+    if (group_.is_first()) {
+      observer_.ended(result, message, done(), static_cast<int64_t>(results_.size()));
+    }
+  }
+
+  /// Takes note of the other processes' runs that have ended, and gives those that go on.
+  std::vector<Cell> follow_others() {
+    std::vector<Cell> going_on;
+    for (std::size_t i = 0; i < order_.size(); ++i) {  // learning may append to it
+      const Cell cell = order_[i];
+      const auto known = own_.find(key(cell));
+      if (known == own_.end() || known->second || results_.at(key(cell)).status != CellStatus::pending) {
+        continue;
+      }
+      CellResult result = read_result(config_, cell);
+      const auto failure = group_.told(failure_of(cell));
+      if (failure && result.status == CellStatus::pending) {
+        result.status = CellStatus::failed;
+      }
+      if (result.status == CellStatus::pending) {
+        going_on.push_back(cell);
+      } else {
+        take_note(result, failure.value_or(""));
+      }
+    }
+    return going_on;
   }
 
   int64_t done() const {
@@ -202,15 +267,22 @@ class Sweep {
                          [](const auto& entry) { return entry.second.status != CellStatus::pending; });
   }
 
-  void report() {
+  void look_around() {
     const auto now = std::chrono::steady_clock::now();
     if (now - last_report_ < std::chrono::milliseconds(500)) {
       return;
     }
     last_report_ = now;
-    std::vector<RunningCell> running;
+    std::vector<Cell> going_on = follow_others();
+    if (!group_.is_first()) {
+      return;
+    }
     for (const Running& run : running_) {
-      running.push_back(look_at(config_, run.cell));
+      going_on.push_back(run.cell);
+    }
+    std::vector<RunningCell> running;
+    for (const Cell& cell : going_on) {
+      running.push_back(look_at(config_, cell));
     }
     observer_.progress(running, done(), static_cast<int64_t>(results_.size()));
   }
@@ -228,6 +300,9 @@ class Sweep {
   }
 
   void write_table() const {
+    if (!group_.is_first()) {
+      return;
+    }
     const SweepTable table = make_table(config_, results());
     write_sweep_file(sweep_file(config_), config_, options_.command_line, table, is_finished(table));
   }
@@ -235,10 +310,13 @@ class Sweep {
   const SweepOptions& options_;
   const SweepConfig& config_;
   SweepObserver& observer_;
+  ProcessGroup group_;
   fs::path trainer_;
+  std::string device_ = device_of_process();
   std::map<std::string, CellResult> results_;
   std::vector<Cell> order_;
   std::list<Running> running_;
+  std::map<std::string, bool> own_;  // cells that somebody has claimed: whether it was this process
   std::map<std::string, int> attempts_;
   std::chrono::steady_clock::time_point last_report_;
 };
@@ -254,17 +332,21 @@ void remove_runs(const SweepConfig& config) {
 
 SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
   const SweepConfig& config = options.config;
-  const bool there = fs::exists(sweep_file(config));
-  if (there && options.existing == ExistingRun::refuse) {
-    throw std::runtime_error(sweep_file(config).string() +
-                             ": already exists; use --resume to go on with it or --overwrite to replace it");
+  const ProcessGroup group = ProcessGroup::join(job_place(), at::kCPU);
+  std::optional<FolderLock> lock;
+  if (group.is_first()) {
+    if (fs::exists(sweep_file(config)) && options.existing == ExistingRun::refuse) {
+      throw std::runtime_error(sweep_file(config).string() +
+                               ": already exists; use --resume to go on with it or --overwrite to replace it");
+    }
+    make_folder(config.train.out);
+    lock.emplace(config.train.out);
+    if (options.existing == ExistingRun::replace) {
+      remove_runs(config);
+    }
   }
-  make_folder(config.train.out);
-  const FolderLock lock(config.train.out);
-  if (options.existing == ExistingRun::replace) {
-    remove_runs(config);
-  }
-  return Sweep(options, observer).run();
+  group.wait_for_all();
+  return Sweep(options, observer, group).run();
 }
 
 SweepTable merge_sweep(const SweepOptions& options) {

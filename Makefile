@@ -31,7 +31,9 @@ test:
 	@ctest --test-dir $(BUILD) --parallel 2 --output-on-failure --no-tests=error
 
 bench: build
-	@for program in $(BUILD)/bin/bench_*; do $$program --benchmark_counters_tabular=true || exit 1; done
+	@for program in $(filter-out %/bench_exchange,$(wildcard $(BUILD)/bin/bench_*)); do \
+	  $$program --benchmark_counters_tabular=true || exit 1; done
+	@for processes in 2 4; do scripts/run_job.sh $$processes $(BUILD)/bin/bench_exchange || exit 1; done
 
 peers: build
 	@scripts/setup.sh --peers

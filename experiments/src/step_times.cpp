@@ -19,7 +19,7 @@ double seconds_of_update(Training& training) {
 
 }  // namespace
 
-Training fresh_training(const TrainConfig& config) {
+Training fresh_training(const TrainConfig& config, const ProcessGroup& group) {
   const models::GptConfig architecture = architecture_of(config);
   models::TrainingDataOptions data;
   data.source = config.data.source;
@@ -27,7 +27,7 @@ Training fresh_training(const TrainConfig& config) {
   data.vocab_size = architecture.vocab_size;
   data.accept_larger_vocab = true;
   return {config, models::initialise_model(architecture, 1), models::TrainingData::open(data),
-          choose_device(config.device, "device")};
+          choose_device(config.device, "device", group.place()), group};
 }
 
 std::vector<StepTime> measure_step_times(const StepTimesOptions& options,

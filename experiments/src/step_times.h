@@ -12,7 +12,7 @@
 namespace experiments {
 
 /// A fresh model in training on the CPU or a device, as its configuration has it, without files.
-Training fresh_training(const TrainConfig& config);
+Training fresh_training(const TrainConfig& config, const ProcessGroup& group = {});
 
 /// Training steps of models that are timed beside each other.
 struct StepTimesOptions {

@@ -1,0 +1,38 @@
+"""What an update costs on many GPUs, by the model that bench_exchange checks on small runs.
+
+An update is the arithmetic of 6 P operations a token (Kaplan et al. 2020, arXiv 2001.08361, section 2.1; P parameters), then a
+reduce-scatter of the gradients and an all-gather of the parameters, in float32 and not overlapped: each GPU sends
+2 (N-1)/N 4P bytes, in 2 (N-1) messages. The rates of the machine are assumptions; give your own.
+"""
+
+import argparse
+
+# Parameters of the llama2 sizes with 32,000 words (tests/fixtures and test_parameter_counts hold the exact numbers).
+MODELS = {"1B": 1.0e9, "7B": 6.7e9}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peak", type=float, default=989e12, help="operations per second of a GPU (H100, bfloat16, dense)")
+    parser.add_argument("--fraction", type=float, default=0.4, help="of the peak that the arithmetic reaches")
+    parser.add_argument("--node", type=int, default=8, help="GPUs of a machine")
+    parser.add_argument("--inside", type=float, default=450e9, help="bytes per second between GPUs of a machine")
+    parser.add_argument("--outside", type=float, default=50e9, help="bytes per second of each GPU between machines")
+    parser.add_argument("--latency", type=float, default=10e-6, help="seconds of a message")
+    parser.add_argument("--tokens", type=int, default=16384, help="tokens of each GPU in an update")
+    options = parser.parse_args()
+    print("model  GPUs  tokens/update  GB sent by each  arithmetic s  messages s  efficiency  optimizer state GB")
+    for name, parameters in MODELS.items():
+        for gpus in (8, 64, 512):
+            volume = 2 * (gpus - 1) / gpus * 4 * parameters
+            bandwidth = options.inside if gpus <= options.node else options.outside
+            arithmetic = 6 * parameters * options.tokens / (options.fraction * options.peak)
+            messages = volume / bandwidth + 2 * (gpus - 1) * options.latency
+            print(
+                f"{name:>5} {gpus:>5} {gpus * options.tokens:>14,} {volume / 1e9:>16.1f} {arithmetic:>13.3f}"
+                f" {messages:>11.3f} {arithmetic / (arithmetic + messages):>11.2f} {8 * parameters / gpus / 1e9:>19.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()

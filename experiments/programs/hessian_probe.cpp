@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "experiments/dtype.h"
+#include "experiments/job_place.h"
 #include "experiments/log.h"
 #include "experiments/probe.h"
 #include "experiments/probe_report.h"
@@ -118,19 +119,27 @@ int main(int argc, char** argv) {
     }
     interpret(words, options);
     options.command_line = experiments::join_command_line(argc, argv);
+    const bool is_first = experiments::job_place().is_first();
     experiments::ProgressLine line("probing");
     const auto report = experiments::run_probe(
-        options, [&line](int64_t done, int64_t total) { line.update(done, total); },
-        [&options](const experiments::ProbeReport& so_far) {
+        options,
+        [&line, is_first](int64_t done, int64_t total) {
+          if (is_first) {
+            line.update(done, total);
+          }
+        },
+        [&options, is_first](const experiments::ProbeReport& so_far) {
           for (const std::string& use : so_far.plan) {
-            if (options.memory_bytes) {
+            if (options.memory_bytes && is_first) {
               experiments::log_note(use);
             }
           }
         });
-    experiments::print(words.json ? experiments::format_json(report) : experiments::format_table(report));
-    for (const std::string& warning : experiments::warnings_of(report)) {
-      experiments::log_warning(warning);
+    if (is_first) {
+      experiments::print(words.json ? experiments::format_json(report) : experiments::format_table(report));
+      for (const std::string& warning : experiments::warnings_of(report)) {
+        experiments::log_warning(warning);
+      }
     }
     return experiments::checks_passed(report) ? 0 : 1;
   });

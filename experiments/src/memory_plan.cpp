@@ -110,7 +110,7 @@ MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, int64_t l
       plan.sequences_at_once = sequences;
       return plan;
     }
-    allowed = *allowed / 4 * 3;
+    allowed = *allowed / options.processes_sharing_memory / 4 * 3;
   }
   Planner planner(*allowed, positions, problem);
   std::vector<MemoryPlan> ways = candidates(options, layers);

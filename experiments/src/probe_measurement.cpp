@@ -28,13 +28,18 @@ std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubj
   return positions;
 }
 
-void fill(ProbeRow& row, const hessian::ExtremalEigenvalues& eigenvalues) {
-  row.spectral_norm = to_vector<double>(eigenvalues.spectral_norm(), at::kDouble);
-  row.lambda_max = to_vector<double>(eigenvalues.lambda_max, at::kDouble);
-  row.lambda_min = to_vector<double>(eigenvalues.lambda_min, at::kDouble);
-  row.residual_norm = to_vector<double>(eigenvalues.residual_norm(), at::kDouble);
-  row.iterations = to_vector<int32_t>(eigenvalues.iterations, at::kInt);
-  row.converged = to_vector<uint8_t>(eigenvalues.converged, at::kByte);
+/// Puts numbers of some sequences, from `first` on, into a row of all.
+void fill(ProbeRow& row, int64_t first, const hessian::ExtremalEigenvalues& eigenvalues) {
+  const auto put = [first]<class T>(std::vector<T>& into, const at::Tensor& numbers, at::ScalarType dtype) {
+    const std::vector<T> values = to_vector<T>(numbers, dtype);
+    std::copy(values.begin(), values.end(), into.begin() + first);
+  };
+  put(row.spectral_norm, eigenvalues.spectral_norm(), at::kDouble);
+  put(row.lambda_max, eigenvalues.lambda_max, at::kDouble);
+  put(row.lambda_min, eigenvalues.lambda_min, at::kDouble);
+  put(row.residual_norm, eigenvalues.residual_norm(), at::kDouble);
+  put(row.iterations, eigenvalues.iterations, at::kInt);
+  put(row.converged, eigenvalues.converged, at::kByte);
 }
 
 }  // namespace
@@ -60,9 +65,12 @@ ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptCo
   return layout;
 }
 
-ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device)
+ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
+                                   const ProcessGroup& group)
     : options_(options),
       subject_(subject),
+      process_group_(group),
+      share_(probe_share(group, subject.sequences())),
       layers_(parse_layers(options.layers, subject.forward.config().n_layers, options.layers_option)),
       layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
       record_(record_forward(subject, layers_)),
@@ -76,8 +84,11 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
       return probe_problem(options.engine.value(), subject.forward, site, {there.begin(), there.begin() + count},
                            residual.narrow(1, 0, positions), subject.targets.narrow(1, 0, positions));
     };
-    const MemoryPlan plan = plan_memory(options, device, static_cast<int64_t>(there.size()), subject.sequences(),
-                                        subject.seq_len(), first_layers);
+    const auto layers = static_cast<int64_t>(there.size());
+    // A group for each process, where they share the groups.
+    const int64_t most_layers = (layers + share_.groups_parts - 1) / share_.groups_parts;
+    const MemoryPlan plan =
+        plan_memory(options, device, most_layers, share_.sequences.count, subject.seq_len(), first_layers);
     plans_[site] = plan;
     for (std::size_t first = 0; first < there.size(); first += static_cast<std::size_t>(plan.layers_at_once)) {
       const std::size_t end = std::min(there.size(), first + static_cast<std::size_t>(plan.layers_at_once));
@@ -92,8 +103,18 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
 }
 
 ProbeProblem ProbeMeasurement::problem_at(const Group& group) const {
-  return probe_problem(options_.engine.value(), subject_.forward, group.site, group.layers,
-                       record_.residuals.at(group.layers.front()), subject_.targets);
+  const auto own = [this](const at::Tensor& all) {
+    return all.narrow(0, share_.sequences.first, share_.sequences.count);
+  };
+  ProbeProblem problem = probe_problem(options_.engine.value(), subject_.forward, group.site, group.layers,
+                                       own(record_.residuals.at(group.layers.front())), own(subject_.targets));
+  problem.first_sequence = share_.sequences.first;
+  return problem;
+}
+
+std::size_t ProbeMeasurement::rounds() const {
+  const auto parts = static_cast<std::size_t>(share_.groups_parts);
+  return (groups_.size() + parts - 1) / parts;
 }
 
 std::size_t ProbeMeasurement::rows() const {
@@ -104,21 +125,34 @@ std::size_t ProbeMeasurement::rows() const {
   return count;
 }
 
-std::vector<ProbeRow> ProbeMeasurement::measure(std::size_t index) {
-  const Group& group = groups_.at(index);
-  const auto eigenvalues = solve(options_, plans_.at(group.site), problem_at(group), positions_);
-  std::vector<ProbeRow> rows;
-  for (std::size_t i = 0; i < group.layers.size(); ++i) {
-    ProbeRow row;
-    row.site = group.site;
-    row.layer = group.layers[i];
-    fill(row, eigenvalues[i]);
-    row.scale = record_.activation_scales.at({row.site, row.layer}).scale();
-    if (check_) {
-      row.check_relative_difference = check_->relative_difference(row.site, row.layer);
+void ProbeMeasurement::measure_share(const Group& group, std::span<ProbeRow> rows) const {
+  const auto begin = positions_.begin() + share_.sequences.first;
+  const auto eigenvalues =
+      solve(options_, plans_.at(group.site), problem_at(group), {begin, begin + share_.sequences.count});
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    fill(rows[i], share_.sequences.first, eigenvalues[i]);
+    if (check_ && share_.sequences.first == 0) {
+      rows[i].check_relative_difference = check_->relative_difference(group.site, group.layers[i]);
     }
-    rows.push_back(std::move(row));
   }
+}
+
+std::vector<ProbeRow> ProbeMeasurement::measure(std::size_t round) {
+  const auto parts = static_cast<std::size_t>(share_.groups_parts);
+  const std::size_t end = std::min(groups_.size(), (round + 1) * parts);
+  std::vector<ProbeRow> rows;
+  for (std::size_t index = round * parts; index < end; ++index) {
+    const Group& group = groups_.at(index);
+    const std::size_t first = rows.size();
+    for (const int64_t layer : group.layers) {
+      rows.push_back(empty_row(group.site, layer, subject_.sequences(), check_.has_value()));
+      rows.back().scale = record_.activation_scales.at({group.site, layer}).scale();
+    }
+    if (index % parts == static_cast<std::size_t>(share_.groups_part)) {
+      measure_share(group, std::span(rows).subspan(first));
+    }
+  }
+  merge_rows(process_group_, rows);
   return rows;
 }
 

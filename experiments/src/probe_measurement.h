@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,7 +11,9 @@
 #include "experiments/probe_layout.h"
 #include "memory_plan.h"
 #include "probe_check.h"
+#include "probe_share.h"
 #include "probe_subject.h"
+#include "process_group.h"
 
 namespace experiments {
 
@@ -19,13 +22,14 @@ namespace experiments {
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
 /// The rows of one probe: the sites and layers that the options ask for. The layers of a site are measured together, as
-/// many as memory allows.
+/// many as memory allows. The processes of a group share the work, and make the same calls.
 class ProbeMeasurement {
  public:
   /// Runs the model once and plans the memory, so that whatever cannot be done is refused here. Keeps references to
   /// options, whose engine is chosen, and subject.
   /// \throws std::invalid_argument, std::runtime_error  as run_probe
-  ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device);
+  ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
+                   const ProcessGroup& group = {});
 
   const ProbeLayoutOptions& layout() const { return layout_; }
   /// Mean cross-entropy of each sequence, nats.
@@ -33,12 +37,12 @@ class ProbeMeasurement {
   /// The position of each sequence that Unit::token looks at.
   const std::vector<int64_t>& positions() const { return positions_; }
 
-  /// Number of groups of rows that are measured together.
-  std::size_t groups() const { return groups_.size(); }
+  /// Number of times that rows are measured together.
+  std::size_t rounds() const;
   /// Number of all rows.
   std::size_t rows() const;
-  /// The rows of a group, layers ascending. Groups are in the order of the sites in the options.
-  std::vector<ProbeRow> measure(std::size_t group);
+  /// The rows of a round, whole in every process; layers ascend, and sites are in the order of the options.
+  std::vector<ProbeRow> measure(std::size_t round);
   /// How the memory is used: a line for each site, and the most that a group was planned to take, where that is known.
   std::vector<std::string> plan_lines() const;
   std::optional<int64_t> planned_bytes() const;
@@ -50,9 +54,13 @@ class ProbeMeasurement {
     std::vector<int64_t> layers;
   };
   ProbeProblem problem_at(const Group& group) const;
+  /// Measures this process's share of a group of its own.
+  void measure_share(const Group& group, std::span<ProbeRow> rows) const;
 
   const ProbeOptions& options_;
   const ProbeSubject& subject_;
+  ProcessGroup process_group_;
+  ProbeShare share_;
   std::vector<int64_t> layers_;
   ProbeLayoutOptions layout_;
   ForwardRecord record_;

@@ -34,7 +34,7 @@ ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models
   // Eigenvectors need more digits than bfloat16 has.
   const at::Tensor x = activation.to(activation.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   if (engine == Engine::tape) {
-    return {layers, x, [=, &forward](int64_t first, int64_t count, Keep keep) -> hessian::OperatorPtr {
+    return {layers, x, 0, [=, &forward](int64_t first, int64_t count, Keep keep) -> hessian::OperatorPtr {
               hessian::TapeProblem problem = tape_problem(forward, site, layers, keep);
               // The tape computes in the vectors' precision; bfloat16 weights are rounded factors of its products
               // alone.
@@ -45,7 +45,7 @@ ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models
   if (layers.size() != 1) {
     throw std::invalid_argument("autograd takes one layer at a time");
   }
-  return {layers, x, [=, &forward](int64_t first, int64_t count, Keep keep) -> hessian::OperatorPtr {
+  return {layers, x, 0, [=, &forward](int64_t first, int64_t count, Keep keep) -> hessian::OperatorPtr {
             if (keep != Keep::everything) {
               throw std::invalid_argument("autograd keeps everything");
             }

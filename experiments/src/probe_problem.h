@@ -23,6 +23,7 @@ enum class Keep {
 struct ProbeProblem {
   std::vector<int64_t> layers;  ///< ascending; one, unless the engine is the tape
   at::Tensor x;  ///< the activation at the first layer, [S, T, width], in the precision of the eigenvectors
+  int64_t first_sequence = 0;  ///< number of the first sequence among all that are probed
   /// The Hessians of `count` sequences from `first` on: block l * count + s is that of layer number l and sequence s.
   std::function<hessian::OperatorPtr(int64_t first, int64_t count, Keep keep)> hessians;
 };

@@ -88,7 +88,7 @@ std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, c
     // A sequence starts from the same vector at every layer, however layers and sequences are divided.
     for (std::size_t layer = 0; layer < layers; ++layer) {
       for (int64_t i = 0; i < range.count; ++i) {
-        lanczos_options.block_numbers.push_back(first + i);
+        lanczos_options.block_numbers.push_back(problem.first_sequence + first + i);
       }
     }
     const auto op = operator_of(options, plan, problem, positions, range);

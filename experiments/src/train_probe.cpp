@@ -40,6 +40,7 @@ TrainProbe::TrainProbe(const TrainConfig& config, const Training& training, at::
       device_(device),
       options_(probe_options(config, device)),
       sequences_(training.data().held_out(config.probe.sequences, held_out_seed)) {
+  options_.processes_sharing_memory = device.is_cpu() ? training.group().place().local_size : 1;
   sequences_.tokens = sequences_.tokens.to(device);
   sequences_.targets = sequences_.targets.to(device);
   const ProbeSubject subject = subject_of(training);
@@ -53,10 +54,10 @@ ProbeSubject TrainProbe::subject_of(const Training& training) const {
 
 void TrainProbe::run(const Training& training, std::optional<TrainWriter>& writer) const {
   const ProbeSubject subject = subject_of(training);
-  ProbeMeasurement measurement(options_, subject, device_);
+  ProbeMeasurement measurement(options_, subject, device_, training.group());
   std::vector<ProbeRow> rows;
-  for (std::size_t group = 0; group < measurement.groups(); ++group) {
-    for (ProbeRow& row : measurement.measure(group)) {
+  for (std::size_t round = 0; round < measurement.rounds(); ++round) {
+    for (ProbeRow& row : measurement.measure(round)) {
       rows.push_back(std::move(row));
     }
   }

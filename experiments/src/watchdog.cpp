@@ -14,7 +14,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto between_signs = 2s;
-constexpr auto longest_silence = 30s;
+constexpr auto longest_silence = 20s;
 // Once messages fail, a process whose signs have stopped too is the one to name.
 constexpr auto suspicious_silence = 7s;
 constexpr auto longest_inquiry = 20s;

@@ -17,7 +17,7 @@ namespace experiments {
 /// Notices that a process of a job has died, hangs or cannot be reached, whatever this one is doing.
 ///
 /// Each process writes a sign of life into the job's store every two seconds. The first process reads those of all, and
-/// leaves word of one that has given none for half a minute, or for seven seconds once messages fail; the others read
+/// leaves word of one that has given none for twenty seconds, or for seven seconds once messages fail; the others read
 /// the first one's, and look for that word. Whoever learns of a loss ends its process with a line on stderr and status
 /// 1: alone it would wait for ever.
 class Watchdog {

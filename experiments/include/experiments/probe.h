@@ -39,8 +39,9 @@ struct ProbeOptions {
   std::optional<Engine> engine;  ///< absent: the tape, wherever it runs
   at::ScalarType dtype = at::kFloat;
   std::string device = "auto";
-  std::optional<int64_t> memory_bytes;  ///< absent: three quarters of what is free
-  std::optional<int64_t> vocab_size;    ///< of a fresh model
+  std::optional<int64_t> memory_bytes;  ///< of this process; absent: three quarters of its share of what is free
+  int64_t processes_sharing_memory = 1;
+  std::optional<int64_t> vocab_size;  ///< of a fresh model
   uint64_t seed = 0;
   bool check = false;
   std::filesystem::path out;
@@ -91,6 +92,9 @@ using Progress = std::function<void(int64_t done, int64_t total)>;
 using Announce = std::function<void(const ProbeReport& report)>;
 
 /// Probes a model and writes the run file `options.out`, site by site.
+///
+/// The processes of a job (see job_place.h) divide the sequences among themselves, and where there are more processes
+/// than sequences, the layers; numbers are those of one process. The first writes the file; all have the report.
 ///
 /// \throws std::invalid_argument  if an option asks for what the model or the machine does not have
 /// \throws std::runtime_error     for unreadable input, too little memory, or a run file that cannot be written

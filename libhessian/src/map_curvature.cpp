@@ -1,0 +1,160 @@
+#include "hessian/map_curvature.h"
+
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "hessian/evaluate.h"
+#include "hessian/hessian_operator.h"
+#include "hessian/tape_operator.h"
+
+namespace hessian {
+namespace {
+
+ValueId result_of(const Program& program, std::size_t step) {
+  return program.n_inputs + static_cast<ValueId>(step);
+}
+
+bool is_norm(const Operation& operation) {
+  return std::holds_alternative<RmsNorm>(operation) || std::holds_alternative<LayerNorm>(operation);
+}
+
+/// The one step that reads a value, if there is just one.
+std::optional<std::size_t> only_reader(const Program& program, ValueId value) {
+  std::optional<std::size_t> reader;
+  for (std::size_t step = 0; step < program.steps.size(); ++step) {
+    const auto& inputs = program.steps[step].inputs;
+    const auto reads = std::count(inputs.begin(), inputs.end(), value);
+    if (reads > 1 || (reads == 1 && reader)) {
+      return std::nullopt;
+    }
+    reader = reads == 1 ? step : reader;
+  }
+  return reader;
+}
+
+/// z as a program of x alone.
+Program alone(const Program& program, const LinearMap& map) {
+  const auto step_of = [&program](ValueId value) { return static_cast<std::size_t>(value - program.n_inputs); };
+  Program part;
+  part.n_inputs = 1;
+  ValueId value = 0;
+  const Step& last = program.steps[step_of(map.output)];
+  if (map.normalised) {
+    value = part.push(program.steps[step_of(last.inputs.front())].operation, {value});
+  }
+  part.output = part.push(last.operation, {value});
+  return part;
+}
+
+}  // namespace
+
+std::vector<LinearMap> linear_maps(const Program& program) {
+  std::vector<LinearMap> maps;
+  for (std::size_t step = 0; step < program.steps.size(); ++step) {
+    const auto* linear = std::get_if<Linear>(&program.steps[step].operation);
+    if (linear == nullptr) {
+      continue;
+    }
+    LinearMap map{linear->weight, program.steps[step].inputs.front(), result_of(program, step), false};
+    const auto reader = only_reader(program, map.output);
+    if (reader && is_norm(program.steps[*reader].operation)) {
+      map.output = result_of(program, *reader);
+      map.normalised = true;
+    }
+    maps.push_back(std::move(map));
+  }
+  return maps;
+}
+
+/// The map at one point, and the curvature beyond it.
+struct MapCurvature::Point {
+  Program map;
+  Parameters parameters;
+  at::Tensor x;         // [S, T, width]
+  at::Tensor gradient;  // df/dz, [S, T, width of z]
+  std::shared_ptr<const TapeOperator> beyond;
+
+  at::Tensor z(const at::Tensor& at) const {
+    const std::vector<at::Tensor> inputs = {at};
+    return evaluate(map, parameters, inputs);
+  }
+
+  /// J^T H_zz J v, for one vector of each of some blocks.
+  at::Tensor through(const at::Tensor& v, const BlockIndices& blocks) const {
+    const c10::AutoGradMode recording(true);
+    const at::Tensor at = rows_of(x, blocks).detach().requires_grad_();
+    const at::Tensor value = z(at);
+    // u -> J^T u is linear, and its own transpose in u is v -> J v.
+    const at::Tensor u = at::zeros_like(value).requires_grad_();
+    const at::Tensor pulled_back = torch::autograd::grad({value}, {at}, {u}, true, true).front();
+    const at::Tensor pushed = torch::autograd::grad({pulled_back}, {u}, {v.view_as(at)}, true).front();
+    const at::Tensor curved = beyond->apply(pushed.detach().reshape({v.size(0), 1, -1}), blocks);
+    return torch::autograd::grad({value}, {at}, {curved.view_as(value)}).front().reshape(v.sizes());
+  }
+};
+
+namespace {
+
+/// J^T H_zz J as an operator on x; `Point` is MapCurvature's.
+template <class Point>
+class GainTerm final : public LinearOperator {
+ public:
+  explicit GainTerm(std::shared_ptr<const Point> point) : point_(std::move(point)) {}
+  int64_t blocks() const override { return point_->x.size(0); }
+  int64_t dim() const override { return point_->x.numel() / blocks(); }
+  at::TensorOptions vector_options() const override { return point_->x.options(); }
+
+ private:
+  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
+    at::Tensor result = at::empty(v.sizes(), v.options());
+    for (int64_t j = 0; j < v.size(1); ++j) {
+      result.select(1, j).copy_(point_->through(v.select(1, j).contiguous(), blocks));
+    }
+    return result;
+  }
+
+  std::shared_ptr<const Point> point_;
+};
+
+}  // namespace
+
+MapCurvature::MapCurvature(const Program& program, const Parameters& parameters, std::vector<at::Tensor> inputs,
+                           const LinearMap& map) {
+  auto point = std::make_shared<Point>();
+  point->map = alone(program, map);
+  for (const auto& [name, tensor] : parameters) {
+    point->parameters.add(name, tensor.detach());
+  }
+  {
+    const c10::NoGradGuard no_grad;
+    EvaluateOptions options;
+    options.observe = [&](ValueId id, const at::Tensor& value) { point->x = id == map.input ? value : point->x; };
+    evaluate(program, parameters, inputs, options);
+    if (map.input < program.n_inputs) {
+      point->x = inputs[static_cast<std::size_t>(map.input)];
+    }
+    const Tape tape(program, parameters, inputs, {map.output});
+    point->gradient = tape.gradient(0);
+  }
+  point->beyond = std::make_shared<TapeOperator>(program, parameters, std::move(inputs), map.output);
+  point_ = std::move(point);
+}
+
+OperatorPtr MapCurvature::gain_term() const {
+  return std::make_shared<GainTerm<Point>>(point_);
+}
+
+OperatorPtr MapCurvature::curvature_term() const {
+  // C is the Hessian of <df/dz, z(x)> with df/dz held fixed.
+  const auto along_gradient = [point = point_](const at::Tensor& x, const BlockIndices& blocks) {
+    return (point->z(x) * rows_of(point->gradient, blocks)).flatten(1).sum(1);
+  };
+  return std::make_shared<HessianOperator>(along_gradient, point_->x);
+}
+
+}  // namespace hessian

@@ -1,11 +1,8 @@
 #include "hessian/eigenvalues.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include <limits>
 #include <stdexcept>
 #include <string>
-#include <vector>
 
 namespace hessian {
 
@@ -15,21 +12,6 @@ at::Tensor ExtremalEigenvalues::spectral_norm() const {
 
 at::Tensor ExtremalEigenvalues::residual_norm() const {
   return at::fmax(residual_max, residual_min);
-}
-
-at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& options) {
-  const auto numbers = options.block_numbers.empty() ? all_blocks(op.blocks()) : options.block_numbers;
-  std::vector<at::Tensor> rows;
-  for (const int64_t number : numbers) {
-    const auto block = static_cast<uint64_t>(number);
-    // The golden-ratio multiplier keeps neighbouring seeds and blocks apart (Knuth, The Art of Computer
-    // Programming, 6.4).
-    const uint64_t block_seed = ((options.seed + 1) * 0x9E3779B97F4A7C15ULL) ^ (block << 20U);
-    auto generator = at::detail::createCPUGenerator(block_seed);
-    const at::Tensor row = at::randn({op.dim()}, generator, at::dtype(at::kDouble));
-    rows.push_back(row / row.norm());
-  }
-  return at::stack(rows).to(op.vector_options());
 }
 
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values) {
@@ -73,7 +55,7 @@ void verify_residuals(const LinearOperator& op, const EigensolverOptions& option
     const at::Tensor lower_sought = options.ends == Ends::dominant
                                         ? at::logical_not(result.lambda_max.abs() >= result.lambda_min.abs())
                                               .logical_and(result.lambda_min.isnan().logical_not())
-                                        : at::zeros({op.blocks()}, at::kBool);
+                                        : at::full({op.blocks()}, options.ends == Ends::lower, at::kBool);
     const at::Tensor lower_vectors = lower_sought.unsqueeze(1).to(result.vector_max.device());
     const double unknown = std::numeric_limits<double>::quiet_NaN();
     const at::Tensor residual = residual_of(at::where(lower_vectors, result.vector_min, result.vector_max),
@@ -90,14 +72,7 @@ void verify_residuals(const LinearOperator& op, const EigensolverOptions& option
 }
 
 void check_eigensolver_arguments(const LinearOperator& op, const EigensolverOptions& options) {
-  if (op.dim() < 1 || op.blocks() < 1) {
-    throw std::invalid_argument("the operator has " + std::to_string(op.blocks()) + " blocks of size " +
-                                std::to_string(op.dim()) + "; an eigensolver needs one at least of each");
-  }
-  if (!options.block_numbers.empty() && static_cast<int64_t>(options.block_numbers.size()) != op.blocks()) {
-    throw std::invalid_argument("there are " + std::to_string(options.block_numbers.size()) + " block numbers for " +
-                                std::to_string(op.blocks()) + " blocks");
-  }
+  check_blocks(op, options, "an eigensolver");
   if (!(options.tolerance > 0)) {
     throw std::invalid_argument("the tolerance is " + std::to_string(options.tolerance) + "; it must be positive");
   }

@@ -33,7 +33,7 @@ DominantPair dominant_pair(const LinearOperator& op, const EigensolverOptions& o
   const int64_t blocks = op.blocks();
   DominantPair pair{at::zeros({blocks}, at::kDouble), at::Tensor(), at::zeros({blocks}, at::kInt)};
   BlockIndices active = all_blocks(blocks);
-  at::Tensor v = start_vectors(op, options);
+  at::Tensor v = random_unit_vectors(op, options);
   for (int pass = 0; pass < 2; ++pass) {
     v = orthogonal_to(found, active, v);
     v = v / v.norm(2, 1, true);

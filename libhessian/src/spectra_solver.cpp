@@ -110,7 +110,7 @@ FoundEnds iterated_ends(const LinearOperator& op, int64_t block, const LanczosOp
 ExtremalEigenvalues spectra_extremes(const LinearOperator& op, const LanczosOptions& options) {
   check_eigensolver_arguments(op, options);
   const c10::NoGradGuard no_grad;
-  const at::Tensor starts = start_vectors(op, options);
+  const at::Tensor starts = random_unit_vectors(op, options);
   ExtremalEigenvalues result = unknown_ends(op);
   for (int64_t block = 0; block < op.blocks(); ++block) {
     const FoundEnds ends = op.dim() < 4 ? dense_ends(op, block) : iterated_ends(op, block, options, starts[block]);

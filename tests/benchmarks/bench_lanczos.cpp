@@ -2,6 +2,7 @@
 
 #include "hessian/lanczos.h"
 #include "hessian/tape_operator.h"
+#include "hessian/top_eigenpairs.h"
 #include "subject.h"
 
 // What Lanczos costs beside its Hessian-vector products, and what the layers of a model gain from being probed
@@ -28,25 +29,33 @@ class TimedOperator final : public hessian::LinearOperator {
   mutable double seconds_ = 0;
 };
 
-/// lanczos_overhead is the time of the whole solution over the time spent in products.
-void lanczos(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
+/// `overhead` is the time of a whole solution over the time spent in its products; `products` is their number, of a
+/// block.
+/// \param solve  the solution of an operator, which gives its products
+template <class Solve>
+void measure_overhead(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len,
+                      const std::string& overhead, const Solve& solve) {
   const benchmarks::Subject subject = benchmarks::make_subject(model, 256, sequences, seq_len);
   const hessian::TapeOperator op(subject.forward.losses_program(0), subject.forward.parameters(),
                                  {subject.residual, subject.targets}, 0);
   double total_seconds = 0;
   double product_seconds = 0;
-  double iterations = 0;
+  double products = 0;
   for (auto _ : state) {
     const TimedOperator timed(op);
-    hessian::ExtremalEigenvalues result;
-    const double seconds = benchmarks::seconds_of([&] { result = hessian::lanczos(timed); });
+    const double seconds = benchmarks::seconds_of([&] { products = solve(timed); });
     state.SetIterationTime(seconds);
     total_seconds += seconds;
     product_seconds += timed.seconds();
-    iterations = result.iterations.max().item<double>();
   }
-  state.counters["lanczos_overhead"] = total_seconds / product_seconds;
-  state.counters["products"] = iterations + 2;
+  state.counters[overhead] = total_seconds / product_seconds;
+  state.counters["products"] = products;
+}
+
+void lanczos(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
+  measure_overhead(state, model, sequences, seq_len, "lanczos_overhead", [](const hessian::LinearOperator& op) {
+    return hessian::lanczos(op).iterations.max().item<double>() + 2;
+  });
 }
 
 BENCHMARK_CAPTURE(lanczos, llama2_20M_prenorm_4x128, "new:llama2-20M-prenorm", 4, 128)
@@ -57,6 +66,27 @@ BENCHMARK_CAPTURE(lanczos, llama2_20M_simplegpt_4x128, "new:llama2-20M-simplegpt
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond)
     ->Iterations(3);
+
+/// The four largest and the four smallest eigenvalues, with `width` vectors a product.
+void top_eigenpairs(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len,
+                    int64_t width) {
+  measure_overhead(state, model, sequences, seq_len, "top_overhead", [width](const hessian::LinearOperator& op) {
+    hessian::TopEigenpairsOptions options;
+    options.count = 4;
+    options.block_width = width;
+    const hessian::TopEigenpairs pairs = hessian::top_eigenpairs(op, options);
+    return pairs.iterations.max().item<double>() + static_cast<double>(pairs.values.size(1));
+  });
+}
+
+BENCHMARK_CAPTURE(top_eigenpairs, llama2_20M_prenorm_4x128, "new:llama2-20M-prenorm", 4, 128, 1)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(2);
+BENCHMARK_CAPTURE(top_eigenpairs, llama2_20M_prenorm_4x128_width_4, "new:llama2-20M-prenorm", 4, 128, 4)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond)
+    ->Iterations(2);
 
 /// The residuals before all blocks, and before the last norm.
 void all_layers(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {

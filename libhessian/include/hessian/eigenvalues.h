@@ -3,9 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <vector>
 
-#include "hessian/linear_operator.h"
+#include "hessian/block_seeds.h"
 
 namespace hessian {
 
@@ -14,20 +13,16 @@ enum class Ends {
   both,
   dominant,  ///< the eigenvalue of largest magnitude, at whichever end it is
   upper,     ///< the largest eigenvalue
+  lower,     ///< the smallest eigenvalue
 };
 
-/// Tolerance and effort of an iterative eigensolver.
-struct EigensolverOptions {
+/// Tolerance and effort of an iterative eigensolver, and the seed of its start vectors.
+struct EigensolverOptions : BlockSeeds {
   /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm of its block.
   double tolerance = 1e-3;
   Ends ends = Ends::both;
   /// Largest number of products a block.
   int64_t max_iterations = 200;
-  /// Seed of the start vectors; each block draws its own, whatever the other blocks are.
-  uint64_t seed = 0;
-  /// The number from which each block's start vector is drawn; empty: 0, 1, 2, ... With the blocks' numbers in a larger
-  /// problem that is solved in parts, the results do not depend on how it is divided.
-  std::vector<int64_t> block_numbers;
 };
 
 /// Ends of the spectrum of S operators, on the CPU in float64 except for the vectors. An end that was not sought is NaN
@@ -47,10 +42,6 @@ struct ExtremalEigenvalues {
   /// The larger of the residual norms sought, [S].
   at::Tensor residual_norm() const;
 };
-
-/// Random unit start vectors for every block, [S, n], normally distributed; each depends on the seed and on the block's
-/// number alone.
-at::Tensor start_vectors(const LinearOperator& op, const EigensolverOptions& options);
 
 /// ||Hv - lambda v|| of k pairs a block, [S, k] float64 on the CPU, from k products with the operator itself.
 /// \param vectors  [S, k, n]

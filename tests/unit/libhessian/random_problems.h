@@ -5,6 +5,7 @@
 
 #include <Eigen/Eigenvalues>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,37 @@ class Random {
  private:
   at::Generator generator_;
 };
+
+struct Spectrum {
+  std::string name;
+  at::Tensor values;  ///< [n]
+};
+
+/// Spectra of a size, easy and awkward ones.
+inline std::vector<Spectrum> spectra_of_size(int64_t n, Random& random) {
+  const at::Tensor normal = random.normal({n});
+  at::Tensor rank_one = at::zeros({n}, at::kDouble);
+  rank_one[0] = -3.0;
+  at::Tensor clustered = normal * 1e-4 + 1;
+  clustered.narrow(0, 0, (n + 1) / 2).sub_(2.5);
+  return {{"indefinite", normal},
+          {"positive", normal.abs() + 0.5},
+          {"negative", -normal.abs() - 0.5},
+          {"clustered", clustered},
+          {"repeated", at::where(normal > 0, at::full_like(normal, 2.0), at::full_like(normal, -1.0))},
+          {"rank one", rank_one},
+          {"identity", at::full({n}, 1.5, at::kDouble)},
+          {"zero", at::zeros({n}, at::kDouble)},
+          {"tiny", normal * 1e-12},
+          {"many magnitudes", at::pow(10.0, -8 * normal.abs()) * normal.sign()}};
+}
+
+/// first, first + 1, ...: numbers of blocks, or others.
+inline std::vector<int64_t> numbers_from(int64_t first, int64_t count) {
+  std::vector<int64_t> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), first);
+  return numbers;
+}
 
 /// Ascending eigenvalues of symmetric matrices [S, n, n] by Eigen's dense solver, [S, n].
 inline at::Tensor dense_eigenvalues(const at::Tensor& matrices) {

@@ -18,8 +18,11 @@ using hessian::DenseOperator;
 using hessian::ExtremalEigenvalues;
 using hessian::LanczosOptions;
 using support::largest;
+using support::numbers_from;
 using support::Random;
 using support::RecordingOperator;
+using support::spectra_of_size;
+using support::Spectrum;
 using support::text_of;
 
 namespace {
@@ -34,30 +37,6 @@ at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues&
 void expect_unit_vectors(const ExtremalEigenvalues& result, double tolerance) {
   EXPECT_LT(largest(result.vector_max.to(at::kDouble).norm(2, 1) - 1), tolerance);
   EXPECT_LT(largest(result.vector_min.to(at::kDouble).norm(2, 1) - 1), tolerance);
-}
-
-struct Spectrum {
-  std::string name;
-  at::Tensor values;  ///< [n]
-};
-
-/// Spectra of a size, easy and awkward ones.
-std::vector<Spectrum> spectra_of_size(int64_t n, Random& random) {
-  const at::Tensor normal = random.normal({n});
-  at::Tensor rank_one = at::zeros({n}, at::kDouble);
-  rank_one[0] = -3.0;
-  at::Tensor clustered = normal * 1e-4 + 1;
-  clustered.narrow(0, 0, (n + 1) / 2).sub_(2.5);
-  return {{"indefinite", normal},
-          {"positive", normal.abs() + 0.5},
-          {"negative", -normal.abs() - 0.5},
-          {"clustered", clustered},
-          {"repeated", at::where(normal > 0, at::full_like(normal, 2.0), at::full_like(normal, -1.0))},
-          {"rank one", rank_one},
-          {"identity", at::full({n}, 1.5, at::kDouble)},
-          {"zero", at::zeros({n}, at::kDouble)},
-          {"tiny", normal * 1e-12},
-          {"many magnitudes", at::pow(10.0, -8 * normal.abs()) * normal.sign()}};
 }
 
 }  // namespace
@@ -129,6 +108,13 @@ TEST(Lanczos, FindsTheEndThatIsSoughtAlone) {
         EXPECT_TRUE(std::isnan(top.lambda_min.item<double>()));
         EXPECT_TRUE(top.converged.item<bool>());
         EXPECT_LE(top.iterations.item<int>(), both);
+
+        options.ends = hessian::Ends::lower;
+        const ExtremalEigenvalues bottom = hessian::lanczos(op, options);
+        EXPECT_NEAR(bottom.lambda_min.item<double>(), exact.min().item<double>(), 1e-5 * norm);
+        EXPECT_TRUE(std::isnan(bottom.lambda_max.item<double>()));
+        EXPECT_TRUE(bottom.converged.item<bool>());
+        EXPECT_LE(bottom.iterations.item<int>(), both);
       }
     }
   }
@@ -244,8 +230,8 @@ TEST(Lanczos, GivesTheSameEndsForEverySeed) {
     SCOPED_TRACE(seed);
     options.seed = seed;
     const ExtremalEigenvalues other = hessian::lanczos(DenseOperator(matrices), options);
-    EXPECT_FALSE(at::equal(hessian::start_vectors(DenseOperator(matrices), options),
-                           hessian::start_vectors(DenseOperator(matrices), LanczosOptions{})));
+    EXPECT_FALSE(at::equal(hessian::random_unit_vectors(DenseOperator(matrices), options),
+                           hessian::random_unit_vectors(DenseOperator(matrices), LanczosOptions{})));
     // The error of a Ritz value is of second order in the residual, far below the rounding of 1e-12.
     EXPECT_LT(largest(other.lambda_max - first.lambda_max), 1e-11 * largest(first.lambda_max));
     EXPECT_LT(largest(other.lambda_min - first.lambda_min), 1e-11 * largest(first.lambda_min));
@@ -284,12 +270,6 @@ TEST(Lanczos, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
     EXPECT_NEAR(single.lambda_max.item<double>(), result.lambda_max[block].item<double>(), 1e-11);
     EXPECT_NEAR(single.lambda_min.item<double>(), result.lambda_min[block].item<double>(), 1e-11);
   }
-}
-
-std::vector<int64_t> numbers_from(int64_t first, int64_t count) {
-  std::vector<int64_t> numbers(static_cast<std::size_t>(count));
-  std::iota(numbers.begin(), numbers.end(), first);
-  return numbers;
 }
 
 TEST(Lanczos, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {

@@ -1,0 +1,65 @@
+#include "hessian/block_seeds.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace hessian {
+namespace {
+
+// The golden-ratio multiplier keeps neighbouring seeds, blocks and streams apart (Knuth, The Art of Computer
+// Programming, 6.4).
+constexpr uint64_t golden_ratio = 0x9E3779B97F4A7C15ULL;
+
+/// A bijection that carries every bit of its argument to every bit of the result, since LibTorch's generator takes the
+/// lower 32 alone (Steele, Lea & Flood 2014, Fast splittable pseudorandom number generators).
+uint64_t mixed(uint64_t x) {
+  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31U);
+}
+
+template <class Draw>
+at::Tensor for_every_block(const LinearOperator& op, const BlockSeeds& seeds, uint64_t stream, const Draw& draw) {
+  std::vector<at::Tensor> rows;
+  for (int64_t block = 0; block < op.blocks(); ++block) {
+    rows.push_back(draw(block_generator(seeds, block, stream)));
+  }
+  return at::stack(rows).to(op.vector_options());
+}
+
+}  // namespace
+
+at::Generator block_generator(const BlockSeeds& seeds, int64_t block, uint64_t stream) {
+  const int64_t number = seeds.block_numbers.empty() ? block : seeds.block_numbers[static_cast<std::size_t>(block)];
+  const uint64_t first = ((seeds.seed + 1) * golden_ratio) ^ (static_cast<uint64_t>(number) << 20U);
+  return at::detail::createCPUGenerator(stream == 0 ? first : mixed(mixed(first) + stream * golden_ratio));
+}
+
+at::Tensor random_unit_vectors(const LinearOperator& op, const BlockSeeds& seeds, uint64_t stream) {
+  return for_every_block(op, seeds, stream, [&op](const at::Generator& generator) {
+    const at::Tensor row = at::randn({op.dim()}, generator, at::dtype(at::kDouble));
+    return row / row.norm();
+  });
+}
+
+at::Tensor random_signs(const LinearOperator& op, const BlockSeeds& seeds, uint64_t stream) {
+  const auto dtype = op.vector_options().dtype();
+  return for_every_block(op, seeds, stream, [&](const at::Generator& generator) {
+    return at::randint(0, 2, {op.dim()}, generator, at::dtype(dtype)).mul_(2).sub_(1);
+  });
+}
+
+void check_blocks(const LinearOperator& op, const BlockSeeds& seeds, const char* asker) {
+  if (op.dim() < 1 || op.blocks() < 1) {
+    throw std::invalid_argument("the operator has " + std::to_string(op.blocks()) + " blocks of size " +
+                                std::to_string(op.dim()) + "; " + asker + " needs one at least of each");
+  }
+  if (!seeds.block_numbers.empty() && static_cast<int64_t>(seeds.block_numbers.size()) != op.blocks()) {
+    throw std::invalid_argument("there are " + std::to_string(seeds.block_numbers.size()) + " block numbers for " +
+                                std::to_string(op.blocks()) + " blocks");
+  }
+}
+
+}  // namespace hessian

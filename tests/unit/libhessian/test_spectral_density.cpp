@@ -1,0 +1,245 @@
+#include "hessian/spectral_density.h"
+
+#include <gtest/gtest.h>
+
+#include <Eigen/Eigenvalues>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hessian/dense_operator.h"
+#include "random_problems.h"
+#include "z_scores.h"
+
+using hessian::DenseOperator;
+using hessian::DensityOptions;
+using hessian::QuadratureOptions;
+using hessian::SpectralDensity;
+using hessian::SpectralQuadrature;
+using support::largest;
+using support::numbers_from;
+using support::Random;
+using support::RecordingOperator;
+using support::text_of;
+using support::ZScores;
+
+namespace {
+
+QuadratureOptions with_seed(uint64_t seed, int64_t probes, int64_t steps) {
+  QuadratureOptions options;
+  options.seed = seed;
+  options.probes = probes;
+  options.steps = steps;
+  return options;
+}
+
+/// Gaussians of one width about all eigenvalues [n] of a matrix, a share of 1 / n each, at the points of a grid [G].
+at::Tensor exact_density(const at::Tensor& eigenvalues, const at::Tensor& grid, double width) {
+  const at::Tensor distance = (grid.unsqueeze(1) - eigenvalues.unsqueeze(0)) / width;
+  return at::exp(distance.square() / -2).mean(1) / (width * std::sqrt(2 * M_PI));
+}
+
+}  // namespace
+
+TEST(SpectralQuadrature, IsExactForPolynomialsOfDegreeBelowTwiceTheSteps) {
+  const at::Tensor matrices = Random(1).symmetric(3, 40) / 4;
+  const DenseOperator op(matrices);
+  const QuadratureOptions options = with_seed(2, 2, 5);
+  const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, options);
+  const at::Tensor v = hessian::random_unit_vectors(op, options).unsqueeze(2);  // what the first probe starts from
+  at::Tensor image = v;
+  for (int power = 0; power <= 10; ++power) {
+    const at::Tensor expected = (v * image).sum({1, 2});
+    const at::Tensor sum = (quadrature.weights * quadrature.nodes.pow(power)).sum(2).select(1, 0);
+    if (power < 10) {
+      // Eigenvalues reach about 1.6, and their tenth power about 100.
+      EXPECT_LT(largest(sum - expected), 1e-11) << "power " << power;
+    } else {
+      EXPECT_GT(largest(sum - expected), 1e-6) << "the case cannot tell 5 steps from more";
+    }
+    image = at::bmm(matrices, image);
+  }
+}
+
+TEST(SpectralQuadrature, IsTheWholeSpectrumAfterNSteps) {
+  for (const int64_t n : {1, 2, 9, 30}) {
+    SCOPED_TRACE("n " + std::to_string(n));
+    const at::Tensor matrix = Random(static_cast<uint64_t>(n)).symmetric(1, n);
+    const DenseOperator op(matrix);
+    const QuadratureOptions options = with_seed(3, 4, n + 5);
+    const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, options);
+    ASSERT_EQ(quadrature.nodes.size(2), n);
+    const Eigen::Map<const Eigen::MatrixXd> dense(matrix.data_ptr<double>(), n, n);
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(dense);
+    const at::Tensor v = hessian::random_unit_vectors(op, options);
+    const Eigen::VectorXd shares =
+        (solver.eigenvectors().transpose() * Eigen::Map<const Eigen::VectorXd>(v.data_ptr<double>(), n)).cwiseAbs2();
+    for (int64_t i = 0; i < n; ++i) {
+      EXPECT_NEAR(quadrature.nodes[0][0][i].item<double>(), solver.eigenvalues()[i], 1e-10);
+      EXPECT_NEAR(quadrature.weights[0][0][i].item<double>(), shares[i], 1e-9);
+    }
+  }
+}
+
+TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
+  // Ranks 0, 1 and 3 and a full one: one dimension more than there are different eigenvalues other than zero.
+  Random random(4);
+  at::Tensor values = at::zeros({4, 30}, at::kDouble);
+  values[1][0] = 2;
+  values[2].narrow(0, 0, 3).copy_(at::tensor({1.0, -2.0, 3.0}, at::kDouble));
+  values[3].copy_(random.normal({30}));
+  const at::Tensor matrices = random.with_spectrum(values);
+  const DenseOperator dense(matrices);
+  const RecordingOperator op(dense);
+  const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, with_seed(0, 3, 12));
+  const std::vector<int64_t> expected = {1, 2, 4, 12};
+  for (int64_t block = 0; block < 4; ++block) {
+    const int64_t nodes = expected[static_cast<std::size_t>(block)];
+    SCOPED_TRACE("block " + std::to_string(block));
+    EXPECT_EQ(op.products(block), 3 * nodes);
+    EXPECT_TRUE(quadrature.nodes[block].narrow(1, 0, nodes).isfinite().all().item<bool>());
+    EXPECT_TRUE(quadrature.nodes[block].narrow(1, nodes, 12 - nodes).isnan().all().item<bool>());
+    EXPECT_EQ(largest(at::cat(
+                  {at::zeros({1}, at::kDouble), quadrature.weights[block].narrow(1, nodes, 12 - nodes).reshape({-1})})),
+              0.0);
+    EXPECT_LT(largest(quadrature.weights[block].sum(1) - 1), 1e-12);
+  }
+  QuadratureOptions alone = with_seed(0, 3, 12);
+  alone.block_numbers = {3};
+  const SpectralQuadrature single = hessian::spectral_quadrature(DenseOperator(matrices.narrow(0, 3, 1)), alone);
+  EXPECT_LT(largest(single.nodes[0] - quadrature.nodes[3]), 1e-11);
+}
+
+TEST(SpectralMoment, AveragesExactTracesOfEachProbe) {
+  const at::Tensor matrices = Random(5).symmetric(2, 25);
+  const DenseOperator op(matrices);
+  const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, with_seed(1, 40, 25));
+  const at::Tensor ones = hessian::spectral_moment(quadrature, 0).value;
+  EXPECT_LT(largest(ones - 25), 1e-10);
+  // With H^2 = H H: the moment of power 2 is that of power 1 of the square.
+  const DenseOperator squared(at::bmm(matrices, matrices));
+  const at::Tensor of_square =
+      hessian::spectral_moment(hessian::spectral_quadrature(squared, with_seed(1, 40, 25)), 1).value;
+  EXPECT_LT(largest(hessian::spectral_moment(quadrature, 2).value - of_square), 1e-9);
+}
+
+// 60 draws for each of 4 matrices: the mean square of 240 scores has a standard deviation of sqrt(2 / 240), about 0.1.
+TEST(SpectralMoment, IsWithinItsStandardErrorsOfTheTraces) {
+  const at::Tensor matrices = Random(6).symmetric(4, 50) + 0.5 * at::eye(50, at::kDouble);
+  const DenseOperator op(matrices);
+  ZScores first;
+  ZScores second;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, with_seed(seed, 16, 4));
+    first.add(hessian::spectral_moment(quadrature, 1), matrices.diagonal(0, 1, 2).sum(1));
+    second.add(hessian::spectral_moment(quadrature, 2), matrices.square().sum({1, 2}));
+  }
+  first.expect_honest(16, 0.35);
+  second.expect_honest(16, 0.35);
+}
+
+TEST(SpectralDensity, IsWithinItsStandardErrorsOfTheBroadenedSpectrum) {
+  const at::Tensor matrix = Random(7).symmetric(1, 60);
+  const DenseOperator op(matrix);
+  const at::Tensor eigenvalues = support::dense_eigenvalues(matrix)[0];
+  DensityOptions options;
+  options.relative_width = 0.05;
+  options.grid_points = 60;
+  ZScores scores;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    const SpectralDensity density =
+        hessian::spectral_density(hessian::spectral_quadrature(op, with_seed(seed, 20, 60)), options);
+    const at::Tensor grid = density.grid[0];
+    const at::Tensor exact = exact_density(eigenvalues, grid, density.width.item<double>());
+    // Beyond the spectrum both are the tail of one Gaussian, whose weight is skew; within it, points count.
+    const int64_t first = 6;
+    const int64_t count = grid.size(0) - 2 * first;
+    scores.add(
+        {density.density.value[0].narrow(0, first, count), density.density.standard_error[0].narrow(0, first, count)},
+        exact.narrow(0, first, count));
+  }
+  // 48 points of one draw, some four widths apart independent: of the order of a thousand scores.
+  scores.expect_honest(20, 0.3);
+}
+
+TEST(SpectralDensity, HasTheAreaOneAndStatesItsWidthAndRitzValues) {
+  Random random(8);
+  // One spread out, one of a few eigenvalues, and two of a single eigenvalue.
+  const at::Tensor few =
+      at::where(random.normal({50}) > 0, at::ones({50}, at::kDouble), at::full({50}, -2.0, at::kDouble));
+  const at::Tensor matrices = random.with_spectrum(
+      at::stack({random.normal({50}), few, at::full({50}, 4.0, at::kDouble), at::zeros({50}, at::kDouble)}));
+  const SpectralQuadrature quadrature = hessian::spectral_quadrature(DenseOperator(matrices), with_seed(0, 4, 20));
+  const SpectralDensity density = hessian::spectral_density(quadrature);
+  // Even points a quarter of a width apart: the sum is the integral but for what lies beyond 4 widths, below 1e-4.
+  const at::Tensor step = density.grid.select(1, 1) - density.grid.select(1, 0);
+  EXPECT_LT(largest(density.density.value.sum(1) * step - 1), 1e-4);
+  EXPECT_GE(density.density.value.min().item<double>(), 0.0);
+  EXPECT_NEAR(density.width[1].item<double>(), 0.03, 1e-9);
+  EXPECT_NEAR(density.width[2].item<double>(), 0.04, 1e-9);
+  EXPECT_NEAR(density.width[3].item<double>(), 0.01, 1e-9);
+  EXPECT_TRUE(at::equal(density.quadrature.weights, quadrature.weights));
+}
+
+TEST(SpectralDensity, TellsTheMassNearZeroWithItsError) {
+  // 35 of 50 eigenvalues are zero, and four more are within the threshold.
+  Random random(9);
+  at::Tensor values = at::zeros({4, 50}, at::kDouble);
+  values.narrow(1, 0, 11).copy_(random.normal({4, 11}).sign() * (1 + random.normal({4, 11}).abs()));
+  values.narrow(1, 11, 4).fill_(1e-5);
+  const DenseOperator op(random.with_spectrum(values));
+  ZScores scores;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    const SpectralDensity density =
+        hessian::spectral_density(hessian::spectral_quadrature(op, with_seed(seed, 20, 30)));
+    EXPECT_LT(largest(density.zero_threshold - 1e-3 * values.abs().amax(1)), 1e-9);
+    scores.add(density.mass_near_zero, at::full({4}, 39.0 / 50, at::kDouble));
+  }
+  scores.expect_honest(20, 0.35);
+}
+
+TEST(SpectralDensity, AgreesInFloat32AndForPartsOfTheBlocks) {
+  const at::Tensor matrices = Random(10).symmetric(4, 40);
+  const SpectralDensity whole =
+      hessian::spectral_density(hessian::spectral_quadrature(DenseOperator(matrices), with_seed(5, 3, 10)));
+  const SpectralDensity narrow = hessian::spectral_density(
+      hessian::spectral_quadrature(DenseOperator(matrices.to(at::kFloat)), with_seed(5, 3, 10)));
+  // Rounding at 6e-8 moves Ritz values by about 1e-5 of their width, 0.2.
+  EXPECT_LT(largest(narrow.grid - whole.grid), 1e-4);
+  EXPECT_LT(largest(narrow.density.value - whole.density.value), 1e-3 * largest(whole.density.value));
+  for (int64_t first = 0; first < 4; first += 2) {
+    QuadratureOptions options = with_seed(5, 3, 10);
+    options.block_numbers = numbers_from(first, 2);
+    const SpectralDensity part =
+        hessian::spectral_density(hessian::spectral_quadrature(DenseOperator(matrices.narrow(0, first, 2)), options));
+    EXPECT_LT(largest(part.density.value - whole.density.value.narrow(0, first, 2)), 1e-10);
+    EXPECT_LT(largest(part.density.standard_error - whole.density.standard_error.narrow(0, first, 2)), 1e-10);
+    EXPECT_LT(largest(part.mass_near_zero.value - whole.mass_near_zero.value.narrow(0, first, 2)), 1e-10);
+  }
+}
+
+TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
+  at::Tensor matrices = Random(11).symmetric(2, 8);
+  const DenseOperator op(matrices);
+  const auto refusal = [&](const QuadratureOptions& options) {
+    return text_of<std::invalid_argument>([&] { hessian::spectral_quadrature(op, options); });
+  };
+  EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of probes is 1; it must be 2 at least");
+  EXPECT_EQ(refusal(with_seed(0, 2, 0)), "the number of Lanczos steps is 0; it must be positive");
+  const SpectralQuadrature quadrature = hessian::spectral_quadrature(op);
+  const auto density_refusal = [&](const DensityOptions& options) {
+    return text_of<std::invalid_argument>([&] { hessian::spectral_density(quadrature, options); });
+  };
+  EXPECT_EQ(density_refusal({108, 0.01, 1e-3}),
+            "the grid has 108 points; it must have 109 at least, or peaks of this width may fall between them");
+  EXPECT_EQ(density_refusal({401, 0, 1e-3}), "the relative width is 0.000000; it must be positive");
+  EXPECT_EQ(density_refusal({401, 0.01, -1}), "the relative zero is -1.000000; it must not be negative");
+  EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::spectral_moment(quadrature, -1); }),
+            "the power is -1; it must not be negative");
+  matrices[0][2][2] = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
+            "the operator's product with a vector of block 0 is not finite");
+}

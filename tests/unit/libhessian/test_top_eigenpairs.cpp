@@ -1,0 +1,312 @@
+#include "hessian/top_eigenpairs.h"
+
+#include <Spectra/MatOp/DenseSymMatProd.h>
+#include <Spectra/SymEigsSolver.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include "hessian/dense_operator.h"
+#include "random_problems.h"
+
+using hessian::DenseOperator;
+using hessian::Ends;
+using hessian::TopEigenpairs;
+using hessian::TopEigenpairsOptions;
+using support::largest;
+using support::numbers_from;
+using support::Random;
+using support::RecordingOperator;
+using support::spectra_of_size;
+using support::Spectrum;
+using support::text_of;
+
+namespace {
+
+/// The pairs that the ends ask for, out of all eigenvalues [S, n] in ascending order.
+at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
+  const at::Tensor upper = ascending.flip(1).narrow(1, 0, count);
+  const at::Tensor lower = ascending.narrow(1, 0, count);
+  switch (ends) {
+    case Ends::upper:
+      return upper;
+    case Ends::lower:
+      return lower;
+    case Ends::both:
+      return at::cat({upper, lower}, 1);
+    case Ends::dominant:
+      return ascending.gather(1, ascending.abs().argsort(1, /*descending=*/true)).narrow(1, 0, count);
+  }
+  return {};
+}
+
+/// ||Hv - lambda v|| of every pair, computed here in float64, [S, K].
+at::Tensor true_residuals(const at::Tensor& matrices, const TopEigenpairs& pairs) {
+  const at::Tensor v = pairs.vectors.to(at::kDouble);
+  return (at::matmul(v, matrices.to(at::kDouble)) - pairs.values.unsqueeze(2) * v).norm(2, 2);
+}
+
+double distance_from_orthonormal(const at::Tensor& vectors) {
+  const at::Tensor v = vectors.to(at::kDouble);
+  return largest(at::matmul(v, v.transpose(1, 2)) - at::eye(v.size(1), at::kDouble));
+}
+
+TopEigenpairsOptions tight(int64_t count, Ends ends = Ends::both) {
+  TopEigenpairsOptions options;
+  options.count = count;
+  options.ends = ends;
+  options.tolerance = 1e-10;
+  options.max_iterations = 20000;
+  return options;
+}
+
+/// Eigenvalues within [-1, 1] but for those given, which are above.
+at::Tensor with_top(const std::vector<double>& top, int64_t n, Random& random) {
+  const at::Tensor rest = random.normal({n - static_cast<int64_t>(top.size())}).clamp(-1, 1);
+  return at::cat({at::tensor(top, at::kDouble), rest}).unsqueeze(0);
+}
+
+}  // namespace
+
+// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5); that
+// each is the right one, the comparison in order shows. In float32 rounding of about n times 6e-8 is left.
+TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
+  for (const int64_t n : {1, 2, 5, 20, 65, 120}) {
+    const auto seed = static_cast<uint64_t>(n);
+    Random random(seed);
+    for (const Spectrum& spectrum : spectra_of_size(n, random)) {
+      const at::Tensor matrix = random.with_spectrum(spectrum.values.unsqueeze(0));
+      const at::Tensor exact = support::dense_eigenvalues(matrix);
+      const double norm = largest(exact);
+      for (const int64_t count : std::set<int64_t>{1, std::min<int64_t>(3, n), std::min<int64_t>(20, n)}) {
+        for (const Ends ends : {Ends::both, Ends::upper, Ends::lower, Ends::dominant}) {
+          for (const int64_t width : {1, 3}) {
+            if (spectrum.name == "repeated" && width == 1 && count > 3) {
+              continue;  // what one vector does not see
+            }
+            SCOPED_TRACE("n " + std::to_string(n) + ", " + spectrum.name + ", " + std::to_string(count) +
+                         " pairs, ends " + std::to_string(static_cast<int>(ends)) + ", width " + std::to_string(width));
+            TopEigenpairsOptions options = tight(count, ends);
+            options.block_width = width;
+            const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrix), options);
+            EXPECT_TRUE(pairs.converged.all().item<bool>());
+            if (ends == Ends::dominant) {  // eigenvalues of one magnitude may change places
+              EXPECT_LT(largest(pairs.values.abs() - wanted_of(exact, ends, count).abs()), 1e-9 * norm + 1e-300);
+            } else {
+              EXPECT_LT(largest(pairs.values - wanted_of(exact, ends, count)), 1e-9 * norm + 1e-300);
+            }
+            EXPECT_LE(pairs.spectral_norm.item<double>(), norm * (1 + 1e-12));
+            EXPECT_GE(pairs.spectral_norm.item<double>(), largest(pairs.values));
+            EXPECT_LT(largest(pairs.residuals - true_residuals(matrix, pairs)), 1e-13 * norm + 1e-300);
+            if (ends != Ends::both || 2 * count <= n) {
+              EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-11);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(TopEigenpairs, AgreesInFloat32WithinItsRounding) {
+  Random random(1);
+  for (const Spectrum& spectrum : spectra_of_size(80, random)) {
+    SCOPED_TRACE(spectrum.name);
+    const at::Tensor matrix = random.with_spectrum(spectrum.values.unsqueeze(0)).to(at::kFloat);
+    const at::Tensor exact = support::dense_eigenvalues(matrix);
+    TopEigenpairsOptions options = tight(3);
+    options.tolerance = 1e-5;
+    options.block_width = 3;
+    const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrix), options);
+    EXPECT_LT(largest(pairs.values - wanted_of(exact, Ends::both, 3)), 2e-5 * largest(exact) + 1e-300);
+    EXPECT_TRUE(pairs.converged.all().item<bool>());
+    EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-5);
+  }
+}
+
+TEST(TopEigenpairs, AgreesWithSpectraOnTheLargestMagnitudes) {
+  Random random(2);
+  const at::Tensor matrix = random.symmetric(1, 200);
+  const Eigen::Map<const Eigen::MatrixXd> dense(matrix.data_ptr<double>(), 200, 200);
+  Spectra::DenseSymMatProd<double> product(dense);
+  Spectra::SymEigsSolver<Spectra::DenseSymMatProd<double>> oracle(product, 6, 40);
+  oracle.init();
+  ASSERT_EQ(oracle.compute(Spectra::SortRule::LargestMagn, 1000, 1e-12, Spectra::SortRule::LargestMagn), 6);
+  const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrix), tight(6, Ends::dominant));
+  const Eigen::VectorXd expected = oracle.eigenvalues();
+  for (int64_t i = 0; i < 6; ++i) {
+    EXPECT_NEAR(pairs.values[0][i].item<double>(), expected[i], 1e-9 * std::abs(expected[0]));
+  }
+}
+
+TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursWithABlockAsWide) {
+  for (const int64_t max_basis : {0, 12}) {
+    SCOPED_TRACE("basis " + std::to_string(max_basis));
+    Random random(3);
+    const at::Tensor values = with_top({3, 3, 3, 2.5}, 200, random);
+    const at::Tensor matrix = random.with_spectrum(values);
+    TopEigenpairsOptions options = tight(4, Ends::upper);
+    options.tolerance = 1e-6;
+    options.block_width = 3;
+    options.max_basis = max_basis;
+    const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrix), options);
+    EXPECT_TRUE(pairs.converged.all().item<bool>());
+    EXPECT_LT(largest(pairs.values - at::tensor({3.0, 3.0, 3.0, 2.5}, at::kDouble)), 1e-9);
+    const at::Tensor space = pairs.vectors.narrow(1, 0, 3);
+    EXPECT_LT(largest(at::matmul(space, matrix) - 3 * space), 1e-5);
+    EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
+
+    // One vector sees one direction of the eigenspace: without the block, the case is one that goes wrong.
+    options.block_width = 1;
+    options.count = 2;
+    options.tolerance = 1e-3;
+    EXPECT_LT(hessian::top_eigenpairs(DenseOperator(matrix), options).values[0][1].item<double>(), 2.6);
+  }
+}
+
+TEST(TopEigenpairs, SeparatesAClusterInFewerSweepsWithABlock) {
+  Random random(4);
+  const at::Tensor matrix = random.with_spectrum(with_top({3.0003, 3.0002, 3.0001, 3.0}, 300, random));
+  const DenseOperator op(matrix);
+  TopEigenpairsOptions options = tight(4, Ends::upper);
+  const TopEigenpairs single = hessian::top_eigenpairs(op, options);
+  options.block_width = 4;
+  const TopEigenpairs block = hessian::top_eigenpairs(op, options);
+  for (const TopEigenpairs* pairs : {&single, &block}) {
+    EXPECT_TRUE(pairs->converged.all().item<bool>());
+    EXPECT_LT(largest(pairs->values - at::tensor({3.0003, 3.0002, 3.0001, 3.0}, at::kDouble)), 1e-9);
+  }
+  EXPECT_LT(3 * (block.iterations.item<int>() / 4), 2 * single.iterations.item<int>());
+}
+
+TEST(TopEigenpairs, FindsThePairsThroughManyRestartsOfASmallBasis) {
+  for (const int64_t width : {1, 2}) {
+    for (const int64_t max_basis : {8 + 2 * width, 17 + width}) {
+      for (const Ends ends : {Ends::both, Ends::upper, Ends::lower, Ends::dominant}) {
+        SCOPED_TRACE("basis " + std::to_string(max_basis) + ", width " + std::to_string(width) + ", ends " +
+                     std::to_string(static_cast<int>(ends)));
+        const at::Tensor matrices = Random(static_cast<uint64_t>(max_basis)).symmetric(2, 200);
+        TopEigenpairsOptions options = tight(4, ends);
+        options.tolerance = 1e-8;
+        options.max_basis = max_basis;
+        options.block_width = width;
+        const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrices), options);
+        const at::Tensor exact = support::dense_eigenvalues(matrices);
+        EXPECT_LT(largest(pairs.values - wanted_of(exact, ends, 4)), 1e-7 * largest(exact));
+        EXPECT_TRUE(pairs.converged.all().item<bool>());
+        EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
+        EXPECT_GT(pairs.iterations.min().item<int>(), 3 * max_basis) << "the case is too easy: it hardly restarted";
+      }
+    }
+  }
+}
+
+TEST(TopEigenpairs, SaysWhatHasConvergedWhereTheIterationsDoNotSuffice) {
+  const at::Tensor matrices = Random(5).symmetric(3, 150);
+  for (const int64_t width : {1, 4}) {
+    for (const int64_t iterations : {8, 20, 35}) {
+      SCOPED_TRACE("width " + std::to_string(width) + ", " + std::to_string(iterations) + " iterations");
+      TopEigenpairsOptions options = tight(3);
+      options.tolerance = 1e-2;
+      options.max_iterations = iterations;
+      options.block_width = width;
+      const DenseOperator dense(matrices);
+      const RecordingOperator op(dense);
+      const TopEigenpairs pairs = hessian::top_eigenpairs(op, options);
+      // Rounding in float64 of a product with matrices of norm about 17.
+      EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs)), 1e-12);
+      EXPECT_TRUE(at::equal(pairs.converged, pairs.residuals <= 1e-2 * pairs.spectral_norm.unsqueeze(1)));
+      EXPECT_FALSE(pairs.converged.all().item<bool>());
+      for (int64_t block = 0; block < 3; ++block) {
+        EXPECT_LE(op.products(block), iterations + 6);
+      }
+    }
+  }
+}
+
+TEST(TopEigenpairs, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
+  Random random(6);
+  const at::Tensor hard = random.symmetric(2, 80);
+  at::Tensor easy = at::zeros({1, 80}, at::kDouble);
+  easy[0][0] = 4.0;
+  easy[0][1] = -2.0;
+  const at::Tensor matrices = at::cat({hard.narrow(0, 0, 1), random.with_spectrum(easy), hard.narrow(0, 1, 1)});
+  const DenseOperator three(matrices);
+  for (const int64_t width : {1, 2}) {
+    SCOPED_TRACE("width " + std::to_string(width));
+    const RecordingOperator recorded(three);
+    TopEigenpairsOptions options = tight(2);
+    options.block_width = width;
+    options.max_basis = 30;
+    const TopEigenpairs pairs = hessian::top_eigenpairs(recorded, options);
+    EXPECT_LT(largest(pairs.values - wanted_of(support::dense_eigenvalues(matrices), Ends::both, 2)), 1e-8);
+    EXPECT_LE(pairs.iterations[1].item<int>(), 12);
+    for (int64_t block = 0; block < 3; ++block) {
+      EXPECT_EQ(recorded.products(block), pairs.iterations[block].item<int>() + 4) << "block " << block;
+    }
+    for (const int64_t block : {0, 2}) {
+      TopEigenpairsOptions alone = options;
+      alone.block_numbers = {block};
+      const TopEigenpairs single = hessian::top_eigenpairs(DenseOperator(matrices.narrow(0, block, 1)), alone);
+      EXPECT_EQ(single.iterations[0].item<int>(), pairs.iterations[block].item<int>());
+      EXPECT_LT(largest(single.values[0] - pairs.values[block]), 1e-11);
+    }
+  }
+}
+
+TEST(TopEigenpairs, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
+  // Zeros but for a few eigenvalues, so that random vectors go on where the Krylov spaces are exhausted.
+  Random random(7);
+  at::Tensor values = random.normal({6, 50});
+  values.narrow(0, 0, 3).narrow(1, 4, 46).zero_();
+  const at::Tensor matrices = random.with_spectrum(values);
+  TopEigenpairsOptions options;
+  options.count = 3;
+  options.block_width = 2;
+  options.tolerance = 1e-4;  // loose: another path would show as other Ritz values
+  options.seed = 3;
+  const TopEigenpairs whole = hessian::top_eigenpairs(DenseOperator(matrices), options);
+  for (int64_t first = 0; first < 6; first += 2) {
+    options.block_numbers = numbers_from(first, 2);
+    const TopEigenpairs part = hessian::top_eigenpairs(DenseOperator(matrices.narrow(0, first, 2)), options);
+    EXPECT_LT(largest(part.values - whole.values.narrow(0, first, 2)), 1e-10) << "blocks from " << first;
+    EXPECT_TRUE(at::equal(part.iterations, whole.iterations.narrow(0, first, 2)));
+  }
+}
+
+TEST(TopEigenpairs, RefusesProductsThatAreNotFinite) {
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    at::Tensor matrices = Random(8).symmetric(2, 12);
+    matrices[1][3][3] = bad;
+    EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::top_eigenpairs(DenseOperator(matrices)); }),
+              "the operator's product with a vector of block 1 is not finite");
+  }
+}
+
+TEST(TopEigenpairs, RefusesOptionsOutOfRange) {
+  const DenseOperator op(Random(9).symmetric(1, 40));
+  const auto refusal = [&](auto&& change) {
+    TopEigenpairsOptions options;
+    options.count = 5;
+    change(options);
+    return text_of<std::invalid_argument>([&] { hessian::top_eigenpairs(op, options); });
+  };
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 0; }), "0 eigenpairs asked of an operator of size 40");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 41; }), "41 eigenpairs asked of an operator of size 40");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.block_width = 0; }), "the block width is 0; it must be 1 at least");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.max_basis = 11; }),
+            "the number of basis vectors is 11; it must be 12 at least");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.max_iterations = 9; }),
+            "the iteration limit is 9; it must be 10 at least");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.tolerance = -1; }),
+            "the tolerance is -1.000000; it must be positive");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) {
+              o.block_numbers = {1, 2};
+            }),
+            "there are 2 block numbers for 1 blocks");
+}

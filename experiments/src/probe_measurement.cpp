@@ -17,17 +17,6 @@ std::vector<T> to_vector(const at::Tensor& tensor, at::ScalarType dtype) {
   return {values.data_ptr<T>(), values.data_ptr<T>() + values.numel()};
 }
 
-/// A position of each sequence, drawn by the seed.
-std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject) {
-  std::mt19937_64 generator(options.seed);
-  std::vector<int64_t> positions;
-  for (int64_t i = 0; i < subject.sequences(); ++i) {
-    positions.push_back(
-        static_cast<int64_t>(models::bounded_draw(generator, static_cast<uint64_t>(subject.seq_len()))));
-  }
-  return positions;
-}
-
 /// Puts numbers of some sequences, from `first` on, into a row of all.
 void fill(ProbeRow& row, int64_t first, const hessian::ExtremalEigenvalues& eigenvalues) {
   const auto put = [first]<class T>(std::vector<T>& into, const at::Tensor& numbers, at::ScalarType dtype) {
@@ -43,6 +32,16 @@ void fill(ProbeRow& row, int64_t first, const hessian::ExtremalEigenvalues& eige
 }
 
 }  // namespace
+
+std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject) {
+  std::mt19937_64 generator(options.seed);
+  std::vector<int64_t> positions;
+  for (int64_t i = 0; i < subject.sequences(); ++i) {
+    positions.push_back(
+        static_cast<int64_t>(models::bounded_draw(generator, static_cast<uint64_t>(subject.seq_len()))));
+  }
+  return positions;
+}
 
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences) {
   ProbeLayoutOptions layout;

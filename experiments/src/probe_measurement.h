@@ -21,6 +21,9 @@ namespace experiments {
 /// \throws std::invalid_argument  if a layer does not exist, or a site has none of them
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
+/// A position of each sequence, drawn by the seed.
+std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject);
+
 /// The rows of one probe: the sites and layers that the options ask for. The layers of a site are measured together, as
 /// many as memory allows. The processes of a group share the work, and make the same calls.
 class ProbeMeasurement {

@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "experiments/probe.h"
+#include "experiments/spectrum.h"
 #include "hessian/tape.h"
 
 namespace experiments {
@@ -32,6 +33,9 @@ const std::vector<std::string> unit_words = {"sequence", "token"};
 const std::vector<std::string> method_words = {"lanczos", "power", "spectra"};
 const std::vector<std::string> engine_words = {"tape", "autograd"};
 const std::vector<std::string> ends_words = {"both", "dominant"};
+const std::vector<std::string> target_words = {"activations", "parameters"};
+const std::vector<std::string> matrix_words = {"hessian", "ggn", "fisher", "mc-fisher", "fd-hessian"};
+const std::vector<std::string> trace_words = {"hutch++", "hutchinson"};
 
 const std::string& to_string(Unit unit) {
   return unit_words.at(static_cast<std::size_t>(unit));
@@ -63,6 +67,18 @@ Engine parse_engine(const std::string& word) {
 
 hessian::Ends parse_ends(const std::string& word) {
   return static_cast<hessian::Ends>(place_of(word, ends_words));
+}
+
+Target parse_target(const std::string& word) {
+  return static_cast<Target>(place_of(word, target_words));
+}
+
+CurvatureMatrix parse_matrix(const std::string& word) {
+  return static_cast<CurvatureMatrix>(place_of(word, matrix_words));
+}
+
+TraceMethod parse_trace_method(const std::string& word) {
+  return static_cast<TraceMethod>(place_of(word, trace_words));
 }
 
 Engine choose_engine(std::optional<Engine> asked, at::Device device) {

@@ -72,31 +72,40 @@ Result joined(const std::vector<Result>& parts) {
 
 }  // namespace
 
+void for_each_part(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
+                   const std::vector<int64_t>& positions, const std::function<void(const ProblemPart&)>& visit) {
+  const int64_t sequences = problem.x.size(0);
+  for (int64_t first = 0; first < sequences; first += plan.sequences_at_once) {
+    ProblemPart part;
+    part.first = first;
+    part.count = std::min(plan.sequences_at_once, sequences - first);
+    for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
+      for (int64_t i = 0; i < part.count; ++i) {
+        part.block_numbers.push_back(problem.first_sequence + first + i);
+      }
+    }
+    part.op = operator_of(options, plan, problem, positions, {first, part.count});
+    visit(part);
+  }
+}
+
 std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
                           const std::vector<int64_t>& positions) {
-  const int64_t sequences = problem.x.size(0);
   const std::size_t layers = problem.layers.size();
   std::vector<std::vector<Result>> parts(layers);
-  for (int64_t first = 0; first < sequences; first += plan.sequences_at_once) {
-    const Range range{first, std::min(plan.sequences_at_once, sequences - first)};
+  for_each_part(options, plan, problem, positions, [&](const ProblemPart& part) {
     hessian::LanczosOptions lanczos_options;
     lanczos_options.ends = options.ends;
     lanczos_options.tolerance = options.tolerance;
     lanczos_options.max_iterations = options.max_iterations;
     lanczos_options.seed = options.seed;
     lanczos_options.max_basis = plan.max_basis;
-    // A sequence starts from the same vector at every layer, however layers and sequences are divided.
+    lanczos_options.block_numbers = part.block_numbers;
+    const Result together = solve_together(options, lanczos_options, *part.op);
     for (std::size_t layer = 0; layer < layers; ++layer) {
-      for (int64_t i = 0; i < range.count; ++i) {
-        lanczos_options.block_numbers.push_back(problem.first_sequence + first + i);
-      }
+      parts[layer].push_back(numbers_of(together, {static_cast<int64_t>(layer) * part.count, part.count}));
     }
-    const auto op = operator_of(options, plan, problem, positions, range);
-    const Result together = solve_together(options, lanczos_options, *op);
-    for (std::size_t layer = 0; layer < layers; ++layer) {
-      parts[layer].push_back(numbers_of(together, {static_cast<int64_t>(layer) * range.count, range.count}));
-    }
-  }
+  });
   std::vector<Result> results;
   for (const auto& of_layer : parts) {
     results.push_back(joined(of_layer));

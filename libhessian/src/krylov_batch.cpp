@@ -42,7 +42,7 @@ void KrylovBatch::take_first(int64_t width, uint64_t stream) {
   basis_.select(1, 0).copy_(random_unit_vectors(op_, seeds_, stream));
   for (width_ = 1; width_ < width; ++width_) {
     const at::Tensor vectors = random_unit_vectors(op_, seeds_, stream + static_cast<uint64_t>(width_));
-    const at::Tensor rest = orthogonalise(basis_.narrow(1, 0, width_), vectors).rest;
+    const at::Tensor rest = orthogonalise(basis_.narrow(1, 0, width_), vectors.unsqueeze(1)).rest.squeeze(1);
     basis_.select(1, width_).copy_(rest / rest.norm(2, 1, true));
   }
 }
@@ -52,12 +52,12 @@ void KrylovBatch::take_first(int64_t width, uint64_t stream) {
 at::Tensor KrylovBatch::fresh_direction(int64_t i, const at::Tensor& known) {
   State& state = states_[static_cast<std::size_t>(i)];
   auto generator = block_generator(seeds_, block(i), state.next_stream++);
-  at::Tensor v = at::randn({1, op_.dim()}, generator, at::dtype(at::kDouble)).to(basis_.options());
+  at::Tensor v = at::randn({1, 1, op_.dim()}, generator, at::dtype(at::kDouble)).to(basis_.options());
   for (int round = 0; round < 2; ++round) {
     v = v / v.norm();
     v = orthogonalise(known, v).rest;
   }
-  return (v / v.norm()).squeeze(0);
+  return (v / v.norm()).view({op_.dim()});
 }
 
 void KrylovBatch::extend() {
@@ -69,34 +69,56 @@ void KrylovBatch::extend() {
   for (State& state : states_) {
     state.coupling.setZero(room, taken);
   }
-  const double breakdown = rounding_level(basis_.options());
+  // Against the basis all together, and then one after the other against those before it.
+  const Orthogonalised parts = orthogonalise(basis_.narrow(1, 0, basis_size_), products);
+  const at::Tensor rest = parts.rest.contiguous();
+  const at::Tensor coefficients = on_host(parts.coefficients);
   width_ = 0;
   for (int64_t j = 0; j < taken; ++j) {
-    const at::Tensor known = basis_.narrow(1, 0, basis_size_ + width_);
-    const Orthogonalised parts = orthogonalise(known, products.select(1, j));
-    const at::Tensor norms = parts.rest.norm(2, 1, true);
-    const bool takes_rest = width_ < room;
-    if (takes_rest) {
-      basis_.select(1, basis_size_ + width_).copy_(parts.rest / norms.clamp_min(std::numeric_limits<float>::min()));
-    }
-    const at::Tensor coefficients = on_host(parts.coefficients);
-    const at::Tensor host_norms = on_host(norms);
     for (int64_t i = 0; i < size(); ++i) {
-      State& state = states_[static_cast<std::size_t>(i)];
-      const Eigen::Map<const Eigen::VectorXd> row(coefficients[i].data_ptr<double>(), known.size(1));
-      const double norm = host_norms.data_ptr<double>()[i];
-      state.projection.row(first_row + j).head(basis_size_) = row.head(basis_size_);
-      state.coupling.col(j).head(width_) = row.tail(width_);
-      state.largest_product = std::max(state.largest_product, std::hypot(row.norm(), norm));
-      if (takes_rest) {
-        state.coupling(width_, j) = norm;
-        if (norm <= breakdown * state.largest_product) {
-          basis_[i][basis_size_ + width_].copy_(fresh_direction(i, known.narrow(0, i, 1)));
-        }
+      const Eigen::Map<const Eigen::VectorXd> row(coefficients[i][j].data_ptr<double>(), basis_size_);
+      states_[static_cast<std::size_t>(i)].projection.row(first_row + j).head(basis_size_) = row;
+    }
+    take_next(rest.select(1, j), j, width_ < room);
+  }
+}
+
+void KrylovBatch::take_next(at::Tensor w, int64_t j, bool has_room) {
+  const at::Tensor norms_outside = on_host(w.norm(2, 1));
+  at::Tensor norms = norms_outside;
+  if (width_ > 0) {
+    const Orthogonalised parts = orthogonalise(basis_.narrow(1, basis_size_, width_), w.unsqueeze(1));
+    w = parts.rest.squeeze(1);
+    norms = on_host(w.norm(2, 1));
+    const at::Tensor coefficients = on_host(parts.coefficients);
+    for (int64_t i = 0; i < size(); ++i) {
+      const Eigen::Map<const Eigen::VectorXd> row(coefficients[i].data_ptr<double>(), width_);
+      states_[static_cast<std::size_t>(i)].coupling.col(j).head(width_) = row;
+    }
+    // Where little is left, what rounding has left of the basis is no longer small beside it.
+    if (has_room && (norms < 0.1 * norms_outside).any().item<bool>()) {
+      w = orthogonalise(basis_.narrow(1, 0, basis_size_ + width_), w.unsqueeze(1)).rest.squeeze(1);
+      norms = on_host(w.norm(2, 1));
+    }
+  }
+  const at::Tensor known = basis_.narrow(1, 0, basis_size_ + width_);
+  if (has_room) {
+    const at::Tensor safe = norms.clamp_min(std::numeric_limits<float>::min()).to(w.options()).unsqueeze(1);
+    basis_.select(1, basis_size_ + width_).copy_(w / safe);
+  }
+  for (int64_t i = 0; i < size(); ++i) {
+    State& state = states_[static_cast<std::size_t>(i)];
+    const double norm = norms.data_ptr<double>()[i];
+    const double inside = state.projection.row(basis_size_ - state.coupling.cols() + j).head(basis_size_).norm();
+    state.largest_product = std::max(state.largest_product, std::hypot(inside, norms_outside.data_ptr<double>()[i]));
+    if (has_room) {
+      state.coupling(width_, j) = norm;
+      if (norm <= rounding_level(basis_.options()) * state.largest_product) {
+        basis_[i][basis_size_ + width_].copy_(fresh_direction(i, known.narrow(0, i, 1)));
       }
     }
-    width_ += takes_rest ? 1 : 0;
   }
+  width_ += has_room ? 1 : 0;
 }
 
 void KrylovBatch::require_finite() const {

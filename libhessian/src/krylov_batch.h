@@ -86,6 +86,9 @@ class KrylovBatch {
 
   at::Tensor fresh_direction(int64_t i, const at::Tensor& known);
   void take_first(int64_t width, uint64_t stream);
+  /// Makes what product j of the last ones has outside the basis, w [A, n], orthogonal to the next vectors found before
+  /// it, and one of them if there is room.
+  void take_next(at::Tensor w, int64_t j, bool has_room);
 
   const LinearOperator& op_;
   int64_t block_width_;

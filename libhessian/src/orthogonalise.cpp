@@ -5,11 +5,12 @@
 namespace hessian {
 
 Orthogonalised orthogonalise(const at::Tensor& basis, const at::Tensor& w) {
-  const at::Tensor column = w.unsqueeze(2);
-  const at::Tensor coefficients = at::bmm(basis, column);
-  const at::Tensor once = column - at::bmm(basis.transpose(1, 2), coefficients);
+  const at::Tensor columns = w.transpose(1, 2);
+  const at::Tensor coefficients = at::bmm(basis, columns);
+  const at::Tensor once = columns - at::bmm(basis.transpose(1, 2), coefficients);
   const at::Tensor correction = at::bmm(basis, once);
-  return {(once - at::bmm(basis.transpose(1, 2), correction)).squeeze(2), (coefficients + correction).squeeze(2)};
+  return {(once - at::bmm(basis.transpose(1, 2), correction)).transpose(1, 2),
+          (coefficients + correction).transpose(1, 2)};
 }
 
 double rounding_level(const at::TensorOptions& options) {

@@ -6,14 +6,14 @@ namespace hessian {
 
 /// Rows w = V^T coefficients + rest, with the rest orthogonal to the basis V.
 struct Orthogonalised {
-  at::Tensor rest;          ///< [A, n]
-  at::Tensor coefficients;  ///< [A, m]
+  at::Tensor rest;          ///< [A, k, n]
+  at::Tensor coefficients;  ///< [A, k, m]
 };
 
-/// The part of each row that is orthogonal to the basis of its block, by classical Gram-Schmidt twice: as good as
+/// The part of each row that is orthogonal to the basis of its block, if not to the other rows, by classical Gram-Schmidt twice: as good as
 /// modified Gram-Schmidt, and it runs as matrix products (Giraud et al. 2005).
 /// \param basis  [A, m, n], orthonormal within a block; rows of zeros do no harm
-/// \param w      [A, n]
+/// \param w      [A, k, n]
 Orthogonalised orthogonalise(const at::Tensor& basis, const at::Tensor& w);
 
 /// Below this, relative to the vector that it was left of, a rest is rounding error: 10 epsilon of the precision.

@@ -18,7 +18,7 @@ at::Tensor sketched_range(const LinearOperator& op, const BlockSeeds& seeds, int
   at::Tensor range = at::zeros({op.blocks(), count, op.dim()}, op.vector_options());
   for (int64_t i = 0; i < count; ++i) {
     const at::Tensor product = finite_products(op, random_unit_vectors(op, seeds, static_cast<uint64_t>(i)));
-    const at::Tensor rest = orthogonalise(range.narrow(1, 0, i), product).rest;
+    const at::Tensor rest = orthogonalise(range.narrow(1, 0, i), product.unsqueeze(1)).rest.squeeze(1);
     const at::Tensor norm = rest.norm(2, 1, true);
     const at::Tensor adds = norm > rounding_level(rest.options()) * product.norm(2, 1, true);
     range.select(1, i).copy_(at::where(adds, rest / norm, at::zeros_like(rest)));
@@ -51,7 +51,8 @@ TraceEstimate hutch_plus_plus_trace(const LinearOperator& op, const HutchPlusPlu
   }
   at::Tensor samples = at::empty({op.blocks(), probes}, at::kDouble);
   for (int64_t probe = 0; probe < probes; ++probe) {
-    const at::Tensor rest = orthogonalise(range, probe_signs(op, options, columns + probe)).rest;
+    const at::Tensor signs = probe_signs(op, options, columns + probe);
+    const at::Tensor rest = orthogonalise(range, signs.unsqueeze(1)).rest.squeeze(1);
     samples.select(1, probe).copy_(dots(rest, finite_products(op, rest)));
   }
   const Estimate remainder = mean_of_samples(samples);

@@ -2,11 +2,12 @@
 PRESET ?= release
 BUILD := build/$(PRESET)
 
-.PHONY: help setup build demo test bench peers asan fuzz format lint clean
+.PHONY: help setup build demo test soak bench peers asan fuzz format lint clean
 
 help:
 	@echo "make demo    set up, build, train three small models, compare their curvature, search their stable learning rates"
 	@echo "make test    set up, build, run all tests"
+	@echo "make soak    kill sweeps of a hundred runs and their runs at random, go on with them, and compare (some minutes)"
 	@echo "make build   set up and build (PRESET=release, debug, asan, cuda, ci)"
 	@echo "make bench   run the benchmarks"
 	@echo "make peers   time training steps, Hessian-vector products and probes beside other tools' (installs them into .venv-peers,"
@@ -29,6 +30,12 @@ test:
 	@scripts/setup.sh --tests
 	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
 	@ctest --test-dir $(BUILD) --parallel 2 --output-on-failure --no-tests=error
+
+soak:
+	@scripts/setup.sh --tests
+	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@HESSIAN_SOAK_RUNS=$${HESSIAN_SOAK_RUNS:-100} HESSIAN_PROBE=$(BUILD)/bin/hessian-probe PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
+		.venv/bin/pytest -q -s -p no:cacheprovider tests/cli/test_sweep_soak.py
 
 bench: build
 	@for program in $(filter-out %/bench_exchange,$(wildcard $(BUILD)/bin/bench_*)); do \

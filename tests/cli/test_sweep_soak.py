@@ -1,0 +1,95 @@
+"""A sweep whose runs, and which itself, are killed at random moments until it is done: as if nobody had disturbed it.
+
+HESSIAN_SOAK_RUNS is the number of runs (12 unless it is set; `make soak` has a hundred), HESSIAN_TEST_SEED the seed of the kills.
+"""
+
+import os
+import random
+import signal
+import time
+
+import h5py
+import numpy
+
+import sweep_runs
+from sweep_runs import SweepFile, kill
+
+RUNS = int(os.environ.get("HESSIAN_SOAK_RUNS", 12))
+# Two models and two rates, one of which diverges; checkpoints in between, so that a killed run is gone on with.
+SETTINGS = [
+    "sweep.bisect=false",
+    "sweep.lr={ from = 0.5, to = 8, per_octave = 0.25 }",
+    f"sweep.seeds=[{', '.join(map(str, range(max(1, RUNS // 4))))}]",
+    "sweep.jobs=2",
+    "checkpoint.every=5",
+]
+# A killed run is started once more before it is given up as failed, until the sweep is resumed.
+KILLS_A_ROUND = 4
+# What differs between two runs of the same: how long they took.
+TIMES = {"/train/step_seconds", "/train/tokens_per_second"}
+
+
+def numbers_of(path):
+    """All datasets of a run file but for those of time."""
+    found = {}
+    with h5py.File(path, "r", swmr=True) as run:
+        assert run.attrs["finished"] == 1, path
+
+        def take(name, item):
+            if isinstance(item, h5py.Dataset) and "/" + name not in TIMES:
+                found["/" + name] = item[:]
+
+        run.visititems(take)
+    return found
+
+
+def disturb(sweep, running, generator):
+    """Kills runs at random moments, and then the sweep itself, unless it ends before. Gives how many runs died."""
+    killed = 0
+    for _ in range(generator.randint(1, KILLS_A_ROUND)):
+        child = sweep.wait_for_child(running)
+        if child is None:
+            return killed
+        time.sleep(generator.uniform(0, 0.4))
+        killed += kill(child[0])
+    time.sleep(generator.uniform(0, 1))
+    running.process.kill()
+    return killed
+
+
+def test_a_sweep_killed_again_and_again_ends_as_if_nobody_had_disturbed_it(sweep, tmp_path_factory):
+    seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
+    print(f"HESSIAN_TEST_SEED={seed}")
+    generator = random.Random(seed)
+    undisturbed = sweep_runs.Sweep(tmp_path_factory.mktemp("undisturbed"))
+    expected = undisturbed("--json", settings=SETTINGS, timeout=20 + 5 * RUNS)
+    assert expected.status == 0, expected.stderr
+
+    ends = []
+    killed = 0
+    while 0 not in ends and len(ends) < RUNS:
+        running = sweep.start("--resume", "--json", settings=SETTINGS)
+        killed += disturb(sweep, running, generator)
+        ends.append(running.end().status)
+        sweep.wait_for_no_children()
+    print(f"{killed} runs were killed, and the sweep ended so: {ends}")
+    assert killed >= 1 and ends[0] == -signal.SIGKILL, "the soak was too gentle to say anything"
+
+    # Runs that were given up as failed are made again by going on.
+    outcome = sweep("--resume", "--json", settings=SETTINGS, timeout=20 + 5 * RUNS)
+    assert outcome.status == 0, outcome.stderr
+    assert outcome.table == expected.table
+    assert {run["status"] for run in outcome.table["runs"]} == {"stable", "diverged"}
+
+    rows = SweepFile(sweep.out / "sweep.h5").rows()
+    assert rows == SweepFile(undisturbed.out / "sweep.h5").rows()
+    assert len(rows) == 4 * max(1, RUNS // 4)
+    for row in rows:
+        numbers = numbers_of(sweep.out / row["run_file"])
+        wanted = numbers_of(undisturbed.out / row["run_file"])
+        steps = numbers["/train/step"]
+        assert steps.tolist() == list(range(1, len(steps) + 1)), row  # each exactly once, in order
+        assert numbers.keys() == wanted.keys(), row
+        for name, values in numbers.items():
+            assert numpy.array_equal(values, wanted[name], equal_nan=values.dtype.kind == "f"), (row, name)
+    assert [path.name for path in sweep.out.rglob(".*")] == []  # nothing half written is left

@@ -96,6 +96,12 @@ std::vector<std::string> plots_of(const Figure& figure) {
           fmt::format("$curve{} using 1:3:4 with filledcurves fc rgb '{}' fs transparent solid 0.18 noborder notitle",
                       i, curve.color));
     }
+    if (curve.band_edges && !curve.low.empty()) {
+      for (const int column : {3, 4}) {
+        bands.push_back(
+            fmt::format("$curve{} using 1:{} with lines lc rgb '{}' lw 0.5 notitle", i, column, curve.color));
+      }
+    }
     lines.push_back(fmt::format("$curve{} using 1:2 {}{}", i, style_of(curve), title_of(curve)));
   }
   bands.insert(bands.end(), lines.begin(), lines.end());

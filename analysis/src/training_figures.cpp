@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t most_points = 1000;  // more cannot be told apart on a page
 
-/// A quantity of every step as a curve: as it is, or for long runs the medians of equal stretches with their ranges.
+/// A quantity of every step as a curve: as it is, or for long runs the medians of equal stretches with their ranges, to
+/// whose edges a spike of one step reaches.
 Curve curve_of_steps(const std::vector<int64_t>& steps, const std::vector<double>& values) {
   Curve curve;
   if (steps.size() <= most_points) {
@@ -21,6 +22,7 @@ Curve curve_of_steps(const std::vector<int64_t>& steps, const std::vector<double
     curve.y = values;
     return curve;
   }
+  curve.band_edges = true;
   const std::size_t stretch = (steps.size() + most_points - 1) / most_points;
   for (std::size_t first = 0; first < steps.size(); first += stretch) {
     const auto from = static_cast<std::ptrdiff_t>(first);

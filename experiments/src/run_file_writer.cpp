@@ -17,11 +17,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// Rows are handed to HDF5 by so many bytes, or at a flush: one row at a time costs it a hundred times as much.
+constexpr size_t most_pending_bytes = size_t{32} * 1024;
+
 struct OpenDataset {
   Hdf5Handle handle;
   ElementType type = ElementType::float64;
-  Shape shape;
+  Shape shape;  // rows pending included
   int64_t text_bytes = 0;
+  std::string pending;  // bytes of the last rows, which HDF5 does not know of yet
+  int64_t pending_rows = 0;
 };
 
 }  // namespace
@@ -40,7 +45,14 @@ struct RunFileWriter::State {
 
   // Closes the file whatever happens; returns whether all of it succeeded.
   bool close() noexcept {
-    if (file.valid() && (failed || (dirty && H5Fflush(file.get(), H5F_SCOPE_GLOBAL) < 0))) {
+    try {
+      if (file.valid() && !failed) {
+        flush();
+      }
+    } catch (const std::exception&) {
+      failed = true;
+    }
+    if (file.valid() && failed) {
       detach_from_disk();
     }
     bool closed = true;
@@ -134,7 +146,7 @@ struct RunFileWriter::State {
 
   template <typename T>
   void write(std::string_view name, const Shape& offset, const Shape& count, std::span<const T> values) {
-    const OpenDataset& dataset = find(name, element_type_of<T>);
+    OpenDataset& dataset = find(name, element_type_of<T>);
     const size_t rank = dataset.shape.size();
     bool inside = offset.size() == rank && count.size() == rank;
     for (size_t i = 0; inside && i < rank; ++i) {
@@ -150,7 +162,9 @@ struct RunFileWriter::State {
                        std::to_string(element_count(count)) + " for a block of " + to_text(count));
     }
     if (!values.empty()) {
-      write_block(name, dataset, offset, count, packed(name, dataset, values).data());
+      const auto block = packed(name, dataset, values);
+      write_pending(name, dataset);
+      write_block(name, dataset, offset, count, block.data());
     }
   }
 
@@ -168,18 +182,39 @@ struct RunFileWriter::State {
       return;
     }
     const auto block = packed(name, dataset, values);  // before the dataset grows, because texts may be refused
-    count.front() = given / row;
-    Shape offset(count.size(), 0);
-    offset.front() = dataset.shape.front();
-
-    std::vector<hsize_t> grown(dataset.shape.begin(), dataset.shape.end());
-    grown.front() += static_cast<hsize_t>(count.front());
+    const auto bytes = std::as_bytes(std::span(block));
     dirty = true;
+    if (dataset.pending.size() + bytes.size() >= most_pending_bytes) {
+      write_pending(name, dataset);
+    }
+    dataset.shape.front() += given / row;
+    if (bytes.size() >= most_pending_bytes) {
+      write_last_rows(name, dataset, given / row, bytes.data());
+    } else {
+      dataset.pending.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      dataset.pending_rows += given / row;
+    }
+  }
+
+  void write_pending(std::string_view name, OpenDataset& dataset) {
+    if (dataset.pending_rows > 0) {
+      write_last_rows(name, dataset, dataset.pending_rows, dataset.pending.data());
+      dataset.pending.clear();
+      dataset.pending_rows = 0;
+    }
+  }
+
+  // Hands HDF5 the last rows of a dataset as its shape has it.
+  void write_last_rows(std::string_view name, const OpenDataset& dataset, int64_t rows, const void* values) {
+    const std::vector<hsize_t> grown(dataset.shape.begin(), dataset.shape.end());
     if (H5Dset_extent(dataset.handle.get(), grown.data()) < 0) {
       fail("cannot extend dataset '" + std::string(name) + "'");
     }
-    dataset.shape.front() += count.front();
-    write_block(name, dataset, offset, count, block.data());
+    Shape count = dataset.shape;
+    count.front() = rows;
+    Shape offset(count.size(), 0);
+    offset.front() = dataset.shape.front() - rows;
+    write_block(name, dataset, offset, count, values);
   }
 
   void write_attribute(const char* name, hid_t type, const void* value) {
@@ -191,6 +226,9 @@ struct RunFileWriter::State {
   }
 
   void flush() {
+    for (auto& [name, dataset] : datasets) {
+      write_pending(name, dataset);
+    }
     // The whole file, because flushing a dataset alone leaves out the file's length, without which ordinary tools cut
     // the file of a killed writer short.
     if (dirty && H5Fflush(file.get(), H5F_SCOPE_GLOBAL) < 0) {
@@ -230,7 +268,10 @@ RunFileWriter RunFileWriter::create_filled(const fs::path& path, const RunInfo& 
     state->datasets.emplace(
         dataset.path, OpenDataset{checked_handle(H5Dopen2(state->file.get(), dataset.path.c_str(), H5P_DEFAULT),
                                                  H5Dclose, shown + ": cannot open dataset '" + dataset.path + "'"),
-                                  dataset.type, dataset.shape, dataset.text_bytes});
+                                  dataset.type,
+                                  dataset.shape,
+                                  dataset.text_bytes,
+                                  {}});
   }
   state->dirty = true;
   RunFileWriter writer(std::move(state));

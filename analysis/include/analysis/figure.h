@@ -27,6 +27,7 @@ struct Curve {
   std::vector<double> y;     ///< [n]
   std::vector<double> low;   ///< [n], or empty where there is no band
   std::vector<double> high;  ///< as low
+  bool band_edges = false;   ///< lines along the band, where a single value far from the others must not be missed
   Mark mark = Mark::line;
   bool dashed = false;
   bool in_legend = true;

@@ -116,6 +116,9 @@ class RunFileWriter {
   void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const std::string> values);
 
   /// Appends whole rows: the first dimension grows by values.size() / (product of the other dimensions).
+  ///
+  /// Rows wait in memory until flush(), or until some 32 KiB of a dataset have come together, so that one at a time costs
+  /// little; so does what stands in the way of writing them.
   /// \throws  as write()
   void append(std::string_view dataset, std::span<const double> values);
   void append(std::string_view dataset, std::span<const int64_t> values);

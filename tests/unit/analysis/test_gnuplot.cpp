@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 
+#include "analysis/figures.h"
 #include "run_file_support.h"
 
 using analysis::Figure;
@@ -65,6 +67,30 @@ TEST(Gnuplot, DrawsEveryFormat) {
   EXPECT_THAT(contents(folder / "a.png"), StartsWith("\x89PNG"));
   EXPECT_THAT(contents(folder / "a.pdf"), StartsWith("%PDF"));
   EXPECT_EQ(folder.names().size(), 3) << "scripts and messages are removed";
+}
+
+TEST(Gnuplot, DrawsAMillionStepsSmallAndWithTheSpikeOfOne) {
+  if (!has_gnuplot()) {
+    GTEST_SKIP() << "gnuplot is not installed";
+  }
+  analysis::RunContent run;
+  run.training.emplace();
+  for (int64_t step = 1; step <= 1'000'000; ++step) {
+    run.training->steps.push_back(step);
+    run.training->loss.push_back(step == 421'337 ? 9.75 : 3 + 0.1 * std::sin(static_cast<double>(step)));
+    run.training->lr.push_back(1e-3);
+    run.training->grad_norm.push_back(1);
+  }
+  const std::vector<Figure> figures = analysis::figures_of({run});
+  const auto loss =
+      std::find_if(figures.begin(), figures.end(), [](const Figure& figure) { return figure.id == "loss"; });
+  ASSERT_NE(loss, figures.end());
+  const std::string script = gnuplot_script(*loss, "svg", "loss.svg");
+  EXPECT_THAT(script, HasSubstr(" 9.75\n"));                       // the upper edge of its stretch ...
+  EXPECT_THAT(script, HasSubstr("$curve0 using 1:4 with lines"));  // ... along which a line is drawn
+  const TemporaryFolder folder;
+  draw(*loss, "svg", folder / "loss.svg");
+  EXPECT_LT(std::filesystem::file_size(folder / "loss.svg"), 150'000U);  // 1000 points of four curves
 }
 
 TEST(Gnuplot, ShowsTextsAsTheyAre) {

@@ -63,4 +63,11 @@ at::Tensor times(const at::Tensor& y, const at::Tensor& weight) {
   return times_transposed(y, weight.t());
 }
 
+at::Tensor gradient_of_weight(const at::Tensor& dy, const at::Tensor& x, at::ScalarType dtype) {
+  if (dy.is_cuda() && dy.scalar_type() == at::kBFloat16 && dtype == at::kFloat && widening_product()) {
+    return widening_product()->call(dy.t(), x, dtype);
+  }
+  return at::mm(dy.t(), x).to(dtype);
+}
+
 }  // namespace hessian

@@ -53,4 +53,23 @@ std::vector<std::size_t> last_uses(const Program& program, const std::vector<boo
   return last;
 }
 
+std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& needed) {
+  std::vector<int> readers(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    for (const ValueId input : program.steps[i].inputs) {
+      readers[static_cast<std::size_t>(input)] += needed[i] ? 1 : 0;
+    }
+  }
+  std::vector<bool> found(program.steps.size(), false);
+  for (std::size_t i = 0; i + 1 < program.steps.size(); ++i) {
+    const auto* const map = std::get_if<Linear>(&program.steps[i].operation);
+    const ValueId result = program.n_inputs + static_cast<ValueId>(i);
+    const Step& next = program.steps[i + 1];
+    found[i] = needed[i] && needed[i + 1] && map != nullptr && map->bias.empty() && result != program.output &&
+               std::holds_alternative<RmsNorm>(next.operation) && next.inputs.front() == result &&
+               readers[static_cast<std::size_t>(result)] == 1;
+  }
+  return found;
+}
+
 }  // namespace hessian

@@ -13,4 +13,8 @@ std::vector<bool> needed_steps(const Program& program, const std::function<bool(
 /// The last step that reads each value, so that its memory can go as soon as that step is done; 0 where none does.
 std::vector<std::size_t> last_uses(const Program& program, const std::vector<bool>& needed);
 
+/// Which steps are linear maps without a bias whose result the RMSNorm in the next step reads, and nothing else does:
+/// SimpleNorm, which can be computed as one.
+std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& needed);
+
 }  // namespace hessian

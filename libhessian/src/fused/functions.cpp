@@ -5,10 +5,13 @@
 #include <stdexcept>
 #include <string>
 
-#include "fused/kernels.h"
+#include "fused/dispatch.h"
+#include "fused/rms_norm.h"
 #include "rope_table.h"
-#include "rows/host_rows.h"
+#include "rows/cross_entropy_rows.h"
 #include "rows/rope_rows.h"
+#include "rows/run_rows.h"
+#include "rows/silu_gate_rows.h"
 
 namespace hessian::fused {
 namespace {
@@ -17,49 +20,10 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::tensor_list;
 
-at::ScalarType wide_type(const at::Tensor& x) {
-  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-}
-
-/// Calls body with a value of x's element type.
-template <class Body>
-void for_type_of(const at::Tensor& x, const Body& body) {
-  switch (x.scalar_type()) {
-    case at::kFloat:
-      return body(float{});
-    case at::kDouble:
-      return body(double{});
-    default:
-      return body(c10::BFloat16{});
-  }
-}
-
-/// The kernels trust their sizes.
-void expect_shape(const char* name, const at::Tensor& x, at::IntArrayRef expected) {
-  if (x.sizes() != expected) {
-    throw std::invalid_argument(std::string(name) + " is " + c10::str(x.sizes()) + ", expected " + c10::str(expected));
-  }
-}
-
-/// Autograd would take what a kernel writes for a constant, and second derivatives would be silently wrong.
-void refuse_second_derivative(const char* primitive) {
-  if (at::GradMode::is_enabled()) {
-    throw std::runtime_error(std::string(primitive) +
-                             " for training has no second derivative; evaluate with Derivatives::any");
-  }
-}
-
 struct RmsNormFunction : Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const at::Tensor& gain, double eps) {
     const at::Tensor x = input.contiguous();
-    const at::Tensor g = gain.to(wide_type(x)).contiguous();
-    at::Tensor y = at::empty_like(x);
-    const int64_t width = x.size(-1);
-    const at::Tensor inverse_rms = at::empty({x.numel() / width}, g.options());
-    for_type_of(x, [&]<class T>(T) {
-      rms_norm_forward(x.const_data_ptr<T>(), g.const_data_ptr<Wide<T>>(), eps, inverse_rms.numel(), width,
-                       y.data_ptr<T>(), inverse_rms.data_ptr<Wide<T>>());
-    });
+    const auto [y, inverse_rms] = rms_norm_value(x, gain, eps);
     ctx->save_for_backward({x, gain, inverse_rms});
     return y;
   }
@@ -67,18 +31,8 @@ struct RmsNormFunction : Function<RmsNormFunction> {
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
     refuse_second_derivative("RMSNorm");
     const tensor_list saved = ctx->get_saved_variables();
-    const at::Tensor& x = saved[0];
-    const at::Tensor& inverse_rms = saved[2];
-    const at::Tensor dy = gradients[0].contiguous();
-    const at::Tensor g = saved[1].to(wide_type(x)).contiguous();
-    const at::Tensor dx = at::empty_like(x);
-    const at::Tensor dgain = at::empty_like(g);
-    for_type_of(x, [&]<class T>(T) {
-      rms_norm_backward(dy.const_data_ptr<T>(), x.const_data_ptr<T>(), g.const_data_ptr<Wide<T>>(),
-                        inverse_rms.const_data_ptr<Wide<T>>(), inverse_rms.numel(), x.size(-1), dx.data_ptr<T>(),
-                        dgain.data_ptr<Wide<T>>());
-    });
-    return {dx, dgain.to(saved[1].scalar_type()), at::Tensor()};
+    const auto [dx, dgain] = rms_norm_gradients(gradients[0], saved[0], saved[1], saved[2]);
+    return {dx, dgain, at::Tensor()};
   }
 };
 
@@ -88,7 +42,9 @@ struct SiluGateFunction : Function<SiluGateFunction> {
     const at::Tensor up = up_input.contiguous();
     at::Tensor y = at::empty_like(gate);
     for_type_of(gate, [&]<class T>(T) {
-      silu_gate_forward(gate.const_data_ptr<T>(), up.const_data_ptr<T>(), gate.numel(), y.data_ptr<T>());
+      const rows::SiluGateForward<T> pass{gate.const_data_ptr<T>(), up.const_data_ptr<T>(), gate.size(-1),
+                                          y.data_ptr<T>()};
+      rows::run_over_last_axis(pass, gate);
     });
     ctx->save_for_backward({gate, up});
     return y;
@@ -101,8 +57,10 @@ struct SiluGateFunction : Function<SiluGateFunction> {
     const at::Tensor dgate = at::empty_like(saved[0]);
     const at::Tensor dup = at::empty_like(saved[1]);
     for_type_of(dgate, [&]<class T>(T) {
-      silu_gate_backward(dy.const_data_ptr<T>(), saved[0].const_data_ptr<T>(), saved[1].const_data_ptr<T>(), dy.numel(),
-                         dgate.data_ptr<T>(), dup.data_ptr<T>());
+      const rows::SiluGateBackward<T> pass{dy.const_data_ptr<T>(),       saved[0].const_data_ptr<T>(),
+                                           saved[1].const_data_ptr<T>(), dy.size(-1),
+                                           dgate.data_ptr<T>(),          dup.data_ptr<T>()};
+      rows::run_over_last_axis(pass, dy);
     });
     return {dgate, dup};
   }
@@ -127,11 +85,25 @@ struct RopeFunction : Function<RopeFunction> {
       const int64_t heads = x.size(2) / head_dim;
       const rows::RotatePairs<T> pass{
           x.const_data_ptr<T>(), table.const_data_ptr<Wide<T>>(), back, x.size(1), heads, head_dim, y.data_ptr<T>()};
-      rows::run_on_host(pass, x.size(0) * x.size(1) * heads, head_dim);
+      rows::run_rows(pass, x.size(0) * x.size(1) * heads, head_dim, x.device());
     });
     return y;
   }
 };
+
+/// On a CUDA device the kernel makes the loss of such a target NaN instead, since looking would mean waiting for it.
+void expect_classes(const at::Tensor& targets, int64_t classes) {
+  if (!targets.is_cpu()) {
+    return;
+  }
+  for (int64_t i = 0; i < targets.numel(); ++i) {
+    const int64_t target = targets.const_data_ptr<int64_t>()[i];
+    if (target < 0 || target >= classes) {
+      throw std::out_of_range("target " + std::to_string(target) + " is none of the " + std::to_string(classes) +
+                              " classes");
+    }
+  }
+}
 
 struct CrossEntropyFunction : Function<CrossEntropyFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits_input, const at::Tensor& targets_input) {
@@ -139,9 +111,12 @@ struct CrossEntropyFunction : Function<CrossEntropyFunction> {
     const at::Tensor targets = targets_input.contiguous();
     const at::Tensor losses = at::empty(targets.sizes(), logits.options().dtype(wide_type(logits)));
     const at::Tensor normaliser = at::empty({targets.numel(), 2}, losses.options());
+    expect_classes(targets, logits.size(-1));
     for_type_of(logits, [&]<class T>(T) {
-      cross_entropy_forward(logits.const_data_ptr<T>(), targets.const_data_ptr<int64_t>(), targets.numel(),
-                            logits.size(-1), losses.data_ptr<Wide<T>>(), normaliser.data_ptr<Wide<T>>());
+      const rows::CrossEntropyForward<T> pass{logits.const_data_ptr<T>(), targets.const_data_ptr<int64_t>(),
+                                              logits.size(-1), losses.data_ptr<Wide<T>>(),
+                                              normaliser.data_ptr<Wide<T>>()};
+      rows::run_over_last_axis(pass, logits);
     });
     ctx->save_for_backward({logits, targets, normaliser});
     return losses.mean(-1);
@@ -155,9 +130,14 @@ struct CrossEntropyFunction : Function<CrossEntropyFunction> {
     const at::Tensor dloss = gradients[0].contiguous();
     const at::Tensor dlogits = at::empty_like(logits);
     for_type_of(logits, [&]<class T>(T) {
-      cross_entropy_backward(dloss.const_data_ptr<Wide<T>>(), logits.const_data_ptr<T>(),
-                             targets.const_data_ptr<int64_t>(), saved[2].const_data_ptr<Wide<T>>(), targets.numel(),
-                             logits.size(-1), targets.size(-1), dlogits.data_ptr<T>());
+      const rows::CrossEntropyBackward<T> pass{dloss.const_data_ptr<Wide<T>>(),
+                                               logits.const_data_ptr<T>(),
+                                               targets.const_data_ptr<int64_t>(),
+                                               saved[2].const_data_ptr<Wide<T>>(),
+                                               logits.size(-1),
+                                               targets.size(-1),
+                                               dlogits.data_ptr<T>()};
+      rows::run_over_last_axis(pass, logits);
     });
     return {dlogits, at::Tensor()};
   }
@@ -166,17 +146,17 @@ struct CrossEntropyFunction : Function<CrossEntropyFunction> {
 }  // namespace
 
 bool has_kernels_for(const at::Tensor& x) {
-  return x.is_cpu() &&
+  return rows::passes_run_on(x.device()) &&
          (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble || x.scalar_type() == at::kBFloat16);
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
-  expect_shape("gain", gain, {x.size(-1)});
+  expect_shape("gain", gain, {x.size(-1)}, x);
   return RmsNormFunction::apply(x, gain, eps);
 }
 
 at::Tensor silu_gate(const at::Tensor& gate, const at::Tensor& up) {
-  expect_shape("up", up, gate.sizes());
+  expect_shape("up", up, gate.sizes(), gate);
   return SiluGateFunction::apply(gate, up);
 }
 
@@ -189,7 +169,7 @@ at::Tensor rope(const at::Tensor& x, int64_t head_dim, double theta) {
 }
 
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {
-  expect_shape("targets", targets, logits.sizes().slice(0, 2));
+  expect_shape("targets", targets, logits.sizes().slice(0, 2), logits);
   return CrossEntropyFunction::apply(logits, targets);
 }
 

@@ -126,9 +126,16 @@ constexpr auto inverse_factorials = [] {
 
 /// e^x to about one rounding unit: e^(k ln 2 + r) = 2^k e^r with |r| <= ln(2) / 2, e^r by its series. Branch-free, so
 /// that loops of it become vector code. NaN gives NaN, what would be subnormal 0, and what would overflow the largest
-/// e^x that does not. Source: Cody & Waite, Software Manual for the Elementary Functions (1980), chapter 6.
+/// e^x that does not. Source: Cody & Waite, Software Manual for the Elementary Functions (1980), chapter 6. On a device
+/// it is CUDA's own.
+#if defined(__CUDA_ARCH__)
 template <class T>
-[[gnu::always_inline]] inline T exponential(T x) {
+__device__ __forceinline__ T exponential(T x) {
+  return ::exp(x);
+}
+#else
+template <class T>
+HESSIAN_ROW_FUNCTION T exponential(T x) {
   using C = ExpConstants<T>;
   const T bounded = x > C::highest ? C::highest : x;
   // Adding 1.5 * 2^mantissa rounds to an integer, which then stands in the low bits.
@@ -143,5 +150,6 @@ template <class T>
   const T power = std::bit_cast<T>((std::bit_cast<Bits>(shifted) << C::mantissa) + std::bit_cast<Bits>(T{1}));
   return x < C::lowest ? T{0} : series * power;
 }
+#endif
 
 }  // namespace hessian::fused

@@ -18,8 +18,7 @@ void run_on_host(const Pass& pass, int64_t rows, int64_t elements_per_row) {
 }
 
 #define HESSIAN_INSTANTIATE(Pass) template void run_on_host(const Pass&, int64_t, int64_t)
-HESSIAN_FOR_EACH_PASS(HESSIAN_INSTANTIATE, float)
-HESSIAN_FOR_EACH_PASS(HESSIAN_INSTANTIATE, double)
-HESSIAN_INSTANTIATE(RotatePairs<c10::BFloat16>);
+HESSIAN_TANGENT_PASSES(HESSIAN_INSTANTIATE)
+HESSIAN_TRAINING_PASSES(HESSIAN_INSTANTIATE)
 
 }  // namespace hessian::rows

@@ -15,7 +15,7 @@ void run_on_cuda(const Pass& /*pass*/, int64_t /*rows*/, int64_t /*elements_per_
 }
 
 #define HESSIAN_INSTANTIATE(Pass) template void run_on_cuda(const Pass&, int64_t, int64_t, c10::Device)
-HESSIAN_FOR_EACH_PASS(HESSIAN_INSTANTIATE, float)
-HESSIAN_FOR_EACH_PASS(HESSIAN_INSTANTIATE, double)
+HESSIAN_TANGENT_PASSES(HESSIAN_INSTANTIATE)
+HESSIAN_TRAINING_PASSES(HESSIAN_INSTANTIATE)
 
 }  // namespace hessian::rows

@@ -7,10 +7,14 @@
 
 namespace hessian::rows {
 
-/// Whether passes run where x is: float32 and float64, on the CPU and on CUDA devices that this build has them for.
+/// Whether passes run there: on the CPU, and on CUDA devices if this build has them for these.
+inline bool passes_run_on(c10::Device device) {
+  return device.is_cpu() || (device.is_cuda() && has_cuda_passes());
+}
+
+/// Whether passes over tangents run where x is, which are for float32 and float64.
 inline bool can_run_on(const at::Tensor& x) {
-  return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) &&
-         (x.is_cpu() || (x.is_cuda() && has_cuda_passes()));
+  return (x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble) && passes_run_on(x.device());
 }
 
 /// Runs a pass over its rows 0 ... rows - 1 on the device that its pointers belong to.

@@ -1,65 +1,21 @@
 #include <gtest/gtest.h>
 
-#include <barrier>
 #include <cmath>
-#include <thread>
 #include <vector>
 
 #include "random_problems.h"
 #include "rows/passes.h"
 #include "rows/run_rows.h"
+#include "sharing_lanes.h"
 
-// The passes over rows as a CUDA device runs them, with several lanes to a row, on the host: each lane is a thread, and
-// sums go through memory that they share. Whatever a lane leaves out or does twice shows beside the one lane of the
-// host.
+// The passes over rows of tangents by several lanes beside the host's one.
 
 namespace {
 
 using hessian::rows::RowMap;
 using support::largest;
 using support::Random;
-
-constexpr int64_t lane_count = 5;
-
-/// What the lanes of a row share.
-struct Meeting {
-  std::barrier<> barrier{lane_count};
-  std::vector<double> parts = std::vector<double>(lane_count);
-};
-
-struct SharingLanes {
-  int64_t first;
-  Meeting* meeting;
-  static constexpr int64_t step = lane_count;
-
-  double sum(double mine) const {
-    meeting->barrier.arrive_and_wait();
-    meeting->parts[static_cast<std::size_t>(first)] = mine;
-    meeting->barrier.arrive_and_wait();
-    double total = 0;
-    for (const double part : meeting->parts) {
-      total += part;
-    }
-    return total;
-  }
-};
-
-/// A pass by several lanes, the rows in their order.
-template <class Pass>
-void run_by_lanes(const Pass& pass, int64_t rows) {
-  Meeting meeting;
-  std::vector<std::thread> lanes;
-  for (int64_t first = 0; first < lane_count; ++first) {
-    lanes.emplace_back([&pass, &meeting, rows, first] {
-      for (int64_t row = 0; row < rows; ++row) {
-        pass(SharingLanes{first, &meeting}, row);
-      }
-    });
-  }
-  for (std::thread& lane : lanes) {
-    lane.join();
-  }
-}
+using support::run_by_lanes;
 
 /// Sizes that leave a rest for every number of lanes, and rows narrower than they are many.
 struct Sizes {

@@ -1,0 +1,231 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/function.h>
+
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "autocast.h"
+#include "hessian/evaluate.h"
+#include "program_steps.h"
+#include "random_problems.h"
+
+using hessian::Derivatives;
+using hessian::EvaluateOptions;
+using hessian::Parameters;
+using hessian::Program;
+using hessian::ValueId;
+
+using support::largest;
+using support::Random;
+using support::text_of;
+
+// A linear map and the RMSNorm behind it as one step of autograd, against the two apart.
+
+namespace {
+
+/// A norm of the stream that two maps read, each with its own norm behind it, and their sum.
+struct Problem {
+  Program program;
+  Parameters parameters;
+  at::Tensor x;
+
+  Problem(Random& random, int64_t in, int64_t out) : x(random.normal({2, 5, in})) {
+    program.n_inputs = 1;
+    parameters.add("g", random.normal({in}));
+    const ValueId stream = program.push(hessian::RmsNorm{"g"}, {0});
+    std::array<ValueId, 2> branches{};
+    for (const std::string name : {"a", "b"}) {
+      parameters.add(name, random.normal({out, in}));
+      parameters.add(name + "g", random.normal({out}));
+      const ValueId map = program.push(hessian::Linear{name, ""}, {stream});
+      branches[name == "a" ? 0 : 1] = program.push(hessian::RmsNorm{name + "g", 0.1}, {map});
+    }
+    program.output = program.push(hessian::Add{}, {branches[0], branches[1]});
+  }
+
+  /// The same numbers as new variables.
+  void become(at::ScalarType dtype) {
+    const auto variable = [dtype](const at::Tensor& tensor) {
+      return tensor.detach().to(dtype, false, true).requires_grad_(true);
+    };
+    x = variable(x);
+    Parameters renewed;
+    for (const auto& [name, tensor] : parameters) {
+      renewed.add(name, variable(tensor));
+    }
+    parameters = renewed;
+  }
+
+  std::vector<at::Tensor> variables() const {
+    std::vector<at::Tensor> all = {x};
+    for (const auto& [name, tensor] : parameters) {
+      all.push_back(tensor);
+    }
+    return all;
+  }
+
+  at::Tensor value(Derivatives derivatives) const {
+    EvaluateOptions options;
+    options.derivatives = derivatives;
+    return hessian::evaluate(program, parameters, std::array{x}, options);
+  }
+
+  /// The value, and the gradients of its product with a direction, in float64.
+  std::vector<at::Tensor> everything(Derivatives derivatives, const at::Tensor& direction,
+                                     at::ScalarType products) const {
+    at::Tensor y;
+    {
+      const experiments::AutocastScope autocast(x.device().type(), products);
+      y = value(derivatives);
+    }
+    auto all = torch::autograd::grad({y}, variables(), {direction.to(y.scalar_type())});
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_EQ(all[i].scalar_type(), x.scalar_type()) << "gradient " << i;
+    }
+    all.insert(all.begin(), y);
+    for (at::Tensor& tensor : all) {
+      tensor = tensor.detach().to(at::kDouble);
+    }
+    return all;
+  }
+};
+
+/// The largest difference relative to the largest entry of each tensor.
+double difference(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& expected) {
+  double worst = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    worst = std::max(worst, largest(found[i] - expected[i]) / largest(expected[i]));
+  }
+  return worst;
+}
+
+const std::string refusal = "SimpleNorm for training has no second derivative; evaluate with Derivatives::any";
+
+std::vector<bool> found_in(const Program& program) {
+  return hessian::simple_norms(program, hessian::needed_steps(program, [](ValueId) { return false; }));
+}
+
+}  // namespace
+
+TEST(SimpleNorm, AgreesWithTheMapAndTheNormApartInValueAndGradients) {
+  for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{{3, 5}, {16, 24}, {33, 40}}) {
+    SCOPED_TRACE(std::to_string(in) + " to " + std::to_string(out));
+    Random random(static_cast<uint64_t>(in));
+    Problem problem(random, in, out);
+    const at::Tensor direction = random.normal({2, 5, out});
+    problem.become(at::kDouble);
+    const auto expected = problem.everything(Derivatives::any, direction, at::kDouble);
+    // Some tens of terms of order one: units of 1e-16 and 6e-8 with room to spare.
+    EXPECT_LT(difference(problem.everything(Derivatives::first, direction, at::kDouble), expected), 1e-13);
+    problem.become(at::kFloat);
+    EXPECT_LT(difference(problem.everything(Derivatives::first, direction, at::kFloat), expected), 1e-5);
+    // Operands are rounded by 2^-9 each, the maps' results and their gradients too, and the latter are sums of tens of
+    // terms of either sign.
+    const auto rounded = problem.everything(Derivatives::first, direction, at::kBFloat16);
+    EXPECT_LT(difference(rounded, expected), 0.03);
+    EXPECT_GT(difference(rounded, expected), 1e-4) << "nothing was rounded";
+  }
+}
+
+TEST(SimpleNorm, IsWhatEvaluateTakesForAMapAndTheNormBehindIt) {
+  Random random(1);
+  Problem problem(random, 4, 6);
+  problem.become(at::kDouble);
+  const auto second = [&] {
+    return text_of<std::runtime_error>([&] {
+      torch::autograd::grad({problem.value(Derivatives::first).square().sum()}, {problem.x}, {}, true, true);
+    });
+  };
+  EXPECT_EQ(second(), refusal);
+  EXPECT_EQ(found_in(problem.program), (std::vector<bool>{false, true, false, true, false, false}));
+}
+
+TEST(SimpleNorm, IsNotTakenWhereTheMapsResultIsNeededForItself) {
+  Random random(2);
+  const Problem problem(random, 4, 4);
+  Program read_twice = problem.program;
+  read_twice.output = read_twice.push(hessian::Add{}, {2, read_twice.output});
+  EXPECT_FALSE(found_in(read_twice)[1]);
+  EXPECT_TRUE(found_in(read_twice)[3]);
+  Program is_output = problem.program;
+  is_output.output = 2;
+  EXPECT_FALSE(found_in(is_output)[1]);
+  Program with_bias = problem.program;
+  std::get<hessian::Linear>(with_bias.steps[1].operation).bias = "bias";
+  EXPECT_FALSE(found_in(with_bias)[1]);
+}
+
+TEST(SimpleNorm, ShowsTheMapsResultToWhoeverObserves) {
+  Random random(3);
+  Problem problem(random, 4, 6);
+  problem.become(at::kDouble);
+  std::vector<ValueId> seen;
+  EvaluateOptions options;
+  options.derivatives = Derivatives::first;
+  options.observe = [&](ValueId value, const at::Tensor& tensor) {
+    seen.push_back(value);
+    EXPECT_TRUE(tensor.defined());
+  };
+  const at::Tensor y = hessian::evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
+  EXPECT_EQ(seen, (std::vector<ValueId>{1, 2, 3, 4, 5, 6}));
+  EXPECT_LT(largest(y - problem.value(Derivatives::first)), 1e-13);
+}
+
+TEST(SimpleNorm, TakesAValueThatIsGivenInsteadOfTheMapsResult) {
+  Random random(4);
+  Problem problem(random, 4, 6);
+  problem.become(at::kDouble);
+  EvaluateOptions options;
+  options.overrides[2] = random.normal({2, 5, 6});
+  const at::Tensor expected = hessian::evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
+  options.derivatives = Derivatives::first;
+  const at::Tensor found = hessian::evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
+  EXPECT_LT(largest(found - expected), 1e-13);
+  EXPECT_GT(largest(found - problem.value(Derivatives::first)), 0.1);
+}
+
+// Two maps that read one value keep one rounded copy of it: their gradients meet before they are widened again, so
+// that autograd has one conversion node for both.
+TEST(SimpleNorm, SharesTheRoundingOfWhatSeveralMapsRead) {
+  Random random(5);
+  Problem problem(random, 8, 8);
+  problem.become(at::kFloat);
+  const experiments::AutocastScope autocast(at::kCPU, at::kBFloat16);
+  const at::Tensor y = problem.value(Derivatives::first);
+  const auto& sum = y.grad_fn();
+  ASSERT_EQ(sum->num_outputs(), 2U);
+  const auto* const first = sum->next_edge(0).function->next_edge(0).function.get();
+  const auto* const second = sum->next_edge(1).function->next_edge(0).function.get();
+  EXPECT_EQ(first, second);
+  EXPECT_THAT(first->name(), testing::HasSubstr("ToCopy"));
+}
+
+TEST(SimpleNorm, GivesNoGradientWhereNoneIsAskedFor) {
+  Random random(6);
+  Problem problem(random, 4, 6);
+  problem.become(at::kDouble);
+  const auto all = torch::autograd::grad({problem.value(Derivatives::any).sum()}, problem.variables());
+  problem.x = problem.x.detach();
+  const auto some = torch::autograd::grad({problem.value(Derivatives::first).sum()}, {problem.parameters.at("a")});
+  EXPECT_LT(largest(some[0] - all[2]), 1e-12);
+}
+
+TEST(SimpleNorm, RefusesAWeightThatDoesNotFit) {
+  Random random(7);
+  Problem problem(random, 4, 6);
+  problem.x = random.normal({2, 5, 4});
+  Parameters wrong;
+  for (const auto& [name, tensor] : problem.parameters) {
+    wrong.add(name, name == "a" ? random.normal({6, 3}) : tensor);
+  }
+  EvaluateOptions options;
+  options.derivatives = Derivatives::first;
+  EXPECT_EQ(text_of<std::invalid_argument>(
+                [&] { hessian::evaluate(problem.program, wrong, std::array{problem.x}, options); }),
+            "weight is [6, 3], expected [6, 4]");
+}

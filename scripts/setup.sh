@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what building needs, and only what is missing; without anything to do it takes a moment and no network.
 #
-# Usage: scripts/setup.sh [--tests] [--lint] [--peers]
+# Usage: scripts/setup.sh [--tests] [--lint] [--peers] [--cuda]
 #   --tests  also what the tests need (h5py, pytest; Chromium, in which pages are looked at)
 #   --lint   also clang-format and clang-tidy
 #   --peers  also the programs that ours is measured against, in .venv-peers
+#   --cuda   also the CUDA libraries that LibTorch's kernels call (several GB); the toolkit with nvcc is the machine's own
 # LIBTORCH=/path builds against another LibTorch instead of the wheel pinned in requirements.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,12 +13,14 @@ cd "$(dirname "$0")/.."
 tests=false
 lint=false
 peers=false
+cuda=false
 for word in "$@"; do
   case $word in
     --tests) tests=true ;;
     --lint) lint=true ;;
     --peers) peers=true ;;
-    *) echo "setup.sh: unknown option '$word'; known are --tests, --lint and --peers" >&2; exit 2 ;;
+    --cuda) cuda=true ;;
+    *) echo "setup.sh: unknown option '$word'; known are --tests, --lint, --peers and --cuda" >&2; exit 2 ;;
   esac
 done
 
@@ -102,6 +105,9 @@ install_python() {
 install_packages
 if [ -z "${LIBTORCH:-}" ]; then
   install_python .venv requirements.txt --no-deps
+  if $cuda; then
+    install_python .venv requirements-cuda.txt
+  fi
 fi
 if $tests; then
   install_python .venv requirements-test.txt

@@ -6,7 +6,7 @@
 #include <variant>
 #include <vector>
 
-#include "hessian/device.h"
+#include "cuda_device.h"
 #include "hessian/evaluate.h"
 #include "hessian/tape.h"
 #include "random_problems.h"
@@ -250,14 +250,9 @@ std::vector<at::Tensor> everything(const Operation& operation, const Parameters&
   return results;
 }
 
-/// Skips the test where there is nothing to run it on.
-bool has_cuda() {
-  return hessian::cuda_is_available() && hessian::tape_runs_on(at::kCUDA);
-}
-
 TEST_P(TapeRule, GivesTheSameOnACudaDevice) {
-  if (!has_cuda()) {
-    GTEST_SKIP() << "no CUDA device here, or no kernels for it in this build";
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
   }
   for (uint64_t seed = 0; seed < seeds; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -278,8 +273,8 @@ TEST_P(TapeRule, GivesTheSameOnACudaDevice) {
 }
 
 TEST(TapeRules, OfWideRowsAreTheSameOnACudaDevice) {
-  if (!has_cuda()) {
-    GTEST_SKIP() << "no CUDA device here, or no kernels for it in this build";
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
   }
   // Wider than a warp takes: blocks of threads share a row.
   constexpr int64_t width = 2500;

@@ -2,14 +2,14 @@
 PRESET ?= release
 BUILD := build/$(PRESET)
 
-.PHONY: help setup build demo test soak bench peers asan fuzz format lint clean
+.PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz format lint clean
 
 help:
 	@echo "make demo    set up, build, train three small models, compare their curvature, search their stable learning rates"
-	@echo "make test    set up, build, run all tests"
+	@echo "make test    set up, build, run all tests;  make test-cuda  those that need a CUDA device"
 	@echo "make soak    kill sweeps of a hundred runs and their runs at random, go on with them, and compare (some minutes)"
 	@echo "make build   set up and build (PRESET=release, debug, asan, cuda, ci)"
-	@echo "make bench   run the benchmarks"
+	@echo "make bench   run the benchmarks;  make bench-cuda  those of a CUDA device, ten minutes, into gpu-measurements.txt"
 	@echo "make peers   time training steps, Hessian-vector products and probes beside other tools' (installs them into .venv-peers,"
 	@echo "             with PyTorch for CUDA: several GB)"
 	@echo "make asan    run the unit tests of the libraries under AddressSanitizer and UndefinedBehaviorSanitizer"
@@ -37,6 +37,21 @@ soak:
 	@HESSIAN_SOAK_RUNS=$${HESSIAN_SOAK_RUNS:-100} HESSIAN_PROBE=$(BUILD)/bin/hessian-probe PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
 		.venv/bin/pytest -q -s -p no:cacheprovider tests/cli/test_sweep_soak.py
 
+# Before anything is installed for a device that is not there. /dev/dxg is that of Windows' Linux.
+need_cuda_device = [ -n "$$(ls -d /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)" ] || { echo "no CUDA device: $(1)" >&2; exit 1; }
+
+test-cuda:
+	@$(call need_cuda_device,nothing tested)
+	@scripts/setup.sh --tests --cuda
+	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@scripts/test_cuda.sh $(BUILD)
+
+bench-cuda:
+	@$(call need_cuda_device,nothing measured)
+	@scripts/setup.sh --peers --cuda
+	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@scripts/measure_gpu.sh $(BUILD)
+
 bench: build
 	@for program in $(filter-out %/bench_exchange,$(wildcard $(BUILD)/bin/bench_*)); do \
 	  $$program --benchmark_counters_tabular=true || exit 1; done
@@ -44,7 +59,7 @@ bench: build
 
 peers: build
 	@scripts/setup.sh --peers
-	@.venv-peers/bin/python tests/peers/train_step.py $(BUILD)/bin/bench_train_step
+	@.venv-peers/bin/python tests/peers/train_step.py $(BUILD)/bin
 	@.venv-peers/bin/python tests/peers/hvp.py $(BUILD)/bin
 
 asan:

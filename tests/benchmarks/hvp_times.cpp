@@ -1,31 +1,32 @@
 #include <ATen/ATen.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
-#include <chrono>
 #include <exception>
 #include <fstream>
 #include <functional>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "device_limits.h"
+#include "hessian/device.h"
 #include "hessian/hessian_operator.h"
+#include "hessian/memory.h"
 #include "hessian/tape_operator.h"
 #include "models/checkpoint.h"
 #include "models/forward.h"
 #include "models/safetensors.h"
 #include "models/token_data.h"
-#include "subject.h"
 
 // Our side of tests/peers/hvp.py, which asks for Hessian-vector products line by line on standard input. Each line is
 // answered by one number; the first answer, 0, says that all is loaded.
 //
 //   product K FILE  writes the products with the first K vectors; answers how many bytes the process has grown by at
-//                   its peak since just before the operator was made
+//                   its peak since just before the operator was made; on a CUDA device, bytes of LibTorch's there
 //   time K SECONDS  makes them again and again for about that long; answers the median seconds of all K
 
 namespace {
@@ -83,14 +84,17 @@ Problem parameter_problem(const models::Model& model, const models::TokenBatch& 
 }
 
 Problem load_problem(const std::string& model_path, const std::string& data_path, const std::string& vectors_path,
-                     const std::string& kind) {
-  const models::Model model = models::load_checkpoint(model_path).model;
+                     const std::string& kind, at::Device device) {
+  models::Model model = models::load_checkpoint(model_path).model;
   models::DataOptions data;
   data.source = data_path;
   data.max_seq_len = model.config.max_seq_len;
   data.vocab_size = model.config.vocab_size;
-  const models::TokenBatch batch = models::load_token_batch(data);
-  const hessian::Parameters vectors = models::load_safetensors(vectors_path).tensors;
+  models::TokenBatch batch = models::load_token_batch(data);
+  batch.tokens = batch.tokens.to(device);
+  batch.targets = batch.targets.to(device);
+  model.parameters = model.parameters.to(device, at::kFloat);
+  const hessian::Parameters vectors = models::load_safetensors(vectors_path).tensors.to(device, at::kFloat);
   if (kind == "activation") {
     return activation_problem(model, batch, vectors);
   }
@@ -113,21 +117,15 @@ int64_t resident_bytes(const std::string& key) {
   throw std::runtime_error("/proc/self/status has no " + key);
 }
 
-double median_seconds(const std::function<void()>& work, double seconds) {
-  std::vector<double> times;
-  const auto start = std::chrono::steady_clock::now();
-  do {
-    times.push_back(benchmarks::seconds_of(work));
-  } while (std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() < seconds);
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return *middle;
-}
-
 void answer_requests(const Problem& problem) {
+  const at::Device device = problem.vectors.device();
   std::cout << 0 << std::endl;
   std::ofstream("/proc/self/clear_refs") << 5;  // VmHWM begins anew: loading does not count
   const int64_t bytes_before = resident_bytes("VmRSS");
+  std::optional<hessian::MemoryScope> device_memory;
+  if (!device.is_cpu()) {
+    device_memory.emplace();
+  }
   const auto op = problem.make_operator();
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
@@ -138,12 +136,12 @@ void answer_requests(const Problem& problem) {
     if (request == "time") {
       double seconds = 0;
       words >> seconds;
-      std::cout << median_seconds([&] { op->apply(v); }, seconds) << std::endl;
+      std::cout << benchmarks::median_seconds([&] { op->apply(v); }, device, seconds) << std::endl;
     } else {
       std::string path;
       words >> path;
       const at::Tensor products = op->apply(v);
-      const int64_t grown = resident_bytes("VmHWM") - bytes_before;
+      const int64_t grown = device_memory ? device_memory->peak_bytes() : resident_bytes("VmHWM") - bytes_before;
       models::save_safetensors(path, problem.by_name(products), {});
       std::cout << grown << std::endl;
     }
@@ -153,12 +151,13 @@ void answer_requests(const Problem& problem) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::cerr << "usage: hvp_times MODEL DATA VECTORS activation|parameters\n";
+  if (argc != 5 && argc != 6) {
+    std::cerr << "usage: hvp_times MODEL DATA VECTORS activation|parameters [cpu|cuda]\n";
     return 2;
   }
   try {
-    answer_requests(load_problem(argv[1], argv[2], argv[3], argv[4]));
+    answer_requests(
+        load_problem(argv[1], argv[2], argv[3], argv[4], hessian::select_device(argc > 5 ? argv[5] : "cpu")));
   } catch (const std::exception& error) {
     std::cerr << "hvp_times: " << error.what() << '\n';
     return 1;

@@ -26,7 +26,7 @@ products = jax.jit(lambda hessian, vectors: jax.vmap(hessian)(vectors))
 
 
 def as_arrays(names, tensors):
-    return {name: jax.numpy.asarray(tensor.detach().numpy()) for name, tensor in zip(names, tensors)}
+    return {name: jax.numpy.asarray(tensor.detach().cpu().numpy()) for name, tensor in zip(names, tensors)}
 
 
 class Jax(Contender):
@@ -34,7 +34,7 @@ class Jax(Contender):
         super().__init__(problem)
         weights = as_arrays(*zip(*problem.model.named_parameters()))
         point = weights if problem.layer is None else as_arrays(problem.names, problem.point)
-        tokens, targets = jax.numpy.asarray(problem.tokens.numpy()), jax.numpy.asarray(problem.targets.numpy())
+        tokens, targets = (jax.numpy.asarray(ids.cpu().numpy()) for ids in (problem.tokens, problem.targets))
         self.hessian = linearised(problem.architecture, problem.layer, weights, tokens, targets, point)
 
     @classmethod

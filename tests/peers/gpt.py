@@ -126,12 +126,13 @@ class Gpt(nn.Module):
         self.layers = nn.ModuleList(Block(a) for _ in range(a.n_layers))
         self.norm = stream_norm(a)
         self.output = nn.Linear(a.dim, a.vocab_size, bias=False) if a.family != "gpt2" else None  # gpt2's is tied
-        self.table = None
+        table = None
         if a.family != "gpt2":
             width = a.dim // a.n_heads
             frequencies = ROPE_THETA ** (-torch.arange(0, width, 2) / width)
             angles = torch.outer(torch.arange(a.max_seq_len), frequencies)
-            self.table = torch.polar(torch.ones_like(angles), angles)
+            table = torch.polar(torch.ones_like(angles), angles)
+        self.register_buffer("table", table, persistent=False)  # goes where the parameters go, but into no checkpoint
 
     def embed(self, tokens):
         x = self.tok_embeddings(tokens)

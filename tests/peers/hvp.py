@@ -1,6 +1,7 @@
 """Times Hessian-vector products and probes of other tools beside ours: the same model, weights, data and threads, in float32.
 
-Usage: hvp.py BIN [--case NAME] [--rounds N] [--seconds S] [--skip-products] [--skip-probe] [--all-probes] [--json FILE]
+Usage: hvp.py BIN [--device cpu|cuda] [--case NAME] [--rounds N] [--seconds S] [--skip-products] [--skip-probe] [--all-probes]
+              [--json FILE]
 
 BIN is the folder of this project's programs. There are two Hessians: that of each sequence's loss with respect to the residual
 entering block 0, one product of all sequences at once; and that of the mean loss with respect to all parameters. Each contender
@@ -12,6 +13,9 @@ same residual, with its own solver or else with SciPy's eigsh. Ours is the whole
 included, for that end and for both. Of the others, importing and loading do not count, nor do runs at settings that proved
 too loose. Peak memory is that of the whole process. A residual does not tell which eigenvalue was found: the last column is
 how far magnitudes are from ours.
+
+On a CUDA device only products of the activation Hessian are measured, of models that a GPU is for, beside PyTorch and, where it has
+its CUDA plugin, JAX. Memory is then the device's; JAX does not tell its own.
 """
 
 import argparse
@@ -51,6 +55,10 @@ CASES = {
     "llama2-20M-simplegpt": Case(Architecture("llama2", "simplegpt", 256, 4, 4, 768, 256, 4096), 4, 128, 8, True),
     "gpt2-124M-prenorm": Case(Architecture("gpt2", "prenorm", 768, 12, 12, 3072, 256, 1024), 2, 128, 1, False),
 }
+CUDA_CASES = {
+    "llama2-134M-prenorm": Case(Architecture("llama2", "prenorm", 768, 12, 12, 2048, 32000, 4096), 4, 256, 1, False),
+    "llama2-271M-simplegpt": Case(Architecture("llama2", "simplegpt", 1024, 16, 16, 2816, 32000, 4096), 4, 256, 1, False),
+}
 ACTIVATION_VECTORS = 8
 
 
@@ -73,20 +81,21 @@ CONTENDERS = [
     Contender("curvlinops", "contenders.Curvlinops", {"activation": "loop, one graph", "parameters": "together"}, "eigsh"),
     Contender("JAX", "contender_jax.Jax", {"activation": "together", "parameters": "together"}, "eigsh"),
 ]
+CUDA_CONTENDERS = {"ours", "PyTorch double backward", "JAX"}
 PACKAGES = ["torch", "pyhessian", "hessian-eigenthings", "curvlinops-for-pytorch", "jax", "scipy"]
 
 
 class Worker:
     """A contender's process. Its first answer says that all is loaded."""
 
-    def __init__(self, contender, programs, folder, kind):
+    def __init__(self, contender, programs, folder, kind, device):
         self.name = contender.name
         if contender.implementation is None:
             files = [folder / "model.safetensors", folder / "data.safetensors", subject.vectors_path(folder, kind)]
-            command = [programs / "hvp_times", *files, kind]
+            command = [programs / "hvp_times", *files, kind, device]
         else:
             # PyTorch warns of what PyHessian does.
-            command = [sys.executable, "-W", "ignore", HERE / "worker.py", contender.implementation, folder, kind]
+            command = [sys.executable, "-W", "ignore", HERE / "worker.py", contender.implementation, folder, kind, device]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def answer(self):
@@ -104,6 +113,18 @@ class Worker:
         self.process.wait()
 
 
+def jax_has_cuda():
+    check = "import jax; raise SystemExit(jax.default_backend() != 'gpu')"
+    return subprocess.run([sys.executable, "-c", check], stderr=subprocess.DEVNULL).returncode == 0
+
+
+def contenders_on(device):
+    if device == "cpu":
+        return CONTENDERS
+    absent = set() if jax_has_cuda() else {"JAX"}
+    return [contender for contender in CONTENDERS if contender.name in CUDA_CONTENDERS - absent]
+
+
 def difference(path, reference_path):
     """The largest relative difference of a product."""
     products, reference = subject.read_vectors(path), subject.read_vectors(reference_path)
@@ -114,11 +135,12 @@ def difference(path, reference_path):
 
 def measure_products(programs, folder, kind, counts, options):
     """Rows of the table of one Hessian: each contender's memory, seconds for one vector of so many, and difference from ours."""
-    workers = [Worker(contender, programs, folder, kind) for contender in CONTENDERS]
+    contenders = contenders_on(options.device)
+    workers = [Worker(contender, programs, folder, kind, options.device) for contender in contenders]
     for worker in workers:
         worker.answer()
     rows = []
-    for contender, worker in zip(CONTENDERS, workers):
+    for contender, worker in zip(contenders, workers):
         row = {"contender": contender.name, "several": contender.several[kind], "peak_bytes": {}, "seconds": {}, "difference": 0.0}
         for count in counts:
             file = folder / ("ours.safetensors" if worker is workers[0] else "theirs.safetensors")
@@ -163,7 +185,7 @@ def our_probe(programs, folder, ends):
 
 
 def peer_probe(contender, programs, folder, our_norms):
-    worker = Worker(contender, programs, folder, "activation")
+    worker = Worker(contender, programs, folder, "activation", "cpu")
     worker.answer()
     problems, peak_bytes = worker.ask("probe")
     worker.close()
@@ -227,7 +249,7 @@ def print_probes(rows):
 
 
 def measure(name, programs, options):
-    case = CASES[name]
+    case = (CASES if options.device == "cpu" else CUDA_CASES)[name]
     result = {}
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
@@ -235,11 +257,12 @@ def measure(name, programs, options):
         subject.write(folder, case.architecture, case.sequences, case.tokens, vectors)
         print(f"\n{name}, vocabulary {case.architecture.vocab_size}, {case.sequences} x {case.tokens} tokens")
         titles = {"activation": "Activation Hessians of block 0, all sequences in one product", "parameters": "Parameter Hessian"}
-        for kind, title in titles.items() if not options.skip_products else ():
+        kinds = ["activation"] if options.device == "cuda" else list(titles)
+        for kind in kinds if not options.skip_products else ():
             counts = sorted({1, vectors[kind]})
             result[kind] = measure_products(programs, folder, kind, counts, options)
-            print_products(title, counts, result[kind])
-        if (case.quick_probe or options.all_probes) and not options.skip_probe:
+            print_products(titles[kind], counts, result[kind])
+        if (case.quick_probe or options.all_probes) and not options.skip_probe and options.device == "cpu":
             result["probe"] = measure_probes(programs, folder)
             print_probes(result["probe"])
     return result
@@ -248,7 +271,8 @@ def measure(name, programs, options):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("programs", type=Path, metavar="BIN")
-    parser.add_argument("--case", action="append", choices=CASES, help="may be given again; all if absent")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--case", action="append", help="may be given again; all of the device if absent")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.5, help="of each contender in each round (%(default)s)")
     parser.add_argument("--skip-products", action="store_true")
@@ -258,11 +282,17 @@ def main():
     options = parser.parse_args()
     threads = len(os.sched_getaffinity(0))
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    if options.device == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    else:
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take most of the device for itself
+    cases = CASES if options.device == "cpu" else CUDA_CASES
+    if unknown := set(options.case or ()) - set(cases):
+        parser.error(f"no case {unknown.pop()!r}; known are {', '.join(cases)}")
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     print(", ".join(f"{package} {version}" for package, version in versions.items()))
     print(f"{threads} threads, float32; seconds are medians of {options.rounds} rounds in turn; memory is what a process grew by")
-    results = {name: measure(name, options.programs, options) for name in options.case or CASES}
+    results = {name: measure(name, options.programs, options) for name in options.case or cases}
     if options.json:
         report = {"versions": versions, "threads": threads, "rounds": options.rounds, "cases": results}
         options.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -82,4 +82,4 @@ def read_vectors(path):
 
 
 def write_vectors(path, vectors):
-    safetensors_file.write(Path(path), {name: tensor.numpy() for name, tensor in vectors.items()})
+    safetensors_file.write(Path(path), {name: tensor.cpu().numpy() for name, tensor in vectors.items()})

@@ -1,16 +1,17 @@
 """Times a training step of PyTorch in eager mode beside ours: the same model, batch, optimizer, machine and threads.
 
-Usage: train_step.py BENCH_TRAIN_STEP [--rounds N] [--seconds S]
+Usage: train_step.py BIN [--device cpu|cuda] [--rounds N] [--seconds S]
 
-BENCH_TRAIN_STEP is this project's program of that name. The two are run in turn, so that a slow moment of the machine meets both,
-and the ratio is that of the medians. PyTorch gets what makes it fast without a compiler: fused scaled-dot-product attention,
-F.rms_norm, F.cross_entropy and the fused AdamW.
+BIN is the folder of this project's programs, of which device_times --step is run. The two are run in turn, so that a slow moment of
+the machine meets both, and the ratio is that of the medians. PyTorch gets what makes it fast without a compiler: fused
+scaled-dot-product attention, F.rms_norm, F.cross_entropy and the fused AdamW; on a CUDA device products are in bfloat16 under
+autocast for both, and the models are those that a GPU is for.
 """
 
 import argparse
-import json
 import statistics
 import subprocess
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -19,63 +20,91 @@ import gpt
 from gpt import Architecture
 from timing import median_seconds
 
-# name of the benchmark: model, sequences, tokens
-CASES = {
-    "llama2_20M_prenorm_8x128_bytes": (Architecture("llama2", "prenorm", 256, 4, 4, 768, 256, 128), 8, 128),
-    "llama2_20M_preqknorm_8x128_bytes": (Architecture("llama2", "preqknorm", 256, 4, 4, 768, 256, 128), 8, 128),
-    "llama2_20M_simplegpt_8x128_bytes": (Architecture("llama2", "simplegpt", 256, 4, 4, 768, 256, 128), 8, 128),
-    "llama2_20M_prenorm_4x128": (Architecture("llama2", "prenorm", 256, 4, 4, 768, 32000, 128), 4, 128),
-    "llama2_134M_prenorm_2x128_bytes": (Architecture("llama2", "prenorm", 768, 12, 12, 2048, 256, 128), 2, 128),
-    "gpt2_10M_prenorm_8x128_bytes": (Architecture("gpt2", "prenorm", 384, 6, 6, 1536, 256, 128), 8, 128),
+# name of the model and its batch: model, sequences, tokens
+CPU_CASES = {
+    "llama2-20M-prenorm": (Architecture("llama2", "prenorm", 256, 4, 4, 768, 256, 128), 8, 128),
+    "llama2-20M-preqknorm": (Architecture("llama2", "preqknorm", 256, 4, 4, 768, 256, 128), 8, 128),
+    "llama2-20M-simplegpt": (Architecture("llama2", "simplegpt", 256, 4, 4, 768, 256, 128), 8, 128),
+    "llama2-20M-prenorm, 32000 words": (Architecture("llama2", "prenorm", 256, 4, 4, 768, 32000, 128), 4, 128),
+    "llama2-134M-prenorm": (Architecture("llama2", "prenorm", 768, 12, 12, 2048, 256, 128), 2, 128),
+    "gpt2-10M-prenorm": (Architecture("gpt2", "prenorm", 384, 6, 6, 1536, 256, 128), 8, 128),
+}
+CUDA_CASES = {
+    "llama2-271M-prenorm": (Architecture("llama2", "prenorm", 1024, 16, 16, 2816, 32000, 1024), 16, 1024),
+    "llama2-271M-simplegpt": (Architecture("llama2", "simplegpt", 1024, 16, 16, 2816, 32000, 1024), 16, 1024),
+    "llama2-1B-prenorm": (Architecture("llama2", "prenorm", 2048, 18, 16, 5632, 32000, 1024), 8, 1024),
+    "llama2-1B-simplegpt": (Architecture("llama2", "simplegpt", 2048, 18, 16, 5632, 32000, 1024), 8, 1024),
 }
 
 
 class EagerStep:
-    def __init__(self, architecture, sequences, tokens):
+    def __init__(self, architecture, sequences, tokens, device):
         torch.manual_seed(1)
-        self.model = gpt.Gpt(architecture)
+        self.device = device
+        with torch.device(device):
+            self.model = gpt.Gpt(architecture)
         for parameter in self.model.parameters():
             if parameter.dim() == 2:
                 nn.init.normal_(parameter, std=0.02)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, fused=True
         )
-        ids = torch.randint(architecture.vocab_size, (sequences, tokens + 1))
+        ids = torch.randint(architecture.vocab_size, (sequences, tokens + 1), device=device)
         self.tokens, self.targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
     def __call__(self):
-        loss = gpt.mean_loss(self.model(self.tokens), self.targets)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.device == "cuda"):
+            loss = gpt.mean_loss(self.model(self.tokens), self.targets)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return loss.item()
+        value = loss.item()
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return value
 
 
-def our_seconds(program, name, seconds):
-    command = [program, f"--benchmark_filter=^train_step/{name}/", f"--benchmark_min_time={seconds}", "--benchmark_format=json"]
-    report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
-    return report["benchmarks"][0]["median_seconds"]
+def our_seconds(programs, name, case, device, seconds):
+    architecture, sequences, tokens = case
+    command = [programs / "device_times", "--step", name.split(",")[0], "--vocab-size", architecture.vocab_size]
+    command += ["--sequences", sequences, "--tokens", tokens, "--device", device, "--seconds", seconds]
+    done = subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE)
+    return float(done.stdout)
+
+
+def their_seconds(case, device, seconds):
+    step = EagerStep(*case, device)
+    for _ in range(3):
+        step()
+    result = median_seconds(step, seconds, at_least=3)
+    del step
+    if device == "cuda":
+        torch.cuda.empty_cache()  # ours comes next, in a process of its own
+    return result
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("program")
+    parser.add_argument("programs", type=Path, metavar="BIN")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--case", action="append", help="may be given again; all of the device if absent")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0)
     options = parser.parse_args()
-    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads; seconds are medians of {options.rounds} rounds in turn")
-    print(f"{'model and batch':<36} {'PyTorch eager':>14} {'ours':>10} {'ours / PyTorch':>15}")
-    for name, case in CASES.items():
-        step = EagerStep(*case)
-        for _ in range(3):
-            step()
+    cases = CPU_CASES if options.device == "cpu" else CUDA_CASES
+    where = f"{torch.get_num_threads()} threads" if options.device == "cpu" else torch.cuda.get_device_name()
+    print(f"PyTorch {torch.__version__}, {where}; seconds are medians of {options.rounds} rounds in turn")
+    print(f"{'model':<34} {'batch':>10} {'PyTorch eager':>14} {'ours':>10} {'ours / PyTorch':>15}")
+    for name in options.case or cases:
+        case = cases[name]
         theirs, ours = [], []
         for _ in range(options.rounds):
-            theirs.append(median_seconds(step, options.seconds, at_least=3))
-            ours.append(our_seconds(options.program, name, options.seconds))
+            theirs.append(their_seconds(case, options.device, options.seconds))
+            ours.append(our_seconds(options.programs, name, case, options.device, options.seconds))
         theirs, ours = statistics.median(theirs), statistics.median(ours)
-        print(f"{name:<36} {theirs:>12.4f} s {ours:>8.4f} s {ours / theirs:>15.2f}", flush=True)
+        batch = f"{case[1]} x {case[2]}"
+        print(f"{name:<34} {batch:>10} {theirs:>12.4f} s {ours:>8.4f} s {ours / theirs:>15.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """One contender in a process of its own, for hvp.py: answers each line of standard input by one line of JSON.
 
-Usage: worker.py CONTENDER FOLDER activation|parameters
+Usage: worker.py CONTENDER FOLDER activation|parameters [cpu|cuda]
 
     product K FILE  writes the products with the first K vectors; answers how many bytes the process has grown by at its peak
-                    since just before the operator was made
+                    since just before the operator was made; on a CUDA device, bytes of PyTorch's there
     time K SECONDS  makes them again and again for about that long; answers the median seconds of all K
     probe           the eigenvalue of largest magnitude before each block and the final norm, for each sequence, and the peak memory
                     of the process in bytes
@@ -32,11 +32,11 @@ from timing import median_seconds
 TOLERANCE = 1e-3
 
 
-def warm_up(contender_class, architecture, layer):
+def warm_up(contender_class, architecture, layer, device):
     """One product with a tiny model, lest what libraries load for their first product pass for an operator's memory."""
     tiny = replace(architecture, dim=16, n_layers=1, n_heads=2, ffn_hidden_dim=32, vocab_size=32)
-    tokens = torch.zeros(1, 8, dtype=torch.long)
-    problem = Problem(tiny, gpt.Gpt(tiny), tokens, tokens, layer)
+    tokens = torch.zeros(1, 8, dtype=torch.long, device=device)
+    problem = Problem(tiny, gpt.Gpt(tiny).to(device), tokens, tokens, layer)
     contender_class(problem).apply(contender_class.prepare(problem, [[torch.zeros_like(part) for part in problem.point]]))
 
 
@@ -69,31 +69,53 @@ def probe(contender_class, problem):
     return rows
 
 
+class PeakMemory:
+    """Bytes that have come to a process, or to a device, since this was made."""
+
+    def __init__(self, device):
+        self.device = device
+        if device == "cpu":
+            Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew: loading does not count
+            self.before = memory_status("VmRSS")
+        else:
+            torch.cuda.reset_peak_memory_stats()
+            self.before = torch.cuda.memory_allocated()
+
+    def grown(self):
+        return (memory_status("VmHWM") if self.device == "cpu" else torch.cuda.max_memory_allocated()) - self.before
+
+
 class Worker:
-    def __init__(self, contender_class, folder, layer):
+    def __init__(self, contender_class, folder, layer, device):
         self.contender_class = contender_class
+        self.device = device
         architecture, model = subject.read_model(folder)
-        self.problem = Problem(architecture, model, *subject.read_batch(folder), layer)
+        tokens, targets = (ids.to(device) for ids in subject.read_batch(folder))
+        self.problem = Problem(architecture, model.to(device), tokens, targets, layer)
         vectors = subject.read_vectors(subject.vectors_path(folder, "parameters" if layer is None else "activation"))
-        vectors = list(zip(*(vectors[name] for name in self.problem.names)))
+        vectors = list(zip(*(vectors[name].to(device) for name in self.problem.names)))
         counts = {1, len(vectors)}
         self.vectors = {count: contender_class.prepare(self.problem, vectors[:count]) for count in counts}
         self.contender = None
 
     def product(self, count, path):
         if self.contender is None:
-            warm_up(self.contender_class, self.problem.architecture, self.problem.layer)
+            warm_up(self.contender_class, self.problem.architecture, self.problem.layer, self.device)
             gc.collect()
-            Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew: loading does not count
-            self.bytes_before = memory_status("VmRSS")
+            self.peak_memory = PeakMemory(self.device)
             self.contender = self.contender_class(self.problem)
         products = self.contender.apply(self.vectors[int(count)])
-        grown = memory_status("VmHWM") - self.bytes_before
+        grown = self.peak_memory.grown()
         subject.write_vectors(path, dict(zip(self.problem.names, map(torch.stack, zip(*self.contender.results(products))))))
         return grown
 
     def time(self, count, seconds):
-        return median_seconds(lambda: self.contender.apply(self.vectors[int(count)]), float(seconds))
+        def work():
+            self.contender.apply(self.vectors[int(count)])
+            if self.device == "cuda":
+                torch.cuda.synchronize()
+
+        return median_seconds(work, float(seconds))
 
     def probe(self):
         return probe(self.contender_class, self.problem), memory_status("VmHWM")
@@ -105,7 +127,8 @@ def main():
     with contextlib.redirect_stdout(sys.stderr):
         torch.manual_seed(1)
         contender_class = getattr(importlib.import_module(module), name)
-        worker = Worker(contender_class, Path(sys.argv[2]), 0 if sys.argv[3] == "activation" else None)
+        device = sys.argv[4] if len(sys.argv) > 4 else "cpu"
+        worker = Worker(contender_class, Path(sys.argv[2]), 0 if sys.argv[3] == "activation" else None, device)
         print(0, file=answers, flush=True)
         for line in sys.stdin:
             request, *words = line.split()

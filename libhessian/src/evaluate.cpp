@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "fused/functions.h"
 #include "program_steps.h"
@@ -64,36 +65,49 @@ at::Tensor evaluate(const Program& program, const Parameters& parameters, std::s
   // Who observes values is shown each, those between a map and its norm too.
   const bool joins =
       options.derivatives == Derivatives::first && options.numerics == Numerics::wide && !options.observe;
-  const std::vector<bool> simple =
-      joins ? simple_norms(program, needed) : std::vector<bool>(program.steps.size(), false);
+  const std::vector<bool> nothing(program.steps.size(), false);
+  const std::vector<bool> simple = joins ? simple_norms(program, needed) : nothing;
+  const std::vector<bool> gates = joins ? simple_norm_gates(program, needed) : nothing;
+  const auto simple_norm_at = [&](std::size_t step) -> fused::SimpleNormOperand {
+    const auto& norm = std::get<RmsNorm>(program.steps[step + 1].operation);
+    return {values.read(program.steps[step], 0), parameters.at(std::get<Linear>(program.steps[step].operation).weight),
+            parameters.at(norm.gain), norm.eps};
+  };
+
   std::vector<at::Tensor> operands;
-  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+  std::size_t end = 0;  // of the steps that are computed together
+  for (std::size_t i = 0; i < program.steps.size(); i = end) {
+    end = i + 1;
     if (!needed[i]) {
       continue;
     }
-    const Step& step = program.steps[i];
     operands.clear();
-    for (std::size_t j = 0; j < step.inputs.size(); ++j) {
-      operands.push_back(values.read(step, j));
+    for (std::size_t j = 0; j < program.steps[i].inputs.size(); ++j) {
+      operands.push_back(values.read(program.steps[i], j));
     }
-    const ValueId result = program.n_inputs + static_cast<ValueId>(i);
-    const bool is_simple = simple[i] && fused::has_kernels_for(operands.front());
-    if (is_simple) {
-      const auto& norm = std::get<RmsNorm>(program.steps[i + 1].operation);
-      values[result + 1] = fused::linear_rms_norm(
-          operands.front(), parameters.at(std::get<Linear>(step.operation).weight), parameters.at(norm.gain), norm.eps);
+    const bool has_kernels = simple[i] && fused::has_kernels_for(operands.front());
+    at::Tensor value;
+    if (has_kernels && gates[i]) {
+      value = fused::simple_norm_gate(simple_norm_at(i), simple_norm_at(i + 2));
+      end = i + 5;
+    } else if (has_kernels) {
+      value = fused::simple_norm(simple_norm_at(i));
+      end = i + 2;
     } else {
-      values[result] = apply_operation(step.operation, parameters, operands, options.numerics, options.derivatives);
+      value = apply_operation(program.steps[i].operation, parameters, operands, options.numerics, options.derivatives);
     }
+    const ValueId result = program.n_inputs + static_cast<ValueId>(end) - 1;
+    values[result] = std::move(value);
     if (options.observe) {
       options.observe(result, values[result]);
     }
-    for (const ValueId input : step.inputs) {
-      if (last[static_cast<std::size_t>(input)] == i && input != program.output) {
-        values.forget(input);
+    for (std::size_t step = i; step < end; ++step) {
+      for (const ValueId input : program.steps[step].inputs) {
+        if (last[static_cast<std::size_t>(input)] == step && input != program.output) {
+          values.forget(input);
+        }
       }
     }
-    i += is_simple ? 1 : 0;  // the norm is done
   }
   return values[program.output];
 }

@@ -53,13 +53,23 @@ std::vector<std::size_t> last_uses(const Program& program, const std::vector<boo
   return last;
 }
 
-std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& needed) {
+namespace {
+
+/// How many of the needed steps' inputs each value is.
+std::vector<int> count_readers(const Program& program, const std::vector<bool>& needed) {
   std::vector<int> readers(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
     for (const ValueId input : program.steps[i].inputs) {
       readers[static_cast<std::size_t>(input)] += needed[i] ? 1 : 0;
     }
   }
+  return readers;
+}
+
+}  // namespace
+
+std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& needed) {
+  const std::vector<int> readers = count_readers(program, needed);
   std::vector<bool> found(program.steps.size(), false);
   for (std::size_t i = 0; i + 1 < program.steps.size(); ++i) {
     const auto* const map = std::get_if<Linear>(&program.steps[i].operation);
@@ -68,6 +78,23 @@ std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& 
     found[i] = needed[i] && needed[i + 1] && map != nullptr && map->bias.empty() && result != program.output &&
                std::holds_alternative<RmsNorm>(next.operation) && next.inputs.front() == result &&
                readers[static_cast<std::size_t>(result)] == 1;
+  }
+  return found;
+}
+
+std::vector<bool> simple_norm_gates(const Program& program, const std::vector<bool>& needed) {
+  const std::vector<int> readers = count_readers(program, needed);
+  const std::vector<bool> simple = simple_norms(program, needed);
+  std::vector<bool> found(program.steps.size(), false);
+  for (std::size_t i = 0; i + 4 < program.steps.size(); ++i) {
+    const ValueId gate = program.n_inputs + static_cast<ValueId>(i) + 1;
+    const ValueId up = gate + 2;
+    const Step& last = program.steps[i + 4];
+    const auto is_read_there_only = [&](ValueId value) {
+      return value != program.output && readers[static_cast<std::size_t>(value)] == 1;
+    };
+    found[i] = simple[i] && simple[i + 2] && needed[i + 4] && std::holds_alternative<SiluGate>(last.operation) &&
+               last.inputs == std::vector<ValueId>{gate, up} && is_read_there_only(gate) && is_read_there_only(up);
   }
   return found;
 }

@@ -17,4 +17,7 @@ std::vector<std::size_t> last_uses(const Program& program, const std::vector<boo
 /// SimpleNorm, which can be computed as one.
 std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& needed);
 
+/// Which of these begin five steps that are a gate of two of them, whose results nothing else reads.
+std::vector<bool> simple_norm_gates(const Program& program, const std::vector<bool>& needed);
+
 }  // namespace hessian

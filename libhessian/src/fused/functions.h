@@ -20,13 +20,23 @@ bool has_kernels_for(const at::Tensor& x);
 /// \return      in the precision of x
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps);
 
-/// What SimpleNorm puts in place of a linear map: rms_norm(x W^T), as one step of autograd. Where autocast is on for
-/// the device, x and the weight are rounded for the products, and the result has that precision.
+/// What SimpleNorm puts in place of a linear map: rms_norm(x W^T).
+struct SimpleNormOperand {
+  at::Tensor x;       ///< [..., in]
+  at::Tensor weight;  ///< [out, in]
+  at::Tensor gain;    ///< [out], in any precision
+  double eps = 0;
+};
+
+/// It as one step of autograd. Where autocast is on for the device, x and the weight are rounded for the products, and
+/// the result has that precision.
 /// It keeps x and W as the products read them, y = x W^T and one number a row. The result is not kept: it can be had
 /// from y, while y cannot be had from it where a gain is zero. Whatever reads the result keeps it if it needs it.
-/// \param weight  [out, in]
-/// \param gain    [out], in any precision
-at::Tensor linear_rms_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& gain, double eps);
+at::Tensor simple_norm(const SimpleNormOperand& map);
+
+/// silu(gate) * up of two of them, as one step of autograd: between the products and the result is one pass, forward
+/// and back, and neither norm's result is written or kept.
+at::Tensor simple_norm_gate(const SimpleNormOperand& gate, const SimpleNormOperand& up);
 
 /// x in the precision that autocast asks of matrix products on its device; x itself where autocast is off.
 at::Tensor for_products(const at::Tensor& x);

@@ -20,7 +20,7 @@ at::Tensor rows_of(const at::Tensor& x) {
   return x.reshape({-1, x.size(-1)});
 }
 
-struct LinearRmsNormFunction : Function<LinearRmsNormFunction> {
+struct SimpleNormFunction : Function<SimpleNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& input, const at::Tensor& weight,
                             const at::Tensor& gain, double eps) {
     const at::Tensor x = for_products(input);
@@ -51,6 +51,66 @@ struct LinearRmsNormFunction : Function<LinearRmsNormFunction> {
   }
 };
 
+/// Two of them and the gate that reads both. Neither norm's result is written; the products that meet in one input
+/// add up there.
+struct GatedSimpleNormFunction : Function<GatedSimpleNormFunction> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_input, const at::Tensor& gate_weight,
+                            const at::Tensor& gate_gain, const at::Tensor& up_input, const at::Tensor& up_weight,
+                            const at::Tensor& up_gain, double gate_eps, double up_eps) {
+    const at::Tensor gate_x = for_products(gate_input);
+    const at::Tensor up_x = up_input.is_same(gate_input) ? gate_x : for_products(up_input);
+    const at::Tensor gate_w = for_products(gate_weight);
+    const at::Tensor up_w = for_products(up_weight);
+    const at::Tensor p = at::linear(gate_x, gate_w).contiguous();
+    const at::Tensor q = at::linear(up_x, up_w).contiguous();
+    const auto [z, inverse_rms] = gated_norm_value({p, gate_gain, gate_eps}, {q, up_gain, up_eps});
+    ctx->save_for_backward({gate_x, gate_w, p, gate_gain, up_x, up_w, q, up_gain, inverse_rms});
+    ctx->saved_data["weight_type"] = static_cast<int64_t>(gate_weight.scalar_type());
+    ctx->saved_data["input_type"] = static_cast<int64_t>(gate_input.scalar_type());
+    ctx->saved_data["one_input"] = up_input.is_same(gate_input);
+    return z;
+  }
+
+  static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
+    refuse_second_derivative("SimpleNorm");
+    const tensor_list saved = ctx->get_saved_variables();
+    const auto [gate, up] = gated_norm_gradients(gradients[0], {saved[2], saved[3]}, {saved[6], saved[7]}, saved[8]);
+    const auto type = [ctx](const char* name) { return static_cast<at::ScalarType>(ctx->saved_data[name].toInt()); };
+    const auto by_input = [&](const at::Tensor& product, const at::Tensor& x) {
+      return product.view(x.sizes()).to(type("input_type"));
+    };
+    const auto by_weight = [&](const at::Tensor& dy, const at::Tensor& x) {
+      return gradient_of_weight(rows_of(dy), rows_of(x), type("weight_type"));
+    };
+    tensor_list result(8);
+    const bool one_input = ctx->saved_data["one_input"].toBool();
+    if (ctx->needs_input_grad(0)) {
+      at::Tensor product = at::mm(rows_of(gate.dx), saved[1]);
+      if (one_input) {
+        product.addmm_(rows_of(up.dx), saved[5]);
+      }
+      result[0] = by_input(product, saved[0]);
+    }
+    if (ctx->needs_input_grad(3) && !one_input) {
+      result[3] = by_input(at::mm(rows_of(up.dx), saved[5]), saved[4]);
+    }
+    if (ctx->needs_input_grad(1)) {
+      result[1] = by_weight(gate.dx, saved[0]);
+    }
+    if (ctx->needs_input_grad(4)) {
+      result[4] = by_weight(up.dx, saved[4]);
+    }
+    result[2] = gate.dgain;
+    result[5] = up.dgain;
+    return result;
+  }
+};
+
+void expect_map(const SimpleNormOperand& map) {
+  expect_shape("weight", map.weight, {map.weight.size(0), map.x.size(-1)}, map.x);
+  expect_shape("gain", map.gain, {map.weight.size(0)}, map.x);
+}
+
 }  // namespace
 
 at::Tensor for_products(const at::Tensor& x) {
@@ -60,10 +120,16 @@ at::Tensor for_products(const at::Tensor& x) {
   return rounds ? x.to(at::autocast::get_autocast_dtype(device)) : x;
 }
 
-at::Tensor linear_rms_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& gain, double eps) {
-  expect_shape("weight", weight, {weight.size(0), x.size(-1)}, x);
-  expect_shape("gain", gain, {weight.size(0)}, x);
-  return LinearRmsNormFunction::apply(x, weight, gain, eps);
+at::Tensor simple_norm(const SimpleNormOperand& map) {
+  expect_map(map);
+  return SimpleNormFunction::apply(map.x, map.weight, map.gain, map.eps);
+}
+
+at::Tensor simple_norm_gate(const SimpleNormOperand& gate, const SimpleNormOperand& up) {
+  expect_map(gate);
+  expect_map(up);
+  expect_shape("up's weight", up.weight, {gate.weight.size(0), up.x.size(-1)}, gate.x);
+  return GatedSimpleNormFunction::apply(gate.x, gate.weight, gate.gain, up.x, up.weight, up.gain, gate.eps, up.eps);
 }
 
 }  // namespace hessian::fused

@@ -2,6 +2,7 @@
 
 #include "rows/activation_rows.h"
 #include "rows/cross_entropy_rows.h"
+#include "rows/gated_norm_rows.h"
 #include "rows/norm_rows.h"
 #include "rows/rms_norm_rows.h"
 #include "rows/rope_rows.h"
@@ -25,6 +26,8 @@
 #define HESSIAN_FOR_EACH_TRAINING_PASS(apply, T) \
   apply(RmsNormForward<T>);                      \
   apply(RmsNormBackward<T>);                     \
+  apply(GatedNormForward<T>);                    \
+  apply(GatedNormBackward<T>);                   \
   apply(SiluGateForward<T>);                     \
   apply(SiluGateBackward<T>);                    \
   apply(CrossEntropyForward<T>);                 \

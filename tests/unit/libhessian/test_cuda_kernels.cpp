@@ -170,6 +170,25 @@ TEST(CudaKernels, OfSimpleNormGiveWhatTheCpuGives) {
   });
 }
 
+TEST(CudaKernels, OfTheGateOfTwoSimpleNormsGiveWhatTheCpuGives) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_sizes([](Random& random, at::IntArrayRef shape) {
+    Problem problem(hessian::Linear{"w1", ""}, {random.normal({shape[0], shape[1], 16})});
+    Program& program = problem.program;
+    const hessian::ValueId gate = program.push(hessian::RmsNorm{"g1"}, {1});
+    const hessian::ValueId map = program.push(hessian::Linear{"w3", ""}, {0});
+    const hessian::ValueId up = program.push(hessian::RmsNorm{"g3"}, {map});
+    program.output = program.push(hessian::SiluGate{}, {gate, up});
+    for (const std::string name : {"1", "3"}) {
+      problem.parameters.add("w" + name, random.normal({shape[2], 16}));
+      problem.parameters.add("g" + name, random.normal({shape[2]}));
+    }
+    problem.expect_same(random, 0.05);
+  });
+}
+
 TEST(CudaKernels, OfAttentionGiveWhatTheCpuGives) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;

@@ -28,13 +28,14 @@ using support::text_of;
 
 namespace {
 
-/// A norm of the stream that two maps read, each with its own norm behind it, and their sum.
+/// A norm of the stream that two maps read, each with its own norm behind it, and what joins them.
 struct Problem {
   Program program;
   Parameters parameters;
   at::Tensor x;
 
-  Problem(Random& random, int64_t in, int64_t out) : x(random.normal({2, 5, in})) {
+  Problem(Random& random, int64_t in, int64_t out, hessian::Operation join = hessian::Add{})
+      : x(random.normal({2, 5, in})) {
     program.n_inputs = 1;
     parameters.add("g", random.normal({in}));
     const ValueId stream = program.push(hessian::RmsNorm{"g"}, {0});
@@ -45,7 +46,7 @@ struct Problem {
       const ValueId map = program.push(hessian::Linear{name, ""}, {stream});
       branches[name == "a" ? 0 : 1] = program.push(hessian::RmsNorm{name + "g", 0.1}, {map});
     }
-    program.output = program.push(hessian::Add{}, {branches[0], branches[1]});
+    program.output = program.push(std::move(join), {branches[0], branches[1]});
   }
 
   /// The same numbers as new variables.
@@ -112,11 +113,11 @@ std::vector<bool> found_in(const Program& program) {
 
 }  // namespace
 
-TEST(SimpleNorm, AgreesWithTheMapAndTheNormApartInValueAndGradients) {
+void expect_agreement(const hessian::Operation& join) {
   for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{{3, 5}, {16, 24}, {33, 40}}) {
     SCOPED_TRACE(std::to_string(in) + " to " + std::to_string(out));
     Random random(static_cast<uint64_t>(in));
-    Problem problem(random, in, out);
+    Problem problem(random, in, out, join);
     const at::Tensor direction = random.normal({2, 5, out});
     problem.become(at::kDouble);
     const auto expected = problem.everything(Derivatives::any, direction, at::kDouble);
@@ -130,6 +131,54 @@ TEST(SimpleNorm, AgreesWithTheMapAndTheNormApartInValueAndGradients) {
     EXPECT_LT(difference(rounded, expected), 0.03);
     EXPECT_GT(difference(rounded, expected), 1e-4) << "nothing was rounded";
   }
+}
+
+TEST(SimpleNorm, AgreesWithTheMapAndTheNormApartInValueAndGradients) {
+  expect_agreement(hessian::Add{});
+}
+
+TEST(SimpleNorm, AgreesWithAllStepsOfAGateApartInValueAndGradients) {
+  expect_agreement(hessian::SiluGate{});
+}
+
+TEST(SimpleNorm, IsJoinedWithAGateThatAloneReadsTwoOfThem) {
+  Random random(8);
+  const Problem problem(random, 4, 6, hessian::SiluGate{});
+  const auto gates_in = [](const Program& program) {
+    return hessian::simple_norm_gates(program, hessian::needed_steps(program, [](ValueId) { return false; }));
+  };
+  EXPECT_EQ(gates_in(problem.program), (std::vector<bool>{false, true, false, false, false, false}));
+  EXPECT_EQ(gates_in(Problem(random, 4, 6).program), std::vector<bool>(6, false));
+  Program read_twice = problem.program;
+  read_twice.output = read_twice.push(hessian::Add{}, {3, read_twice.output});
+  EXPECT_EQ(gates_in(read_twice), std::vector<bool>(7, false));
+  EXPECT_TRUE(found_in(read_twice)[1]);
+  Program turned = problem.program;
+  turned.steps.back().inputs = {5, 3};
+  EXPECT_EQ(gates_in(turned), std::vector<bool>(6, false));
+}
+
+// Maps of two values, whose gradients must not meet.
+TEST(SimpleNorm, OfAGateMayReadTwoValues) {
+  Random random(9);
+  Problem problem(random, 5, 6, hessian::SiluGate{});
+  problem.program.steps[3].inputs = {0};
+  const at::Tensor direction = random.normal({2, 5, 6});
+  for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-13}, std::pair{at::kFloat, 1e-5}}) {
+    problem.become(dtype);
+    const auto expected = problem.everything(Derivatives::any, direction, dtype);
+    EXPECT_LT(difference(problem.everything(Derivatives::first, direction, dtype), expected), tolerance);
+  }
+}
+
+TEST(SimpleNorm, OfAGateRefusesASecondDerivative) {
+  Random random(10);
+  Problem problem(random, 4, 6, hessian::SiluGate{});
+  problem.become(at::kDouble);
+  EXPECT_EQ(text_of<std::runtime_error>([&] {
+              torch::autograd::grad({problem.value(Derivatives::first).square().sum()}, {problem.x}, {}, true, true);
+            }),
+            refusal);
 }
 
 TEST(SimpleNorm, IsWhatEvaluateTakesForAMapAndTheNormBehindIt) {

@@ -105,6 +105,41 @@ TYPED_TEST(TrainingPasses, OfRmsNormAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
+TYPED_TEST(TrainingPasses, OfTheGateOfTwoNormsAreTheSameByOneLaneAndBySeveral) {
+  using T = TypeParam;
+  for (const Sizes& size : this->sizes()) {
+    const at::Tensor gate = this->activations(size);
+    const at::Tensor up = this->activations(size);
+    const at::Tensor dz = this->activations(size);
+    const at::Tensor gate_gain = this->per_column(size);
+    const at::Tensor up_gain = this->per_column(size);
+    const at::Tensor r = at::stack({this->per_row(size), this->per_row(size)}, 1);
+    this->expect_same(size, size.rows, {gate, r}, [&](const std::vector<at::Tensor>& to) {
+      return hessian::rows::GatedNormForward<T>{
+          this->in(gate), this->in(up), this->wide_in(gate_gain), this->wide_in(up_gain), 1e-5F,
+          0.1F,           size.width,   this->out(to[0]),         this->wide_out(to[1])};
+    });
+    for (const int64_t per_part : {1, 2, 4}) {
+      const int64_t parts = (size.rows + per_part - 1) / per_part;
+      const at::Tensor gain_parts = at::zeros({parts, 2, size.width}, gate_gain.options());
+      this->expect_same(size, parts, {gate, up, gain_parts}, [&](const std::vector<at::Tensor>& to) {
+        return hessian::rows::GatedNormBackward<T>{this->in(dz),
+                                                   this->in(gate),
+                                                   this->in(up),
+                                                   this->wide_in(gate_gain),
+                                                   this->wide_in(up_gain),
+                                                   this->wide_in(r),
+                                                   size.rows,
+                                                   per_part,
+                                                   size.width,
+                                                   this->out(to[0]),
+                                                   this->out(to[1]),
+                                                   this->wide_out(to[2])};
+      });
+    }
+  }
+}
+
 TYPED_TEST(TrainingPasses, OfTheSiluGateAreTheSameByOneLaneAndBySeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {

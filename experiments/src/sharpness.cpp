@@ -1,10 +1,12 @@
 #include "sharpness.h"
 
 #include <memory>
+#include <utility>
 
-#include "hessian/hessian_operator.h"
 #include "hessian/lanczos.h"
 #include "hessian/operator_algebra.h"
+#include "hessian/parameter_operator.h"
+#include "hessian/tape.h"
 #include "models/forward.h"
 
 namespace experiments {
@@ -22,19 +24,15 @@ at::Tensor flattened(const std::vector<at::Tensor>& tensors) {
 
 Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch& batch,
                             const std::vector<at::Tensor>& preconditioner, const SharpnessOptions& options) {
-  std::vector<at::Tensor> tensors;
-  for (const auto& [name, tensor] : model.parameters) {
-    tensors.push_back(tensor);
-  }
-  // One block: all parameters are one point.
-  const at::Tensor point = flattened(tensors).unsqueeze(0);
-  const auto loss = [&](const at::Tensor& x, const hessian::BlockIndices& /*blocks*/) {
-    const models::Forward forward(models::Model{model.config, hessian::split_like(x.squeeze(0), model.parameters)});
-    return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().unsqueeze(0);
-  };
-  hessian::OperatorPtr op = std::make_shared<hessian::HessianOperator>(loss, point);
+  // A build without the tape's kernels for the model's device measures on the CPU.
+  const at::Tensor& first = model.parameters.begin()->second;
+  const at::Device device = hessian::tape_runs_on(first.device()) ? first.device() : at::Device(at::kCPU);
+  const models::Forward forward(models::Model{model.config, model.parameters.to(device, first.scalar_type())});
+  hessian::ParameterProblem problem{
+      forward.whole_program(), forward.parameters(), {batch.tokens.to(device), batch.targets.to(device)}, {}};
+  hessian::OperatorPtr op = std::make_shared<hessian::ParameterOperator>(std::move(problem));
   if (!preconditioner.empty()) {
-    op = hessian::rescaled(op, flattened(preconditioner).rsqrt().unsqueeze(0));
+    op = hessian::rescaled(op, flattened(preconditioner).rsqrt().unsqueeze(0).to(device));
   }
   hessian::LanczosOptions lanczos_options;
   lanczos_options.ends = hessian::Ends::upper;

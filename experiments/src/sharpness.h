@@ -35,8 +35,8 @@ struct SharpnessOptions {
 /// mean cross-entropy over all tokens of a batch.
 ///
 /// \param preconditioner  diagonal of P for each parameter in turn, positive; empty for the bare Hessian
-/// Cost: one product a Lanczos step, double backward through the whole model; memory: its graph, and about 20 vectors
-/// of the size of the model. Source: Cohen et al. (2021), arXiv 2103.00065, and (2022), arXiv 2207.14484.
+/// Cost: one product a Lanczos step, by the tape, which takes the CPU where the build has no kernels for the model's
+/// device; memory: the tape's, and about 20 vectors of the size of the model. Source: Cohen et al. (2021), arXiv 2103.00065, and (2022), arXiv 2207.14484.
 Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch& batch,
                             const std::vector<at::Tensor>& preconditioner, const SharpnessOptions& options);
 

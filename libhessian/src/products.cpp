@@ -70,4 +70,39 @@ at::Tensor gradient_of_weight(const at::Tensor& dy, const at::Tensor& x, at::Sca
   return at::mm(dy.t(), x).to(dtype);
 }
 
+namespace {
+
+/// The columns of [S, k, T, width] for each vector as rows, [k * width, S * T].
+at::Tensor columns_of_each(const at::Tensor& x) {
+  return x.permute({1, 3, 0, 2}).reshape({x.size(1) * x.size(3), x.size(0) * x.size(2)});
+}
+
+/// The columns of [S, T, width] as rows, [width, S * T].
+at::Tensor columns_of(const at::Tensor& x) {
+  return x.flatten(0, 1).t();
+}
+
+/// [S, T, k * width] as the k vectors see it, [S, k, T, width].
+at::Tensor for_each_vector(const at::Tensor& x, int64_t vectors) {
+  return x.unflatten(2, {vectors, -1}).transpose(1, 2);
+}
+
+}  // namespace
+
+at::Tensor times_each_transposed(const at::Tensor& x, const at::Tensor& weights) {
+  return for_each_vector(times_transposed(x, weights.flatten(0, 1)), weights.size(0));
+}
+
+at::Tensor times_each(const at::Tensor& y, const at::Tensor& weights) {
+  return for_each_vector(times_transposed(y, weights.transpose(1, 2).flatten(0, 1)), weights.size(0));
+}
+
+at::Tensor summed_products(const at::Tensor& y, const at::Tensor& x) {
+  return times_transposed(columns_of_each(y), columns_of(x)).unflatten(0, {y.size(1), -1});
+}
+
+at::Tensor summed_products_with_each(const at::Tensor& y, const at::Tensor& x) {
+  return times_transposed(columns_of(y), columns_of_each(x)).unflatten(1, {x.size(1), -1}).transpose(0, 1);
+}
+
 }  // namespace hessian

@@ -23,6 +23,32 @@ ValueId Program::append(const Program& part, const std::vector<ValueId>& part_in
   return moved(part.output);
 }
 
+std::vector<std::string> parameter_names(const Operation& operation) {
+  return std::visit(
+      []<class Chosen>(const Chosen& chosen) -> std::vector<std::string> {
+        if constexpr (requires { chosen.table; }) {
+          return {chosen.table};
+        } else if constexpr (requires {
+                               chosen.weight;
+                               chosen.bias;
+                             }) {
+          return {chosen.weight, chosen.bias};
+        } else if constexpr (requires { chosen.weight; }) {
+          return {chosen.weight};
+        } else if constexpr (requires {
+                               chosen.gain;
+                               chosen.bias;
+                             }) {
+          return {chosen.gain, chosen.bias};
+        } else if constexpr (requires { chosen.gain; }) {
+          return {chosen.gain};
+        } else {
+          return {};
+        }
+      },
+      operation);
+}
+
 std::vector<bool> needed_steps(const Program& program, const std::function<bool(ValueId)>& is_given) {
   std::vector<bool> needed(program.steps.size(), false);
   const auto mark = [&](ValueId value) {

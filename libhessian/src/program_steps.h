@@ -1,11 +1,15 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "hessian/program.h"
 
 namespace hessian {
+
+/// The parameters that a primitive reads, in the order of its members; an empty name where it has none.
+std::vector<std::string> parameter_names(const Operation& operation);
 
 /// Which steps the output needs, given that some values are not computed but given.
 std::vector<bool> needed_steps(const Program& program, const std::function<bool(ValueId)>& is_given);

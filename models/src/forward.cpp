@@ -104,10 +104,22 @@ at::Tensor Forward::losses_from_site(Site site, int64_t layer, const at::Tensor&
 }
 
 hessian::Program Forward::losses_program(int64_t layer) const {
-  constexpr hessian::ValueId targets = 1;
   hessian::Program program;
   program.n_inputs = 2;
-  hessian::ValueId residual = 0;
+  append_blocks_and_loss(program, layer, 0);
+  return program;
+}
+
+hessian::Program Forward::whole_program() const {
+  hessian::Program program;
+  program.n_inputs = 2;
+  append_blocks_and_loss(program, 0, program.append(embedding_, {0}, ""));
+  return program;
+}
+
+/// \param residual  the value that block `layer` reads; the targets are the second input
+void Forward::append_blocks_and_loss(hessian::Program& program, int64_t layer, hessian::ValueId residual) const {
+  constexpr hessian::ValueId targets = 1;
   for (; layer < config_.n_layers; ++layer) {
     program.sites[site_name(Site::residual, layer)] = residual;
     residual =
@@ -115,7 +127,6 @@ hessian::Program Forward::losses_program(int64_t layer) const {
   }
   program.sites[site_name(Site::residual, layer)] = residual;
   program.output = program.append(loss_, {residual, targets}, "");
-  return program;
 }
 
 }  // namespace models

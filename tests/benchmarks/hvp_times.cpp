@@ -14,8 +14,8 @@
 
 #include "device_limits.h"
 #include "hessian/device.h"
-#include "hessian/hessian_operator.h"
 #include "hessian/memory.h"
+#include "hessian/parameter_operator.h"
 #include "hessian/tape_operator.h"
 #include "models/checkpoint.h"
 #include "models/forward.h"
@@ -58,24 +58,19 @@ Problem activation_problem(const models::Model& model, const models::TokenBatch&
   return problem;
 }
 
-/// The mean loss with respect to all parameters, which are views of one vector as in the trainer's sharpness.
+/// The mean loss with respect to all parameters.
 Problem parameter_problem(const models::Model& model, const models::TokenBatch& batch,
                           const hessian::Parameters& vectors) {
-  const auto loss = [=](const at::Tensor& x, const hessian::BlockIndices& /*blocks*/) {
-    const models::Forward forward(models::Model{model.config, hessian::split_like(x.squeeze(0), model.parameters)});
-    return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().unsqueeze(0);
-  };
-  const auto flattened = [=](const hessian::Parameters& named, int64_t kept_dims) {
-    std::vector<at::Tensor> parts;
-    for (const auto& entry : model.parameters) {
-      parts.push_back(named.at(entry.first).flatten(kept_dims));
-    }
-    return at::cat(parts, kept_dims).unsqueeze(0);
-  };
+  const models::Forward forward(model);
+  std::vector<at::Tensor> parts;
+  for (const auto& entry : model.parameters) {
+    parts.push_back(vectors.at(entry.first).flatten(1));
+  }
   Problem problem;
-  problem.vectors = flattened(vectors, 1);
+  problem.vectors = at::cat(parts, 1).unsqueeze(0);
   problem.make_operator = [=] {
-    return std::make_unique<hessian::HessianOperator>(loss, flattened(model.parameters, 0));
+    return std::make_unique<hessian::ParameterOperator>(
+        hessian::ParameterProblem{forward.whole_program(), forward.parameters(), {batch.tokens, batch.targets}, {}});
   };
   problem.by_name = [=](const at::Tensor& products) {
     return hessian::split_like(products.squeeze(0), model.parameters);

@@ -6,17 +6,31 @@
 namespace hessian::tape {
 namespace {
 
-/// y = x W^T + b; xbar = ybar W. Both are linear, so that their tangents are the same products.
+/// y = x W^T + b; xbar = ybar W. Both are linear in x, so that its tangents are the same products. With those of the
+/// parameters
+///   ydot = xdot W^T + x Wdot^T + bdot      xbardot = ybardot W + ybar Wdot
+///   Wbardot = ybardot^T x + ybar^T xdot    bbardot = sum(ybardot)
 class LinearRule final : public Rule {
  public:
-  LinearRule(const at::Tensor& x, at::Tensor weight, const at::Tensor& bias) : weight_(std::move(weight)) {
+  LinearRule(const at::Tensor& x, at::Tensor weight, const at::Tensor& bias, bool weight_varies, bool keeps_cotangent)
+      : weight_(std::move(weight)),
+        keeps_cotangent_(weight_varies && keeps_cotangent),
+        rows_(x.sizes().slice(0, 2).vec()) {
     value_ = times_transposed(x, weight_);
     if (bias.defined()) {
       value_ = value_ + bias.to(x.scalar_type());
     }
+    if (weight_varies) {
+      x_ = x;
+    }
   }
 
-  std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override { return {times(cotangent, weight_)}; }
+  std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
+    if (keeps_cotangent_) {
+      cotangent_ = cotangent;
+    }
+    return {times(cotangent, weight_)};
+  }
 
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& /*scratch*/) const override {
     return times_transposed(tangents[0], weight_);
@@ -26,15 +40,67 @@ class LinearRule final : public Rule {
     return {times(cotangent_tangent, weight_)};
   }
 
+  at::Tensor parametric_jvp(std::span<const at::Tensor> tangents, std::span<const at::Tensor> parameter_tangents,
+                            Scratch& scratch) const override {
+    const at::Tensor& xdot = tangents[0];
+    const at::Tensor& weight_dot = parameter_tangents[0];
+    const at::Tensor& bias_dot = parameter_tangents[1];
+    scratch = {xdot};
+    at::Tensor ydot = xdot.defined() ? times_transposed(xdot, weight_) : at::Tensor();
+    if (weight_dot.defined()) {
+      const at::Tensor term = times_each_transposed(x_, weight_dot);
+      ydot = ydot.defined() ? ydot.add_(term) : term;
+    }
+    if (bias_dot.defined()) {
+      ydot = ydot.defined() ? ydot.add_(for_positions(bias_dot)) : repeated(bias_dot);
+    }
+    return ydot;
+  }
+
+  CotangentTangents parametric_vjp_tangent(const at::Tensor& cotangent_tangent,
+                                           std::span<const at::Tensor> parameter_tangents,
+                                           Scratch& scratch) const override {
+    const at::Tensor& xdot = scratch[0];
+    const at::Tensor& weight_dot = parameter_tangents[0];
+    CotangentTangents result{{at::Tensor()}, {at::Tensor(), at::Tensor()}};
+    if (xdot.defined()) {
+      result.inputs[0] = times(cotangent_tangent, weight_);
+      if (keeps_cotangent_) {
+        result.inputs[0].add_(times_each(cotangent_, weight_dot));
+      }
+    }
+    if (weight_dot.defined()) {
+      result.parameters[0] = summed_products(cotangent_tangent, x_);
+      if (keeps_cotangent_ && xdot.defined()) {
+        result.parameters[0].add_(summed_products_with_each(cotangent_, xdot));
+      }
+    }
+    if (parameter_tangents[1].defined()) {
+      result.parameters[1] = sum_over_positions(cotangent_tangent);
+    }
+    return result;
+  }
+
  private:
+  /// Tangents of the bias where nothing else has any, [S, k, T, out].
+  at::Tensor repeated(const at::Tensor& bias_dot) const {
+    return for_positions(bias_dot).expand({rows_[0], bias_dot.size(0), rows_[1], bias_dot.size(1)});
+  }
+
   at::Tensor weight_;
+  bool keeps_cotangent_;
+  std::vector<int64_t> rows_;  // S, T
+  at::Tensor x_;               // where the weight varies
+  at::Tensor cotangent_;       // ybar, where keeps_cotangent_
 };
 
 }  // namespace
 
-RulePtr record(const Linear& linear, std::span<const at::Tensor> inputs, const Parameters& parameters) {
+RulePtr record(const Linear& linear, std::span<const at::Tensor> inputs, const Parameters& parameters,
+               const Demand& demand) {
   return std::make_unique<LinearRule>(inputs[0], parameters.at(linear.weight),
-                                      linear.bias.empty() ? at::Tensor() : parameters.at(linear.bias));
+                                      linear.bias.empty() ? at::Tensor() : parameters.at(linear.bias),
+                                      demand.varies(linear.weight), demand.keeps_cotangents());
 }
 
 }  // namespace hessian::tape

@@ -6,11 +6,15 @@
 namespace hessian::tape {
 namespace {
 
-/// RMSNorm, and LayerNorm as RMSNorm of the centred input; see norm_rows.h for the formulas and their letters.
+/// RMSNorm, and LayerNorm as RMSNorm of the centred input; see norm_rows.h for the formulas and their letters. With
+/// tangents of the gain and the bias
+///   ydot = g ndot + gdot n + bdot    cdot = g ybardot + gdot ybar
+///   gbardot = sum(ybardot n + ybar ndot)    bbardot = sum(ybardot)
 class NormRule final : public Rule {
  public:
-  NormRule(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps, bool centred)
-      : gain_(gain.to(x.scalar_type()).contiguous()), centred_(centred) {
+  NormRule(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps, bool centred,
+           bool keeps_cotangent)
+      : gain_(gain.to(x.scalar_type()).contiguous()), centred_(centred), keeps_cotangent_(keeps_cotangent) {
     const at::Tensor p = project(x);
     inverse_rms_ = (p.square().mean(-1, true) + eps).rsqrt();
     normalised_ = p.mul(inverse_rms_).contiguous();
@@ -21,6 +25,9 @@ class NormRule final : public Rule {
   }
 
   std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
+    if (keeps_cotangent_) {
+      cotangent_ = cotangent;
+    }
     scaled_cotangent_ = cotangent.mul(gain_).contiguous();
     along_ = (scaled_cotangent_ * normalised_).mean(-1, true);
     mean_ = scaled_cotangent_.mean(-1, true);
@@ -33,8 +40,8 @@ class NormRule final : public Rule {
     const at::Tensor ndot = at::empty_like(xdot);
     const at::Tensor a = at::empty(xdot.sizes().slice(0, 3), xdot.options());
     rows::with_type_of(xdot, [&]<class T>(T) {
-      const rows::NormJvp<T> pass{values<T>(xdot), xdot.const_data_ptr<T>(), ydot.data_ptr<T>(), ndot.data_ptr<T>(),
-                                  a.data_ptr<T>()};
+      const rows::NormJvp<T> pass{values<T>(xdot, gain_), xdot.const_data_ptr<T>(), ydot.data_ptr<T>(),
+                                  ndot.data_ptr<T>(), a.data_ptr<T>()};
       rows::run_over_last_axis(pass, xdot);
     });
     scratch = {a, ndot};
@@ -42,28 +49,81 @@ class NormRule final : public Rule {
   }
 
   std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& scratch) const override {
+    return {input_cotangent_tangent(cotangent_tangent, gain_, scratch)};
+  }
+
+  at::Tensor parametric_jvp(std::span<const at::Tensor> tangents, std::span<const at::Tensor> parameter_tangents,
+                            Scratch& scratch) const override {
+    const at::Tensor& gain_dot = parameter_tangents[0];
+    const at::Tensor bias_dot = bias_among(parameter_tangents);
+    at::Tensor ydot = tangents[0].defined() ? jvp(tangents, scratch) : at::Tensor();
+    if (gain_dot.defined()) {
+      ydot = ydot.defined() ? ydot.addcmul_(for_vectors(normalised_), for_positions(gain_dot))
+                            : for_vectors(normalised_) * for_positions(gain_dot);
+    }
+    if (bias_dot.defined()) {
+      ydot = ydot.defined() ? ydot.add_(for_positions(bias_dot))
+                            : at::zeros_like(for_vectors(normalised_)) + for_positions(bias_dot);
+    }
+    return ydot;
+  }
+
+  CotangentTangents parametric_vjp_tangent(const at::Tensor& cotangent_tangent,
+                                           std::span<const at::Tensor> parameter_tangents,
+                                           Scratch& scratch) const override {
+    const at::Tensor& gain_dot = parameter_tangents[0];
+    const bool input_moves = !scratch.empty();
+    CotangentTangents result{{at::Tensor()}, {at::Tensor(), at::Tensor()}};
+    if (input_moves && keeps_cotangent_) {
+      const at::Tensor cdot =
+          at::mul(cotangent_tangent, gain_).addcmul_(for_vectors(cotangent_), for_positions(gain_dot));
+      result.inputs[0] = input_cotangent_tangent(cdot, at::ones_like(gain_), scratch);
+    } else if (input_moves) {
+      result.inputs[0] = input_cotangent_tangent(cotangent_tangent, gain_, scratch);
+    }
+    if (gain_dot.defined()) {
+      at::Tensor terms = cotangent_tangent * for_vectors(normalised_);
+      if (input_moves && keeps_cotangent_) {
+        terms.addcmul_(for_vectors(cotangent_), scratch[1]);
+      }
+      result.parameters[0] = sum_over_positions(terms);
+    }
+    if (bias_among(parameter_tangents).defined()) {
+      result.parameters[1] = sum_over_positions(cotangent_tangent);
+    }
+    return result;
+  }
+
+ private:
+  /// RMSNorm has none.
+  static at::Tensor bias_among(std::span<const at::Tensor> parameter_tangents) {
+    return parameter_tangents.size() > 1 ? parameter_tangents[1] : at::Tensor();
+  }
+
+  at::Tensor project(const at::Tensor& x) const { return centred_ ? x - x.mean(-1, true) : x; }
+
+  /// xbardot from cdot = gain * cotangent_tangent.
+  at::Tensor input_cotangent_tangent(const at::Tensor& cotangent_tangent, const at::Tensor& gain,
+                                     const Scratch& scratch) const {
     const at::Tensor& a = scratch[0];
     const at::Tensor& ndot = scratch[1];
     const at::Tensor ybardot = cotangent_tangent.contiguous();
     const at::Tensor xbardot = at::empty_like(ybardot);
     rows::with_type_of(ybardot, [&]<class T>(T) {
-      const rows::NormVjpTangent<T> pass{values<T>(ybardot),          scaled_cotangent_.const_data_ptr<T>(),
+      const rows::NormVjpTangent<T> pass{values<T>(ybardot, gain),    scaled_cotangent_.const_data_ptr<T>(),
                                          along_.const_data_ptr<T>(),  mean_.const_data_ptr<T>(),
                                          ndot.const_data_ptr<T>(),    a.const_data_ptr<T>(),
                                          ybardot.const_data_ptr<T>(), xbardot.data_ptr<T>()};
       rows::run_over_last_axis(pass, ybardot);
     });
-    return {xbardot};
+    return xbardot;
   }
 
- private:
-  at::Tensor project(const at::Tensor& x) const { return centred_ ? x - x.mean(-1, true) : x; }
-
   template <class T>
-  rows::NormValues<T> values(const at::Tensor& tangent) const {
+  rows::NormValues<T> values(const at::Tensor& tangent, const at::Tensor& gain) const {
     return {normalised_.const_data_ptr<T>(),
             inverse_rms_.const_data_ptr<T>(),
-            gain_.const_data_ptr<T>(),
+            gain.const_data_ptr<T>(),
             centred_,
             normalised_.size(-1),
             map_of(tangent)};
@@ -71,6 +131,8 @@ class NormRule final : public Rule {
 
   at::Tensor gain_;
   bool centred_;
+  bool keeps_cotangent_;
+  at::Tensor cotangent_;         // ybar, where keeps_cotangent_
   at::Tensor inverse_rms_;       // r, [S, T, 1]
   at::Tensor normalised_;        // n
   at::Tensor scaled_cotangent_;  // c
@@ -80,13 +142,17 @@ class NormRule final : public Rule {
 
 }  // namespace
 
-RulePtr record(const RmsNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters) {
-  return std::make_unique<NormRule>(inputs[0], parameters.at(norm.gain), at::Tensor(), norm.eps, false);
+RulePtr record(const RmsNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters,
+               const Demand& demand) {
+  return std::make_unique<NormRule>(inputs[0], parameters.at(norm.gain), at::Tensor(), norm.eps, false,
+                                    demand.varies(norm.gain) && demand.keeps_cotangents());
 }
 
-RulePtr record(const LayerNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters) {
+RulePtr record(const LayerNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters,
+               const Demand& demand) {
   return std::make_unique<NormRule>(inputs[0], parameters.at(norm.gain),
-                                    norm.bias.empty() ? at::Tensor() : parameters.at(norm.bias), norm.eps, true);
+                                    norm.bias.empty() ? at::Tensor() : parameters.at(norm.bias), norm.eps, true,
+                                    demand.varies(norm.gain) && demand.keeps_cotangents());
 }
 
 }  // namespace hessian::tape

@@ -4,11 +4,28 @@
 
 namespace hessian::tape {
 
-RulePtr record_operation(const Operation& operation, std::span<const at::Tensor> inputs, const Parameters& parameters) {
+at::Tensor Rule::parametric_jvp(std::span<const at::Tensor> /*tangents*/,
+                                std::span<const at::Tensor> /*parameter_tangents*/, Scratch& /*scratch*/) const {
+  throw std::logic_error("a primitive without parameters is asked for their tangents");
+}
+
+CotangentTangents Rule::parametric_vjp_tangent(const at::Tensor& /*cotangent_tangent*/,
+                                               std::span<const at::Tensor> /*parameter_tangents*/,
+                                               Scratch& /*scratch*/) const {
+  throw std::logic_error("a primitive without parameters is asked for their tangents");
+}
+
+RulePtr record_operation(const Operation& operation, std::span<const at::Tensor> inputs, const Parameters& parameters,
+                         const Demand& demand) {
   return std::visit(
       [&]<class Chosen>(const Chosen& chosen) -> RulePtr {
         if constexpr (std::is_same_v<Chosen, Embedding>) {
-          throw std::invalid_argument("token ids have no tangents: a tape begins after the embedding");
+          if (!demand.varies(chosen.table)) {
+            throw std::invalid_argument("token ids have no tangents: a tape begins after the embedding");
+          }
+        }
+        if constexpr (requires { record(chosen, inputs, parameters, demand); }) {
+          return record(chosen, inputs, parameters, demand);
         } else {
           return record(chosen, inputs, parameters);
         }

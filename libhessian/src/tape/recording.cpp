@@ -27,13 +27,18 @@ void accumulate(at::Tensor& sum, const at::Tensor& term) {
 }  // namespace
 
 Recording::Recording(Program program, Parameters parameters, const std::vector<at::Tensor>& inputs,
-                     std::vector<ValueId> entries, const std::vector<ValueId>& checkpoints)
+                     std::vector<ValueId> entries, const std::vector<ValueId>& checkpoints, Demand demand)
     : program_(std::move(program)),
       parameters_(std::move(parameters)),
+      demand_(std::move(demand)),
       entries_(std::move(entries)),
       needed_(needed_steps(program_, [](ValueId) { return false; })),
       last_read_(last_uses(program_, needed_)) {
   const std::size_t count = place(program_.n_inputs) + program_.steps.size();
+  for (const Step& step : program_.steps) {
+    const auto names = parameter_names(step.operation);
+    varies_.push_back(std::any_of(names.begin(), names.end(), [&](const auto& name) { return demand_.varies(name); }));
+  }
   active_.resize(count, false);
   shapes_.resize(count);
   rules_.resize(program_.steps.size());
@@ -99,9 +104,7 @@ Recording::Recording(Program program, Parameters parameters, const std::vector<a
   }
   std::vector<bool> has_rule(program_.steps.size());
   for (std::size_t step = 0; step < has_rule.size(); ++step) {
-    const auto& read = program_.steps[step].inputs;
-    has_rule[step] =
-        needed_[step] && std::any_of(read.begin(), read.end(), [&](ValueId value) { return is_active(value); });
+    has_rule[step] = needed_[step] && depends(step);
   }
   last_use_ = last_uses(program_, has_rule);
 }
@@ -136,6 +139,12 @@ void Recording::note_reads() {
   }
 }
 
+/// Whether a step's result depends on an entry or on a parameter in demand.
+bool Recording::depends(std::size_t step) const {
+  const auto& read = program_.steps[step].inputs;
+  return varies_[step] || std::any_of(read.begin(), read.end(), [&](ValueId value) { return is_active(value); });
+}
+
 /// Records the steps of a part, letting values go that nothing reads any more.
 void Recording::run_forward(const Part& part, std::vector<at::Tensor>& values) {
   std::vector<at::Tensor> operands;
@@ -145,21 +154,20 @@ void Recording::run_forward(const Part& part, std::vector<at::Tensor>& values) {
     }
     const Step& step = program_.steps[i];
     operands.clear();
-    bool depends = false;
     for (const ValueId input : step.inputs) {
       operands.push_back(values[place(input)]);
-      depends = depends || active_[place(input)];
     }
+    const bool keeps_rule = depends(i);
     const std::size_t result = place(result_of(i));
-    if (!depends && std::holds_alternative<Embedding>(step.operation)) {
+    if (!keeps_rule && std::holds_alternative<Embedding>(step.operation)) {
       values[result] = apply_operation(step.operation, parameters_, operands);
     } else {
-      RulePtr rule = record_operation(step.operation, operands, parameters_);
+      RulePtr rule = record_operation(step.operation, operands, parameters_, demand_);
       values[result] = rule->take_value();
-      rules_[i] = depends ? std::move(rule) : nullptr;
+      rules_[i] = keeps_rule ? std::move(rule) : nullptr;
     }
     const auto entry = entry_at(result_of(i));
-    active_[result] = depends || entry.has_value();
+    active_[result] = keeps_rule || entry.has_value();
     shapes_[result] = shape_of(values[result]);
     if (entry) {
       activations_[*entry] = values[result];

@@ -28,11 +28,12 @@ struct Part {
 /// A program at one point: the rules of its steps, and what it takes to make them again.
 class Recording {
  public:
-  /// Runs the program forward and back. See Tape for the arguments.
+  /// Runs the program forward and back. See Tape for the arguments; `demand` names the parameters that have tangents.
   Recording(Program program, Parameters parameters, const std::vector<at::Tensor>& inputs, std::vector<ValueId> entries,
-            const std::vector<ValueId>& checkpoints);
+            const std::vector<ValueId>& checkpoints, Demand demand = {});
 
   const Program& program() const { return program_; }
+  const Demand& demand() const { return demand_; }
   const std::vector<ValueId>& entries() const { return entries_; }
   const std::vector<Part>& parts() const { return parts_; }
   const at::Tensor& losses() const { return losses_; }
@@ -44,8 +45,10 @@ class Recording {
   /// Lets the rules of a part go, where it can be made again.
   void release(const Part& part);
 
-  /// The rule of a step, or null where the step depends on no entry.
+  /// The rule of a step, or null where the step depends on no entry and no parameter in demand.
   const Rule* rule(std::size_t step) const { return rules_[step].get(); }
+  /// Whether a step reads a parameter in demand.
+  bool varies(std::size_t step) const { return varies_[step]; }
   bool is_active(ValueId value) const { return active_[place(value)]; }
   /// The place of a value among the entries, if it is one.
   std::optional<std::size_t> entry_at(ValueId value) const;
@@ -58,18 +61,21 @@ class Recording {
  private:
   void divide(const std::vector<ValueId>& checkpoints);
   void note_reads();
+  bool depends(std::size_t step) const;
   void run_forward(const Part& part, std::vector<at::Tensor>& values);
   void run_backward(const Part& part, std::vector<at::Tensor>& cotangents);
   bool keeps_everything() const { return parts_.size() == 1; }
 
   Program program_;
   Parameters parameters_;
+  Demand demand_;
   std::vector<ValueId> entries_;
   std::vector<Part> parts_;
   std::vector<bool> needed_;            // of steps: whether the output depends on them
   std::vector<std::size_t> last_read_;  // of values: the last needed step that reads them
   std::vector<std::size_t> last_use_;
-  std::vector<bool> active_;  // of values: whether they depend on an entry or are one
+  std::vector<bool> varies_;  // of steps: whether they read a parameter in demand
+  std::vector<bool> active_;  // of values: whether they depend on an entry or are one, or on a parameter in demand
   std::vector<at::Tensor> shapes_;
   std::vector<RulePtr> rules_;
   std::vector<at::Tensor> kept_values_;      // those that parts read from outside, where they are made again

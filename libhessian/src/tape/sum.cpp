@@ -5,7 +5,7 @@
 namespace hessian::tape {
 namespace {
 
-/// The sum of one or two activations, plus a constant that has gone into the value: every derivative passes through.
+/// The sum of one or two activations: every derivative passes through.
 class SumRule final : public Rule {
  public:
   SumRule(at::Tensor value, std::size_t terms) : terms_(terms) { value_ = std::move(value); }
@@ -34,11 +34,6 @@ RulePtr record(const Add& /*add*/, std::span<const at::Tensor> inputs, const Par
 
 RulePtr record(const Identity& /*identity*/, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
   return std::make_unique<SumRule>(inputs[0], 1);
-}
-
-RulePtr record(const AddPositions& positions, std::span<const at::Tensor> inputs, const Parameters& parameters) {
-  return std::make_unique<SumRule>(
-      inputs[0] + parameters.at(positions.table).narrow(0, 0, inputs[0].size(1)).to(inputs[0].scalar_type()), 1);
 }
 
 }  // namespace hessian::tape

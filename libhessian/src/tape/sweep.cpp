@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "program_steps.h"
+
 namespace hessian::tape {
 namespace {
 
@@ -27,6 +29,10 @@ at::Tensor first_slots(const at::Tensor& tangent, const at::Tensor& shape, int64
 }
 
 }  // namespace
+
+Sweep::Sweep(Recording& recording, ParameterVectors vectors) : Sweep(recording, std::vector<TapeVectors>{}) {
+  parameter_vectors_ = std::move(vectors);
+}
 
 Sweep::Sweep(Recording& recording, const std::vector<TapeVectors>& vectors)
     : recording_(recording), vectors_(vectors), products_(vectors.size()) {
@@ -91,7 +97,9 @@ void Sweep::step_forward(std::size_t step) {
   at::Tensor tangent;
   const auto& inputs = recording_.program().steps[step].inputs;
   widths_[step] = 0;
+  const bool varies = recording_.varies(step);
   if (recording_.rule(step) != nullptr) {
+    widths_[step] = varies ? parameter_vectors_.count : 0;
     for (const ValueId input : inputs) {
       widths_[step] = std::max(widths_[step], carried_[place(input)]);
     }
@@ -100,15 +108,17 @@ void Sweep::step_forward(std::size_t step) {
     std::vector<at::Tensor> operands;
     for (const ValueId input : inputs) {
       const at::Tensor& shape = recording_.shape(input);
-      operands.push_back(shape.is_floating_point() ? first_slots(tangents_[place(input)], shape, widths_[step])
-                                                   : at::Tensor());
+      const bool moves = shape.is_floating_point() && (!varies || carried_[place(input)] > 0);
+      operands.push_back(moves ? first_slots(tangents_[place(input)], shape, widths_[step]) : at::Tensor());
     }
     for (const ValueId input : inputs) {
       if (recording_.last_use(input) == step) {
         tangents_[place(input)] = at::Tensor();
       }
     }
-    tangent = recording_.rule(step)->jvp(operands, scratch_[step]);
+    const Rule& rule = *recording_.rule(step);
+    tangent = varies ? rule.parametric_jvp(operands, parameter_tangents(step), scratch_[step])
+                     : rule.jvp(operands, scratch_[step]);
   }
   enter(recording_.result_of(step), std::move(tangent));
 }
@@ -137,6 +147,30 @@ at::Tensor Sweep::leave(ValueId value) {
   return slots.before > 0 ? tangent.narrow(1, 0, slots.before) : at::Tensor();
 }
 
+/// Of the parameters that a step reads; undefined where one is not in demand.
+std::vector<at::Tensor> Sweep::parameter_tangents(std::size_t step) const {
+  std::vector<at::Tensor> tangents;
+  for (const std::string& name : parameter_names(recording_.program().steps[step].operation)) {
+    tangents.push_back(recording_.demand().varies(name) ? parameter_vectors_.tangents.at(name) : at::Tensor());
+  }
+  return tangents;
+}
+
+void Sweep::add_parameter_terms(std::size_t step, const std::vector<at::Tensor>& terms) {
+  const auto names = parameter_names(recording_.program().steps[step].operation);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (!terms[i].defined()) {
+      continue;
+    }
+    const at::Tensor& product = parameter_vectors_.products.at(names[i]);
+    if (written_.insert(names[i]).second) {
+      product.copy_(terms[i]);
+    } else {
+      product.add_(terms[i]);
+    }
+  }
+}
+
 void Sweep::add_cotangent_tangent(ValueId value, const at::Tensor& term) {
   at::Tensor& sum = cotangent_tangents_[place(value)];
   if (!sum.defined()) {
@@ -160,7 +194,14 @@ void Sweep::step_backward(std::size_t step) {
   if (tangent.defined()) {
     tangent = tangent.narrow(1, 0, widths_[step]);
   }
-  const auto terms = recording_.rule(step)->vjp_tangent(tangent, scratch_[step]);
+  std::vector<at::Tensor> terms;
+  if (recording_.varies(step)) {
+    auto both = recording_.rule(step)->parametric_vjp_tangent(tangent, parameter_tangents(step), scratch_[step]);
+    add_parameter_terms(step, both.parameters);
+    terms = std::move(both.inputs);
+  } else {
+    terms = recording_.rule(step)->vjp_tangent(tangent, scratch_[step]);
+  }
   scratch_[step].clear();
   tangent = at::Tensor();
   for (std::size_t j = 0; j < terms.size(); ++j) {
@@ -218,6 +259,11 @@ std::vector<at::Tensor> Sweep::run() {
   }
   for (ValueId input = 0; input < program.n_inputs; ++input) {
     leave(input);
+  }
+  for (const auto& [name, product] : parameter_vectors_.products) {
+    if (!written_.contains(name)) {
+      product.zero_();  // nothing that the output depends on reads it
+    }
   }
   return std::move(products_);
 }

@@ -69,9 +69,13 @@ class Forward {
   /// named by site_name().
   hessian::Program losses_program(int64_t layer) const;
 
+  /// The same from the tokens on: a program of tokens and targets [S, T] that reads every parameter.
+  hessian::Program whole_program() const;
+
  private:
   at::Tensor run(const hessian::Program& program, std::span<const at::Tensor> inputs,
                  hessian::EvaluateOptions options = {}) const;
+  void append_blocks_and_loss(hessian::Program& program, int64_t layer, hessian::ValueId residual) const;
 
   GptConfig config_;
   hessian::Parameters parameters_;

@@ -5,12 +5,12 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <tuple>
 #include <vector>
 
-#include "models/forward.h"
+#include "minute_models.h"
+#include "models/token_data.h"
 #include "tiny_models.h"
 
 namespace {
@@ -18,61 +18,11 @@ namespace {
 using experiments::measure_sharpness;
 using experiments::Sharpness;
 using experiments::SharpnessOptions;
-
-/// Some 100 to 300 parameters: a Hessian that fits in the hand.
-models::GptConfig minute_config(models::Family family, models::Placement placement) {
-  models::GptConfig config = support::tiny_config(family, placement);
-  config.dim = 4;
-  config.n_layers = 1;
-  config.n_heads = 2;
-  config.n_kv_heads = family == models::Family::llama3 ? 1 : 2;
-  config.head_dim = 2;
-  config.ffn_hidden_dim = 6;
-  config.vocab_size = 7;
-  config.max_seq_len = 8;
-  return config;
-}
-
-/// A model away from its symmetric start: random gains and biases, in float64.
-models::Model random_model(const models::GptConfig& config, uint64_t seed) {
-  auto generator = at::detail::createCPUGenerator(seed);
-  models::Model model{config, {}};
-  for (const auto& spec : models::parameter_specs(config)) {
-    const double mean = spec.initialiser.mean;
-    model.parameters.add(spec.name, mean + 0.4 * at::randn(spec.shape, generator, at::dtype(at::kDouble)));
-  }
-  return model;
-}
+using support::minute_config;
+using support::random_model;
 
 models::TokenBatch random_batch(const models::GptConfig& config, uint64_t seed) {
   return {support::random_tokens(config, 3, 6, seed), support::random_tokens(config, 3, 6, seed + 1), {}};
-}
-
-/// The Hessian [n, n] of the mean loss of the batch.
-at::Tensor dense_hessian(const models::Model& model, const models::TokenBatch& batch) {
-  models::Model leaves{model.config, {}};
-  std::vector<at::Tensor> variables;
-  for (const auto& [name, tensor] : model.parameters) {
-    variables.push_back(tensor.clone().requires_grad_());
-    leaves.parameters.add(name, variables.back());
-  }
-  const models::Forward forward(leaves);
-  const at::Tensor loss = forward.losses(0, forward.embed(batch.tokens), batch.targets).mean();
-  std::vector<at::Tensor> flat;
-  for (const at::Tensor& g : torch::autograd::grad({loss}, variables, {}, true, /*create_graph=*/true)) {
-    flat.push_back(g.flatten());
-  }
-  const at::Tensor gradient = at::cat(flat);
-  std::vector<at::Tensor> rows;
-  for (int64_t i = 0; i < gradient.size(0); ++i) {
-    std::vector<at::Tensor> row;
-    const auto seconds = torch::autograd::grad({gradient[i]}, variables, {}, true, false, /*allow_unused=*/true);
-    for (std::size_t j = 0; j < variables.size(); ++j) {
-      row.push_back((seconds[j].defined() ? seconds[j] : at::zeros_like(variables[j])).flatten());
-    }
-    rows.push_back(at::cat(row).detach());
-  }
-  return at::stack(rows);
 }
 
 double largest_eigenvalue(const at::Tensor& symmetric) {
@@ -87,7 +37,7 @@ class SharpnessOf : public testing::TestWithParam<std::tuple<models::Family, mod
   models::GptConfig config_ = minute_config(std::get<0>(GetParam()), std::get<1>(GetParam()));
   models::Model model_ = random_model(config_, 41);
   models::TokenBatch batch_ = random_batch(config_, 42);
-  at::Tensor hessian_ = dense_hessian(model_, batch_);
+  at::Tensor hessian_ = support::dense_hessian(model_, batch_.tokens, batch_.targets);
 };
 
 TEST_P(SharpnessOf, IsTheLargestEigenvalueOfTheDenseHessian) {

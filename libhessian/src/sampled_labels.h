@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cstdint>
+
+#include "hessian/parameter_problem.h"
+
+namespace hessian {
+
+/// Replaces the targets [B, T] of a problem by labels [B, T, count], drawn independently from the softmax of the
+/// program's own logits. They depend on the seed, on the data and on the weights, and on nothing else.
+///
+/// \throws std::invalid_argument  if the program's output is no cross-entropy with targets that are an input
+/// Cost: one pass forward, sequence by sequence.
+void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed);
+
+}  // namespace hessian

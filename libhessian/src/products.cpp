@@ -72,14 +72,9 @@ at::Tensor gradient_of_weight(const at::Tensor& dy, const at::Tensor& x, at::Sca
 
 namespace {
 
-/// The columns of [S, k, T, width] for each vector as rows, [k * width, S * T].
-at::Tensor columns_of_each(const at::Tensor& x) {
-  return x.permute({1, 3, 0, 2}).reshape({x.size(1) * x.size(3), x.size(0) * x.size(2)});
-}
-
-/// The columns of [S, T, width] as rows, [width, S * T].
-at::Tensor columns_of(const at::Tensor& x) {
-  return x.flatten(0, 1).t();
+/// The rows of one vector of [S, k, T, width], [S * T, width].
+at::Tensor rows_of_vector(const at::Tensor& x, int64_t vector) {
+  return x.select(1, vector).reshape({-1, x.size(-1)});
 }
 
 /// [S, T, k * width] as the k vectors see it, [S, k, T, width].
@@ -98,11 +93,20 @@ at::Tensor times_each(const at::Tensor& y, const at::Tensor& weights) {
 }
 
 at::Tensor summed_products(const at::Tensor& y, const at::Tensor& x) {
-  return times_transposed(columns_of_each(y), columns_of(x)).unflatten(0, {y.size(1), -1});
+  const at::Tensor sums = at::empty({y.size(1), y.size(3), x.size(2)}, y.options());
+  const at::Tensor rows = x.reshape({-1, x.size(-1)});
+  for (int64_t vector = 0; vector < y.size(1); ++vector) {
+    at::Tensor of_vector = sums[vector];
+    at::mm_out(of_vector, rows_of_vector(y, vector).t(), rows);
+  }
+  return sums;
 }
 
-at::Tensor summed_products_with_each(const at::Tensor& y, const at::Tensor& x) {
-  return times_transposed(columns_of(y), columns_of_each(x)).unflatten(1, {x.size(1), -1}).transpose(0, 1);
+void add_summed_products_with_each(const at::Tensor& sums, const at::Tensor& y, const at::Tensor& x) {
+  const at::Tensor rows = y.reshape({-1, y.size(-1)});
+  for (int64_t vector = 0; vector < x.size(1); ++vector) {
+    sums[vector].addmm_(rows.t(), rows_of_vector(x, vector));
+  }
 }
 
 }  // namespace hessian

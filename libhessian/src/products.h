@@ -20,8 +20,9 @@ at::Tensor times(const at::Tensor& y, const at::Tensor& weight);
 /// reach float32 without being rounded in between on CUDA devices.
 at::Tensor gradient_of_weight(const at::Tensor& dy, const at::Tensor& x, at::ScalarType dtype);
 
-// The same with k weights [k, out, in], one for each of k vectors, and the products that give k such weights. Each is
-// one product of matrices for all vectors. All factors have one precision.
+// The same with k weights [k, out, in], one for each of k vectors, each one product of matrices for all vectors; and the
+// products that give k such weights, which are BLAS's, one for each vector: it reads a factor turned without a copy, and
+// adds to what is there. All factors have one precision.
 
 /// x W_j^T of x [S, T, in], [S, k, T, out]
 at::Tensor times_each_transposed(const at::Tensor& x, const at::Tensor& weights);
@@ -32,7 +33,7 @@ at::Tensor times_each(const at::Tensor& y, const at::Tensor& weights);
 /// Sums over S and T of y_j^T x, of y [S, k, T, out] and x [S, T, in], [k, out, in]
 at::Tensor summed_products(const at::Tensor& y, const at::Tensor& x);
 
-/// Sums over S and T of y^T x_j, of y [S, T, out] and x [S, k, T, in], [k, out, in]
-at::Tensor summed_products_with_each(const at::Tensor& y, const at::Tensor& x);
+/// Adds the same sums of y^T x_j, of y [S, T, out] and x [S, k, T, in], to [k, out, in].
+void add_summed_products_with_each(const at::Tensor& sums, const at::Tensor& y, const at::Tensor& x);
 
 }  // namespace hessian

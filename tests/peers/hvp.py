@@ -73,7 +73,7 @@ class Contender:
 
 LOOP = {"activation": "loop", "parameters": "loop"}
 CONTENDERS = [
-    Contender("ours", None, {"activation": "together", "parameters": "loop"}, "Lanczos"),
+    Contender("ours", None, {"activation": "together", "parameters": "together"}, "Lanczos"),
     Contender("PyTorch double backward", "contenders.DoubleBackward", LOOP, "eigsh"),
     Contender("PyHessian", "contenders.PyHessian", LOOP, "its power iteration"),
     Contender("hessian-eigenthings", "contenders.EigenthingsAutograd", LOOP, "its Lanczos"),

@@ -162,7 +162,7 @@ class CrossEntropyRule final : public Rule {
           const at::Tensor sums = weight_bardot.narrow(0, vector, here);
           sums.add_(summed_products(zbardot, scaled_x));
           if (mixes && xdot.defined()) {
-            sums.add_(summed_products_with_each(zbar, part_xdot * scale));
+            add_summed_products_with_each(sums, zbar, part_xdot * scale);
           }
         }
       }

@@ -12,9 +12,10 @@ namespace {
 ///   Wbardot = ybardot^T x + ybar^T xdot    bbardot = sum(ybardot)
 class LinearRule final : public Rule {
  public:
-  LinearRule(const at::Tensor& x, at::Tensor weight, const at::Tensor& bias, bool weight_varies, bool keeps_cotangent)
+  LinearRule(const at::Tensor& x, at::Tensor weight, const at::Tensor& bias, bool weight_varies, bool has_cotangents)
       : weight_(std::move(weight)),
-        keeps_cotangent_(weight_varies && keeps_cotangent),
+        has_cotangents_(has_cotangents),
+        keeps_cotangent_(weight_varies && has_cotangents),
         rows_(x.sizes().slice(0, 2).vec()) {
     value_ = times_transposed(x, weight_);
     if (bias.defined()) {
@@ -28,6 +29,9 @@ class LinearRule final : public Rule {
   std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
     if (keeps_cotangent_) {
       cotangent_ = cotangent;
+    }
+    if (!has_cotangents_) {
+      return {at::zeros({}, weight_.options()).expand({rows_[0], rows_[1], weight_.size(1)})};
     }
     return {times(cotangent, weight_)};
   }
@@ -72,7 +76,7 @@ class LinearRule final : public Rule {
     if (weight_dot.defined()) {
       result.parameters[0] = summed_products(cotangent_tangent, x_);
       if (keeps_cotangent_ && xdot.defined()) {
-        result.parameters[0].add_(summed_products_with_each(cotangent_, xdot));
+        add_summed_products_with_each(result.parameters[0], cotangent_, xdot);
       }
     }
     if (parameter_tangents[1].defined()) {
@@ -88,6 +92,7 @@ class LinearRule final : public Rule {
   }
 
   at::Tensor weight_;
+  bool has_cotangents_;  // otherwise they are zero
   bool keeps_cotangent_;
   std::vector<int64_t> rows_;  // S, T
   at::Tensor x_;               // where the weight varies

@@ -42,8 +42,11 @@ void find_ends(const SpectrumOptions& options, const SpectrumGroup& group, int64
   top.max_iterations = options.probe.max_iterations;
   top.seed = options.probe.seed;
   top.block_numbers = part.block_numbers;
+  const std::vector<std::string> ends = ends_of(options);
+  top.ends = ends.size() == 2 ? hessian::Ends::both : hessian::Ends::upper;
   const hessian::TopEigenpairs pairs = hessian::top_eigenpairs(*part.op, top);
-  const auto put = [&](const char* end, int64_t first) {
+  int64_t first = 0;
+  for (const std::string& end : ends) {
     const auto add = [&](const std::string& quantity, const at::Tensor& all) {
       found.add(spectrum_path(group, quantity + "_" + end), all.narrow(1, first, top.count));
     };
@@ -53,9 +56,8 @@ void find_ends(const SpectrumOptions& options, const SpectrumGroup& group, int64
     if (options.vectors) {
       add("vectors", pairs.vectors);
     }
-  };
-  put("upper", 0);
-  put("lower", top.count);
+    first += top.count;
+  }
   found.add(spectrum_path(group, "iterations"), pairs.iterations);
 }
 

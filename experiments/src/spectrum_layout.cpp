@@ -10,12 +10,10 @@ namespace {
 void add_ends(const SpectrumOptions& options, const SpectrumGroup& group, std::vector<DatasetSpec>& specs) {
   const int64_t count = std::min(options.top, group.dim);
   const std::string units = units_of(options);
-  for (const auto& [end, word] : {std::pair{"upper", "largest"}, std::pair{"lower", "smallest"}}) {
-    const auto path = [&, end = std::string(end)](const std::string& quantity) {
-      return spectrum_path(group, quantity + "_" + end);
-    };
-    specs.push_back(
-        {path("lambda"), ElementType::float64, {group.blocks, count}, units, std::string(word) + " eigenvalues"});
+  for (const std::string& end : ends_of(options)) {
+    const std::string word = end == "upper" ? "largest" : "smallest";
+    const auto path = [&](const std::string& quantity) { return spectrum_path(group, quantity + "_" + end); };
+    specs.push_back({path("lambda"), ElementType::float64, {group.blocks, count}, units, word + " eigenvalues"});
     specs.push_back({path("residual"),
                      ElementType::float64,
                      {group.blocks, count},
@@ -73,6 +71,11 @@ std::string density_path(const SpectrumGroup& group, const std::string& quantity
 
 std::string anatomy_path(const std::string& quantity) {
   return "/anatomy/" + quantity;
+}
+
+std::vector<std::string> ends_of(const SpectrumOptions& options) {
+  const bool indefinite = options.matrix == CurvatureMatrix::hessian || options.matrix == CurvatureMatrix::fd_hessian;
+  return indefinite ? std::vector<std::string>{"upper", "lower"} : std::vector<std::string>{"upper"};
 }
 
 std::string units_of(const SpectrumOptions& options) {

@@ -23,6 +23,10 @@ std::vector<DatasetSpec> spectrum_datasets(const SpectrumOptions& options, const
 /// The datasets of /anatomy: a row for each of `maps` linear maps, a column for each sequence.
 std::vector<DatasetSpec> anatomy_datasets(int64_t maps, int64_t sequences, int64_t name_bytes);
 
+/// The ends of the spectrum that --top finds: `upper` and `lower`, or of semidefinite matrices, whose lower end is a crowd of
+/// zeros, `upper` alone.
+std::vector<std::string> ends_of(const SpectrumOptions& options);
+
 /// Unit of a matrix's eigenvalues.
 std::string units_of(const SpectrumOptions& options);
 

@@ -7,8 +7,8 @@ reduce-scatter of the gradients and an all-gather of the parameters, in float32 
 
 import argparse
 
-# Parameters of the llama2 sizes with 32,000 words (tests/fixtures and test_parameter_counts hold the exact numbers).
-MODELS = {"1B": 1.0e9, "7B": 6.7e9}
+# Parameters of llama2 prenorm with 32,000 words, as test_parameter_counts.cpp has them.
+MODELS = {"1B": 1_055_991_808, "7B": 6_738_415_616}
 
 
 def main():

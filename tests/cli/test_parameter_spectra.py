@@ -1,0 +1,146 @@
+"""hessian-probe --target parameters: every matrix, and what is found of it."""
+
+import numpy
+import pytest
+
+import safetensors_file
+import tiny_models
+
+EXACT = ("--dtype", "float64", "--tol", 1e-9, "--max-iter", 2000)
+NORM = "layers.0.attention_norm.weight"  # 16 entries: the whole spectrum is at hand
+MATRICES = ("hessian", "ggn", "fisher", "mc-fisher", "fd-hessian")
+
+
+class Spectra:
+    """What a run file holds of one group."""
+
+    def __init__(self, run, name):
+        self.run, self.name = run, name
+
+    def __getitem__(self, quantity):
+        return self.run.datasets[f"/spectrum/{self.name}/{quantity}"]
+
+    def density(self, quantity):
+        return self.run.datasets[f"/density/{self.name}/{quantity}"]
+
+
+@pytest.fixture
+def spectra(probe, llama, tokens):
+    def run(*options, name=NORM, model=llama, data=tokens):
+        words = ("--target", "parameters", "--model", model, "--data", data, *EXACT, *options)
+        return Spectra(probe.run(*words), name)
+
+    return run
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_the_whole_spectrum_of_a_small_block_agrees_with_every_estimate(spectra, matrix):
+    options = ("--operator", matrix, "--params", NORM, "--top", 16, "--trace", "--diagonal", "--density", "--samples", 64)
+    found = spectra(*options, "--vectors")
+    values = found["lambda_upper"][0]
+    assert found["entries"] == [16] and values.shape == (16,)
+    assert (numpy.diff(values) <= 1e-12).all() and found["converged_upper"].all()
+    semidefinite = matrix in ("ggn", "fisher", "mc-fisher")
+    if semidefinite:
+        assert values.min() > -1e-12 * values.max()
+        assert f"/spectrum/{NORM}/lambda_lower" not in found.run.datasets
+    else:
+        numpy.testing.assert_allclose(found["lambda_lower"][0], values[::-1], atol=1e-6 * abs(values).max())
+    vectors = found["vectors_upper"][0]
+    numpy.testing.assert_allclose(vectors @ vectors.T, numpy.eye(16), atol=1e-8)
+    # With all of its eigenpairs the matrix itself is known.
+    dense = vectors.T @ numpy.diag(values) @ vectors
+    for quantity, exact in {
+        "trace": numpy.trace(dense),
+        "frobenius_norm": numpy.linalg.norm(dense),
+        "effective_rank": numpy.trace(dense) ** 2 / numpy.linalg.norm(dense) ** 2,
+    }.items():
+        assert abs(found[quantity][0] - exact) <= 5 * found[quantity + "_error"][0] + 1e-6 * abs(exact), quantity
+    assert (abs(found["diagonal"][0] - numpy.diag(dense)) <= 6 * found["diagonal_error"][0] + 1e-6 * values.max()).all()
+    # 16 steps exhaust 16 dimensions: Ritz values are eigenvalues.
+    ritz = found.density("ritz_values")
+    weights = found.density("ritz_weights")
+    assert ritz.shape == weights.shape == (64, 16)
+    numpy.testing.assert_allclose(weights.sum(1), 1, atol=1e-9)
+    heavy = weights > 1e-6
+    distances = abs(ritz[heavy][:, None] - values).min(1)
+    assert distances.max() < 1e-6 * abs(values).max()
+    grid, density = found.density("grid"), found.density("density")
+    assert abs(numpy.trapezoid(density, grid) - 1) < 0.01
+    assert (found.density("density_error") >= 0).all() and found.density("density_error").max() > 0
+
+
+def test_matrices_are_told_apart_and_related_as_theory_has_it(spectra):
+    trace = {
+        matrix: spectra("--operator", matrix, "--params", "layers.*", "--trace", "hutchinson", "--samples", 400, name="layers.-")
+        for matrix in MATRICES
+    }
+
+    def value(matrix):
+        return trace[matrix]["trace"][0], trace[matrix]["trace_error"][0]
+
+    # Differences of the gradient are another way to the same matrix, with the same random signs.
+    assert abs(value("hessian")[0] - value("fd-hessian")[0]) < 1e-5 * abs(value("hessian")[0])
+    # A Fisher matrix with labels of the model is Gauss-Newton in expectation; here within a few tens of percent.
+    assert 0.4 < value("mc-fisher")[0] / value("ggn")[0] < 2.5
+    assert abs(value("hessian")[0] - value("ggn")[0]) > 5 * value("ggn")[1]
+    assert abs(value("fisher")[0] - value("ggn")[0]) > 5 * value("ggn")[1]
+    again = spectra("--operator", "mc-fisher", "--params", "layers.*", "--trace", "hutchinson", "--seed", 1, name="layers.-")
+    assert again["trace"][0] != trace["mc-fisher"]["trace"][0]  # other labels
+
+
+def test_the_traces_of_all_tensors_add_up_to_that_of_the_model(spectra):
+    config = tiny_models.configuration()
+    names = list(tiny_models.shapes_of(config))
+    options = ("--operator", "ggn", "--trace", "--samples", 100)
+    whole = spectra(*options, name="all")
+    parts = spectra(*options, "--params", ",".join(names), name="")
+    total = sum(parts.run.datasets[f"/spectrum/{name}/trace"][0] for name in names)
+    error = sum(parts.run.datasets[f"/spectrum/{name}/trace_error"][0] ** 2 for name in names) ** 0.5
+    assert abs(total - whole["trace"][0]) < 5 * (error + whole["trace_error"][0])
+    assert sum(parts.run.datasets[f"/spectrum/{name}/entries"][0] for name in names) == whole["entries"][0]
+
+
+def test_little_memory_takes_more_time_and_gives_the_same_numbers(spectra):
+    options = ("--params", "layers.1.*", "--top", 2)
+    free = spectra(*options, name="layers.1.-")
+    scarce = spectra(*options, "--memory", "3MiB", name="layers.1.-")
+    for quantity in "lambda_upper", "lambda_lower":
+        numpy.testing.assert_allclose(scarce[quantity], free[quantity], rtol=1e-6)
+
+
+def test_a_checkpoint_has_the_sharpness_that_its_run_recorded(train, probe):
+    rows = tiny_models.write_tokens(train.folder / "rows.safetensors", 31, sequences=20, length=12)
+    changes = {
+        **{"data.source": "rows.safetensors", "data.seq_len": 12, "model.vocab_size": 31, "dtype": "float64"},
+        **{"steps": 6, "probe.every": 6, "probe.sequences": 2, "probe.sharpness": True, "probe.tolerance": 1e-8},
+        **{"probe.max_iterations": 2000, "validation.sequences": 2},
+    }
+    recorded = train.done(changes).run
+    tensors, _ = safetensors_file.read(rows)  # the last tenth is held out, two sequences
+    held_out = {name: values[18:] for name, values in tensors.items()}
+    safetensors_file.write(train.folder / "held-out.safetensors", held_out)
+    options = ("--target", "parameters", "--model", "run/checkpoint-00000006.safetensors", "--top", 1)
+    options += ("--data", "held-out.safetensors", *EXACT)
+    for kind, more in {"sharpness": (), "preconditioned_sharpness": ("--adam",)}.items():
+        found = Spectra(probe.run(*options, *more), "all")
+        expected = recorded.datasets[f"/probe/{kind}/lambda_max"][-1]
+        assert abs(found["lambda_upper"][0, 0] - expected) < 1e-6 * expected, kind
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "words"),
+    [
+        (("--params", "layers.9.*", "--top", 1), 2, "'layers.9.*'"),
+        ((), 2, "--target parameters needs something to find: --top, --density, --trace or --diagonal"),
+        (("--decompose",), 2, "--decompose is for --target activations"),
+        (("--top", 1, "--adam"), 1, "model.safetensors: "),
+        (("--top", 1, "--operator", "kfac"), 2, "--operator"),
+        (("--top", 1, "--trace", "xtrace"), 2, "--trace"),
+        (("--top", 1, "--params", "layers.*,layers.?"), 2, "two patterns have the name 'layers.-'"),
+        (("--density", "--memory", "64KiB"), 1, "give --memory "),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(probe, llama, tokens, options, status, words):
+    base = ("--target", "parameters", "--model", llama, "--data", tokens)
+    assert words in probe.fails(status, *base, *options)

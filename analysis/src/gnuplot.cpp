@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 
@@ -50,12 +51,14 @@ bool has_bars(const Curve& curve) {
   return !curve.low.empty() && (curve.mark == Mark::points || curve.x.size() == 1);
 }
 
-std::string data_block(const Curve& curve, std::size_t i) {
+/// \param floor  what stands for the low end of a band that a logarithmic axis cannot show
+std::string data_block(const Curve& curve, std::size_t i, const std::optional<double>& floor) {
+  const auto shown = [&floor](double low) { return floor && low <= *floor ? *floor : low; };
   std::string text = fmt::format("$curve{} << END\n", i);
   for (std::size_t row = 0; row < curve.x.size(); ++row) {
     text += number(curve.x[row]) + " " + number(curve.y[row]);
     if (!curve.low.empty()) {
-      text += " " + number(curve.low[row]) + " " + number(curve.high[row]);
+      text += " " + number(shown(curve.low[row])) + " " + number(curve.high[row]);
     }
     text += "\n";
   }
@@ -108,10 +111,29 @@ std::vector<std::string> plots_of(const Figure& figure) {
   return bands;
 }
 
+/// The places of ticks, of thousands of them those that can be told apart.
+std::vector<double> strokes(std::vector<double> places, bool logarithmic) {
+  std::erase_if(places, [](double place) { return !std::isfinite(place); });
+  std::sort(places.begin(), places.end());
+  if (places.empty() || logarithmic) {
+    return places;
+  }
+  constexpr double resolution = 1e-3;  // of their range
+  const double least = resolution * (places.back() - places.front());
+  std::vector<double> apart = {places.front()};
+  for (const double place : places) {
+    if (place > apart.back() && place - apart.back() >= least) {
+      apart.push_back(place);
+    }
+  }
+  return apart;
+}
+
 std::string curves_script(const Figure& figure) {
+  const std::optional<double> floor = figure.y.logarithmic ? figure.y.low : std::nullopt;
   std::string script;
   for (std::size_t i = 0; i < figure.curves.size(); ++i) {
-    script += data_block(figure.curves[i], i);
+    script += data_block(figure.curves[i], i, floor);
   }
   for (const VerticalLine& vertical : figure.verticals) {
     script += fmt::format("set arrow from {0}, graph 0 to {0}, graph 1 nohead back lc rgb '{1}' lw 1.4{2}\n",
@@ -120,12 +142,9 @@ std::string curves_script(const Figure& figure) {
   for (std::size_t i = 0; i < figure.ticks.size(); ++i) {
     // Below each other, where several runs have some.
     const double bottom = 0.035 * static_cast<double>(i);
-    for (const double x : figure.ticks[i].x) {
-      if (std::isfinite(x)) {
-        script +=
-            fmt::format("set arrow from {0}, graph {1:.3f} to {0}, graph {2:.3f} nohead front lc rgb '{3}' lw 1\n",
-                        number(x), bottom, bottom + 0.03, figure.ticks[i].color);
-      }
+    for (const double x : strokes(figure.ticks[i].x, figure.x.logarithmic)) {
+      script += fmt::format("set arrow from {0}, graph {1:.3f} to {0}, graph {2:.3f} nohead front lc rgb '{3}' lw 1\n",
+                            number(x), bottom, bottom + 0.03, figure.ticks[i].color);
     }
   }
   script += "plot " + fmt::format("{}", fmt::join(plots_of(figure), ", \\\n     ")) + "\n";

@@ -93,11 +93,6 @@ std::vector<double> median_norms(const SiteProbes& probes) {
   return medians;
 }
 
-/// Ends of ids and titles of the i-th of several figures of one kind.
-std::string numbered(std::size_t i, std::size_t n) {
-  return n > 1 ? "-" + std::to_string(i + 1) : "";
-}
-
 /// One scale of colours for all, so that they compare.
 void share_colors(std::vector<Figure>& figures) {
   std::vector<double> all;

@@ -2,50 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
-#include <stdexcept>
 
 #include "experiments/probe_layout.h"
+#include "spectrum_content.h"
+#include "tolerant_reader.h"
 
 namespace analysis {
 namespace {
 
 using experiments::RunFileReader;
-
-/// Reads datasets, and notes those that cannot be read instead of giving up.
-class TolerantReader {
- public:
-  TolerantReader(const RunFileReader& run, std::vector<std::string>& problems) : run_(run), problems_(problems) {}
-
-  template <class T>
-  experiments::DatasetValues<T> read(const std::string& path) {
-    if (!run_.contains(path)) {
-      return {};
-    }
-    try {
-      return run_.read<T>(path);
-    } catch (const std::runtime_error& error) {
-      problems_.emplace_back(error.what());
-      return {};
-    }
-  }
-
-  template <class T>
-  std::vector<T> column(const std::string& path) {
-    return read<T>(path).values;
-  }
-
- private:
-  const RunFileReader& run_;
-  std::vector<std::string>& problems_;
-};
-
-/// Cuts columns to the length of the shortest: a writer may have flushed more rows of one than of another.
-template <class... Columns>
-void cut_to_shortest(Columns&... columns) {
-  const std::size_t rows = std::min({columns.size()...});
-  (columns.resize(rows), ...);
-}
 
 /// Steps that have been written; room that a killed writer made for more reads as -1.
 std::vector<int64_t> written_steps(std::vector<int64_t> steps) {
@@ -181,16 +146,12 @@ RunContent read_run(const std::filesystem::path& path) {
   content.datasets = run.datasets();
   TolerantReader reader(run, content.problems);
 
-  std::set<std::string> density_names;
   const std::string layer_prefix = experiments::probe_layer_path("");
   for (const auto& dataset : content.datasets) {
     if (dataset.path.starts_with(layer_prefix)) {
       if (auto site = read_site(reader, dataset.path.substr(layer_prefix.size()), content.problems)) {
         content.sites.push_back(std::move(*site));
       }
-    } else if (dataset.path.starts_with("/density/")) {
-      const std::string rest = dataset.path.substr(std::string("/density/").size());
-      density_names.insert(rest.substr(0, rest.find('/')));
     }
   }
   content.sharpness = read_sharpness(reader, run, "sharpness");
@@ -201,13 +162,9 @@ RunContent read_run(const std::filesystem::path& path) {
   if (run.contains("/sweep/lr")) {
     content.sweep = read_sweep(reader, run);
   }
-  for (const std::string& name : density_names) {
-    const std::string group = "/density/" + name;
-    SpectralDensity density{name, reader.column<double>(group + "/grid"), reader.column<double>(group + "/density"),
-                            reader.column<double>(group + "/ritz_values")};
-    cut_to_shortest(density.grid, density.density);
-    content.densities.push_back(std::move(density));
-  }
+  content.densities = read_densities(reader, content.datasets);
+  content.spectra = read_spectra(reader, content.datasets);
+  content.anatomy = read_anatomy(reader, content.datasets);
   return content;
 }
 

@@ -19,7 +19,13 @@ using FlatConfig = std::map<std::string, std::string>;
 
 /// Where a run's results go and how fast it is made is no difference between what is shown.
 bool names_the_run(const std::string& key) {
-  static const std::set<std::string> silent = {"out",       "threads", "device", "probe.device", "probe.memory_bytes",
+  static const std::set<std::string> silent = {"out",
+                                               "threads",
+                                               "device",
+                                               "probe.device",
+                                               "probe.memory_bytes",
+                                               "spectrum.device",
+                                               "spectrum.memory_bytes",
                                                "sweep.jobs"};
   return silent.count(key) == 0;
 }
@@ -75,7 +81,8 @@ bool comes_before(const std::string& a, const std::string& b) {
 
 /// Keys that all have and not all agree on, with the most telling ones first.
 std::vector<std::string> differing_keys(const std::vector<FlatConfig>& configs) {
-  static constexpr std::array telling = {"model.name", "probe.model", "optimizer.lr", "seed", "probe.seed"};
+  static constexpr std::array telling = {"model.name", "probe.model", "spectrum.model", "optimizer.lr",
+                                         "seed",       "probe.seed",  "spectrum.seed"};
   std::vector<std::string> keys;
   for (const auto& [key, value] : configs.front()) {
     bool in_all = true;

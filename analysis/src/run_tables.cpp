@@ -6,14 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "run_labels.h"
+#include "spectrum_tables.h"
 #include "summary.h"
 
 namespace analysis {
 namespace {
-
-std::string text_of(double value) {
-  return std::isfinite(value) ? fmt::format("{:.4g}", value) : "–";
-}
 
 std::string range_text(const Summary& summary) {
   return text_of(summary.low) + " … " + text_of(summary.high);
@@ -133,6 +130,9 @@ std::vector<std::string> warnings_of(const RunContent& run, const std::string& l
                          " did not reach their tolerance; their residual norms say how far they are");
     }
   }
+  for (std::string& warning : spectrum_warnings(run, label)) {
+    warnings.push_back(std::move(warning));
+  }
   return warnings;
 }
 
@@ -178,6 +178,9 @@ Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>&
       if (!site.steps.empty()) {
         numbers.tables.push_back(probe_table(site, labels[i]));
       }
+    }
+    for (Table& table : spectrum_tables(runs[i], labels[i])) {
+      numbers.tables.push_back(std::move(table));
     }
   }
   report.sections = {std::move(drawings), std::move(numbers), std::move(what)};

@@ -21,6 +21,17 @@ Summary summarise(std::vector<double> values) {
   return {experiments::median(std::move(values)), smallest, largest};
 }
 
+MeanEstimate mean_of(const SpectrumEstimate& estimate) {
+  const auto count = static_cast<double>(estimate.value.size());
+  double sum = 0;
+  double variance = 0;
+  for (std::size_t i = 0; i < estimate.value.size(); ++i) {
+    sum += estimate.value[i];
+    variance += estimate.error[i] * estimate.error[i];
+  }
+  return {sum / count, std::sqrt(variance) / count};
+}
+
 void add_point(Curve& curve, double x, const Summary& summary) {
   curve.x.push_back(x);
   curve.y.push_back(summary.median);

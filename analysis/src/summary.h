@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "analysis/figure.h"
+#include "analysis/spectrum_content.h"
 
 namespace analysis {
 
@@ -14,6 +15,14 @@ struct Summary {
 };
 
 Summary summarise(std::vector<double> values);
+
+struct MeanEstimate {
+  double value;
+  double error;
+};
+
+/// The mean of independent estimates, with its standard error; NaN where there is none.
+MeanEstimate mean_of(const SpectrumEstimate& estimate);
 
 /// A point of a curve with its band: the median, and the range.
 void add_point(Curve& curve, double x, const Summary& summary);

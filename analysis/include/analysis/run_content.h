@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/spectrum_content.h"
 #include "experiments/run_file.h"
 
 namespace analysis {
@@ -64,13 +65,6 @@ struct SweepRuns {
   std::map<std::string, std::vector<double>> summary;  ///< each number of a model by its name, [M]
 };
 
-struct SpectralDensity {
-  std::string name;
-  std::vector<double> grid;         ///< [n]
-  std::vector<double> density;      ///< [n]
-  std::vector<double> ritz_values;  ///< [m]
-};
-
 /// Everything of a run file that can be drawn.
 struct RunContent {
   std::filesystem::path path;
@@ -85,6 +79,8 @@ struct RunContent {
   std::optional<TrainingCurves> training;
   std::optional<SweepRuns> sweep;
   std::vector<SpectralDensity> densities;
+  std::vector<GroupSpectrum> spectra;
+  std::optional<Anatomy> anatomy;
   std::vector<experiments::DatasetSpec> datasets;  ///< all that it holds
   std::vector<std::string> problems;               ///< what could not be read, a line each
 };

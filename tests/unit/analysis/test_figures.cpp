@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
 
+#include "named_figures.h"
 #include "run_contents.h"
 
 using analysis::Curve;
@@ -15,7 +15,9 @@ using analysis::figures_of;
 using analysis::Mark;
 using analysis::RunContent;
 using analysis_test::counting_site;
+using analysis_test::curve_named;
 using analysis_test::empty_run;
+using analysis_test::figure_named;
 using testing::DoubleNear;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -23,24 +25,6 @@ using testing::IsEmpty;
 using testing::Pointwise;
 
 namespace {
-
-const Figure& figure_named(const std::vector<Figure>& figures, const std::string& id) {
-  const auto found =
-      std::find_if(figures.begin(), figures.end(), [&](const Figure& figure) { return figure.id == id; });
-  if (found == figures.end()) {
-    throw std::runtime_error("there is no figure " + id);
-  }
-  return *found;
-}
-
-const Curve& curve_named(const Figure& figure, const std::string& label) {
-  const auto found = std::find_if(figure.curves.begin(), figure.curves.end(),
-                                  [&](const Curve& curve) { return curve.label == label; });
-  if (found == figure.curves.end()) {
-    throw std::runtime_error(figure.id + " has no curve " + label);
-  }
-  return *found;
-}
 
 RunContent trained(int64_t steps) {
   RunContent run = empty_run("run.h5", "[optimizer]\nlr = 0.1\nbeta1 = 0.5\n");
@@ -223,16 +207,6 @@ TEST(Figures, MarkDivergedRatesAndTheLargestStableOne) {
   EXPECT_THAT(curve_named(rates, "largest stable rate").y, ElementsAre(4, 2));
   EXPECT_THAT(curve_named(rates, "2 / λmax(Hₓₓ)").x, ElementsAre(1)) << "the other model has none";
   EXPECT_THAT(rates.x.names, ElementsAre("a-prenorm", "a-simplegpt"));
-}
-
-TEST(Figures, DrawDensitiesWithTheirRitzValues) {
-  RunContent run = empty_run("run.h5", "");
-  run.densities = {{"hessian", {-1, 0, 1}, {1e-3, 2, 1e-12}, {-0.9, 0.8}}};
-  const Figure figure = figure_named(figures_of({run}), "density-hessian");
-  EXPECT_TRUE(figure.y.logarithmic);
-  EXPECT_EQ(figure.y.low, 2e-6);
-  ASSERT_EQ(figure.ticks.size(), 1);
-  EXPECT_THAT(figure.ticks[0].x, ElementsAre(-0.9, 0.8));
 }
 
 TEST(Figures, LeaveOutWhatHasNoNumbersYet) {

@@ -120,6 +120,48 @@ TEST(RunContent, HasDensitiesByName) {
   EXPECT_THAT(run.densities[0].ritz_values, ElementsAre(-1, 0));
 }
 
+TEST(RunContent, HasSpectraDensitiesAndAnatomyAsTheyAreWritten) {
+  const TemporaryFolder folder;
+  auto writer = RunFileWriter::create(
+      folder / "run.h5", info(),
+      {{"/density/residual-0/grid", ElementType::float64, {2}, "nats", "grid"},
+       {"/density/residual-0/density", ElementType::float64, {2}, "1/(nats)", "density"},
+       {"/density/residual-0/density_error", ElementType::float64, {2}, "1/(nats)", "error"},
+       {"/density/residual-0/ritz_values", ElementType::float64, {1, 3}, "nats", "Ritz values"},
+       {"/density/residual-0/ritz_weights", ElementType::float64, {1, 3}, "1", "weights"},
+       {"/spectrum/residual-0/entries", ElementType::int64, {1}, "1", "entries"},
+       {"/spectrum/residual-0/lambda_upper", ElementType::float64, {1, 2}, "nats", "eigenvalues"},
+       {"/spectrum/residual-0/lambda_lower", ElementType::float64, {1, 3}, "nats", "one too many"},
+       {"/spectrum/residual-0/trace", ElementType::float64, {1}, "nats", "trace"},
+       {"/anatomy/map", ElementType::text, {2}, "1", "maps", 12},
+       {"/anatomy/layer", ElementType::int64, {3}, "1", "one too many"}});
+  const auto write = [&writer](const std::string& path, const experiments::Shape& shape,
+                               const std::vector<double>& values) {
+    writer.write(path, experiments::Shape(shape.size(), 0), shape, std::span<const double>(values));
+  };
+  write("/density/residual-0/ritz_values", {1, 3}, {-1, 2, NAN});
+  write("/density/residual-0/ritz_weights", {1, 3}, {0.25, 0.75, 0});
+  write("/density/residual-0/density_error", {2}, {5, 6});
+  write("/spectrum/residual-0/lambda_upper", {1, 2}, {4, 3});
+  writer.finish();
+  const RunContent run = read_run(folder / "run.h5");
+  ASSERT_THAT(run.densities, SizeIs(1));
+  EXPECT_EQ(run.densities[0].units, "nats");
+  EXPECT_EQ(run.densities[0].probes, 1);
+  EXPECT_EQ(run.densities[0].steps, 3);
+  EXPECT_THAT(run.densities[0].ritz_values, ElementsAre(-1, 2)) << "where a space was exhausted there is no value";
+  EXPECT_THAT(run.densities[0].ritz_weights, ElementsAre(0.25, 0.75));
+  EXPECT_THAT(run.densities[0].density_error, ElementsAre(5, 6));
+  EXPECT_TRUE(std::isnan(run.densities[0].width)) << "there is none";
+  ASSERT_THAT(run.spectra, SizeIs(1));
+  EXPECT_EQ(run.spectra[0].count, 2);
+  EXPECT_THAT(run.spectra[0].upper.lambda, ElementsAre(4, 3));
+  EXPECT_THAT(run.spectra[0].lower.lambda, IsEmpty());
+  EXPECT_FALSE(run.anatomy);
+  EXPECT_THAT(run.problems, ElementsAre(HasSubstr("/spectrum/residual-0/lambda_lower does not fit"),
+                                        HasSubstr("/anatomy: its datasets do not fit together")));
+}
+
 TEST(RunContent, RefusesWhatIsNoRunFile) {
   const TemporaryFolder folder;
   std::ofstream(folder / "run.h5") << "not HDF5";

@@ -23,7 +23,7 @@ void warn(const std::vector<std::string>& warnings) {
 int probe_norms(const ProbeOptions& options, bool json, bool is_first, const Progress& progress) {
   const ProbeReport report = run_probe(options, progress, [&](const ProbeReport& so_far) {
     for (const std::string& use : so_far.plan) {
-      if (options.memory_bytes && is_first) {
+      if ((options.memory_bytes || so_far.weights_streamed) && is_first) {
         log_note(use);
       }
     }

@@ -60,8 +60,10 @@ void declare_probe(CLI::App& app, ProbeCommand& command) {
       ->check(CLI::IsMember({"float32", "float64", "bfloat16"}))
       ->capture_default_str();
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
-  app.add_option("--memory", command.memory,
-                 "most memory for a Hessian's graph and vectors, as 8GiB (3/4 of what is free)")
+  app.add_option(
+         "--memory", command.memory,
+         "most memory to hold, as 8GiB (3/4 of what is free); weights that do not fit are streamed from the file, "
+         "but for spectra, which hold them beside this much")
       ->check(check_memory);
   app.add_option("--vocab-size", options.vocab_size, "vocabulary of a fresh model")->check(check_positive_integer);
   app.add_option("--seed", options.seed, "seed of fresh weights, windows and start vectors")

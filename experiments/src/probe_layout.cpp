@@ -86,6 +86,14 @@ std::vector<DatasetSpec> probe_datasets(const ProbeLayoutOptions& options) {
                         "tokens",
                         "position in each sequence whose Hessian was probed"});
   }
+  if (options.plan) {
+    datasets.insert(
+        datasets.end(),
+        {{"/plan/weights_streamed", ElementType::uint8, {1}, "1", "1 where weights passed by block by block"},
+         {"/plan/memory_bytes", ElementType::int64, {1}, "bytes", "largest memory that was planned"},
+         {"/plan/seconds", ElementType::float64, {1}, "s", "time that was planned, with as many products as is usual"},
+         {"/plan/elapsed_seconds", ElementType::float64, {1}, "s", "time that it took from the plan on"}});
+  }
   for (const ProbedSite& site : options.sites) {
     const auto rows = static_cast<int64_t>(site.layers.size());
     datasets.push_back(

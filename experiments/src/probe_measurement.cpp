@@ -74,6 +74,11 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
       layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
       record_(record_forward(subject, layers_)),
       positions_(draw_positions(options, subject)) {
+  HeldMemory held{subject.streamed ? 0 : subject.weight_bytes, subject.streamed,
+                  subject.streamed ? subject.weight_bytes : 0};
+  for (const auto& [layer, residual] : record_.residuals) {
+    held.bytes += static_cast<int64_t>(residual.nbytes());
+  }
   // A later layer differentiates through fewer blocks: what fits at a site's first layers fits at all of them.
   for (const ProbedSite& probed : layout_.sites) {
     const models::Site site = models::parse_site(probed.name);
@@ -87,7 +92,7 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
     // A group for each process, where they share the groups.
     const int64_t most_layers = (layers + share_.groups_parts - 1) / share_.groups_parts;
     const MemoryPlan plan =
-        plan_memory(options, device, most_layers, share_.sequences.count, subject.seq_len(), first_layers);
+        plan_memory(options, device, most_layers, share_.sequences.count, subject.seq_len(), first_layers, held);
     plans_[site] = plan;
     for (std::size_t first = 0; first < there.size(); first += static_cast<std::size_t>(plan.layers_at_once)) {
       const std::size_t end = std::min(there.size(), first + static_cast<std::size_t>(plan.layers_at_once));
@@ -109,6 +114,10 @@ ProbeProblem ProbeMeasurement::problem_at(const Group& group) const {
                                        own(record_.residuals.at(group.layers.front())), own(subject_.targets));
   problem.first_sequence = share_.sequences.first;
   return problem;
+}
+
+bool ProbeMeasurement::measures(std::size_t group) const {
+  return group % static_cast<std::size_t>(share_.groups_parts) == static_cast<std::size_t>(share_.groups_part);
 }
 
 std::size_t ProbeMeasurement::rounds() const {
@@ -147,7 +156,7 @@ std::vector<ProbeRow> ProbeMeasurement::measure(std::size_t round) {
       rows.push_back(empty_row(group.site, layer, subject_.sequences(), check_.has_value()));
       rows.back().scale = record_.activation_scales.at({group.site, layer}).scale();
     }
-    if (index % parts == static_cast<std::size_t>(share_.groups_part)) {
+    if (measures(index)) {
       measure_share(group, std::span(rows).subspan(first));
     }
   }
@@ -171,6 +180,29 @@ std::optional<int64_t> ProbeMeasurement::planned_bytes() const {
     }
   }
   return most;
+}
+
+std::optional<TimePlan> ProbeMeasurement::planned_time() const {
+  TimePlan time = time_plan(options_);
+  const auto parts_from = [this](int64_t layer) {
+    return static_cast<double>(subject_.forward.config().n_layers + 1 - layer);
+  };
+  for (std::size_t index = 0; index < groups_.size(); ++index) {
+    const Group& group = groups_[index];
+    const MemoryPlan& plan = plans_.at(group.site);
+    if (!plan.product_seconds) {
+      return std::nullopt;
+    }
+    if (measures(index)) {
+      const auto first = std::find_if(groups_.begin(), groups_.end(),
+                                      [&group](const Group& other) { return other.site == group.site; });
+      // A product goes through the blocks that are left, with the vectors of all layers and sequences.
+      time.add_products(*plan.product_seconds * parts_from(group.layers.front()) / parts_from(first->layers.front()) *
+                        static_cast<double>(group.layers.size()) / static_cast<double>(plan.layers_at_once) *
+                        static_cast<double>(share_.sequences.count) / static_cast<double>(plan.sequences_at_once));
+    }
+  }
+  return time;
 }
 
 }  // namespace experiments

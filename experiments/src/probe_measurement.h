@@ -14,6 +14,7 @@
 #include "probe_share.h"
 #include "probe_subject.h"
 #include "process_group.h"
+#include "time_plan.h"
 
 namespace experiments {
 
@@ -49,6 +50,8 @@ class ProbeMeasurement {
   /// How the memory is used: a line for each site, and the most that a group was planned to take, where that is known.
   std::vector<std::string> plan_lines() const;
   std::optional<int64_t> planned_bytes() const;
+  /// How long measure() is expected to take for all rounds, where a product was timed.
+  std::optional<TimePlan> planned_time() const;
 
  private:
   /// Some layers of a site, ascending.
@@ -57,6 +60,8 @@ class ProbeMeasurement {
     std::vector<int64_t> layers;
   };
   ProbeProblem problem_at(const Group& group) const;
+  /// Whether this process measures its share of a group.
+  bool measures(std::size_t group) const;
   /// Measures this process's share of a group of its own.
   void measure_share(const Group& group, std::span<ProbeRow> rows) const;
 

@@ -8,6 +8,7 @@
 
 #include "experiments/statistics.h"
 #include "hessian/memory.h"
+#include "time_plan.h"
 
 namespace experiments {
 namespace {
@@ -55,9 +56,14 @@ std::string format_table(const ProbeReport& report) {
   }
   text += "||H_xx||_2 and lambda_min: median over sequences, in nats; residual and iterations: the largest.\n";
   text += fmt::format("peak memory {}", hessian::format_bytes(report.peak_memory_bytes));
-  text += report.planned_bytes
-              ? fmt::format(", Hessians and vectors planned {}\n", hessian::format_bytes(*report.planned_bytes))
-              : "\n";
+  if (report.planned_bytes) {
+    text += fmt::format(", planned {}", hessian::format_bytes(*report.planned_bytes));
+  }
+  text += fmt::format("; time {}", format_short_seconds(report.seconds));
+  if (report.planned_seconds) {
+    text += fmt::format(", planned {}", format_short_seconds(*report.planned_seconds));
+  }
+  text += '\n';
   return text;
 }
 
@@ -71,8 +77,13 @@ std::string format_json(const ProbeReport& report) {
   object["loss"] = report.losses;
   object["peak_memory_bytes"] = report.peak_memory_bytes;
   object["plan"] = report.plan;
+  object["weights_streamed"] = report.weights_streamed;
+  object["seconds"] = report.seconds;
   if (report.planned_bytes) {
     object["planned_bytes"] = *report.planned_bytes;
+  }
+  if (report.planned_seconds) {
+    object["planned_seconds"] = *report.planned_seconds;
   }
   object["rows"] = nlohmann::json::array();
   for (const ProbeRow& row : report.rows) {

@@ -6,9 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "models/checkpoint.h"
 #include "models/named_models.h"
-#include "models/token_data.h"
+#include "models/weight_stream.h"
 
 namespace experiments {
 namespace {
@@ -18,7 +17,7 @@ models::LoadedCheckpoint load_model(const ProbeOptions& options) {
     if (options.vocab_size) {
       throw std::invalid_argument("--vocab-size is for fresh models (new:...); " + options.model + " has its own");
     }
-    return models::load_checkpoint(options.model);
+    return models::load_checkpoint(options.model, models::WeightAccess::deferred);
   }
   try {
     const models::GptConfig config = models::parse_model_name(options.model, options.vocab_size);
@@ -52,40 +51,68 @@ models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConf
 
 }  // namespace
 
-ProbeSubject load_subject(const ProbeOptions& options, at::Device device) {
+ProbeSource read_source(const ProbeOptions& options) {
   models::LoadedCheckpoint checkpoint = load_model(options);
-  const models::TokenBatch batch = load_batch(options, checkpoint.model.config);
-  checkpoint.model.parameters = checkpoint.model.parameters.to(device, options.dtype);
-  return {models::Forward(checkpoint.model), batch.tokens.to(device), batch.targets.to(device),
-          checkpoint.training_step, checkpoint.description};
+  models::TokenBatch batch = load_batch(options, checkpoint.model.config);
+  return {std::move(checkpoint), std::move(batch)};
+}
+
+namespace {
+
+ProbeSubject subject_of(const ProbeSource& source, at::Device device, hessian::Parameters parameters) {
+  const models::LoadedCheckpoint& checkpoint = source.checkpoint;
+  return {models::Forward(models::Model{checkpoint.model.config, std::move(parameters)}),
+          source.batch.tokens.to(device), source.batch.targets.to(device), checkpoint.training_step,
+          checkpoint.description};
+}
+
+}  // namespace
+
+ProbeSubject subject_with_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype) {
+  const models::Model& model = source.checkpoint.model;
+  ProbeSubject subject = subject_of(source, device, model.parameters.to(device, dtype));
+  subject.weight_bytes = models::weight_bytes(model, dtype);
+  return subject;
+}
+
+ProbeSubject load_subject(const ProbeOptions& options, at::Device device) {
+  return subject_with_weights(read_source(options), device, options.dtype);
+}
+
+ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype) {
+  const models::Model& model = source.checkpoint.model;
+  ProbeSubject subject = subject_of(source, device, models::stream_weights(model, device, dtype));
+  subject.weight_bytes = models::streamed_bytes(model, dtype);
+  subject.streamed = true;
+  return subject;
 }
 
 ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int64_t>& layers) {
   const c10::NoGradGuard no_grad;
   ForwardRecord record;
-  std::map<int64_t, std::vector<at::Tensor>> residuals;
-  const auto wanted = [&layers](int64_t layer) {
-    return std::find(layers.begin(), layers.end(), layer) != layers.end();
-  };
-  const models::Forward& forward = subject.forward;
+  const int64_t n_layers = subject.forward.config().n_layers;
+  std::vector<at::Tensor> x;
   for (int64_t sequence = 0; sequence < subject.sequences(); ++sequence) {
-    at::Tensor x = forward.embed(subject.tokens.narrow(0, sequence, 1));
-    for (int64_t layer = 0; layer <= forward.config().n_layers; ++layer) {
-      record.activation_scales[{models::Site::residual, layer}].add(x);
-      if (wanted(layer)) {
-        residuals[layer].push_back(x);
-      }
-      if (layer < forward.config().n_layers) {
-        x = forward.block(layer, x, [&](models::Site site, const at::Tensor& activation) {
+    x.push_back(subject.forward.embed(subject.tokens.narrow(0, sequence, 1)));
+  }
+  for (int64_t layer = 0; layer <= n_layers; ++layer) {
+    if (std::find(layers.begin(), layers.end(), layer) != layers.end()) {
+      record.residuals[layer] = at::cat(x, 0);
+    }
+    const models::Forward part =
+        subject.forward.with_weights_of(layer, layer < n_layers ? std::optional(layer + 1) : std::nullopt);
+    for (std::size_t sequence = 0; sequence < x.size(); ++sequence) {
+      at::Tensor& residual = x[sequence];
+      record.activation_scales[{models::Site::residual, layer}].add(residual);
+      if (layer < n_layers) {
+        residual = part.block(layer, residual, [&](models::Site site, const at::Tensor& activation) {
           record.activation_scales[{site, layer}].add(activation);
         });
+      } else {
+        const at::Tensor targets = subject.targets.narrow(0, static_cast<int64_t>(sequence), 1);
+        record.losses.push_back(part.losses(n_layers, residual, targets).item<double>());
       }
     }
-    const at::Tensor loss = forward.losses(forward.config().n_layers, x, subject.targets.narrow(0, sequence, 1));
-    record.losses.push_back(loss.item<double>());
-  }
-  for (auto& [layer, parts] : residuals) {
-    record.residuals[layer] = at::cat(parts, 0);
   }
   return record;
 }
@@ -96,9 +123,10 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
     return residual;
   }
   const c10::NoGradGuard no_grad;
+  const models::Forward block = forward.with_weights_of(layer);
   std::vector<at::Tensor> activations;
   for (int64_t sequence = 0; sequence < residual.size(0); ++sequence) {
-    forward.block(layer, residual.narrow(0, sequence, 1), [&](models::Site at_site, const at::Tensor& activation) {
+    block.block(layer, residual.narrow(0, sequence, 1), [&](models::Site at_site, const at::Tensor& activation) {
       if (at_site == site) {
         activations.push_back(activation);
       }

@@ -10,8 +10,20 @@
 #include "activation_scale.h"
 #include "experiments/probe.h"
 #include "hessian/hessian_operator.h"
+#include "models/checkpoint.h"
+#include "models/token_data.h"
 
 namespace experiments {
+
+/// A model and sequences as they were read: weights lie where their file has them as far as that is possible.
+struct ProbeSource {
+  models::LoadedCheckpoint checkpoint;
+  models::TokenBatch batch;
+};
+
+/// Reads or draws the model, and the sequences.
+/// \throws std::runtime_error, std::invalid_argument  as run_probe
+ProbeSource read_source(const ProbeOptions& options);
 
 /// The model and the sequences that a probe looks at, on the device and in the precision of the probe.
 struct ProbeSubject {
@@ -20,14 +32,24 @@ struct ProbeSubject {
   at::Tensor targets;  ///< [S, T]
   int64_t step = 0;
   std::string description;
+  /// What weights take: all of them, or those that pass by at once where they are streamed. 0 where they are not the
+  /// probe's to count.
+  int64_t weight_bytes = 0;
+  bool streamed = false;
 
   int64_t sequences() const { return tokens.size(0); }
   int64_t seq_len() const { return tokens.size(1); }
 };
 
-/// Reads or draws the model, and the sequences.
+/// Reads a subject and has its weights at hand.
 /// \throws std::runtime_error, std::invalid_argument  as run_probe
 ProbeSubject load_subject(const ProbeOptions& options, at::Device device);
+
+/// A subject whose weights are all at hand.
+ProbeSubject subject_with_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype);
+
+/// A subject whose weights are fetched block by block, for the tape.
+ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype);
 
 /// What one forward pass over all sequences shows.
 struct ForwardRecord {
@@ -36,7 +58,7 @@ struct ForwardRecord {
   std::map<std::pair<models::Site, int64_t>, ActivationScaleSum> activation_scales;  ///< of every site and layer
 };
 
-/// Runs the model once, one sequence at a time so that it needs little memory.
+/// Runs the model once, block by block, and through each one sequence at a time so that it needs little memory.
 ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int64_t>& layers);
 
 /// The activation at a site of some sequences, given the residual before its block, [s, T, width].

@@ -144,8 +144,21 @@ void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64
   writer.append("/probe/step", std::span<const int64_t>(&step, 1));
 }
 
-void ProbeWriter::finish(int64_t peak_memory_bytes) {
-  writer_.set_peak_memory_bytes(peak_memory_bytes);
+void ProbeWriter::write_plan(const ProbeReport& report) {
+  const uint8_t streamed = report.weights_streamed ? 1 : 0;
+  writer_.write("/plan/weights_streamed", {0}, {1}, std::span(&streamed, 1));
+  if (report.planned_bytes) {
+    writer_.write("/plan/memory_bytes", {0}, {1}, std::span(&*report.planned_bytes, 1));
+  }
+  if (report.planned_seconds) {
+    writer_.write("/plan/seconds", {0}, {1}, std::span(&*report.planned_seconds, 1));
+  }
+  writer_.flush();
+}
+
+void ProbeWriter::finish(const ProbeReport& report) {
+  writer_.write("/plan/elapsed_seconds", {0}, {1}, std::span(&report.seconds, 1));
+  writer_.set_peak_memory_bytes(report.peak_memory_bytes);
   writer_.finish();
 }
 

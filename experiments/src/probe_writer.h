@@ -18,7 +18,9 @@ class ProbeWriter {
   void write_overview(int64_t step, const std::vector<double>& losses, const std::vector<int64_t>& positions);
   /// Writes and flushes one row.
   void write_row(const ProbeRow& row);
-  void finish(int64_t peak_memory_bytes);
+  void write_plan(const ProbeReport& report);
+  /// Writes what the run took, and closes the file.
+  void finish(const ProbeReport& report);
 
  private:
   ProbeLayoutOptions layout_;

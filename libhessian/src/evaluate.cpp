@@ -50,6 +50,39 @@ class Values {
   bool rounds_once_;
 };
 
+/// Gives each step its parameters: those at hand as they are, deferred ones for as long as the step takes, while the
+/// next step's are got ready.
+class StepParameters {
+ public:
+  StepParameters(const Program& program, const std::vector<bool>& needed, const Parameters& parameters)
+      : parameters_(parameters) {
+    for (std::size_t i = 0; parameters.any_deferred() && i < program.steps.size(); ++i) {
+      names_.push_back(needed[i] ? whole_parameters(program.steps[i].operation) : std::vector<std::string>());
+      // The table of an embedding is for its rows alone.
+      embeds_.push_back(std::holds_alternative<Embedding>(program.steps[i].operation));
+    }
+  }
+
+  template <class Apply>
+  at::Tensor with(std::size_t step, const Apply& apply) const {
+    if (!parameters_.any_deferred() || embeds_[step]) {
+      return apply(parameters_);
+    }
+    std::size_t next = step + 1;
+    while (next < names_.size() && names_[next].empty()) {
+      ++next;
+    }
+    const bool reads = !names_[step].empty();
+    return apply(
+        parameters_.fetched(names_[step], reads && next < names_.size() ? names_[next] : std::vector<std::string>()));
+  }
+
+ private:
+  const Parameters& parameters_;
+  std::vector<std::vector<std::string>> names_;
+  std::vector<bool> embeds_;
+};
+
 }  // namespace
 
 at::Tensor evaluate(const Program& program, const Parameters& parameters, std::span<const at::Tensor> inputs,
@@ -62,9 +95,10 @@ at::Tensor evaluate(const Program& program, const Parameters& parameters, std::s
   const std::vector<bool> needed =
       needed_steps(program, [&](ValueId value) { return options.overrides.contains(value); });
   const std::vector<std::size_t> last = last_uses(program, needed);
+  const StepParameters step_parameters(program, needed, parameters);
   // Who observes values is shown each, those between a map and its norm too.
-  const bool joins =
-      options.derivatives == Derivatives::first && options.numerics == Numerics::wide && !options.observe;
+  const bool joins = options.derivatives == Derivatives::first && options.numerics == Numerics::wide &&
+                     !options.observe && !parameters.any_deferred();
   const std::vector<bool> nothing(program.steps.size(), false);
   const std::vector<bool> simple = joins ? simple_norms(program, needed) : nothing;
   const std::vector<bool> gates = joins ? simple_norm_gates(program, needed) : nothing;
@@ -94,7 +128,9 @@ at::Tensor evaluate(const Program& program, const Parameters& parameters, std::s
       value = fused::simple_norm(simple_norm_at(i));
       end = i + 2;
     } else {
-      value = apply_operation(program.steps[i].operation, parameters, operands, options.numerics, options.derivatives);
+      value = step_parameters.with(i, [&](const Parameters& at_hand) {
+        return apply_operation(program.steps[i].operation, at_hand, operands, options.numerics, options.derivatives);
+      });
     }
     const ValueId result = program.n_inputs + static_cast<ValueId>(end) - 1;
     values[result] = std::move(value);

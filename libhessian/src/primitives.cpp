@@ -143,7 +143,7 @@ at::Tensor apply(const Identity& /*identity*/, const Operands& operands) {
 }
 
 at::Tensor apply(const Embedding& embedding, const Operands& operands) {
-  return at::embedding(operands.parameter(embedding.table), operands[0]);
+  return operands.parameters.rows(embedding.table, operands[0]);
 }
 
 at::Tensor apply(const AddPositions& positions, const Operands& operands) {

@@ -1,5 +1,6 @@
 #include "program_steps.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace hessian {
@@ -123,6 +124,27 @@ std::vector<bool> simple_norm_gates(const Program& program, const std::vector<bo
                last.inputs == std::vector<ValueId>{gate, up} && is_read_there_only(gate) && is_read_there_only(up);
   }
   return found;
+}
+
+std::vector<std::string> whole_parameters(const Operation& operation) {
+  std::vector<std::string> names;
+  if (!std::holds_alternative<Embedding>(operation)) {
+    names = parameter_names(operation);
+    std::erase(names, "");
+  }
+  return names;
+}
+
+std::vector<std::string> parameter_names(const Program& program) {
+  std::vector<std::string> names;
+  for (const Step& step : program.steps) {
+    for (std::string& name : whole_parameters(step.operation)) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) {
+        names.push_back(std::move(name));
+      }
+    }
+  }
+  return names;
 }
 
 }  // namespace hessian

@@ -24,4 +24,7 @@ std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& 
 /// Which of these begin five steps that are a gate of two of them, whose results nothing else reads.
 std::vector<bool> simple_norm_gates(const Program& program, const std::vector<bool>& needed);
 
+/// The parameters that a primitive reads whole: all that it has, but for an embedding's table, of which it reads rows.
+std::vector<std::string> whole_parameters(const Operation& operation);
+
 }  // namespace hessian

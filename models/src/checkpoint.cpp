@@ -33,12 +33,12 @@ bool looks_like_pickle(std::span<const std::byte> file) {
   return file.size() > 2 && file[0] == std::byte{0x80} && file[1] >= std::byte{2} && file[1] <= std::byte{5};
 }
 
-LoadedCheckpoint load_folder(const std::string& path) {
+LoadedCheckpoint load_folder(const std::string& path, WeightAccess access) {
   LoadedCheckpoint result;
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) {
     fail(path, "is a folder without config.json; {}", accepted_kinds);
   }
-  result.model = load_huggingface_model(path);
+  result.model = load_huggingface_model(path, access);
   result.description = fmt::format("Hugging Face {}",
                                    result.model.config.family == Family::gpt2 ? "GPT2LMHeadModel" : "LlamaForCausalLM");
   return result;
@@ -82,10 +82,10 @@ LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path) 
   return result;
 }
 
-LoadedCheckpoint load_checkpoint(const std::string& path) {
+LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access) {
   std::error_code error;
   if (std::filesystem::is_directory(path, error)) {
-    return load_folder(path);
+    return load_folder(path, access);
   }
   const auto file = MappedFile::open(path);
   if (looks_like_safetensors(file->bytes())) {
@@ -93,7 +93,7 @@ LoadedCheckpoint load_checkpoint(const std::string& path) {
   }
   // A legacy pickle goes to the same reader, which says what to do about it.
   if (looks_like_zip(file->bytes()) || looks_like_pickle(file->bytes())) {
-    auto [model, step] = load_nanogpt_checkpoint(path);
+    auto [model, step] = load_nanogpt_checkpoint(path, access);
     return {std::move(model), step, "nanoGPT checkpoint"};
   }
   fail(path, "is no checkpoint that can be read; {}", accepted_kinds);

@@ -57,6 +57,15 @@ at::Tensor Forward::run(const hessian::Program& program, std::span<const at::Ten
   return hessian::evaluate(program, parameters_, inputs, options);
 }
 
+Forward Forward::with_weights_of(int64_t layer, std::optional<int64_t> next) const {
+  const auto names = [this](int64_t part) {
+    return parameter_names(part == config_.n_layers ? loss_ : blocks_.at(static_cast<std::size_t>(part)));
+  };
+  Forward result = *this;
+  result.parameters_ = parameters_.fetched(names(layer), next ? names(*next) : std::vector<std::string>());
+  return result;
+}
+
 at::Tensor Forward::embed(const at::Tensor& tokens) const {
   return run(embedding_, std::array{tokens});
 }

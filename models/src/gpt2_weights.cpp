@@ -5,19 +5,27 @@
 #include <array>
 #include <string>
 
+#include "taken_weights.h"
+
 namespace models {
 namespace {
 
-/// Takes a linear map's weight as [out, in].
+/// Takes a linear map's weight as a view [out, in].
 at::Tensor take_linear(NamedTensors& tensors, const std::string& key, int64_t out, int64_t in, LinearLayout layout) {
+  return layout == LinearLayout::out_in ? tensors.take(key, {out, in}) : tensors.take(key, {in, out}).t();
+}
+
+/// Adds a view [out, in] of a linear map's weight: as it is, or turned in memory.
+void add_linear(TakenWeights& result, const std::string& name, const at::Tensor& view, LinearLayout layout) {
   if (layout == LinearLayout::out_in) {
-    return tensors.take(key, {out, in});
+    result.add(name, view);
+  } else {
+    result.add(name, view, view.sizes(), [](const at::Tensor& turned) { return turned.contiguous(); });
   }
-  return tensors.take(key, {in, out}).t().contiguous();
 }
 
 void take_block(NamedTensors& tensors, const GptConfig& config, LinearLayout layout, int64_t layer,
-                hessian::Parameters& result) {
+                TakenWeights& result) {
   const std::string from = "h." + std::to_string(layer) + ".";
   const std::string to = "layers." + std::to_string(layer) + ".";
   const int64_t dim = config.dim;
@@ -30,7 +38,8 @@ void take_block(NamedTensors& tensors, const GptConfig& config, LinearLayout lay
     }
   };
   const auto linear = [&](const std::string& source, const std::string& target, int64_t out, int64_t in) {
-    result.add(to + target + ".weight", take_linear(tensors, from + source + ".weight", out, in, layout));
+    add_linear(result, to + target + ".weight", take_linear(tensors, from + source + ".weight", out, in, layout),
+               layout);
     if (config.bias) {
       result.add(to + target + ".bias", tensors.take(from + source + ".bias", {out}));
     }
@@ -41,7 +50,7 @@ void take_block(NamedTensors& tensors, const GptConfig& config, LinearLayout lay
   const at::Tensor qkv_bias = config.bias ? tensors.take(from + "attn.c_attn.bias", {3 * dim}) : at::Tensor();
   for (std::size_t part = 0; part < projections.size(); ++part) {
     const int64_t first_row = static_cast<int64_t>(part) * dim;
-    result.add(to + projections[part] + ".weight", qkv.narrow(0, first_row, dim));
+    add_linear(result, to + projections[part] + ".weight", qkv.narrow(0, first_row, dim), layout);
     if (config.bias) {
       result.add(to + projections[part] + ".bias", qkv_bias.narrow(0, first_row, dim));
     }
@@ -59,8 +68,9 @@ bool is_gpt2_buffer(std::string_view key) {
   return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias");
 }
 
-hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout) {
-  hessian::Parameters result;
+hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout,
+                                      WeightAccess access) {
+  TakenWeights result(access);
   const at::Tensor embedding = tensors.take("wte.weight", {config.vocab_size, config.dim});
   result.add("tok_embeddings.weight", embedding);
   result.add("pos_embeddings.weight", tensors.take("wpe.weight", {config.max_seq_len, config.dim}));
@@ -77,7 +87,7 @@ hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& co
     result.add("output.weight", tensors.take("lm_head.weight", {config.vocab_size, config.dim}));
   }
   tensors.refuse_rest();
-  return result;
+  return result.take();
 }
 
 }  // namespace models

@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "hessian/parameters.h"
-#include "models/config.h"
+#include "models/model.h"
 #include "named_tensors.h"
 
 namespace models {
@@ -15,7 +15,9 @@ enum class LinearLayout { out_in, in_out };
 bool is_gpt2_buffer(std::string_view key);
 
 /// Takes all weights of a GPT-2 under this project's names. Keys are without "transformer.": "wte.weight",
-/// "h.0.ln_1.bias". c_attn is split into q, k and v; a tied lm_head is compared with the embedding and dropped.
-hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout);
+/// "h.0.ln_1.bias". c_attn is split into q, k and v; a tied lm_head is compared with the embedding and dropped. Of the
+/// out_in layout, weights are the file's own tensors or parts of them.
+hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout,
+                                      WeightAccess access);
 
 }  // namespace models

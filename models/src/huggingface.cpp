@@ -11,17 +11,18 @@
 #include "huggingface_config.h"
 #include "huggingface_shards.h"
 #include "messages.h"
+#include "taken_weights.h"
 
 namespace models {
 namespace {
 
-hessian::Parameters take_llama_weights(NamedTensors& tensors, const GptConfig& config) {
+hessian::Parameters take_llama_weights(NamedTensors& tensors, const GptConfig& config, WeightAccess access) {
   const int64_t dim = config.dim;
   const int64_t hidden = config.ffn_hidden_dim;
   const int64_t q_rows = config.n_heads * config.head_dim;
   const int64_t kv_rows = config.n_kv_heads * config.head_dim;
 
-  hessian::Parameters result;
+  TakenWeights result(access);
   const at::Tensor embedding = tensors.take("model.embed_tokens.weight", {config.vocab_size, dim});
   result.add("tok_embeddings.weight", embedding);
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
@@ -30,10 +31,13 @@ hessian::Parameters take_llama_weights(NamedTensors& tensors, const GptConfig& c
     const auto take = [&](const char* source, int64_t out, int64_t in) {
       return tensors.take(from + source + ".weight", {out, in});
     };
+    const auto interleaved = [](int64_t n_heads) {
+      return [n_heads](const at::Tensor& weight) { return interleave_rope_rows(weight, n_heads); };
+    };
     const auto q = take("self_attn.q_proj", q_rows, dim);
     const auto k = take("self_attn.k_proj", kv_rows, dim);
-    result.add(to + "attention.wq.weight", interleave_rope_rows(q, config.n_heads));
-    result.add(to + "attention.wk.weight", interleave_rope_rows(k, config.n_kv_heads));
+    result.add(to + "attention.wq.weight", q, q.sizes(), interleaved(config.n_heads));
+    result.add(to + "attention.wk.weight", k, k.sizes(), interleaved(config.n_kv_heads));
     result.add(to + "attention.wv.weight", take("self_attn.v_proj", kv_rows, dim));
     result.add(to + "attention.wo.weight", take("self_attn.o_proj", dim, q_rows));
     result.add(to + "feed_forward.w1.weight", take("mlp.gate_proj", hidden, dim));
@@ -49,7 +53,7 @@ hessian::Parameters take_llama_weights(NamedTensors& tensors, const GptConfig& c
     result.add("output.weight", tensors.take("lm_head.weight", {config.vocab_size, dim}));
   }
   tensors.refuse_rest();
-  return result;
+  return result.take();
 }
 
 std::string llama_key(const std::string& name) {
@@ -73,12 +77,12 @@ at::Tensor interleave_rope_rows(const at::Tensor& weight, int64_t n_heads) {
   return weight.unflatten(0, {n_heads, 2, half}).transpose(1, 2).flatten(0, 2).contiguous();
 }
 
-Model load_huggingface_model(const std::string& folder) {
+Model load_huggingface_model(const std::string& folder, WeightAccess access) {
   const auto [architecture, config] = read_huggingface_config((std::filesystem::path(folder) / "config.json").string());
   const bool llama = architecture == Architecture::llama;
   NamedTensors tensors = read_huggingface_tensors(folder, llama ? llama_key : gpt2_key);
-  const auto parameters =
-      llama ? take_llama_weights(tensors, config) : take_gpt2_weights(tensors, config, LinearLayout::in_out);
+  const auto parameters = llama ? take_llama_weights(tensors, config, access)
+                                : take_gpt2_weights(tensors, config, LinearLayout::in_out, access);
   return assemble_model(config, parameters, folder);
 }
 

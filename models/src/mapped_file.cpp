@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 
@@ -58,6 +59,23 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
     fail(path, "cannot map {} bytes: {}", size, system_error_text(error));
   }
   return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<std::byte*>(data), size));
+}
+
+void MappedFile::advise(std::size_t begin, std::size_t size, int advice) const {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t first = std::min(begin, size_) / page * page;
+  const std::size_t end = std::min(size_, begin + size);
+  if (end > first) {
+    ::madvise(data_ + first, end - first, advice);  // advice: nothing depends on whether it is taken
+  }
+}
+
+void MappedFile::expect(std::size_t begin, std::size_t size) const {
+  advise(begin, size, MADV_WILLNEED);
+}
+
+void MappedFile::release(std::size_t begin, std::size_t size) const {
+  advise(begin, size, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

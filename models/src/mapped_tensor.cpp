@@ -1,10 +1,28 @@
 #include "mapped_tensor.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/Allocator.h>
 
 #include <cstring>
 
 namespace models {
+namespace {
+
+/// What the storage of a tensor over a file holds.
+using FileHandle = std::shared_ptr<const MappedFile>;
+
+void drop_handle(void* handle) {
+  delete static_cast<FileHandle*>(handle);
+}
+
+/// As an allocator would count it.
+void report(const MappedRange& range, int64_t bytes) {
+  if (range.file && c10::memoryProfilingEnabled()) {
+    c10::reportMemoryUsageToProfiler(range.file->writable_bytes().data() + range.begin, bytes, 0, 0, at::kCPU);
+  }
+}
+
+}  // namespace
 
 at::ScalarType to_scalar_type(StoredType type) {
   switch (type) {
@@ -51,8 +69,42 @@ at::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file, std::uint6
     std::memcpy(storage.data_ptr(), data, static_cast<std::size_t>(extent) * size_bytes(type));
     return storage.as_strided(sizes, steps);
   }
-  return at::from_blob(
-      data, sizes, steps, [file](void*) {}, at::TensorOptions().dtype(to_scalar_type(type)));
+  return at::for_blob(data, sizes)
+      .strides(steps)
+      .context(new FileHandle(file), &drop_handle)
+      .options(at::dtype(to_scalar_type(type)))
+      .make_tensor();
+}
+
+MappedRange mapped_range(const at::Tensor& tensor) {
+  if (!tensor.has_storage() || tensor.numel() == 0) {
+    return {};
+  }
+  const c10::DataPtr& memory = tensor.storage().data_ptr();
+  if (memory.get_deleter() != &drop_handle) {
+    return {};
+  }
+  int64_t extent = 1;
+  for (int64_t axis = 0; axis < tensor.dim(); ++axis) {
+    extent += (tensor.size(axis) - 1) * tensor.stride(axis);
+  }
+  const FileHandle& file = *static_cast<const FileHandle*>(memory.get_context());
+  const auto begin = static_cast<const std::byte*>(tensor.const_data_ptr()) - file->bytes().data();
+  return {file, static_cast<std::size_t>(begin), static_cast<std::size_t>(extent) * tensor.element_size()};
+}
+
+PagesInUse::PagesInUse(const at::Tensor& tensor) : range_(mapped_range(tensor)) {
+  if (range_.file) {
+    range_.file->expect(range_.begin, range_.size);
+    report(range_, static_cast<int64_t>(range_.size));
+  }
+}
+
+PagesInUse::~PagesInUse() {
+  if (range_.file) {
+    range_.file->release(range_.begin, range_.size);
+    report(range_, -static_cast<int64_t>(range_.size));
+  }
 }
 
 }  // namespace models

@@ -7,13 +7,14 @@
 #include <set>
 #include <utility>
 
+#include "mapped_tensor.h"
 #include "messages.h"
 
 namespace models {
 namespace {
 
-void check_tensor(const ParameterSpec& spec, const at::Tensor& tensor, const GptConfig& config,
-                  const std::string& source) {
+void check_shape(const ParameterSpec& spec, const at::Tensor& tensor, const GptConfig& config,
+                 const std::string& source) {
   if (tensor.sizes() != at::IntArrayRef(spec.shape)) {
     fail(source, "tensor '{}' is {}, expected {} (dim {})", spec.name, shape_text(tensor.sizes()),
          shape_text(spec.shape), config.dim);
@@ -21,9 +22,13 @@ void check_tensor(const ParameterSpec& spec, const at::Tensor& tensor, const Gpt
   if (!tensor.is_floating_point()) {
     fail(source, "tensor '{}' holds {}, expected floating point", spec.name, c10::toString(tensor.scalar_type()));
   }
+}
+
+void check_values(const ParameterSpec& spec, const at::Tensor& tensor, const std::string& source) {
   if (tensor.is_meta()) {
     return;
   }
+  const PagesInUse pages(tensor);
   // The extremes carry any NaN or infinity, and need no second copy of the tensor.
   const auto [low, high] = at::aminmax(tensor);
   if (!std::isfinite(low.item<double>()) || !std::isfinite(high.item<double>())) {
@@ -61,9 +66,9 @@ Model assemble_model(const GptConfig& config, const hessian::Parameters& paramet
     if (!parameters.contains(spec.name)) {
       fail(source, "tensor '{}' is missing; expected {} in {}", spec.name, shape_text(spec.shape), kind_of(config));
     }
-    const at::Tensor& tensor = parameters.at(spec.name);
-    check_tensor(spec, tensor, config, source);
-    model.parameters.add(spec.name, tensor);
+    check_shape(spec, parameters.shape_of(spec.name), config, source);
+    check_values(spec, parameters.fetched({spec.name}).at(spec.name), source);
+    model.parameters.add_from(parameters, spec.name);
     expected.insert(spec.name);
   }
   for (const auto& [name, tensor] : parameters) {

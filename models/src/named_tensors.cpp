@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "mapped_tensor.h"
 #include "messages.h"
 
 namespace models {
@@ -40,6 +41,8 @@ void NamedTensors::drop_tied(const std::string& key, const at::Tensor& original)
   const std::string full_name = found->second.full_name;
   const std::string file = found->second.file;
   const at::Tensor tied = take(key, original.sizes().vec());
+  const PagesInUse pages(tied);
+  const PagesInUse original_pages(original);
   const bool same_memory = tied.data_ptr() == original.data_ptr() && tied.strides() == original.strides();
   if (!same_memory && (tied.scalar_type() != original.scalar_type() || !tied.equal(original))) {
     fail(file, "tensor {} differs from the token embedding, to which it should be tied", name_text(full_name));

@@ -7,6 +7,7 @@
 #include "messages.h"
 #include "models/torch_checkpoint.h"
 #include "named_tensors.h"
+#include "taken_weights.h"
 
 namespace models {
 namespace {
@@ -92,7 +93,7 @@ int64_t read_training_step(const Pickle& values, const std::string& path) {
 
 }  // namespace
 
-TrainedModel load_nanogpt_checkpoint(const std::string& path) {
+TrainedModel load_nanogpt_checkpoint(const std::string& path, WeightAccess access) {
   const TorchCheckpoint checkpoint = TorchCheckpoint::open(path);
   const Pickle& values = checkpoint.values();
   if (!values.is_dict(values.root())) {
@@ -113,11 +114,11 @@ TrainedModel load_nanogpt_checkpoint(const std::string& path) {
       tensors.add(key, name, path, tensor);
     }
   }
-  hessian::Parameters weights;
-  for (const auto& [name, tensor] : take_gpt2_weights(tensors, config, LinearLayout::out_in)) {
-    weights.add(name, tensor.clone());
+  TakenWeights weights(access);
+  for (const auto& [name, tensor] : take_gpt2_weights(tensors, config, LinearLayout::out_in, WeightAccess::ready)) {
+    weights.add(name, tensor, tensor.sizes(), [](const at::Tensor& in_file) { return in_file.clone(); });
   }
-  return {assemble_model(config, weights, path), read_training_step(values, path)};
+  return {assemble_model(config, weights.take(), path), read_training_step(values, path)};
 }
 
 }  // namespace models

@@ -91,6 +91,10 @@ class Probe:
         assert outcome.status == 0, outcome.stderr
         return outcome.run
 
+    def read(self, out):
+        """A run file in the probe's folder."""
+        return RunFile(self.folder / out)
+
     def fails(self, status, *arguments, **options):
         """The error line of a run that fails, and leaves no file."""
         before = sorted(path.name for path in self.folder.iterdir())

@@ -5,7 +5,13 @@ import struct
 
 import numpy
 
-TYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4"}
+# NumPy has no bfloat16: numbers of 16 bits stand for its bits.
+TYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "BF16": "<u2"}
+
+
+def as_bfloat16(tensor):
+    """The upper halves of float32 numbers: the bits of bfloat16, rounded towards zero."""
+    return (numpy.ascontiguousarray(tensor, "<f4").view("<u4") >> 16).astype("<u2")
 
 
 def read(path):

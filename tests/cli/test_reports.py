@@ -43,13 +43,17 @@ def test_memory_asked_for_is_said_how_it_is_used_before_the_work(probe, llama, t
     outcome = probe("--model", llama, "--data", tokens, "--site", "residual,ffn_in", "--memory", "1GiB")
     lines = outcome.stderr.splitlines()
     plan = r"hessian-probe: {}: {} layers and 2 sequences at once, everything kept; [\d.]+ [KM]iB planned of 1.0 GiB allowed"
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert re.fullmatch(plan.format("residual", 3), lines[0]), lines
     assert re.fullmatch(plan.format("ffn_in", 2), lines[1]), lines
-    assert re.search(r"^peak memory [\d.]+ [KM]iB, Hessians and vectors planned [\d.]+ [KM]iB$", outcome.stdout, re.M)
+    assert re.fullmatch(r"hessian-probe: time: about [\d.]+ s if 40 products of each part suffice, .* allowed", lines[2])
+    amounts = r"^peak memory [\d.]+ [KM]iB, planned [\d.]+ [KM]iB; time [\d.]+ s, planned [\d.]+ s$"
+    assert re.search(amounts, outcome.stdout, re.M), outcome.stdout
     report = json.loads(probe("--model", llama, "--data", tokens, "--memory", "1GiB", "--json", "--overwrite").stdout)
     assert "hessian-probe: " + report["plan"][0] == lines[0]
     assert 0 < report["planned_bytes"] < 1 << 30
+    assert report["weights_streamed"] is False
+    assert report["planned_seconds"] > 0 and report["seconds"] > 0
 
 
 def test_json_says_what_the_file_says(probe, llama, tokens):

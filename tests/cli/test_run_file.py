@@ -31,8 +31,13 @@ UNITS = {
     "abs_mean": "1",
     "feature_outlier": "1",
     "check_relative_difference": "1",
+    "/plan/weights_streamed": "1",
+    "/plan/memory_bytes": "bytes",
+    "/plan/seconds": "s",
+    "/plan/elapsed_seconds": "s",
 }
 TYPES = {"iterations": "<i4", "converged": "|u1", "/probe/step": "<i8", "/probe/token_position": "<i8"}
+TYPES.update({"/plan/weights_streamed": "|u1", "/plan/memory_bytes": "<i8"})
 
 
 def parse_toml(text):
@@ -53,6 +58,7 @@ def parse_toml(text):
 def expected_datasets(layers, sequences, check, token):
     """Path to shape and type."""
     datasets = {"/probe/step": (1,), "/probe/loss": (1, sequences)}
+    datasets.update({f"/plan/{name}": (1,) for name in ("weights_streamed", "memory_bytes", "seconds", "elapsed_seconds")})
     if token:
         datasets["/probe/token_position"] = (sequences,)
     for site in SITES:

@@ -81,8 +81,11 @@ struct ProbeReport {
   std::vector<double> losses;
   std::vector<ProbeRow> rows;     ///< layers ascend, and within a layer the sites are in the order of the options
   std::vector<std::string> plan;  ///< how the memory allowed is used, a line for each site
-  std::optional<int64_t> planned_bytes;  ///< the most that Hessians and vectors are planned to take
+  bool weights_streamed = false;  ///< block by block from the checkpoint, where they do not fit
+  std::optional<int64_t> planned_bytes;  ///< the most memory that is planned: weights, residuals, Hessians, vectors
   int64_t peak_memory_bytes = 0;
+  std::optional<double> planned_seconds;  ///< from the plan to the end, with as many products as is usual
+  double seconds = 0;                     ///< that it took
 };
 
 /// Called as work proceeds, with the number of site-and-layer pairs done and their total.
@@ -91,7 +94,8 @@ using Progress = std::function<void(int64_t done, int64_t total)>;
 /// Called once, before the first eigenproblem, with the report so far.
 using Announce = std::function<void(const ProbeReport& report)>;
 
-/// Probes a model and writes the run file `options.out`, site by site.
+/// Probes a model and writes the run file `options.out`, site by site. Weights that do not fit into the memory allowed
+/// beside what a product takes are streamed from the checkpoint, block by block, for each product.
 ///
 /// The processes of a job (see job_place.h) divide the sequences among themselves, and where there are more processes
 /// than sequences, the layers; numbers are those of one process. The first writes the file; all have the report.

@@ -19,6 +19,7 @@ struct ProbeLayoutOptions {
   int64_t sequences = 1;        ///< S
   int64_t probes = 1;           ///< P at creation; 0 where probes are appended during training
   bool check = false;           ///< adds /probe/SITE/check_relative_difference
+  bool plan = false;            ///< adds /plan: the memory and time that were planned, and the time that it took
   bool token_position = false;  ///< adds /probe/token_position, for a Hessian of one position of each sequence
 };
 

@@ -42,7 +42,8 @@ struct EvaluateOptions {
 };
 
 /// Runs a program with LibTorch operators, which autograd can differentiate any number of times unless
-/// options.derivatives says that once is enough.
+/// options.derivatives says that once is enough. Parameters that are deferred are fetched step by step and let go
+/// again, but for what autograd keeps of them.
 ///
 /// \param inputs  one tensor for each input of the program
 /// \return        the program's output

@@ -105,4 +105,8 @@ struct Program {
   ValueId append(const Program& part, const std::vector<ValueId>& part_inputs, const std::string& prefix);
 };
 
+/// The names of the parameters that a program reads whole, each once, in the order in which it does. Tables of
+/// embeddings, of which rows are read, are not among them.
+std::vector<std::string> parameter_names(const Program& program);
+
 }  // namespace hessian

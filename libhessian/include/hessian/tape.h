@@ -33,7 +33,8 @@ struct TapeVectors {
 /// have entered ride together.
 ///
 /// With checkpoints, what lies between them is computed again in each product, and only one such part is held at a
-/// time: less memory for more work.
+/// time: less memory for more work. So are parameters that are deferred: those of a part are fetched when it is made
+/// again and let go with it, and the next part's are got ready meanwhile.
 ///
 /// Cost: making it is one gradient; a sweep the matrix products of one gradient with frozen weights for each vector,
 /// and passes over activations beside them. With checkpoints two gradients more a sweep, and half as much again for

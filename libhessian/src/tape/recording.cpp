@@ -58,14 +58,18 @@ Recording::Recording(Program program, Parameters parameters, const std::vector<a
   for (std::size_t entry = 0; entry < entries_.size(); ++entry) {
     activations_[entry] = values[place(entries_[entry])];  // undefined yet unless it is an input
   }
-  for (const Part& part : parts_) {
+  for (std::size_t i = 0; i < parts_.size(); ++i) {
+    const Part& part = parts_[i];
+    const bool last = i + 1 == parts_.size();
     for (const ValueId value : part.reads) {
       if (!keeps_everything()) {
         kept_values_[place(value)] = values[place(value)];
       }
     }
-    run_forward(part, values);
-    release(part);
+    run_forward(part, last ? before(i) : &parts_[i + 1], values);
+    if (!last) {  // the way back begins with it
+      release(part);
+    }
   }
   losses_ = values[place(program_.output)];
   for (std::size_t entry = 0; entry < entries_.size(); ++entry) {
@@ -87,9 +91,9 @@ Recording::Recording(Program program, Parameters parameters, const std::vector<a
     for (std::size_t step = part.begin; step < part.end; ++step) {
       kept_cotangents_[place(result_of(step))] = cotangents[place(result_of(step))];
     }
-    if (!keeps_everything()) {
+    if (i + 1 < parts_.size()) {
       std::vector<at::Tensor> again = kept_values_;
-      run_forward(part, again);
+      run_forward(part, before(i), again);
     }
     run_backward(part, cotangents);
     release(part);
@@ -109,6 +113,10 @@ Recording::Recording(Program program, Parameters parameters, const std::vector<a
   last_use_ = last_uses(program_, has_rule);
 }
 
+const Part* Recording::before(std::size_t part) const {
+  return part > 0 ? &parts_[part - 1] : nullptr;
+}
+
 std::optional<std::size_t> Recording::entry_at(ValueId value) const {
   const auto found = std::find(entries_.begin(), entries_.end(), value);
   return found == entries_.end() ? std::nullopt : std::optional<std::size_t>(found - entries_.begin());
@@ -119,16 +127,25 @@ void Recording::divide(const std::vector<ValueId>& checkpoints) {
   for (const ValueId checkpoint : checkpoints) {
     const auto end = static_cast<std::size_t>(std::max(0, checkpoint - program_.n_inputs + 1));
     if (end > begin && end < program_.steps.size()) {
-      parts_.push_back({begin, end, {}});
+      parts_.push_back({begin, end, {}, {}});
       begin = end;
     }
   }
-  parts_.push_back({begin, program_.steps.size(), {}});
+  parts_.push_back({begin, program_.steps.size(), {}, {}});
 }
 
 void Recording::note_reads() {
   for (Part& part : parts_) {
     for (std::size_t step = part.begin; step < part.end; ++step) {
+      if (needed_[step]) {
+        const Operation& operation = program_.steps[step].operation;
+        // Whose rule is kept, an embedding too, has its table.
+        for (std::string& name : varies_[step] ? parameter_names(operation) : whole_parameters(operation)) {
+          if (!name.empty()) {
+            part.parameters.push_back(std::move(name));
+          }
+        }
+      }
       for (const ValueId value : program_.steps[step].inputs) {
         if (needed_[step] && value < result_of(part.begin) &&
             std::find(part.reads.begin(), part.reads.end(), value) == part.reads.end()) {
@@ -146,7 +163,13 @@ bool Recording::depends(std::size_t step) const {
 }
 
 /// Records the steps of a part, letting values go that nothing reads any more.
-void Recording::run_forward(const Part& part, std::vector<at::Tensor>& values) {
+void Recording::run_forward(const Part& part, const Part* next, std::vector<at::Tensor>& values) {
+  // What is deferred is held by the rules from here on, and goes with them.
+  Parameters fetched;
+  if (parameters_.any_deferred()) {
+    fetched = parameters_.fetched(part.parameters, next != nullptr ? next->parameters : std::vector<std::string>());
+  }
+  const Parameters& parameters = parameters_.any_deferred() ? fetched : parameters_;
   std::vector<at::Tensor> operands;
   for (std::size_t i = part.begin; i < part.end; ++i) {
     if (!needed_[i]) {
@@ -162,7 +185,7 @@ void Recording::run_forward(const Part& part, std::vector<at::Tensor>& values) {
     if (!keeps_rule && std::holds_alternative<Embedding>(step.operation)) {
       values[result] = apply_operation(step.operation, parameters_, operands);
     } else {
-      RulePtr rule = record_operation(step.operation, operands, parameters_, demand_);
+      RulePtr rule = record_operation(step.operation, operands, parameters, demand_);
       values[result] = rule->take_value();
       rules_[i] = keeps_rule ? std::move(rule) : nullptr;
     }
@@ -199,12 +222,12 @@ void Recording::run_backward(const Part& part, std::vector<at::Tensor>& cotangen
   }
 }
 
-void Recording::hold(const Part& part) {
+void Recording::hold(const Part& part, const Part* next) {
   if (keeps_everything()) {
     return;
   }
   std::vector<at::Tensor> values = kept_values_;
-  run_forward(part, values);
+  run_forward(part, next, values);
   std::vector<at::Tensor> cotangents(kept_cotangents_.size());
   for (std::size_t step = part.begin; step < part.end; ++step) {
     cotangents[place(result_of(step))] = kept_cotangents_[place(result_of(step))];

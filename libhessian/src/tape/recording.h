@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "hessian/parameters.h"
@@ -23,6 +24,8 @@ struct Part {
   std::size_t end = 0;
   /// Values from outside that its steps read.
   std::vector<ValueId> reads;
+  /// Parameters that its steps read.
+  std::vector<std::string> parameters;
 };
 
 /// A program at one point: the rules of its steps, and what it takes to make them again.
@@ -41,7 +44,8 @@ class Recording {
   const at::Tensor& gradient(std::size_t entry) const { return gradients_.at(entry); }
 
   /// Makes the rules of a part, if they are not at hand.
-  void hold(const Part& part);
+  /// \param next  the part that will be asked for next; its parameters are got ready meanwhile where they are deferred
+  void hold(const Part& part, const Part* next = nullptr);
   /// Lets the rules of a part go, where it can be made again.
   void release(const Part& part);
 
@@ -59,10 +63,13 @@ class Recording {
   std::size_t last_use(ValueId value) const { return last_use_[place(value)]; }
 
  private:
+  /// The part before another, if there is one.
+  const Part* before(std::size_t part) const;
+
   void divide(const std::vector<ValueId>& checkpoints);
   void note_reads();
   bool depends(std::size_t step) const;
-  void run_forward(const Part& part, std::vector<at::Tensor>& values);
+  void run_forward(const Part& part, const Part* next, std::vector<at::Tensor>& values);
   void run_backward(const Part& part, std::vector<at::Tensor>& cotangents);
   bool keeps_everything() const { return parts_.size() == 1; }
 

@@ -235,7 +235,8 @@ std::vector<at::Tensor> Sweep::run() {
     for (const ValueId value : part.reads) {
       starts[i].push_back(last ? at::Tensor() : tangents_[place(value)]);
     }
-    recording_.hold(part);
+    const Part* before = i > 0 ? &parts[i - 1] : nullptr;
+    recording_.hold(part, last ? before : &parts[i + 1]);
     run_forward(part);
     if (!last) {
       std::fill(scratch_.begin() + static_cast<std::ptrdiff_t>(part.begin),
@@ -250,7 +251,7 @@ std::vector<at::Tensor> Sweep::run() {
       for (std::size_t j = 0; j < part.reads.size(); ++j) {
         tangents_[place(part.reads[j])] = std::move(starts[i][j]);
       }
-      recording_.hold(part);
+      recording_.hold(part, i > 0 ? &parts[i - 1] : nullptr);
       run_forward(part);
       std::fill(tangents_.begin(), tangents_.end(), at::Tensor());
     }

@@ -21,9 +21,10 @@ struct LoadedCheckpoint {
 /// - a zip: nanoGPT (load_nanogpt_checkpoint).
 ///
 /// Weights keep the type that the file has. Those of safetensors lie over the mapped file where that needs no
-/// conversion.
+/// conversion. With WeightAccess::deferred those of other forms stay there too, so that a file must not be written over
+/// while its model is used.
 /// \throws std::runtime_error  one line, beginning with the path
-LoadedCheckpoint load_checkpoint(const std::string& path);
+LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access = WeightAccess::ready);
 
 /// Writes a model in this program's own form; the file appears whole or not at all.
 /// \throws std::runtime_error  one line, beginning with the path

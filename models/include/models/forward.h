@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,11 @@ class Forward {
 
   const GptConfig& config() const { return config_; }
   const hessian::Parameters& parameters() const { return parameters_; }
+
+  /// The same with the weights of block `layer` at hand, or those of the last norm and the head for layer n_layers, and
+  /// no others. Where parameters are deferred, several batches go through one part for one fetch of its weights.
+  /// \param next  the layer that will be asked for next, whose weights are got ready meanwhile
+  Forward with_weights_of(int64_t layer, std::optional<int64_t> next = {}) const;
 
   /// Tokens [S, T] to the first residual [S, T, dim].
   at::Tensor embed(const at::Tensor& tokens) const;

@@ -16,7 +16,7 @@ namespace models {
 /// GPT-2: Conv1D weights are transposed from [in, out] to [out, in], and c_attn is split into q, k and v.
 /// \throws std::runtime_error  one line, beginning with the file that is wrong
 /// Source: huggingface/transformers, models/llama/modeling_llama.py and models/gpt2/modeling_gpt2.py.
-Model load_huggingface_model(const std::string& folder);
+Model load_huggingface_model(const std::string& folder, WeightAccess access = WeightAccess::ready);
 
 /// Rows of a q or k projection [n_heads * head_dim, ...] from half-split to interleaved order, head by head.
 /// \throws std::invalid_argument  if n_heads does not divide the rows into heads of even size

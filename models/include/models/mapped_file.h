@@ -27,7 +27,14 @@ class MappedFile {
   /// The same memory; writes stay in this process.
   std::span<std::byte> writable_bytes() const { return {data_, size_}; }
 
+  /// Tells the system that a range will be read soon, so that it reads ahead.
+  void expect(std::size_t begin, std::size_t size) const;
+  /// Gives the memory of the pages of a range back; they are read again when they are touched again. What was written
+  /// to them is lost.
+  void release(std::size_t begin, std::size_t size) const;
+
  private:
+  void advise(std::size_t begin, std::size_t size, int advice) const;
   MappedFile(std::string path, std::byte* data, std::size_t size) : path_(std::move(path)), data_(data), size_(size) {}
 
   std::string path_;

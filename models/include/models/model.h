@@ -14,10 +14,16 @@ struct Model {
   hessian::Parameters parameters;
 };
 
+/// What a loader does with weights that its file does not hold as the model takes them, or that must not be left there.
+enum class WeightAccess {
+  ready,     ///< makes them: every parameter is a tensor
+  deferred,  ///< defers them, to be made when they are fetched: nothing of the file's size is held in memory
+};
+
 /// Gives a model that owns nothing but `parameters`, after checking that exactly the parameters of `config` are there.
 /// `source` is the file's name, for the messages: "ckpt.pt: tensor 'layers.0.attention.wq.weight' is [64, 60], expected
 /// [64, 64] (dim 64)".
-/// \param parameters  may be in any order; the result has the order of parameter_specs(config)
+/// \param parameters  may be in any order, and deferred; the result has the order of parameter_specs(config)
 /// \throws std::runtime_error  for an absent, an unexpected, a wrongly shaped or a non-finite tensor
 Model assemble_model(const GptConfig& config, const hessian::Parameters& parameters, const std::string& source);
 

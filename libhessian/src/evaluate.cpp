@@ -121,7 +121,8 @@ at::Tensor evaluate(const Program& program, const Parameters& parameters, std::s
     }
     const bool has_kernels = simple[i] && fused::has_kernels_for(operands.front());
     at::Tensor value;
-    if (has_kernels && gates[i]) {
+    // The CPU is quicker with the norms and the gate apart, which keep more.
+    if (has_kernels && gates[i] && operands.front().is_cuda()) {
       value = fused::simple_norm_gate(simple_norm_at(i), simple_norm_at(i + 2));
       end = i + 5;
     } else if (has_kernels) {

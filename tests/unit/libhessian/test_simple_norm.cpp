@@ -6,10 +6,12 @@
 #include <array>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "autocast.h"
+#include "fused/functions.h"
 #include "hessian/evaluate.h"
 #include "program_steps.h"
 #include "random_problems.h"
@@ -139,6 +141,30 @@ TEST(SimpleNorm, AgreesWithTheMapAndTheNormApartInValueAndGradients) {
 
 TEST(SimpleNorm, AgreesWithAllStepsOfAGateApartInValueAndGradients) {
   expect_agreement(hessian::SiluGate{});
+}
+
+TEST(SimpleNorm, GateOfTwoIsOneStepThatAgreesWithAllOfThemApart) {
+  constexpr double eps = 0.1;
+  Random random(9);
+  std::vector<at::Tensor> variables;
+  for (const std::vector<int64_t>& shape :
+       std::vector<std::vector<int64_t>>{{2, 5, 16}, {24, 16}, {24}, {24, 16}, {24}}) {
+    variables.push_back(random.normal(shape).requires_grad_(true));
+  }
+  const auto& [x, gate_weight, gate_gain, up_weight, up_gain] =
+      std::tie(variables[0], variables[1], variables[2], variables[3], variables[4]);
+  const auto norm = [&x = x](const at::Tensor& weight, const at::Tensor& gain) {
+    const at::Tensor y = at::linear(x, weight);
+    return y * (y.square().mean(-1, true) + eps).rsqrt() * gain;
+  };
+  const at::Tensor apart = at::silu(norm(gate_weight, gate_gain)) * norm(up_weight, up_gain);
+  const at::Tensor joined =
+      hessian::fused::simple_norm_gate({x, gate_weight, gate_gain, eps}, {x, up_weight, up_gain, eps});
+  EXPECT_LT(largest(joined - apart), 1e-13);
+  const at::Tensor direction = random.normal({2, 5, 24});
+  EXPECT_LT(difference(torch::autograd::grad({joined}, variables, {direction}),
+                       torch::autograd::grad({apart}, variables, {direction})),
+            1e-13);
 }
 
 TEST(SimpleNorm, IsJoinedWithAGateThatAloneReadsTwoOfThem) {

@@ -16,8 +16,9 @@ GroupSource group_at(const SpectrumOptions& options, const ProbeSubject& subject
     return probe_problem(options.probe.engine.value(), subject.forward, site, {layer},
                          record.residuals.at(layer).narrow(1, 0, length), subject.targets.narrow(1, 0, length));
   };
-  const MemoryPlan plan = plan_memory(options.probe, device, 1, subject.sequences(), subject.seq_len(),
-                                      [&problem](int64_t /*layers*/, int64_t length) { return problem(length); });
+  const MemoryPlan plan = plan_memory(
+      options.probe, device, 1, subject.sequences(), subject.seq_len(),
+      [&problem](int64_t /*layers*/, int64_t length) { return problem(length); }, held_memory(subject, record));
   const int64_t width = problem(1).x.size(-1);
   GroupSource source;
   source.group.name = site_name + "-" + std::to_string(layer);

@@ -9,6 +9,7 @@
 #include "hessian/parameter_differences.h"
 #include "hessian/parameter_operator.h"
 #include "hessian/parameter_selection.h"
+#include "memory_plan.h"
 #include "models/training_checkpoint.h"
 #include "optimizer.h"
 #include "spectrum_groups.h"
@@ -90,16 +91,17 @@ struct Division {
 };
 
 /// A quarter for a product, and the rest for vectors, of which there are as many as help at most.
+/// \param held  bytes that are taken already
 /// \throws std::runtime_error  if those that are needed do not fit
-Division divide(const SpectrumOptions& options, int64_t dim, int64_t element_bytes, int64_t allowed) {
+Division divide(const SpectrumOptions& options, int64_t dim, int64_t element_bytes, int64_t allowed, int64_t held) {
   constexpr int64_t beside = 8;  // start vectors, products, and what the solvers hold of their own
   constexpr int64_t most = 64;
   const int64_t sought = 2 * std::min(options.top, dim) + 2 * options.block_width;
   const int64_t steps = options.density ? std::min(options.steps, dim) + 5 : 0;
   const int64_t needed = std::max({options.top > 0 ? sought : 0, steps, int64_t{4}}) + beside;
-  const int64_t fit = allowed / 4 * 3 / (dim * element_bytes);
+  const int64_t fit = (allowed - held) / 4 * 3 / (dim * element_bytes);
   if (fit < needed) {
-    std::string enough = hessian::format_bytes(needed * dim * element_bytes / 3 * 4 + (int64_t{1} << 20));
+    std::string enough = hessian::format_bytes(held + needed * dim * element_bytes / 3 * 4 + (int64_t{1} << 20));
     std::erase(enough, ' ');  // one word of a command line
     throw std::runtime_error(fmt::format(
         "{} vectors of {} parameters need {}, {} are allowed; give --memory {}, fewer --steps or --top, or fewer "
@@ -107,20 +109,17 @@ Division divide(const SpectrumOptions& options, int64_t dim, int64_t element_byt
         needed, dim, hessian::format_bytes(needed * dim * element_bytes), hessian::format_bytes(allowed), enough));
   }
   const int64_t vectors = std::min(std::max(most, needed), fit - beside);
-  return {vectors, allowed - (vectors + beside) * dim * element_bytes};
-}
-
-int64_t allowed_bytes(const SpectrumOptions& options, at::Device device) {
-  constexpr int64_t where_unknown = int64_t{4} << 30;
-  return options.probe.memory_bytes.value_or(
-      hessian::available_memory_bytes(device).value_or(where_unknown / 3 * 4 * options.probe.processes_sharing_memory) /
-      options.probe.processes_sharing_memory / 4 * 3);
+  return {vectors, allowed - held - (vectors + beside) * dim * element_bytes};
 }
 
 }  // namespace
 
 std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const ProbeSubject& subject,
                                           at::Device device) {
+  constexpr int64_t where_unknown = int64_t{4} << 30;
+  const int64_t allowed = allowed_bytes(options.probe, device).value_or(where_unknown);
+  // What is free no longer has the weights; what the user allows is to hold them too.
+  const int64_t held = options.probe.memory_bytes ? subject.weight_bytes : 0;
   std::vector<GroupSource> groups;
   for (const std::string& glob : options.params) {
     hessian::ParameterProblem problem{subject.forward.whole_program(),
@@ -132,15 +131,13 @@ std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const 
     source.group.name = name_of(glob);
     source.group.description = fmt::format("parameters '{}'", glob);
     source.group.dim = hessian::entries_of(varying);
-    const Division division =
-        divide(options, source.group.dim, varying.begin()->second.element_size(), allowed_bytes(options, device));
+    const Division division = divide(options, source.group.dim, varying.begin()->second.element_size(), allowed, held);
     source.max_basis = division.vectors;
-    source.for_each_part = [&options, &subject, problem, division](const std::function<void(const GroupPart&)>& visit) {
-      hessian::OperatorPtr op = bare_matrix(options, problem, division.product_bytes);
-      if (options.adam) {
-        op = hessian::rescaled(op, adam_scale(options, subject.forward, problem.selected));
-      }
-      visit({op, {0}});
+    // Before the run file is made, so that a checkpoint without it leaves none.
+    const at::Tensor scale = options.adam ? adam_scale(options, subject.forward, problem.selected) : at::Tensor();
+    source.for_each_part = [&options, problem, division, scale](const std::function<void(const GroupPart&)>& visit) {
+      const hessian::OperatorPtr op = bare_matrix(options, problem, division.product_bytes);
+      visit({scale.defined() ? hessian::rescaled(op, scale) : op, {0}});
     };
     groups.push_back(std::move(source));
   }

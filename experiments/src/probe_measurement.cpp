@@ -64,6 +64,15 @@ ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptCo
   return layout;
 }
 
+HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record) {
+  HeldMemory held{subject.streamed ? 0 : subject.weight_bytes, subject.streamed,
+                  subject.streamed ? subject.weight_bytes : 0};
+  for (const auto& [layer, residual] : record.residuals) {
+    held.bytes += static_cast<int64_t>(residual.nbytes());
+  }
+  return held;
+}
+
 ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
                                    const ProcessGroup& group)
     : options_(options),
@@ -74,11 +83,7 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
       layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
       record_(record_forward(subject, layers_)),
       positions_(draw_positions(options, subject)) {
-  HeldMemory held{subject.streamed ? 0 : subject.weight_bytes, subject.streamed,
-                  subject.streamed ? subject.weight_bytes : 0};
-  for (const auto& [layer, residual] : record_.residuals) {
-    held.bytes += static_cast<int64_t>(residual.nbytes());
-  }
+  const HeldMemory held = held_memory(subject, record_);
   // A later layer differentiates through fewer blocks: what fits at a site's first layers fits at all of them.
   for (const ProbedSite& probed : layout_.sites) {
     const models::Site site = models::parse_site(probed.name);

@@ -22,6 +22,9 @@ namespace experiments {
 /// \throws std::invalid_argument  if a layer does not exist, or a site has none of them
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
+/// What weights and residuals take.
+HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record);
+
 /// A position of each sequence, drawn by the seed.
 std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject);
 

@@ -167,7 +167,7 @@ bool is_asked(const std::string& figures, const std::string& any_of) {
 void plan_synthetic(ReproduceScale scale, ReproducePlan& plan) {
   plan.synthetic_norms = {1e-3, 1e-2, 1e-1, 1, 1e1, 1e2, 1e3};
   plan.synthetic_width = scale == ReproduceScale::smoke ? 64 : 256;
-  const int64_t widest = scale == ReproduceScale::smoke ? 128 : scale == ReproduceScale::cpu ? 2048 : 4096;
+  const int64_t widest = scale == ReproduceScale::smoke ? 128 : 4096;
   for (int64_t width = 16; width <= widest; width *= 2) {
     plan.synthetic_widths.push_back(width);
   }

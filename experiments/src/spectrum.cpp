@@ -198,8 +198,9 @@ class Measurement {
       return probe_problem(options_.probe.engine.value(), subject_.forward, models::Site::residual, {layer},
                            record_.residuals.at(layer).narrow(1, 0, length), subject_.targets.narrow(1, 0, length));
     };
-    sequences_at_once_ =
-        plan_memory(options_.probe, device, 1, subject_.sequences(), subject_.seq_len(), problem).sequences_at_once;
+    sequences_at_once_ = plan_memory(options_.probe, device, 1, subject_.sequences(), subject_.seq_len(), problem,
+                                     held_memory(subject_, record_))
+                             .sequences_at_once;
   }
 
   std::vector<DatasetSpec> map_datasets() const {

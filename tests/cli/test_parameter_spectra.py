@@ -83,8 +83,8 @@ def test_matrices_are_told_apart_and_related_as_theory_has_it(spectra):
     assert abs(value("hessian")[0] - value("fd-hessian")[0]) < 1e-5 * abs(value("hessian")[0])
     # A Fisher matrix with labels of the model is Gauss-Newton in expectation; here within a few tens of percent.
     assert 0.4 < value("mc-fisher")[0] / value("ggn")[0] < 2.5
-    assert abs(value("hessian")[0] - value("ggn")[0]) > 5 * value("ggn")[1]
-    assert abs(value("fisher")[0] - value("ggn")[0]) > 5 * value("ggn")[1]
+    assert abs(value("hessian")[0] - value("ggn")[0]) > 1e-3 * abs(value("ggn")[0])
+    assert abs(value("fisher")[0] - value("ggn")[0]) > 1e-3 * abs(value("ggn")[0])
     again = spectra("--operator", "mc-fisher", *options, "--seed", 1, name="layers.0.attention.-")
     assert again["trace"][0] != trace["mc-fisher"]["trace"][0]  # other labels
 

@@ -24,6 +24,8 @@ def test_processes_together_find_what_one_finds(llama, tokens, tmp_path, process
     one, found = RunFile(tmp_path / "one.h5").datasets, RunFile(tmp_path / "all.h5").datasets
     assert found.keys() == one.keys()
     for path, values in one.items():
+        if path.startswith("/plan/"):
+            continue  # each process plans its own share
         # Start vectors are the same; what a batch holds beside a problem rounds differently.
         numpy.testing.assert_allclose(found[path], values, rtol=1e-5, atol=1e-9, err_msg=path)
     assert len(json.loads(said)["rows"]) == 5

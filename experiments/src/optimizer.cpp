@@ -94,7 +94,7 @@ hessian::Parameters Optimizer::own_state() const {
 }
 
 hessian::Parameters Optimizer::state() const {
-  const hessian::Parameters own = own_state();
+  hessian::Parameters own = own_state();
   if (shard_.group().is_alone()) {
     return own;
   }

@@ -242,8 +242,8 @@ class Sweep {
   /// Takes note of the other processes' runs that have ended, and gives those that go on.
   std::vector<Cell> follow_others() {
     std::vector<Cell> going_on;
-    for (std::size_t i = 0; i < order_.size(); ++i) {  // learning may append to it
-      const Cell cell = order_[i];
+    const std::vector<Cell> cells = order_;  // learning may append to it
+    for (const Cell& cell : cells) {
       const auto known = own_.find(key(cell));
       if (known == own_.end() || known->second || results_.at(key(cell)).status != CellStatus::pending) {
         continue;

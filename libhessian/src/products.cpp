@@ -93,7 +93,7 @@ at::Tensor times_each(const at::Tensor& y, const at::Tensor& weights) {
 }
 
 at::Tensor summed_products(const at::Tensor& y, const at::Tensor& x) {
-  const at::Tensor sums = at::empty({y.size(1), y.size(3), x.size(2)}, y.options());
+  at::Tensor sums = at::empty({y.size(1), y.size(3), x.size(2)}, y.options());
   const at::Tensor rows = x.reshape({-1, x.size(-1)});
   for (int64_t vector = 0; vector < y.size(1); ++vector) {
     at::Tensor of_vector = sums[vector];

@@ -69,7 +69,7 @@ class WeightStream final : public hessian::ParameterSource {
       return at::embedding(stored_.fetched({table}).at(table), ids.cpu()).to(device_, dtype_);
     }
     const at::Tensor& whole = stored_.at(table);
-    const at::Tensor chosen = at::embedding(whole, ids.to(whole.device())).to(device_, dtype_);
+    at::Tensor chosen = at::embedding(whole, ids.to(whole.device())).to(device_, dtype_);
     if (const MappedRange range = mapped_range(whole); range.file) {
       range.file->release(range.begin, range.size);
     }

@@ -108,7 +108,7 @@ class NormRule final : public Rule {
     const at::Tensor& a = scratch[0];
     const at::Tensor& ndot = scratch[1];
     const at::Tensor ybardot = cotangent_tangent.contiguous();
-    const at::Tensor xbardot = at::empty_like(ybardot);
+    at::Tensor xbardot = at::empty_like(ybardot);
     rows::with_type_of(ybardot, [&]<class T>(T) {
       const rows::NormVjpTangent<T> pass{values<T>(ybardot, gain),    scaled_cotangent_.const_data_ptr<T>(),
                                          along_.const_data_ptr<T>(),  mean_.const_data_ptr<T>(),

@@ -29,7 +29,7 @@ demo: build
 test:
 	@scripts/setup.sh --tests
 	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
-	@ctest --test-dir $(BUILD) --parallel 2 --output-on-failure --no-tests=error
+	@ctest --test-dir $(BUILD) --parallel 3 --output-on-failure --no-tests=error
 
 soak:
 	@scripts/setup.sh --tests

@@ -201,10 +201,13 @@ TEST(SimpleNorm, OfAGateRefusesASecondDerivative) {
   Random random(10);
   Problem problem(random, 4, 6, hessian::SiluGate{});
   problem.become(at::kDouble);
-  EXPECT_EQ(text_of<std::runtime_error>([&] {
-              torch::autograd::grad({problem.value(Derivatives::first).square().sum()}, {problem.x}, {}, true, true);
-            }),
-            refusal);
+  const auto map = [&problem](const std::string& name) -> hessian::fused::SimpleNormOperand {
+    return {problem.x, problem.parameters.at(name), problem.parameters.at(name + "g"), 0.1};
+  };
+  const at::Tensor y = hessian::fused::simple_norm_gate(map("a"), map("b"));
+  EXPECT_EQ(
+      text_of<std::runtime_error>([&] { torch::autograd::grad({y.square().sum()}, {problem.x}, {}, true, true); }),
+      refusal);
 }
 
 TEST(SimpleNorm, IsWhatEvaluateTakesForAMapAndTheNormBehindIt) {

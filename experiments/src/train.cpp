@@ -101,8 +101,8 @@ class Run {
     report_.validation_loss = std::numeric_limits<double>::quiet_NaN();
   }
 
-  TrainReport to_end(const std::function<void(const TrainProgress&)>& progress) {
-    const hessian::MemoryScope memory;
+  /// \param memory  began before anything was loaded
+  TrainReport to_end(const hessian::MemoryScope& memory, const std::function<void(const TrainProgress&)>& progress) {
     begin();
     if (training_.step() == 0 && probe_ && report_.checkpoint.empty()) {
       probe_->run(training_, writer_);
@@ -328,6 +328,7 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
   if (options.config.threads > 0) {
     at::set_num_threads(static_cast<int>(options.config.threads));
   }
+  const hessian::MemoryScope memory;
   const JobPlace place = job_place();
   const at::Device device = choose_device(options.config.device, "device", place);
   const ProcessGroup group = ProcessGroup::join(place, device);
@@ -338,7 +339,7 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
   if (group.any(finished.has_value())) {
     return finished.value_or(TrainReport{});
   }
-  return Run(options, device, group).to_end(progress);
+  return Run(options, device, group).to_end(memory, progress);
 }
 
 }  // namespace experiments

@@ -143,6 +143,9 @@ SpectrumOptions interpret(const ProbeCommand& command) {
   if (!command.memory.empty()) {
     probe.memory_bytes = hessian::parse_bytes(command.memory);
   }
+  if (options.vectors && options.top == 0) {
+    throw std::invalid_argument("--vectors stores the eigenvectors of --top; give --top");
+  }
   options.target = parse_target(command.target);
   options.matrix = parse_matrix(command.matrix);
   options.trace = !command.trace.empty();

@@ -133,6 +133,7 @@ def test_a_checkpoint_has_the_sharpness_that_its_run_recorded(train, probe):
     [
         (("--params", "layers.9.*", "--top", 1), 2, "'layers.9.*'"),
         ((), 2, "--target parameters needs something to find: --top, --density, --trace or --diagonal"),
+        (("--trace", "--vectors"), 2, "--vectors stores the eigenvectors of --top; give --top"),
         (("--decompose",), 2, "--decompose is for --target activations"),
         (("--top", 1, "--adam"), 1, "model.safetensors: "),
         (("--top", 1, "--operator", "kfac"), 2, "--operator"),

@@ -14,13 +14,17 @@ namespace {
 
 using namespace experiments;
 
-/// The table, what must not be missed of it, and the exit status.
+/// The exit status, and from the first process the table and what must not be missed of it.
 int show(const SweepTable& table, bool json, bool interrupted) {
+  const int status = interrupted || !is_finished(table) ? 1 : 0;
+  if (!job_place().is_first()) {
+    return status;
+  }
   print(json ? format_json(table) : format_text(table, /*rates=*/true));
   for (const std::string& warning : warnings_of(table)) {
     log_warning(warning);
   }
-  return interrupted || !is_finished(table) ? 1 : 0;
+  return status;
 }
 
 int run_task(const std::string& word, const SweepOptions& options) {
@@ -80,9 +84,6 @@ int main(int argc, char** argv) {
       return show(merge_sweep(options), command.json, false);
     }
     const SweepOutcome outcome = run_all(options);
-    if (!job_place().is_first()) {
-      return outcome.interrupted || !is_finished(outcome.table) ? 1 : 0;
-    }
     return show(outcome.table, command.json, outcome.interrupted);
   });
 }

@@ -97,11 +97,12 @@ Numbers dissect(const SpectrumOptions& options, const ProbeSubject& subject, con
     const hessian::MapCurvature curvature(block.program, subject.forward.parameters(),
                                           {x.narrow(0, first, count), subject.targets.narrow(0, first, count)}, *found);
     const Dominant gain = dominant(options, *curvature.gain_term(), numbers);
-    const Dominant whole = dominant(options, *curvature.hessian(), numbers);
+    Dominant whole = gain;  // of a bare map, where C is zero
     Dominant bend{at::zeros_like(gain.norm), at::zeros_like(gain.norm), at::zeros_like(gain.vector),
                   at::ones_like(gain.converged)};
     at::Tensor cosine = at::full_like(gain.norm, std::numeric_limits<double>::quiet_NaN());
     if (found->normalised) {
+      whole = dominant(options, *curvature.hessian(), numbers);
       bend = dominant(options, *curvature.curvature_term(), numbers);
       cosine = (gain.vector * bend.vector).sum(1).abs().to(at::kCPU, at::kDouble);
     }

@@ -17,4 +17,8 @@ c10::Device choose_device(const std::string& word, const std::string& option, co
   }
 }
 
+int64_t processes_sharing_memory(c10::Device device, const JobPlace& place) {
+  return device.is_cpu() ? place.local_size : 1;
+}
+
 }  // namespace experiments

@@ -2,6 +2,7 @@
 
 #include <c10/core/Device.h>
 
+#include <cstdint>
 #include <string>
 
 #include "experiments/job_place.h"
@@ -14,5 +15,8 @@ namespace experiments {
 /// \throws std::invalid_argument  for a word that is no device
 /// \throws std::runtime_error     for a device that this machine does not have
 c10::Device choose_device(const std::string& word, const std::string& option, const JobPlace& place = {});
+
+/// How many processes of a job share the memory that the device computes in: a GPU is each one's own.
+int64_t processes_sharing_memory(c10::Device device, const JobPlace& place);
 
 }  // namespace experiments

@@ -29,10 +29,8 @@ std::string name_of(const std::string& glob) {
   return name;
 }
 
-/// D of D H D with D = P^-1/2, [1, n], from the optimizer's state in a training checkpoint.
-at::Tensor adam_scale(const SpectrumOptions& options, const models::Forward& forward,
-                      const std::vector<std::string>& selected) {
-  const std::string& path = options.probe.model;
+/// Adam's preconditioner of each parameter, from the optimizer's state in a training checkpoint.
+hessian::Parameters adam_preconditioner(const std::string& path) {
   const models::TrainingCheckpoint checkpoint = models::load_training_checkpoint(path);
   TrainConfig config;
   read_config_text(checkpoint.state.config, path, train_fields(config));
@@ -49,10 +47,14 @@ at::Tensor adam_scale(const SpectrumOptions& options, const models::Forward& for
   for (const auto& [name, parameter] : checkpoint.model.parameters) {
     by_name.add(name, diagonals[next++]);
   }
+  return by_name;
+}
+
+/// D of D H D with D = P^-1/2, [1, n].
+at::Tensor adam_scale(const hessian::Parameters& preconditioner, const hessian::Parameters& varying) {
   std::vector<at::Tensor> entries;
-  for (const std::string& name : selected) {
-    const at::Tensor& parameter = forward.parameters().at(name);
-    entries.push_back(by_name.at(name).to(parameter.device(), parameter.scalar_type()).rsqrt().flatten());
+  for (const auto& [name, parameter] : varying) {
+    entries.push_back(preconditioner.at(name).to(parameter.device(), parameter.scalar_type()).rsqrt().flatten());
   }
   return at::cat(entries).unsqueeze(0);
 }
@@ -120,6 +122,9 @@ std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const 
   const int64_t allowed = allowed_bytes(options.probe, device).value_or(where_unknown);
   // What is free no longer has the weights; what the user allows is to hold them too.
   const int64_t held = options.probe.memory_bytes ? subject.weight_bytes : 0;
+  // Before the run file is made, so that a checkpoint without it leaves none.
+  const hessian::Parameters preconditioner =
+      options.adam ? adam_preconditioner(options.probe.model) : hessian::Parameters();
   std::vector<GroupSource> groups;
   for (const std::string& glob : options.params) {
     hessian::ParameterProblem problem{subject.forward.whole_program(),
@@ -133,8 +138,7 @@ std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const 
     source.group.dim = hessian::entries_of(varying);
     const Division division = divide(options, source.group.dim, varying.begin()->second.element_size(), allowed, held);
     source.max_basis = division.vectors;
-    // Before the run file is made, so that a checkpoint without it leaves none.
-    const at::Tensor scale = options.adam ? adam_scale(options, subject.forward, problem.selected) : at::Tensor();
+    const at::Tensor scale = options.adam ? adam_scale(preconditioner, varying) : at::Tensor();
     source.for_each_part = [&options, problem, division, scale](const std::function<void(const GroupPart&)>& visit) {
       const hessian::OperatorPtr op = bare_matrix(options, problem, division.product_bytes);
       visit({scale.defined() ? hessian::rescaled(op, scale) : op, {0}});

@@ -65,7 +65,7 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress, con
   const at::Device device = choose_device(options.device, "--device", place);
   ProbeOptions resolved = options;
   resolved.engine = choose_engine(options.engine, device);
-  resolved.processes_sharing_memory = device.is_cpu() ? place.local_size : 1;
+  resolved.processes_sharing_memory = processes_sharing_memory(device, place);
   if (place.is_first()) {
     ensure_writable_output(options.out, options.overwrite);
   }

@@ -50,20 +50,6 @@ std::string config_text(const ProbeOptions& options, const ProbeLayoutOptions& l
   return text.str();
 }
 
-RunInfo run_info(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
-                 const ProbeLayoutOptions& layout) {
-  RunInfo info;
-  info.program = "hessian-probe";
-  info.command_line = options.command_line;
-  info.git_commit = git_commit();
-  info.seed = options.seed;
-  info.device = device;
-  info.dtype = dtype_name(options.dtype);
-  info.config = config_text(options, layout);
-  info.model = models::config_to_json(config);
-  return info;
-}
-
 /// Calls `visit(name, values)` with every quantity of a row: those of its sequences, then those of the row.
 template <class Visitor>
 void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
@@ -84,11 +70,25 @@ void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
 
 }  // namespace
 
+RunInfo probe_run_info(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
+                       std::string config_text) {
+  RunInfo info;
+  info.program = "hessian-probe";
+  info.command_line = options.command_line;
+  info.git_commit = git_commit();
+  info.seed = options.seed;
+  info.device = device;
+  info.dtype = dtype_name(options.dtype);
+  info.config = std::move(config_text);
+  info.model = models::config_to_json(config);
+  return info;
+}
+
 ProbeWriter::ProbeWriter(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
                          ProbeLayoutOptions layout)
     : layout_(std::move(layout)),
-      writer_(RunFileWriter::create(options.out, run_info(options, config, device, layout_), probe_datasets(layout_),
-                                    options.overwrite)) {
+      writer_(RunFileWriter::create(options.out, probe_run_info(options, config, device, config_text(options, layout_)),
+                                    probe_datasets(layout_), options.overwrite)) {
   write_probe_layers(writer_, layout_);
 }
 

@@ -5,6 +5,11 @@
 
 namespace experiments {
 
+/// The attributes of a run file of hessian-probe.
+/// \param config_text  TOML text of everything that decided the run
+RunInfo probe_run_info(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
+                       std::string config_text);
+
 /// Appends a whole probe to a run file that was laid out for probes to be appended (ProbeLayoutOptions::probes = 0).
 void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64_t step,
                   const std::vector<double>& losses, const std::vector<ProbeRow>& rows);

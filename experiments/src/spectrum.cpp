@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <optional>
 #include <span>
 #include <sstream>
@@ -15,12 +14,13 @@
 #include "experiments/dtype.h"
 #include "experiments/job_place.h"
 #include "experiments/output_file.h"
-#include "experiments/program.h"
+#include "experiments/statistics.h"
 #include "hessian/device.h"
 #include "hessian/memory.h"
 #include "memory_plan.h"
 #include "probe_measurement.h"
 #include "probe_subject.h"
+#include "probe_writer.h"
 #include "process_group.h"
 #include "spectrum_groups.h"
 #include "spectrum_layout.h"
@@ -101,19 +101,6 @@ std::string config_text(const SpectrumOptions& options, const ProbeSubject& subj
   return text.str();
 }
 
-RunInfo run_info(const SpectrumOptions& options, const ProbeSubject& subject, const std::string& device) {
-  RunInfo info;
-  info.program = "hessian-probe";
-  info.command_line = options.probe.command_line;
-  info.git_commit = git_commit();
-  info.seed = options.probe.seed;
-  info.device = device;
-  info.dtype = dtype_name(options.probe.dtype);
-  info.config = config_text(options, subject);
-  info.model = models::config_to_json(subject.forward.config());
-  return info;
-}
-
 /// Vectors and diagonals are for the run file alone.
 bool is_large(const std::string& path) {
   return path.find("/vectors_") != std::string::npos || path.find("/diagonal") != std::string::npos;
@@ -149,8 +136,7 @@ class Measurement {
     report_.step = subject_.step;
     report_.sequences = subject_.sequences();
     report_.seq_len = subject_.seq_len();
-    report_.loss =
-        std::accumulate(record_.losses.begin(), record_.losses.end(), 0.0) / static_cast<double>(record_.losses.size());
+    report_.loss = mean(record_.losses);
   }
 
   SpectrumReport run(const hessian::MemoryScope& memory, const Progress& progress) {
@@ -215,12 +201,9 @@ class Measurement {
     if (!group_.is_first()) {
       return std::nullopt;
     }
-    std::vector<DatasetSpec> datasets = {{"/probe/step", ElementType::int64, {1}, "steps", "training step"},
-                                         {"/probe/loss",
-                                          ElementType::float64,
-                                          {1, subject_.sequences()},
-                                          "nats",
-                                          "mean cross-entropy of each sequence"}};
+    ProbeLayoutOptions overview;  // of a probe without sites: its step and the losses
+    overview.sequences = subject_.sequences();
+    std::vector<DatasetSpec> datasets = probe_datasets(overview);
     const auto add = [&datasets](const std::vector<DatasetSpec>& more) {
       datasets.insert(datasets.end(), more.begin(), more.end());
     };
@@ -230,8 +213,10 @@ class Measurement {
     if (!maps_.empty()) {
       add(map_datasets());
     }
-    auto writer = RunFileWriter::create(options_.probe.out, run_info(options_, subject_, report_.device), datasets,
-                                        options_.probe.overwrite);
+    auto writer = RunFileWriter::create(
+        options_.probe.out,
+        probe_run_info(options_.probe, subject_.forward.config(), report_.device, config_text(options_, subject_)),
+        datasets, options_.probe.overwrite);
     writer.write("/probe/step", {0}, {1}, std::span<const int64_t>(&subject_.step, 1));
     writer.write("/probe/loss", {0, 0}, {1, subject_.sequences()}, record_.losses);
     write_maps(writer);
@@ -313,7 +298,7 @@ SpectrumReport run_spectrum(const SpectrumOptions& options, const Progress& prog
   const at::Device device = choose_device(options.probe.device, "--device", place);
   SpectrumOptions resolved = options;
   resolved.probe.engine = choose_engine(options.probe.engine, device);
-  resolved.probe.processes_sharing_memory = device.is_cpu() ? place.local_size : 1;
+  resolved.probe.processes_sharing_memory = processes_sharing_memory(device, place);
   if (place.is_first()) {
     ensure_writable_output(options.probe.out, options.probe.overwrite);
   }

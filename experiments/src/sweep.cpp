@@ -122,8 +122,11 @@ class Sweep {
   /// The word for this process's device: its own GPU, where several processes share a machine.
   std::string device_of_process() const {
     const std::string& word = config_.train.device;
+    if (group_.place().local_size == 1) {
+      return word;  // which the runs understand themselves
+    }
     const at::Device device = choose_device(word, "device", group_.place());
-    return group_.place().local_size > 1 && device.is_cuda() ? device.str() : word;
+    return device.is_cuda() ? device.str() : word;
   }
 
   /// A signal to one process stops all.

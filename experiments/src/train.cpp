@@ -141,6 +141,7 @@ class Run {
     if (group_.is_first()) {
       writer_ = open_run_file();
     }
+    agree_on_divergence();
   }
 
   TrainWriter open_run_file() {
@@ -161,10 +162,11 @@ class Run {
   /// Whether the run stops before its last step; the first process alone watches for divergence.
   bool is_over() {
     report_.interrupted = group_.any(InterruptGuard::requested());
-    return report_.interrupted || ends_diverged();
+    return report_.interrupted || ends_diverged_;
   }
 
-  bool ends_diverged() const { return group_.any(report_.divergence && config_.stop_when_diverged); }
+  /// After every change of the first process's verdict.
+  void agree_on_divergence() { ends_diverged_ = group_.any(report_.divergence && config_.stop_when_diverged); }
 
   void update() {
     const int64_t step = training_.step() + 1;
@@ -186,6 +188,7 @@ class Run {
       const UpdateRms::Values values = updates_.measure();
       writer_->write_update_rms(step, values.update, values.parameter);
     }
+    agree_on_divergence();
     look_at_model(step);
     if (writer_) {
       writer_->flush_now_and_then();
@@ -198,7 +201,7 @@ class Run {
   /// Validation and probe, as far as they are due and the weights are numbers.
   void look_at_model(int64_t step) {
     // A run that ends here ends with a validation.
-    const int64_t last = ends_diverged() ? step : config_.steps;
+    const int64_t last = ends_diverged_ ? step : config_.steps;
     const bool validates = is_due(config_.validation.every, step, last);
     const bool probes = probe_ && is_due(config_.probe.every, step, config_.steps);
     if (!(validates || probes) || !training_.weights_are_finite()) {
@@ -269,6 +272,7 @@ class Run {
   std::optional<TrainProbe> probe_;
   std::optional<TrainWriter> writer_;  // in the first process
   TrainReport report_;
+  bool ends_diverged_ = false;  // the same in every process
   Clock::time_point start_ = Clock::now();
   double training_seconds_ = 0;
 };

@@ -1,5 +1,6 @@
 #include "train_probe.h"
 
+#include "device_option.h"
 #include "probe_measurement.h"
 #include "sharpness.h"
 
@@ -40,7 +41,7 @@ TrainProbe::TrainProbe(const TrainConfig& config, const Training& training, at::
       device_(device),
       options_(probe_options(config, device)),
       sequences_(training.data().held_out(config.probe.sequences, held_out_seed)) {
-  options_.processes_sharing_memory = device.is_cpu() ? training.group().place().local_size : 1;
+  options_.processes_sharing_memory = processes_sharing_memory(device, training.group().place());
   sequences_.tokens = sequences_.tokens.to(device);
   sequences_.targets = sequences_.targets.to(device);
   const ProbeSubject subject = subject_of(training);

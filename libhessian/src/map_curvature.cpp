@@ -131,15 +131,9 @@ MapCurvature::MapCurvature(const Program& program, const Parameters& parameters,
     point->parameters.add(name, tensor.detach());
   }
   {
-    const c10::NoGradGuard no_grad;
-    EvaluateOptions options;
-    options.observe = [&](ValueId id, const at::Tensor& value) { point->x = id == map.input ? value : point->x; };
-    evaluate(program, parameters, inputs, options);
-    if (map.input < program.n_inputs) {
-      point->x = inputs[static_cast<std::size_t>(map.input)];
-    }
-    const Tape tape(program, parameters, inputs, {map.output});
-    point->gradient = tape.gradient(0);
+    const Tape tape(program, parameters, inputs, {map.input, map.output});
+    point->x = tape.activation(0);
+    point->gradient = tape.gradient(1);
   }
   point->beyond = std::make_shared<TapeOperator>(program, parameters, std::move(inputs), map.output);
   point_ = std::move(point);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "contenders.h"
 #include "hessian/tape_operator.h"
 #include "models/named_models.h"
 #include "subject.h"
@@ -15,13 +16,9 @@
 
 namespace {
 
-constexpr int64_t several = 8;
+using benchmarks::Contender;
 
-/// Seconds spent in one of the things that are compared.
-struct Contender {
-  std::function<void()> work;
-  double seconds = 0;
-};
+constexpr int64_t several = 8;
 
 void hvp(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
   const benchmarks::Subject subject = benchmarks::make_subject(model, vocab_size, sequences, seq_len);
@@ -39,16 +36,7 @@ void hvp(benchmark::State& state, const std::string& model, int64_t vocab_size, 
   Contender gradient{[&] { hessian::value_and_gradient(f, subject.residual, blocks); }};
   Contender matrix_products{[&] { products.run(); }};
   const std::array all = {&one, &eight, &double_backward, &gradient, &matrix_products};
-  for (const Contender* contender : all) {
-    contender->work();  // the first time records graphs and touches memory
-  }
-  for (auto _ : state) {
-    const double before = one.seconds;
-    for (Contender* contender : all) {
-      contender->seconds += benchmarks::seconds_of(contender->work);
-    }
-    state.SetIterationTime(one.seconds - before);
-  }
+  benchmarks::run_in_turn(state, all, one);
   state.counters["hvp_over_gradient"] = one.seconds / gradient.seconds;
   state.counters["hvp_over_matmul"] = one.seconds / matrix_products.seconds;
   state.counters["hvp8_over_matmul"] = eight.seconds / several / matrix_products.seconds;

@@ -8,15 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "contenders.h"
 #include "hessian/host_memory.h"
 #include "hessian/parameter_operator.h"
 #include "models/named_models.h"
-#include "subject.h"
 
 // The cost of one product with the Hessian, Gauss-Newton or Fisher matrix of all parameters, in gradients of all
 // parameters. All are taken in turn within one loop, so that a slow moment of the machine hits them alike.
 
 namespace {
+
+using benchmarks::Contender;
 
 using hessian::Curvature;
 
@@ -26,12 +28,6 @@ struct Batch {
   models::Model model;
   at::Tensor tokens;
   at::Tensor targets;
-};
-
-/// Seconds spent in one of the things that are compared.
-struct Contender {
-  std::function<void()> work;
-  double seconds = 0;
 };
 
 /// The gradient of the mean loss with respect to all parameters, by autograd.
@@ -75,16 +71,7 @@ void parameter_hvp(benchmark::State& state, const std::string& name, int64_t voc
   Contender gradient{gradient_of(batch, hessian::Derivatives::any)};
   Contender fused_gradient{gradient_of(batch, hessian::Derivatives::first)};
   const std::array all = {&one, &four, &one_gauss_newton, &gradient, &fused_gradient};
-  for (const Contender* contender : all) {
-    contender->work();  // the first time touches memory
-  }
-  for (auto _ : state) {
-    const double before = one.seconds;
-    for (Contender* contender : all) {
-      contender->seconds += benchmarks::seconds_of(contender->work);
-    }
-    state.SetIterationTime(one.seconds - before);
-  }
+  benchmarks::run_in_turn(state, all, one);
   state.counters["hvp_over_gradient"] = one.seconds / gradient.seconds;
   state.counters["hvp4_over_gradient"] = four.seconds / several / gradient.seconds;
   state.counters["gauss_newton_over_gradient"] = one_gauss_newton.seconds / gradient.seconds;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "contenders.h"
 #include "hessian/tape_operator.h"
 #include "models/checkpoint.h"
 #include "models/named_models.h"
@@ -17,6 +18,8 @@
 // a disk slower than the products adds to this.
 
 namespace {
+
+using benchmarks::Contender;
 
 /// A bfloat16 checkpoint of a fresh model, gone at the end.
 class TemporaryCheckpoint {
@@ -34,11 +37,6 @@ class TemporaryCheckpoint {
 
  private:
   std::filesystem::path path_;
-};
-
-struct Contender {
-  std::function<void()> work;
-  double seconds = 0;
 };
 
 void streaming(benchmark::State& state, const std::string& name, int64_t vocab_size, int64_t sequences) {
@@ -62,16 +60,7 @@ void streaming(benchmark::State& state, const std::string& name, int64_t vocab_s
   Contender with_weights{[&] { again.apply(v); }};
   Contender without{[&] { streamed.apply(v); }};
   const std::array all = {&with_all, &with_weights, &without};
-  for (const Contender* contender : all) {
-    contender->work();
-  }
-  for (auto _ : state) {
-    const double before = without.seconds;
-    for (Contender* contender : all) {
-      contender->seconds += benchmarks::seconds_of(contender->work);
-    }
-    state.SetIterationTime(without.seconds - before);
-  }
+  benchmarks::run_in_turn(state, all, without);
   state.counters["streamed_over_kept"] = without.seconds / with_all.seconds;
   state.counters["streamed_over_again"] = without.seconds / with_weights.seconds;
 }

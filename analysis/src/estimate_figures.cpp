@@ -10,7 +10,7 @@
 namespace analysis {
 namespace {
 
-struct Quantity {
+struct EstimatedQuantity {
   const char* id;
   const char* title;
   const char* label;
@@ -18,13 +18,13 @@ struct Quantity {
   SpectrumEstimate GroupSpectrum::*estimate;
 };
 
-const std::vector<Quantity> quantities = {
+const std::vector<EstimatedQuantity> estimated_quantities = {
     {"trace", "Trace by block", "tr H", true, &GroupSpectrum::trace},
     {"frobenius-norm", "Frobenius norm by block", "‖H‖ of Frobenius", true, &GroupSpectrum::frobenius_norm},
     {"effective-rank", "Effective rank by block", "(tr H)² / tr H²", false, &GroupSpectrum::effective_rank},
 };
 
-Figure figure_of(const Quantity& quantity, const std::string& kind, const LabelledRuns& input) {
+Figure figure_of(const EstimatedQuantity& quantity, const std::string& kind, const LabelledRuns& input) {
   Figure figure;
   figure.id = std::string(quantity.id) + "-" + file_part(kind);
   figure.title = std::string(quantity.title) + ": " + kind;
@@ -73,7 +73,7 @@ std::vector<Figure> estimate_figures(const LabelledRuns& input) {
   }
   std::vector<Figure> figures;
   for (const std::string& kind : kinds) {
-    for (const Quantity& quantity : quantities) {
+    for (const EstimatedQuantity& quantity : estimated_quantities) {
       figures.push_back(figure_of(quantity, kind, input));
     }
   }

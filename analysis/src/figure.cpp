@@ -26,7 +26,7 @@ Rgb parse(const std::string& color) {
   return {channel(1), channel(3), channel(5)};
 }
 
-std::string text_of(const Rgb& color) {
+std::string hex_of(const Rgb& color) {
   std::array<char, 8> text{};
   const auto whole = [](double channel) { return static_cast<unsigned>(std::lround(channel)); };
   std::snprintf(text.data(), text.size(), "#%02x%02x%02x", whole(color.red), whole(color.green), whole(color.blue));
@@ -50,7 +50,7 @@ std::string sequential_color(std::size_t i, std::size_t n) {
   const Rgb from = parse(heat_colors[below]);
   const Rgb to = parse(heat_colors[below + 1]);
   const auto mixed = [part](double a, double b) { return a + part * (b - a); };
-  return text_of({mixed(from.red, to.red), mixed(from.green, to.green), mixed(from.blue, to.blue)});
+  return hex_of({mixed(from.red, to.red), mixed(from.green, to.green), mixed(from.blue, to.blue)});
 }
 
 std::string color_of(std::size_t i, std::size_t n) {

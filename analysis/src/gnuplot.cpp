@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
-#include <optional>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 
@@ -51,14 +51,13 @@ bool has_bars(const Curve& curve) {
   return !curve.low.empty() && (curve.mark == Mark::points || curve.x.size() == 1);
 }
 
-/// \param floor  what stands for the low end of a band that a logarithmic axis cannot show
-std::string data_block(const Curve& curve, std::size_t i, const std::optional<double>& floor) {
-  const auto shown = [&floor](double low) { return floor && low <= *floor ? *floor : low; };
+/// \param floor  what stands for the low end of a band that lies below
+std::string data_block(const Curve& curve, std::size_t i, double floor) {
   std::string text = fmt::format("$curve{} << END\n", i);
   for (std::size_t row = 0; row < curve.x.size(); ++row) {
     text += number(curve.x[row]) + " " + number(curve.y[row]);
     if (!curve.low.empty()) {
-      text += " " + number(shown(curve.low[row])) + " " + number(curve.high[row]);
+      text += " " + number(std::max(curve.low[row], floor)) + " " + number(curve.high[row]);
     }
     text += "\n";
   }
@@ -130,7 +129,8 @@ std::vector<double> strokes(std::vector<double> places, bool logarithmic) {
 }
 
 std::string curves_script(const Figure& figure) {
-  const std::optional<double> floor = figure.y.logarithmic ? figure.y.low : std::nullopt;
+  constexpr double nothing_is_below = -std::numeric_limits<double>::infinity();
+  const double floor = figure.y.logarithmic ? figure.y.low.value_or(nothing_is_below) : nothing_is_below;
   std::string script;
   for (std::size_t i = 0; i < figure.curves.size(); ++i) {
     script += data_block(figure.curves[i], i, floor);

@@ -50,11 +50,11 @@ void write_tables(const std::filesystem::path& path, const RunInfo& info, const 
   for (const Columns& table : tables) {
     specs.insert(specs.end(), table.specs().begin(), table.specs().end());
   }
-  auto writer = RunFileWriter::create(path, info, specs, /*overwrite=*/true);
-  for (const Columns& table : tables) {
-    table.write(writer);
-  }
-  writer.flush();
+  auto writer = RunFileWriter::create(path, info, specs, /*overwrite=*/true, [&tables](RunFileWriter& file) {
+    for (const Columns& table : tables) {
+      table.write(file);
+    }
+  });
   if (finished) {
     writer.finish();
   }

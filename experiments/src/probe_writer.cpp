@@ -88,9 +88,8 @@ ProbeWriter::ProbeWriter(const ProbeOptions& options, const models::GptConfig& c
                          ProbeLayoutOptions layout)
     : layout_(std::move(layout)),
       writer_(RunFileWriter::create(options.out, probe_run_info(options, config, device, config_text(options, layout_)),
-                                    probe_datasets(layout_), options.overwrite)) {
-  write_probe_layers(writer_, layout_);
-}
+                                    probe_datasets(layout_), options.overwrite,
+                                    [this](RunFileWriter& writer) { write_probe_layers(writer, layout_); })) {}
 
 void ProbeWriter::write_overview(int64_t step, const std::vector<double>& losses,
                                  const std::vector<int64_t>& positions) {

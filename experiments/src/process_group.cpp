@@ -172,8 +172,12 @@ bool ProcessGroup::claim(const std::string& name) const {
 
 void ProcessGroup::tell(const std::string& name, const std::string& text) const {
   if (!is_alone()) {
-    members_->ask(
-        [&](c10d::Store& store) { store.set("told/" + name, std::vector<uint8_t>(text.begin(), text.end())); });
+    members_->ask([&](c10d::Store& store) {
+      const std::string key = "told/" + name;
+      store.set(key, std::vector<uint8_t>(text.begin(), text.end()));
+      // A set is not answered. What follows it on the same connection is, once the set is done.
+      return store.check({key});
+    });
   }
 }
 

@@ -56,7 +56,7 @@ class ProcessGroup {
   /// Whether this process is the first to ask for that name.
   bool claim(const std::string& name) const;
 
-  /// Leaves a text under a name, for told().
+  /// Leaves a text under a name, for told(), which finds it once this returns.
   void tell(const std::string& name, const std::string& text) const;
   std::optional<std::string> told(const std::string& name) const;
 

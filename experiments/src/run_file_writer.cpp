@@ -20,18 +20,18 @@ namespace {
 // Rows are handed to HDF5 by so many bytes, or at a flush: one row at a time costs it a hundred times as much.
 constexpr size_t most_pending_bytes = size_t{32} * 1024;
 
-struct OpenDataset {
-  Hdf5Handle handle;
-  ElementType type = ElementType::float64;
-  Shape shape;  // rows pending included
-  int64_t text_bytes = 0;
-  std::string pending;  // bytes of the last rows, which HDF5 does not know of yet
-  int64_t pending_rows = 0;
-};
-
 }  // namespace
 
 struct RunFileWriter::State {
+  struct OpenDataset {
+    Hdf5Handle handle;
+    ElementType type = ElementType::float64;
+    Shape shape;  // rows pending included
+    int64_t text_bytes = 0;
+    std::string pending;  // bytes of the last rows, which HDF5 does not know of yet
+    int64_t pending_rows = 0;
+  };
+
   std::string shown;  // the path in messages
   Hdf5Handle file;
   std::map<std::string, OpenDataset, std::less<>> datasets;
@@ -248,8 +248,8 @@ RunFileWriter::~RunFileWriter() {
 }
 
 RunFileWriter RunFileWriter::create(const fs::path& path, const RunInfo& info, const std::vector<DatasetSpec>& datasets,
-                                    bool overwrite) {
-  return create_filled(path, info, utc_now(), datasets, overwrite, [](RunFileWriter&) {});
+                                    bool overwrite, const std::function<void(RunFileWriter&)>& fill) {
+  return create_filled(path, info, utc_now(), datasets, overwrite, fill);
 }
 
 RunFileWriter RunFileWriter::create_filled(const fs::path& path, const RunInfo& info, const std::string& created,
@@ -266,12 +266,13 @@ RunFileWriter RunFileWriter::create_filled(const fs::path& path, const RunInfo& 
   }
   for (const DatasetSpec& dataset : datasets) {
     state->datasets.emplace(
-        dataset.path, OpenDataset{checked_handle(H5Dopen2(state->file.get(), dataset.path.c_str(), H5P_DEFAULT),
-                                                 H5Dclose, shown + ": cannot open dataset '" + dataset.path + "'"),
-                                  dataset.type,
-                                  dataset.shape,
-                                  dataset.text_bytes,
-                                  {}});
+        dataset.path,
+        State::OpenDataset{checked_handle(H5Dopen2(state->file.get(), dataset.path.c_str(), H5P_DEFAULT), H5Dclose,
+                                          shown + ": cannot open dataset '" + dataset.path + "'"),
+                           dataset.type,
+                           dataset.shape,
+                           dataset.text_bytes,
+                           {}});
   }
   state->dirty = true;
   RunFileWriter writer(std::move(state));

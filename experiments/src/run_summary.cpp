@@ -15,7 +15,7 @@
 namespace experiments {
 namespace {
 
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
 /// The steps that are recorded in full: while a file is written, its datasets may differ in length.
 struct Curve {
@@ -42,7 +42,7 @@ Curve read_curve(const RunFileReader& run) {
 
 struct Validation {
   int64_t step = -1;
-  double loss = nan;
+  double loss = unknown;
 };
 
 Validation last_validation(const RunFileReader& run) {
@@ -54,7 +54,7 @@ Validation last_validation(const RunFileReader& run) {
 
 double final_loss(const Curve& curve, const Validation& validation) {
   if (curve.losses.empty() || !std::isfinite(curve.losses.back())) {
-    return nan;
+    return unknown;
   }
   if (validation.step == curve.steps.back()) {
     return validation.loss;
@@ -73,7 +73,7 @@ std::vector<double> activation_lambdas(const RunFileReader& run) {
     for (int64_t block = 0; block < shape.at(1); ++block, row += shape.at(2)) {
       const std::vector<double> of_block(row, row + shape.at(2));
       const bool known = std::none_of(of_block.begin(), of_block.end(), [](double value) { return std::isnan(value); });
-      largest = known && !std::isnan(largest) ? std::max(largest, median(of_block)) : nan;
+      largest = known && !std::isnan(largest) ? std::max(largest, median(of_block)) : unknown;
     }
     lambdas.push_back(largest);
   }
@@ -122,8 +122,8 @@ RunSummary summarise_run(const std::filesystem::path& run_file) {
   summary.finished = run.finished();
   summary.learning_rate = config.optimizer.lr;
   summary.config = run.info().config;
-  summary.initial_loss = curve.losses.empty() ? nan : curve.losses.front();
-  summary.loss = curve.losses.empty() ? nan : curve.losses.back();
+  summary.initial_loss = curve.losses.empty() ? unknown : curve.losses.front();
+  summary.loss = curve.losses.empty() ? unknown : curve.losses.back();
   summary.step = curve.steps.empty() ? 0 : curve.steps.back();
   const Validation validation = last_validation(run);
   summary.validation_loss = validation.loss;

@@ -213,15 +213,14 @@ class Measurement {
     if (!maps_.empty()) {
       add(map_datasets());
     }
-    auto writer = RunFileWriter::create(
+    return RunFileWriter::create(
         options_.probe.out,
         probe_run_info(options_.probe, subject_.forward.config(), report_.device, config_text(options_, subject_)),
-        datasets, options_.probe.overwrite);
-    writer.write("/probe/step", {0}, {1}, std::span<const int64_t>(&subject_.step, 1));
-    writer.write("/probe/loss", {0, 0}, {1, subject_.sequences()}, record_.losses);
-    write_maps(writer);
-    writer.flush();
-    return writer;
+        datasets, options_.probe.overwrite, [this](RunFileWriter& writer) {
+          writer.write("/probe/step", {0}, {1}, std::span<const int64_t>(&subject_.step, 1));
+          writer.write("/probe/loss", {0, 0}, {1, subject_.sequences()}, record_.losses);
+          write_maps(writer);
+        });
   }
 
   void write_maps(RunFileWriter& writer) const {

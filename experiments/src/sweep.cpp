@@ -150,16 +150,24 @@ class Sweep {
     return all;
   }
 
-  /// Finds out which cells are wanted, and what is known of new ones.
+  /// Finds out which cells are wanted, and what is known of new ones. Another process may have thought of one earlier,
+  /// and be done with it.
   void learn() {
+    std::vector<Cell> done_by_others;
     for (std::size_t known = results_.size() + 1; known != results_.size();) {
       known = results_.size();
       for (const Cell& cell : wanted_cells(config_, results())) {
         if (!results_.contains(key(cell))) {
-          results_.emplace(key(cell), read_result(config_, cell));
+          const CellResult& result = results_.emplace(key(cell), read_result(config_, cell)).first->second;
           order_.push_back(cell);
+          if (result.status != CellStatus::pending && group_.told(start_of(cell))) {
+            done_by_others.push_back(cell);
+          }
         }
       }
+    }
+    for (const Cell& cell : done_by_others) {
+      report_end(results_.at(key(cell)), "");
     }
   }
 
@@ -197,6 +205,7 @@ class Sweep {
     models::AtomicFile config_file(file.string());
     config_file.write(std::as_bytes(std::span(text)));
     config_file.commit();
+    group_.tell(start_of(cell), "");
     ++attempts_[key(cell)];
     running_.push_back({cell, ChildProcess({trainer_.string(), file.string(), "--resume"}, folder / "log.txt")});
   }
@@ -231,12 +240,17 @@ class Sweep {
     take_note(result, message);
   }
 
+  std::string start_of(const Cell& cell) const { return "started/" + key(cell); }
   std::string failure_of(const Cell& cell) const { return "failed/" + key(cell); }
 
   void take_note(const CellResult& result, const std::string& message) {
     results_.at(key(result.cell)) = result;
     learn();  // the result may call for more cells
     write_table();
+    report_end(result, message);
+  }
+
+  void report_end(const CellResult& result, const std::string& message) {
     if (group_.is_first()) {
       observer_.ended(result, message, done(), static_cast<int64_t>(results_.size()));
     }

@@ -20,13 +20,14 @@ TrainWriter::TrainWriter(RunFileWriter writer, TrainLayoutOptions layout)
 
 TrainWriter TrainWriter::create(const std::filesystem::path& path, const RunInfo& info,
                                 const TrainLayoutOptions& layout, bool overwrite) {
-  auto writer = RunFileWriter::create(path, info, train_datasets(layout), overwrite);
-  if (!layout.update_groups.empty()) {
-    writer.write("/train/update_group", {0}, {static_cast<int64_t>(layout.update_groups.size())}, layout.update_groups);
-  }
-  write_probe_layers(writer, layout.probe);
-  writer.flush();
-  return {std::move(writer), layout};
+  const auto fill = [&layout](RunFileWriter& writer) {
+    if (!layout.update_groups.empty()) {
+      writer.write("/train/update_group", {0}, {static_cast<int64_t>(layout.update_groups.size())},
+                   layout.update_groups);
+    }
+    write_probe_layers(writer, layout.probe);
+  };
+  return {RunFileWriter::create(path, info, train_datasets(layout), overwrite, fill), layout};
 }
 
 TrainWriter TrainWriter::continue_from(const std::filesystem::path& path, const RunInfo& info,

@@ -54,7 +54,7 @@ struct RunInfo {
 
 /// Writes a run file that others may read meanwhile, and that survives the writer's death.
 ///
-/// The file appears under its name only once it is complete but for its numbers, and HDF5's single-writer /
+/// The file appears under its name only once it is laid out and holds what it is created with, and HDF5's single-writer /
 /// multiple-reader (SWMR) mode keeps it readable from then on. A process killed at any instant leaves no file of that
 /// name, or one that RunFileReader opens and that holds everything written before the last flush(). (A power failure
 /// may take more: only create() and finish() wait for the disk.)
@@ -74,11 +74,14 @@ class RunFileWriter {
   /// Lays the file out, with `finished` = 0, and gives it its name.
   ///
   /// \param overwrite  replace a file of that name; readers that have it open keep the old one
+  /// \param fill       writes what no file of that name may lack, however early the process dies
   /// \throws std::runtime_error     if the file exists and is not to be replaced, or cannot be written; nothing is left
   ///                                behind
   /// \throws std::invalid_argument  if two datasets have one path, or a path or a shape is malformed
-  static RunFileWriter create(const std::filesystem::path& path, const RunInfo& info,
-                              const std::vector<DatasetSpec>& datasets, bool overwrite = false);
+  /// \throws  what `fill` throws; nothing is left behind
+  static RunFileWriter create(
+      const std::filesystem::path& path, const RunInfo& info, const std::vector<DatasetSpec>& datasets,
+      bool overwrite = false, const std::function<void(RunFileWriter&)>& fill = [](RunFileWriter&) {});
 
   /// Goes on with a run that was cut short: replaces its file by a new one that holds the rows to keep.
   ///
@@ -142,7 +145,6 @@ class RunFileWriter {
  private:
   struct State;
   explicit RunFileWriter(std::unique_ptr<State> state);
-  // `fill` writes what the file is to hold when it gets its name.
   static RunFileWriter create_filled(const std::filesystem::path& path, const RunInfo& info, const std::string& created,
                                      const std::vector<DatasetSpec>& datasets, bool overwrite,
                                      const std::function<void(RunFileWriter&)>& fill);

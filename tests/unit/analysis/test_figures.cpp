@@ -24,7 +24,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pointwise;
 
-namespace {
+namespace test_figures {
 
 RunContent trained(int64_t steps) {
   RunContent run = empty_run("run.h5", "[optimizer]\nlr = 0.1\nbeta1 = 0.5\n");
@@ -66,8 +66,6 @@ RunContent swept() {
   run.sweep = sweep;
   return run;
 }
-
-}  // namespace
 
 TEST(Figures, ShowMedianAndRangeOverSequencesByBlock) {
   RunContent run = empty_run("run.h5", "");
@@ -221,3 +219,5 @@ TEST(Figures, LeaveOutWhatHasNoNumbersYet) {
     EXPECT_NE(figure.id, "spectral-norm-residual");
   }
 }
+
+}  // namespace test_figures

@@ -17,7 +17,7 @@ using run_file_test::TemporaryFolder;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-namespace {
+namespace test_gnuplot {
 
 Figure simple_figure() {
   Figure figure;
@@ -51,8 +51,6 @@ std::string texts_of(const std::string& svg) {
   }
   return texts;
 }
-
-}  // namespace
 
 TEST(Gnuplot, DrawsEveryFormat) {
   if (!has_gnuplot()) {
@@ -191,3 +189,5 @@ TEST(Gnuplot, PutsTicksOfNarrowLogarithmicAxesAtOneTwoAndFive) {
   figure.curves[0].y = {1, 10, 1e5};
   EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("set format y '10^{%T}'"));
 }
+
+}  // namespace test_gnuplot

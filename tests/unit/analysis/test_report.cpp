@@ -14,7 +14,7 @@ using run_file_test::TemporaryFolder;
 using testing::HasSubstr;
 using testing::Not;
 
-namespace {
+namespace test_report {
 
 std::string page_of(const Report& report, const TemporaryFolder& folder) {
   write_report(report, folder / "report.html");
@@ -23,8 +23,6 @@ std::string page_of(const Report& report, const TemporaryFolder& folder) {
   text << file.rdbuf();
   return text.str();
 }
-
-}  // namespace
 
 TEST(Report, EscapesWhatMeansSomethingInHtml) {
   const TemporaryFolder folder;
@@ -72,3 +70,5 @@ TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
   }
   EXPECT_EQ(folder.names().size(), 1) << "nothing is left beside the page";
 }
+
+}  // namespace test_report

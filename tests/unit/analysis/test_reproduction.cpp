@@ -22,7 +22,7 @@ using testing::HasSubstr;
 
 // Results whose verdicts are known are written as run files, and the claims read from them.
 
-namespace {
+namespace test_reproduction {
 
 experiments::RunInfo info(const std::string& program) {
   experiments::RunInfo info;
@@ -219,8 +219,6 @@ class Reproduction : public testing::Test {
   ReproductionFiles files;
 };
 
-}  // namespace
-
 TEST_F(Reproduction, FindsTheSlopesOfPowerLaws) {
   write_synthetic(2, 0);
   auto found = claims();
@@ -300,3 +298,5 @@ TEST_F(Reproduction, IsUndecidedAboutWhatIsNotThere) {
   EXPECT_TRUE(std::filesystem::exists(folder / "out" / "report.html"));
   EXPECT_TRUE(std::filesystem::exists(folder / "out" / "claims.csv"));
 }
+
+}  // namespace test_reproduction

@@ -20,7 +20,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-namespace {
+namespace test_run_content {
 
 experiments::RunInfo info() {
   experiments::RunInfo info;
@@ -53,8 +53,6 @@ std::filesystem::path write_probes(const std::filesystem::path& path, int norms,
   writer.flush();
   return path;
 }
-
-}  // namespace
 
 TEST(RunContent, OfAnUnfinishedRunIsWhatIsWhole) {
   const TemporaryFolder folder;
@@ -172,3 +170,5 @@ TEST(RunContent, RefusesWhatIsNoRunFile) {
     EXPECT_THAT(error.what(), HasSubstr((folder / "run.h5").string()));
   }
 }
+
+}  // namespace test_run_content

@@ -30,7 +30,7 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::Pointwise;
 
-namespace {
+namespace test_spectrum_figures {
 
 /// 16 probes of 32 steps on [-scale, scale].
 SpectralDensity density(const std::string& name, double scale) {
@@ -87,8 +87,6 @@ RunContent run_named(const std::string& path, const std::string& model) {
   run.info.program = "hessian-probe";
   return run;
 }
-
-}  // namespace
 
 TEST(GroupNames, HaveAKindAndABlockWhereTheyHoldANumber) {
   const auto is = [](const std::string& name, const std::string& kind, std::optional<int64_t> block) {
@@ -301,3 +299,5 @@ TEST(SpectrumTables, HaveARowForEachMatrixAndEachMap) {
     }
   }
 }
+
+}  // namespace test_spectrum_figures

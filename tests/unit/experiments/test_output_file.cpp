@@ -12,7 +12,7 @@
 
 #include "run_file_support.h"
 
-namespace {
+namespace test_output_file {
 
 namespace fs = std::filesystem;
 using experiments::ElementType;
@@ -316,4 +316,4 @@ TEST(FullDisk, AReadOnlyFileSystemIsOneClearLine) {
   ::umount2((folder / "disk").c_str(), MNT_DETACH);
 }
 
-}  // namespace
+}  // namespace test_output_file

@@ -7,7 +7,7 @@
 #include "raw_hdf5.h"
 #include "run_file_support.h"
 
-namespace {
+namespace test_probe_layout {
 
 using experiments::DatasetSpec;
 using experiments::ElementType;
@@ -94,4 +94,4 @@ TEST(ProbeLayout, LeavesOutWhatWasNotAskedForAndRefusesBadSites) {
   EXPECT_THROW(experiments::probe_datasets(options), std::invalid_argument);
 }
 
-}  // namespace
+}  // namespace test_probe_layout

@@ -10,7 +10,7 @@
 #include "raw_hdf5.h"
 #include "run_file_support.h"
 
-namespace {
+namespace test_run_file {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -337,4 +337,4 @@ TEST(RunFile, KeepsChunksBetweenOneRowAndOneMebibyte) {
   }
 }
 
-}  // namespace
+}  // namespace test_run_file

@@ -13,7 +13,7 @@
 #include "experiments/hdf5_handle.h"
 #include "run_file_support.h"
 
-namespace {
+namespace test_run_file_continue {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -351,4 +351,4 @@ TEST(RunFileContinue, CopiesMoreThanItHoldsAtOnce) {
   EXPECT_TRUE(RunFileReader(path).read<double>("/fixed").values == table);
 }
 
-}  // namespace
+}  // namespace test_run_file_continue

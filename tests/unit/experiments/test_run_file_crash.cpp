@@ -17,7 +17,7 @@
 #include "child_process.h"
 #include "run_file_support.h"
 
-namespace {
+namespace test_run_file_crash {
 
 namespace fs = std::filesystem;
 using experiments::ElementType;
@@ -34,6 +34,7 @@ using run_file_test::TemporaryFolder;
 using run_file_test::wait_for;
 
 constexpr int64_t row_width = 3;
+const std::vector<double> known_at_the_start = {1.5, 2.5, 3.5, 4.5};
 
 double expected_value(int64_t row, int64_t column) {
   return static_cast<double>(10 * row + column);
@@ -43,7 +44,7 @@ std::string expected_text(int64_t row) {
   return "\xce\xbb = " + std::to_string(row);
 }
 
-/// Creates a run file, appends and flushes rows, finishes; reports each step once it is done.
+/// Creates a run file that holds something, appends and flushes rows, finishes; reports each step once it is done.
 void write_run(const fs::path& path, int64_t rows, int progress) {
   report(progress, 's');
   auto writer = RunFileWriter::create(path, example_info(),
@@ -51,7 +52,9 @@ void write_run(const fs::path& path, int64_t rows, int progress) {
                                        {"/train/loss", ElementType::float64, {0, row_width}, "nats", "training loss"},
                                        {"/train/name", ElementType::text, {0}, "1", "name of each row", 16},
                                        {"/probe/loss", ElementType::float64, {1, 4}, "nats", "loss of each sequence"}},
-                                      true);
+                                      true, [](RunFileWriter& created) {
+                                        created.write("/probe/loss", {0, 0}, {1, 4}, known_at_the_start);
+                                      });
   report(progress, 'c');
   for (int64_t row = 0; row < rows; ++row) {
     std::vector<double> values;
@@ -103,6 +106,7 @@ void check_file(const fs::path& path, const Progress& progress) {
     const RunFileReader reader(path);
     EXPECT_EQ(reader.info(), example_info());
     EXPECT_EQ(reader.datasets().size(), 4U);
+    EXPECT_EQ(reader.read<double>("/probe/loss").values, known_at_the_start);
     check_rows(reader, progress.rows_flushed);
     if (progress.finished) {
       EXPECT_TRUE(reader.finished());
@@ -306,4 +310,4 @@ TEST(RunFileCrash, KilledInTheMiddleOfAnyWriteLeavesNoFileOrOneThatHoldsEveryRow
   kill_at_every(End::in_the_middle_of_a_write, 1);
 }
 
-}  // namespace
+}  // namespace test_run_file_crash

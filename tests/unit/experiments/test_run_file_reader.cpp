@@ -6,7 +6,7 @@
 #include "experiments/hdf5_handle.h"
 #include "run_file_support.h"
 
-namespace {
+namespace test_run_file_reader {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -238,4 +238,4 @@ TEST(RunFileReader, DoesNotAllocateWhatADamagedShapeClaims) {
   EXPECT_THAT(message_of([&] { static_cast<void>(reader.read<double>("/train/loss")); }), HasSubstr("is damaged"));
 }
 
-}  // namespace
+}  // namespace test_run_file_reader

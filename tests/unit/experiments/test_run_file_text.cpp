@@ -9,7 +9,7 @@
 #include "raw_hdf5.h"
 #include "run_file_support.h"
 
-namespace {
+namespace test_run_file_text {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -287,4 +287,4 @@ TEST(RunFileText, IsReadByOrdinaryTools) {
   EXPECT_THAT(dump.output, HasSubstr("H5T_CSET_UTF8"));
 }
 
-}  // namespace
+}  // namespace test_run_file_text

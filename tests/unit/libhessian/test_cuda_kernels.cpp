@@ -21,7 +21,7 @@ using support::Random;
 
 // The primitives of training on a CUDA device beside the same on the CPU.
 
-namespace {
+namespace test_cuda_kernels {
 
 constexpr std::array all_types = {at::kDouble, at::kFloat, at::kBFloat16};
 
@@ -110,8 +110,6 @@ void for_all_sizes(const Check& check) {
 }
 
 constexpr double one_unit = 1.01 / 128;
-
-}  // namespace
 
 TEST(CudaKernels, OfRmsNormGiveWhatTheCpuGives) {
   if (!support::has_cuda()) {
@@ -287,3 +285,5 @@ TEST(CudaKernels, OfAttentionHoldNoWeightsForTraining) {
     EXPECT_LT(memory.peak_bytes(), int64_t{256} << 20) << kv_heads << " key heads";
   }
 }
+
+}  // namespace test_cuda_kernels

@@ -14,7 +14,7 @@
 // Parameters that are fetched when they are needed: the same numbers as with parameters at hand, in an order and with a
 // memory that are written down here.
 
-namespace {
+namespace test_deferred_parameters {
 
 using hessian::Parameters;
 using hessian::Program;
@@ -170,4 +170,4 @@ TEST(DeferredParameters, HaveAShapeAndNothingElseUntilTheyAreFetched) {
   EXPECT_TRUE(at::equal(wide.at("there"), parameters.at("there").to(at::kDouble)));
 }
 
-}  // namespace
+}  // namespace test_deferred_parameters

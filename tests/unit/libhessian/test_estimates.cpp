@@ -23,7 +23,7 @@ using support::RecordingOperator;
 using support::text_of;
 using support::ZScores;
 
-namespace {
+namespace test_estimates {
 
 at::Tensor traces(const at::Tensor& matrices) {
   return matrices.diagonal(0, 1, 2).sum(1);
@@ -44,8 +44,6 @@ ProbeOptions with_seed(uint64_t seed, int64_t probes) {
 at::Tensor decaying(int64_t blocks, int64_t n, Random& random) {
   return random.with_spectrum(at::arange(1, n + 1, at::kDouble).pow(-2).expand({blocks, n}));
 }
-
-}  // namespace
 
 // 60 draws for each of 4 matrices: the mean square of 240 scores of about normal distribution has a standard deviation
 // of sqrt(2 / 240), about 0.1, and is held to three of them. So are the other scores below, each with their own number.
@@ -257,3 +255,5 @@ TEST(Estimates, RefuseOptionsOutOfRange) {
             }),
             "the operator has 0 blocks of size 4; an estimate needs one at least of each");
 }
+
+}  // namespace test_estimates

@@ -19,7 +19,7 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace {
+namespace test_finite_difference {
 
 /// An RMSNorm whose backward writes numbers without a history, as a fused kernel's does: right gradients, wrong second
 /// derivatives, and no complaint.
@@ -52,8 +52,6 @@ BlockFunction residual_form(const Norm& norm, const at::Tensor& weight) {
 at::Tensor hessian_product(const BlockFunction& f, const at::Tensor& x, const at::Tensor& v) {
   return HessianOperator(f, x).apply(v.unsqueeze(1)).squeeze(1);
 }
-
-}  // namespace
 
 TEST(CentralDifferenceProduct, IsAccurateForAKnownHessian) {
   // f = sum exp(x_i) x_(i+1): products in closed form, at points and along directions of very different sizes.
@@ -155,3 +153,5 @@ TEST(RelativeDifference, MixesPrecisionsAndShapesOfTheBlocks) {
   EXPECT_GT(difference.min().item<double>(), 0.0);
   EXPECT_LT(largest(difference), 1e-7);
 }
+
+}  // namespace test_finite_difference

@@ -22,7 +22,7 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace {
+namespace test_hessian_operator {
 
 /// x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
 BlockFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
@@ -74,8 +74,6 @@ struct RandomBlock {
   at::Tensor x;
   at::Tensor targets;
 };
-
-}  // namespace
 
 TEST(HessianOperator, HasTheMatrixOfAQuadraticForm) {
   for (uint64_t seed = 0; seed < 10; ++seed) {
@@ -308,3 +306,5 @@ TEST(ValueAndGradient, GivesThoseOfEachBlockWithoutAGraph) {
   EXPECT_LT(largest(result.value - (x * (hx / 2 + offset)).sum(1)), 1e-13);
   EXPECT_FALSE(result.value.requires_grad() || result.gradient.requires_grad());
 }
+
+}  // namespace test_hessian_operator

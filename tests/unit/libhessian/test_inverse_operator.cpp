@@ -15,7 +15,7 @@ using support::largest;
 using support::Random;
 using testing::HasSubstr;
 
-namespace {
+namespace test_inverse_operator {
 
 std::string complaint(const hessian::OperatorPtr& op, const at::Tensor& v) {
   try {
@@ -64,4 +64,4 @@ TEST(InverseOperator, SaysWhenAMatrixIsNotPositiveDefiniteOrTheToleranceIsNotRea
   EXPECT_THROW(inverse(bare, wrong), std::invalid_argument);
 }
 
-}  // namespace
+}  // namespace test_inverse_operator

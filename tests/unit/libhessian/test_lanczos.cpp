@@ -25,7 +25,7 @@ using support::spectra_of_size;
 using support::Spectrum;
 using support::text_of;
 
-namespace {
+namespace test_lanczos {
 
 /// ||Hv - lambda v|| of both ends, computed here in float64, [S, 2].
 at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& result) {
@@ -38,8 +38,6 @@ void expect_unit_vectors(const ExtremalEigenvalues& result, double tolerance) {
   EXPECT_LT(largest(result.vector_max.to(at::kDouble).norm(2, 1) - 1), tolerance);
   EXPECT_LT(largest(result.vector_min.to(at::kDouble).norm(2, 1) - 1), tolerance);
 }
-
-}  // namespace
 
 // A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5), so
 // that at a tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm; in float32 rounding of about n times 6e-8
@@ -325,3 +323,5 @@ TEST(Lanczos, RefusesOptionsOutOfRange) {
             }),
             "the operator has 2 blocks of size 0; an eigensolver needs one at least of each");
 }
+
+}  // namespace test_lanczos

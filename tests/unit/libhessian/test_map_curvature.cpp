@@ -22,7 +22,7 @@ using support::Random;
 
 // The terms of H_xx at a linear map against dense matrices, in float64.
 
-namespace {
+namespace test_map_curvature {
 
 constexpr double tolerance = 1e-11;
 
@@ -175,4 +175,4 @@ TEST(MapCurvature, GivesTheSameProductsForSomeOfTheBlocks) {
   }
 }
 
-}  // namespace
+}  // namespace test_map_curvature

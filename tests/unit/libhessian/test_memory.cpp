@@ -15,15 +15,13 @@ using hessian::MemoryScope;
 using hessian::parse_bytes;
 using support::text_of;
 
-namespace {
+namespace test_memory {
 
 constexpr int64_t mebibyte = int64_t{1} << 20;
 
 at::Tensor take(int64_t bytes) {
   return at::zeros({bytes}, at::kByte);
 }
-
-}  // namespace
 
 // LibTorch rounds allocations up to 64 bytes at most, far below the mebibytes taken here.
 TEST(MemoryScope, CountsWhatIsHeldAndThePeak) {
@@ -115,3 +113,5 @@ TEST(FormatBytes, IsReadBackToTheDigitsWritten) {
         << bytes << ", seed 1";
   }
 }
+
+}  // namespace test_memory

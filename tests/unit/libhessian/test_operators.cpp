@@ -17,7 +17,7 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace {
+namespace test_operators {
 
 // Products of a few dozen terms of order one, in another order than the dense algebra's.
 constexpr double rounding = 1e-12;
@@ -56,8 +56,6 @@ void for_random_shapes(const Check& check) {
     check(random, blocks, n);
   }
 }
-
-}  // namespace
 
 TEST(DenseOperator, MultipliesWithItsMatricesThoughTheyAreNotSymmetric) {
   for_random_shapes([](Random& random, int64_t blocks, int64_t n) {
@@ -188,3 +186,5 @@ TEST(RestrictedOperator, RefusesRangesOutsideTheBlocks) {
   EXPECT_EQ(refusal({-1, 0}, 2), "coordinates -1 to 1 are not within a block of size 6");
   EXPECT_NE(refusal({0, 0}, 0), "");
 }
+
+}  // namespace test_operators

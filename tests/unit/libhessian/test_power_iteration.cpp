@@ -20,7 +20,7 @@ using support::Random;
 using support::RecordingOperator;
 using support::text_of;
 
-namespace {
+namespace test_power_iteration {
 
 EigensolverOptions tight() {
   EigensolverOptions options;
@@ -38,8 +38,6 @@ at::Tensor by_magnitude(const at::Tensor& eigenvalues) {
 at::Tensor true_residuals(const at::Tensor& matrices, const DominantEigenpairs& pairs) {
   return (at::matmul(pairs.vectors, matrices) - pairs.values.unsqueeze(2) * pairs.vectors).norm(2, 2);
 }
-
-}  // namespace
 
 TEST(PowerIteration, FindsTheEigenvalueOfLargestMagnitudeWithItsSign) {
   for (uint64_t seed = 0; seed < 10; ++seed) {
@@ -200,3 +198,5 @@ TEST(PowerIteration, RefusesOptionsOutOfRange) {
   none.max_iterations = -1;
   EXPECT_EQ(refusal(none, 1), "the iteration limit is -1; it must be positive");
 }
+
+}  // namespace test_power_iteration

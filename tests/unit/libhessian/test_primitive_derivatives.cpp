@@ -17,7 +17,7 @@ using hessian::Parameters;
 using support::largest;
 using support::Random;
 
-namespace {
+namespace test_primitive_derivatives {
 
 /// One primitive in front of a random functional, as a function of all of its activations laid side by side.
 struct Case {
@@ -55,8 +55,6 @@ std::vector<at::Tensor> split(const at::Tensor& x, const std::vector<int64_t>& w
 }
 
 class SmoothPrimitive : public testing::TestWithParam<Case> {};
-
-}  // namespace
 
 TEST_P(SmoothPrimitive, HasSecondDerivativesThatAgreeWithDifferencesOfTheGradient) {
   const Case& chosen = GetParam();
@@ -175,3 +173,5 @@ TEST(Precision, Float32InternalsRoundFloat64ActivationsAndWideDoesNot) {
     EXPECT_LT(largest(wide - narrow), 1e-5) << "operation " << operation.index();
   }
 }
+
+}  // namespace test_primitive_derivatives

@@ -18,7 +18,7 @@ using support::Random;
 // Every primitive against loops over its formula in program.h, in float64, over random shapes. The sums have a few
 // dozen terms of order one: 1e-13 is a hundred rounding units.
 
-namespace {
+namespace test_primitives {
 
 constexpr double rounding = 1e-13;
 
@@ -98,8 +98,6 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
     }
   });
 }
-
-}  // namespace
 
 TEST(Linear, IsAMatrixProductWithAndWithoutBias) {
   for_random_shapes([](Random& random, Shape shape) {
@@ -274,3 +272,5 @@ TEST(Primitives, TakeActivationsThatAreNotContiguous) {
   const hessian::CausalAttention attention{2, 2};
   EXPECT_LT(largest(run(attention, {}, {x, x, x}) - run(attention, {}, {y, y, y})), rounding);
 }
+
+}  // namespace test_primitives

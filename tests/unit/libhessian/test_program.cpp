@@ -18,7 +18,7 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace {
+namespace test_program {
 
 /// out = w2 (w1 x + x), with a step beside it that the output does not need.
 struct Diamond {
@@ -56,8 +56,6 @@ std::vector<ValueId> computed(const Diamond& diamond, const std::map<ValueId, at
   evaluate(diamond.program, diamond.parameters, std::array{diamond.x}, options);
   return values;
 }
-
-}  // namespace
 
 TEST(Evaluate, RunsTheStepsInOrderAndLeavesOutThoseThatTheOutputDoesNotNeed) {
   const Diamond d;
@@ -183,3 +181,5 @@ TEST(Parameters, ShareTensorsThatFitAndConvertTheOthers) {
   EXPECT_TRUE(converted.at("wide").is_same(parameters.at("wide")));
   EXPECT_EQ(converted.at("narrow").scalar_type(), at::kDouble);
 }
+
+}  // namespace test_program

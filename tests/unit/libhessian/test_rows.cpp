@@ -10,7 +10,7 @@
 
 // The passes over rows of tangents by several lanes beside the host's one.
 
-namespace {
+namespace test_rows {
 
 using hessian::rows::RowMap;
 using support::largest;
@@ -167,4 +167,4 @@ TEST(RowMap, FindsTheValueOfEveryTangent) {
   }
 }
 
-}  // namespace
+}  // namespace test_rows

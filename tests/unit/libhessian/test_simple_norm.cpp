@@ -28,7 +28,7 @@ using support::text_of;
 
 // A linear map and the RMSNorm behind it as one step of autograd, against the two apart.
 
-namespace {
+namespace test_simple_norm {
 
 /// A norm of the stream that two maps read, each with its own norm behind it, and what joins them.
 struct Problem {
@@ -112,8 +112,6 @@ const std::string refusal = "SimpleNorm for training has no second derivative; e
 std::vector<bool> found_in(const Program& program) {
   return hessian::simple_norms(program, hessian::needed_steps(program, [](ValueId) { return false; }));
 }
-
-}  // namespace
 
 void expect_agreement(const hessian::Operation& join) {
   for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{{3, 5}, {16, 24}, {33, 40}}) {
@@ -307,3 +305,5 @@ TEST(SimpleNorm, RefusesAWeightThatDoesNotFit) {
                 [&] { hessian::evaluate(problem.program, wrong, std::array{problem.x}, options); }),
             "weight is [6, 3], expected [6, 4]");
 }
+
+}  // namespace test_simple_norm

@@ -18,7 +18,7 @@ using support::Random;
 using support::RecordingOperator;
 using support::text_of;
 
-namespace {
+namespace test_spectra_solver {
 
 LanczosOptions tight() {
   LanczosOptions options;
@@ -26,8 +26,6 @@ LanczosOptions tight() {
   options.max_iterations = 3000;
   return options;
 }
-
-}  // namespace
 
 // Spectra cannot have fewer than three dimensions, and its basis has to be larger than the two pairs.
 TEST(SpectraExtremes, SolvesTheSmallestMatrices) {
@@ -130,3 +128,5 @@ TEST(SpectraExtremes, RefusesOptionsOutOfRange) {
   EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::spectra_extremes(op, options); }),
             "the tolerance is -1.000000; it must be positive");
 }
+
+}  // namespace test_spectra_solver

@@ -26,7 +26,7 @@ using support::RecordingOperator;
 using support::text_of;
 using support::ZScores;
 
-namespace {
+namespace test_spectral_density {
 
 QuadratureOptions with_seed(uint64_t seed, int64_t probes, int64_t steps) {
   QuadratureOptions options;
@@ -41,8 +41,6 @@ at::Tensor exact_density(const at::Tensor& eigenvalues, const at::Tensor& grid, 
   const at::Tensor distance = (grid.unsqueeze(1) - eigenvalues.unsqueeze(0)) / width;
   return at::exp(distance.square() / -2).mean(1) / (width * std::sqrt(2 * M_PI));
 }
-
-}  // namespace
 
 TEST(SpectralQuadrature, IsExactForPolynomialsOfDegreeBelowTwiceTheSteps) {
   const at::Tensor matrices = Random(1).symmetric(3, 40) / 4;
@@ -243,3 +241,5 @@ TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
   EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
             "the operator's product with a vector of block 0 is not finite");
 }
+
+}  // namespace test_spectral_density

@@ -20,7 +20,7 @@ using torch::autograd::grad;
 
 // Each primitive's derivative and tangents against LibTorch's autograd of the same primitive, in float64.
 
-namespace {
+namespace test_tape_rules {
 
 struct Case {
   std::string name;
@@ -361,4 +361,4 @@ TEST(TapeRules, AreNotThereForTokenIds) {
             "token ids have no tangents: a tape begins after the embedding");
 }
 
-}  // namespace
+}  // namespace test_tape_rules

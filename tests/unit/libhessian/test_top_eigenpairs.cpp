@@ -26,7 +26,7 @@ using support::spectra_of_size;
 using support::Spectrum;
 using support::text_of;
 
-namespace {
+namespace test_top_eigenpairs {
 
 /// The pairs that the ends ask for, out of all eigenvalues [S, n] in ascending order.
 at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
@@ -70,8 +70,6 @@ at::Tensor with_top(const std::vector<double>& top, int64_t n, Random& random) {
   const at::Tensor rest = random.normal({n - static_cast<int64_t>(top.size())}).clamp(-1, 1);
   return at::cat({at::tensor(top, at::kDouble), rest}).unsqueeze(0);
 }
-
-}  // namespace
 
 // A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5); that
 // each is the right one, the comparison in order shows. In float32 rounding of about n times 6e-8 is left.
@@ -310,3 +308,5 @@ TEST(TopEigenpairs, RefusesOptionsOutOfRange) {
             }),
             "there are 2 block numbers for 1 blocks");
 }
+
+}  // namespace test_top_eigenpairs

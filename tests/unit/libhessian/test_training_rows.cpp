@@ -10,7 +10,7 @@
 // The passes of training by several lanes beside the host's one, entry by entry and in packs, in float64 and in
 // bfloat16. test_fused_primitives.cpp holds the host's against autograd.
 
-namespace {
+namespace test_training_rows {
 
 using hessian::rows::Wide;
 using support::largest;
@@ -212,4 +212,4 @@ TEST(Packs, NeedAWidthAndAddressesThatFit) {
   EXPECT_FALSE(hessian::rows::fits_packs<float>(32, data, data + 1));
 }
 
-}  // namespace
+}  // namespace test_training_rows

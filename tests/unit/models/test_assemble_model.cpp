@@ -16,7 +16,7 @@ using models::Model;
 using models::Placement;
 using support::message_of;
 
-namespace {
+namespace test_assemble_model {
 
 using Tensors = std::map<std::string, at::Tensor>;
 
@@ -41,8 +41,6 @@ std::string refusal(const std::function<void(Tensors&)>& change) {
   change(tensors);
   return message_of([&] { assemble_model(config, as_parameters(tensors), "m.pt"); });
 }
-
-}  // namespace
 
 TEST(AssembleModel, PutsTheTensorsInOrderAndSharesThem) {
   const Tensors tensors = fresh();  // by name, so in another order
@@ -103,3 +101,5 @@ TEST(AssembleModel, RefusesIntegers) {
 TEST(AssembleModel, TakesTensorsWithoutMemory) {
   EXPECT_EQ(message_of([] { assemble_model(config, models::meta_parameters(config), "m.pt"); }), "");
 }
+
+}  // namespace test_assemble_model

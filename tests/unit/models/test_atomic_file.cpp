@@ -11,14 +11,12 @@ using models::AtomicFile;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_atomic_file {
 
 std::size_t files_in(const TemporaryFolder& folder) {
   const std::filesystem::directory_iterator entries(folder.path());
   return static_cast<std::size_t>(std::distance(begin(entries), end(entries)));
 }
-
-}  // namespace
 
 TEST(AtomicFile, AppearsOnCommitAndNotBefore) {
   const TemporaryFolder folder;
@@ -85,3 +83,5 @@ TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   EXPECT_EQ(support::read_file(path), "old");
   EXPECT_EQ(files_in(folder), 1U);
 }
+
+}  // namespace test_atomic_file

@@ -11,7 +11,7 @@ using models::load_checkpoint;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_checkpoint {
 
 const std::string fixtures = HESSIAN_FIXTURES;
 const std::string small = fixtures + "/dense/llama3_simplegpt/model.safetensors";
@@ -36,8 +36,6 @@ std::string refusal(const Change& change) {
 
 using Tensors = std::map<std::string, at::Tensor>;
 using Metadata = std::map<std::string, std::string>;
-
-}  // namespace
 
 TEST(Checkpoint, ReadsEveryOfficialFixtureInPlaceAndInItsType) {
   for (const std::string set : {"reference", "dense"}) {
@@ -142,3 +140,5 @@ TEST(Checkpoint, SaysWhichKindsAreAccepted) {
             folder.path() + ": is a folder without config.json; " + kinds);
   EXPECT_EQ(message_of([&] { load_checkpoint(folder / "absent"); }), (folder / "absent") + ": no such file");
 }
+
+}  // namespace test_checkpoint

@@ -16,7 +16,7 @@ using models::Placement;
 using nlohmann::json;
 using support::message_of;
 
-namespace {
+namespace test_config {
 
 /// The official form: what the SimpleGPT code's model arguments hold.
 json official() {
@@ -40,8 +40,6 @@ std::string refusal(const Change& change) {
 std::string refusal_of(const char* key, const json& value) {
   return refusal([&](json& object) { object[key] = value; });
 }
-
-}  // namespace
 
 TEST(ConfigJson, SurvivesTheRoundTripForEveryFamilyAndPlacement) {
   for (const Family family : support::all_families()) {
@@ -189,3 +187,5 @@ TEST(SwigluHiddenDim, TruncatesTwiceAndRoundsUp) {
   EXPECT_EQ(models::swiglu_hidden_dim(384, std::nullopt, 256), 1024);
   EXPECT_EQ(models::swiglu_hidden_dim(4096, 1.3, 1), 14198);
 }
+
+}  // namespace test_config

@@ -11,7 +11,7 @@ using models::load_huggingface_model;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_huggingface {
 
 const std::string fixtures = HESSIAN_FIXTURES "/huggingface/";
 
@@ -37,8 +37,6 @@ std::string refusal(const std::string& name, const std::string& file, const Chan
 std::string config_refusal(const std::string& name, const char* key, const nlohmann::json& value) {
   return refusal(name, "config.json", [&](nlohmann::json& json) { json[key] = value; });
 }
-
-}  // namespace
 
 TEST(HuggingFace, InterleavesTheRowsOfEveryHead) {
   // Two heads of 4 rows: pairs (0, 2), (1, 3) of each become neighbours.
@@ -221,3 +219,5 @@ TEST(HuggingFace, RefusesABadIndexOfShards) {
       refusal("llama_gqa", index, [](nlohmann::json& json) { json["weight_map"].erase("model.norm.weight"); });
   EXPECT_TRUE(absent.ends_with("llama_gqa: tensor 'model.norm.weight' [48] is absent")) << absent;
 }
+
+}  // namespace test_huggingface

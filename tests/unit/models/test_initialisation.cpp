@@ -15,7 +15,7 @@ using models::GptConfig;
 using models::Model;
 using models::Placement;
 
-namespace {
+namespace test_initialisation {
 
 /// Large enough for sampling errors of a percent.
 GptConfig sampled_config(Family family, Placement placement) {
@@ -63,8 +63,6 @@ std::vector<double> residual_rms(const Model& model, const at::Tensor& tokens) {
   }
   return result;
 }
-
-}  // namespace
 
 TEST(InitialiseModel, DrawsEveryTensorFromItsDistribution) {
   for (const Family family : support::all_families()) {
@@ -153,3 +151,5 @@ TEST(InitialiseModel, LetsTheResidualGrowInSimpleNormModelsAlone) {
     }
   }
 }
+
+}  // namespace test_initialisation

@@ -12,13 +12,11 @@ using models::GptConfig;
 using models::parse_model_name;
 using support::message_of;
 
-namespace {
+namespace test_named_models {
 
 std::string refusal(const std::string& name) {
   return message_of([&] { parse_model_name(name); });
 }
-
-}  // namespace
 
 TEST(ModelNames, GiveTheSizesOfTheFamilies) {
   const GptConfig small = parse_model_name("new:llama2-20M-simplegpt");
@@ -88,3 +86,5 @@ TEST(ModelNames, AreRefusedWithTheWordsThatWouldDo) {
   EXPECT_NE(refusal("new:llama2-20M-extra-prenorm"), "");
   EXPECT_NE(refusal("new:llama2--prenorm"), "");
 }
+
+}  // namespace test_named_models

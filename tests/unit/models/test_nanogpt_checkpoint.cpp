@@ -12,7 +12,7 @@ using models::load_nanogpt_checkpoint;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_nanogpt_checkpoint {
 
 const std::string fixture = HESSIAN_FIXTURES "/nanogpt/ckpt.pt";
 
@@ -38,8 +38,6 @@ hessian::Parameters raw_state_dict(const std::string& path) {
   const auto& values = checkpoint.values();
   return checkpoint.state_dict(values.find(values.root(), "model").value());
 }
-
-}  // namespace
 
 TEST(NanoGptCheckpoint, GivesTheArchitectureOfTheFixture) {
   const auto [model, step] = load_nanogpt_checkpoint(fixture);
@@ -174,3 +172,5 @@ TEST(NanoGptCheckpoint, ReadsOrRefusesDamagedFilesButNeverCrashes) {
     EXPECT_TRUE(message.empty() || message.starts_with(path + ": ")) << "byte " << position << ": " << message;
   }
 }
+
+}  // namespace test_nanogpt_checkpoint

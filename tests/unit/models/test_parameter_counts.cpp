@@ -12,7 +12,7 @@
 using models::GptConfig;
 using models::Placement;
 
-namespace {
+namespace test_parameter_counts {
 
 struct Counts {
   const char* name;
@@ -70,8 +70,6 @@ GptConfig nanogpt(const std::string& size, int64_t vocab_size, bool bias) {
   config.bias = bias;
   return config;
 }
-
-}  // namespace
 
 TEST(ParameterCounts, AreTheOfficialOnesForEverySizeAndPlacement) {
   for (const Counts& size : official) {
@@ -151,3 +149,5 @@ TEST(ParameterSpecs, HaveTheOfficialNamesInTheOrderOfTheForwardPass) {
   }
   EXPECT_EQ(simple.find("attention_norm"), std::string::npos);
 }
+
+}  // namespace test_parameter_counts

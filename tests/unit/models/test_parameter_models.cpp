@@ -30,7 +30,7 @@ using support::relative_error;
 // The operators on all parameters of whole models against matrices that autograd gives row by row, in float64. Sums of
 // some hundred terms: what differs is rounding, a few 1e-15 of the largest entry for each layer.
 
-namespace {
+namespace test_parameter_models {
 
 constexpr double tolerance = 1e-11;
 
@@ -301,4 +301,4 @@ TEST(ParameterOperatorOfModel, KeepsWithinTheMemoryAllowed) {
   EXPECT_THROW(peak_within(1000), std::runtime_error);
 }
 
-}  // namespace
+}  // namespace test_parameter_models

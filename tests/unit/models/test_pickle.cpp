@@ -8,7 +8,7 @@ using support::message_of;
 using Kind = Pickle::Kind;
 using namespace std::string_literals;
 
-namespace {
+namespace test_pickle {
 
 Pickle parse(const std::string& bytes) {
   return Pickle::parse(support::as_bytes(bytes), "data.pkl");
@@ -21,8 +21,6 @@ std::string refusal(const std::string& bytes) {
 const Pickle::Node& value(const Pickle& pickle, const char* key) {
   return pickle[pickle.find(pickle.root(), key).value()];
 }
-
-}  // namespace
 
 // pickle.dumps({'n': None, 'yes': True, 'i': -5, 'big': 1 << 40, 'neg': -(1 << 40), 'huge': 1 << 80, 'f': 0.1,
 //               's': 'é', 'b': b'\x00\xff', 't': (1, 2), 'l': [1, 'a'], 'set': {7}}, protocol)
@@ -128,3 +126,5 @@ TEST(Pickle, RefusesDamage) {
             "data.pkl: the pickle is damaged at byte 2: a state is given to something that is no object");
   EXPECT_EQ(refusal("NN\x93."), "data.pkl: the pickle is damaged at byte 2: the name of a global is not a string");
 }
+
+}  // namespace test_pickle

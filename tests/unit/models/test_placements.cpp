@@ -19,7 +19,7 @@ using models::Model;
 using models::Placement;
 using models::Site;
 
-namespace {
+namespace test_placements {
 
 constexpr int64_t sequences = 2;
 constexpr int64_t positions = 5;
@@ -86,8 +86,6 @@ std::vector<GptConfig> every_combination() {
   }
   return configs;
 }
-
-}  // namespace
 
 TEST_P(FamilyAndPlacement, BeginsWithALossNearThatOfGuessing) {
   GptConfig sized = config;
@@ -190,3 +188,5 @@ TEST(Sites, AreReadAsTheyAreWritten) {
     EXPECT_STREQ(error.what(), "'mlp' is no site; known are residual, attn_in, attn_proj_in, ffn_in, ffn_down_in");
   }
 }
+
+}  // namespace test_placements

@@ -8,7 +8,7 @@
 #include "hessian/lanczos.h"
 #include "hessian/spectra_solver.h"
 
-namespace {
+namespace test_reference_models {
 
 using support::Fixture;
 using support::relative_error;
@@ -119,4 +119,4 @@ TEST_P(DenseReference, EigenvaluesAgreeWithTheFullSpectraOfEachSequenceAndLayer)
 
 INSTANTIATE_TEST_SUITE_P(All, DenseReference, testing::ValuesIn(support::dense_fixtures()));
 
-}  // namespace
+}  // namespace test_reference_models

@@ -10,7 +10,7 @@ using support::message_of;
 using support::safetensors_bytes;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_safetensors {
 
 std::string header_refusal(const std::string& file) {
   return message_of([&] { parse_safetensors_header(support::as_bytes(file), "m.safetensors"); });
@@ -20,8 +20,6 @@ std::string header_refusal(const std::string& file) {
 std::string header_refusal(const std::string& header, std::size_t size) {
   return header_refusal(safetensors_bytes(header, std::string(size, '\0')));
 }
-
-}  // namespace
 
 TEST(SafetensorsHeader, GivesNamesTypesShapesRangesAndMetadata) {
   const std::string header =
@@ -153,3 +151,5 @@ TEST(Safetensors, RefusesToWriteATypeThatItDoesNotHave) {
             path + ": tensor 'z' has a type that safetensors files are not written with here: ComplexDouble");
   EXPECT_FALSE(std::filesystem::exists(path));
 }
+
+}  // namespace test_safetensors

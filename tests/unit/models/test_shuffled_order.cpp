@@ -12,7 +12,7 @@
 
 using models::ShuffledOrder;
 
-namespace {
+namespace test_shuffled_order {
 
 /// The items of one epoch, in their order.
 std::vector<std::int64_t> epoch_of(const ShuffledOrder& order, std::int64_t epoch) {
@@ -42,8 +42,6 @@ double chi_square(const std::vector<int>& counts, double expected) {
   }
   return sum;
 }
-
-}  // namespace
 
 TEST(ShuffledOrder, VisitsEveryItemOnceInEveryEpochOfAnySize) {
   for (const std::int64_t items : sizes()) {
@@ -216,3 +214,5 @@ TEST(ShuffledOrder, RefusesNoItemsAndPositionsBeforeTheFirst) {
   EXPECT_THROW(ShuffledOrder(-1, 0), std::invalid_argument);
   EXPECT_THROW((void)ShuffledOrder(5, 0).at(-1), std::invalid_argument);
 }
+
+}  // namespace test_shuffled_order

@@ -9,7 +9,7 @@
 #include "models/named_models.h"
 #include "tiny_models.h"
 
-namespace {
+namespace test_tape_models {
 
 using support::relative_error;
 
@@ -96,4 +96,4 @@ TEST(TapeOfModel, CarriesTheProbesOfAllLayersTogether) {
   }
 }
 
-}  // namespace
+}  // namespace test_tape_models

@@ -13,7 +13,7 @@ using models::load_token_batch;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_token_data {
 
 DataOptions options_for(const std::string& source, std::int64_t vocab_size) {
   DataOptions options;
@@ -56,8 +56,6 @@ class Variable {
  private:
   const char* name_;
 };
-
-}  // namespace
 
 TEST(TokenData, CutsWindowsOutOfTextAtItsOffsets) {
   const TemporaryFolder folder;
@@ -212,3 +210,5 @@ TEST(BuiltinText, IsTheKingJamesBible) {
   EXPECT_TRUE(text.starts_with("In the beginning God created the heaven and the earth.\n"));
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 31102);
 }
+
+}  // namespace test_token_data

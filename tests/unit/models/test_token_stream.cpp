@@ -12,7 +12,7 @@ using support::as_bytes;
 using support::little_endian;
 using support::message_of;
 
-namespace {
+namespace test_token_stream {
 
 std::string llmc_file(std::int32_t magic, std::int32_t version, std::int32_t tokens, const std::string& body) {
   return little_endian(magic) + little_endian(version) + little_endian(tokens) + std::string(253 * 4, '\0') + body;
@@ -21,8 +21,6 @@ std::string llmc_file(std::int32_t magic, std::int32_t version, std::int32_t tok
 std::string bin_refusal(const std::string& file) {
   return message_of([&] { TokenStream::bin(as_bytes(file), "train.bin"); });
 }
-
-}  // namespace
 
 TEST(TokenStream, ReadsTheThreeFormsOfTokenFiles) {
   const std::string nanogpt = little_endian<std::uint16_t>(50256) + little_endian<std::uint16_t>(7);
@@ -134,3 +132,5 @@ TEST(WindowStarts, RefuseWhatDoesNotFit) {
   EXPECT_EQ(refusal(40, 0, 33), "t.txt: cannot give 0 sequences of 32 tokens; both have to be at least 1");
   EXPECT_EQ(refusal(40, 1, 1), "t.txt: cannot give 1 sequences of 0 tokens; both have to be at least 1");
 }
+
+}  // namespace test_token_stream

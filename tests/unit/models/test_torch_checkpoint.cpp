@@ -10,7 +10,7 @@ using support::TemporaryFolder;
 using support::zip_bytes;
 using namespace std::string_literals;
 
-namespace {
+namespace test_torch_checkpoint {
 
 const std::string six_floats = support::little_endian(0.F) + support::little_endian(1.F) + support::little_endian(2.F) +
                                support::little_endian(3.F) + support::little_endian(4.F) + support::little_endian(5.F);
@@ -42,8 +42,6 @@ at::Tensor read_tensor(const TemporaryFolder& folder, const std::string& pickle,
   const auto checkpoint = TorchCheckpoint::open(path);
   return checkpoint.tensor(checkpoint.values().root(), "w");
 }
-
-}  // namespace
 
 TEST(TorchCheckpoint, ReadsOffsetsAndStrides) {
   const TemporaryFolder folder;
@@ -84,7 +82,7 @@ TEST(TorchCheckpoint, RefusesATensorThatReachesOutOfItsStorage) {
        "has a storage that is not read here; float, half, bfloat16 and integer storages are"},
   };
   for (const auto& [pickle, complaint] : cases) {
-    EXPECT_EQ(message_of([&] { read_tensor(folder, pickle, six_floats); }),
+    EXPECT_EQ(message_of([&, &pickle = pickle] { read_tensor(folder, pickle, six_floats); }),
               (folder / "x.pt") + ": tensor 'w' " + complaint);
   }
 }
@@ -106,3 +104,5 @@ TEST(TorchCheckpoint, SaysWhatAFileIsThatItCannotRead) {
   EXPECT_EQ(message_of([&] { read_tensor(folder, "\x80\x02N.", six_floats); }),
             (folder / "x.pt") + ": tensor 'w' is None, expected a tensor");
 }
+
+}  // namespace test_torch_checkpoint

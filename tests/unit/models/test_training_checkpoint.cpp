@@ -16,7 +16,7 @@ using models::TrainingCheckpoint;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_training_checkpoint {
 
 /// Equal as bytes, so that NaN is equal to itself and -0 is not 0.
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
@@ -76,8 +76,6 @@ std::string refusal(const Change& change) {
 
 using Tensors = std::map<std::string, at::Tensor>;
 using Metadata = std::map<std::string, std::string>;
-
-}  // namespace
 
 TEST(TrainingCheckpoint, GivesEverythingBackBitForBit) {
   const TemporaryFolder folder;
@@ -203,3 +201,5 @@ TEST(TrainingCheckpoint, LeavesTheOldOneAloneWhenTheDiskIsFull) {
   const std::filesystem::directory_iterator entries(folder.path());
   EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
 }
+
+}  // namespace test_training_checkpoint

@@ -16,7 +16,7 @@ using models::TrainingDataOptions;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace {
+namespace test_training_data {
 
 constexpr std::int64_t many_words = 60000;
 
@@ -68,8 +68,6 @@ std::string refusal(const TrainingDataOptions& options) {
   const std::string message = message_of([&] { TrainingData::open(options); });
   return message.starts_with(options.source + ": ") ? message.substr(options.source.size() + 2) : message;
 }
-
-}  // namespace
 
 // 1000 tokens, 900 of them for training, windows of 8: the cut begins at 0 to 7, so 893 / 8 = 111 windows fit always.
 TEST(TrainingData, CutsEachEpochIntoWindowsThatDoNotOverlapAndLieInTheFirstNineTenths) {
@@ -274,3 +272,5 @@ TEST(TrainingData, NamesATokenBeyondTheVocabulary) {
   EXPECT_TRUE(message.starts_with(options.source + ": token 8")) << message;
   EXPECT_TRUE(message.ends_with("but the model has a vocabulary of 80 (ids 0 to 79)")) << message;
 }
+
+}  // namespace test_training_data

@@ -17,7 +17,7 @@
 using models::load_checkpoint;
 using models::WeightAccess;
 
-namespace {
+namespace test_weight_stream {
 
 const std::string fixtures = HESSIAN_FIXTURES;
 
@@ -50,8 +50,6 @@ int64_t resident_file_bytes() {
   }
   throw std::runtime_error("/proc/self/status has no RssFile");
 }
-
-}  // namespace
 
 TEST(WeightStream, GivesTheWeightsOfEveryKindOfCheckpointInEveryPrecision) {
   for (const std::string& path : checkpoints()) {
@@ -136,3 +134,5 @@ TEST(WeightStream, GivesThePagesOfTheFileBack) {
   EXPECT_GT(model.parameters.at("output.weight").abs().max().item<double>(), 0);
   EXPECT_GT(resident_file_bytes() - before, 12 * mebibyte);
 }
+
+}  // namespace test_weight_stream

@@ -6,13 +6,11 @@
 using support::message_of;
 using support::zip_bytes;
 
-namespace {
+namespace test_zip_archive {
 
 std::string refusal(const std::string& file) {
   return message_of([&] { models::read_zip_directory(support::as_bytes(file), "a.zip"); });
 }
-
-}  // namespace
 
 TEST(ZipArchive, FindsStoredEntries) {
   for (const bool zip64 : {false, true}) {
@@ -63,3 +61,5 @@ TEST(ZipArchive, NeverPointsOutsideTheFileWhateverIsChanged) {
     }
   }
 }
+
+}  // namespace test_zip_archive

@@ -4,7 +4,7 @@
 
 #include "activation_scale.h"
 
-namespace {
+namespace test_activation_scale {
 
 using experiments::ActivationScale;
 using experiments::ActivationScaleSum;
@@ -54,4 +54,4 @@ TEST(ActivationScale, SumsBfloat16InFloat64) {
   EXPECT_DOUBLE_EQ(sum.scale().abs_mean, 1.0);
 }
 
-}  // namespace
+}  // namespace test_activation_scale

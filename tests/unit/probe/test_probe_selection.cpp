@@ -5,7 +5,7 @@
 
 #include "experiments/probe.h"
 
-namespace {
+namespace test_probe_selection {
 
 using experiments::parse_layers;
 using experiments::parse_sites;
@@ -48,4 +48,4 @@ TEST(ProbeSelection, ReadsTheWordsOfUnitsAndMethodsThatItWrites) {
   EXPECT_THROW(experiments::parse_method(""), std::invalid_argument);
 }
 
-}  // namespace
+}  // namespace test_probe_selection

@@ -14,7 +14,7 @@
 #include "probe_solver.h"
 #include "probe_subject.h"
 
-namespace {
+namespace test_probe_solver {
 
 using experiments::Engine;
 using experiments::Method;
@@ -247,4 +247,4 @@ TEST(ProbeSolverOfLayers, FindsTheSameTogetherAsEachAlone) {
   }
 }
 
-}  // namespace
+}  // namespace test_probe_solver

@@ -15,7 +15,7 @@
 
 // A probe whose weights are fetched when they are needed: what it fetches, and that nothing else changes.
 
-namespace {
+namespace test_probe_streaming {
 
 using experiments::Engine;
 using experiments::ProbeOptions;
@@ -131,4 +131,4 @@ TEST_F(ProbeStreaming, ThePlanDividesWhatStreamedWeightsLeave) {
   EXPECT_GE(plans, 3);
 }
 
-}  // namespace
+}  // namespace test_probe_streaming

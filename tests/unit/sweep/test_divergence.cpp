@@ -9,7 +9,7 @@
 #include <random>
 #include <stdexcept>
 
-namespace {
+namespace test_divergence {
 
 using experiments::describe;
 using experiments::Divergence;
@@ -295,4 +295,4 @@ TEST(Divergence, DescribesItselfInOneClause) {
   EXPECT_EQ(to_string(DivergenceKind::loss_rose), "loss_rose");
 }
 
-}  // namespace
+}  // namespace test_divergence

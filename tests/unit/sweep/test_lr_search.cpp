@@ -9,7 +9,7 @@
 #include <set>
 #include <stdexcept>
 
-namespace {
+namespace test_lr_search {
 
 using experiments::LrGrid;
 using experiments::LrSummary;
@@ -226,4 +226,4 @@ TEST(FormatRate, IsShortAndDiffersForAllRatesOfAFineGrid) {
   EXPECT_EQ(names.size(), rates.size());
 }
 
-}  // namespace
+}  // namespace test_lr_search

@@ -22,7 +22,7 @@
 #include "experiments/sweep.h"
 #include "train_writer.h"
 
-namespace {
+namespace test_sweep_cells {
 
 using experiments::Cell;
 using experiments::CellResult;
@@ -475,4 +475,4 @@ TEST_F(SweepTasksOnDisk, AreNotMixedWithRunsOfAnotherConfiguration) {
   }
 }
 
-}  // namespace
+}  // namespace test_sweep_cells

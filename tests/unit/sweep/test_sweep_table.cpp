@@ -9,7 +9,7 @@
 #include <random>
 #include <utility>
 
-namespace {
+namespace test_sweep_table {
 
 using experiments::CellResult;
 using experiments::CellStatus;
@@ -248,4 +248,4 @@ TEST(SweepWarnings, AdviseNoOtherGridWhereRunsFailed) {
   EXPECT_THAT(warnings_for(results), ElementsAre(HasSubstr("2 runs failed")));
 }
 
-}  // namespace
+}  // namespace test_sweep_table

@@ -19,7 +19,7 @@
 #include "training.h"
 #include "training_support.h"
 
-namespace {
+namespace test_cuda_training {
 
 using experiments::TrainConfig;
 using experiments::Training;
@@ -229,4 +229,4 @@ TEST(CudaTraining, GoesOnOnTheCpuFromACheckpointOfTheDeviceAndBack) {
   }
 }
 
-}  // namespace
+}  // namespace test_cuda_training

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace {
+namespace test_job_place {
 
 using experiments::first_host;
 using experiments::job_place;
@@ -121,4 +121,4 @@ TEST(FirstHost, ReadsSlurmsLists) {
   EXPECT_EQ(first_host("rack[2-3].site,m"), "rack2.site");
 }
 
-}  // namespace
+}  // namespace test_job_place

@@ -14,7 +14,7 @@
 
 #include "loader_support.h"
 
-namespace {
+namespace test_optimizer {
 
 using experiments::clip_gradients;
 using experiments::Optimizer;
@@ -442,4 +442,4 @@ TEST(Clipping, ReportsANormThatIsNoNumber) {
   EXPECT_EQ(clip_gradients({at::zeros({4})}, 1.0), 0.0);
 }
 
-}  // namespace
+}  // namespace test_optimizer

@@ -15,7 +15,7 @@
 #include "hessian/parameters.h"
 #include "parameter_shard.h"
 
-namespace {
+namespace test_process_group {
 
 using experiments::JobPlace;
 using experiments::ParameterShard;
@@ -166,4 +166,4 @@ TEST(ParameterShard, GivesEachPartTheSumOfAllGradientsAndEveryoneTheUpdatedParam
   }
 }
 
-}  // namespace
+}  // namespace test_process_group

@@ -8,7 +8,7 @@
 
 #include "experiments/schedule.h"
 
-namespace {
+namespace test_schedule {
 
 using experiments::LearningRateSchedule;
 using experiments::multiplier;
@@ -100,4 +100,4 @@ TEST(Schedule, KnowsNoOtherWords) {
   EXPECT_THROW(multiplier({"polynomial", 10, 0, 1, 0.0}, 5), std::invalid_argument);
 }
 
-}  // namespace
+}  // namespace test_schedule

@@ -13,7 +13,7 @@
 #include "models/token_data.h"
 #include "tiny_models.h"
 
-namespace {
+namespace test_sharpness {
 
 using experiments::measure_sharpness;
 using experiments::Sharpness;
@@ -102,4 +102,4 @@ TEST(SharpnessLimits, ScalesInverselyWithThePreconditionerAndLeavesTheModelAlone
   }
 }
 
-}  // namespace
+}  // namespace test_sharpness

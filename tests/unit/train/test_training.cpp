@@ -19,7 +19,7 @@
 #include "tiny_models.h"
 #include "training_support.h"
 
-namespace {
+namespace test_training {
 
 using experiments::TrainConfig;
 using experiments::Training;
@@ -457,4 +457,4 @@ TEST(Training, RefusesTheCheckpointOfAnotherModelPrecisionOrOptimizer) {
   EXPECT_EQ(refusal(training_of(config, model)), "");
 }
 
-}  // namespace
+}  // namespace test_training

@@ -13,7 +13,7 @@
 #include "tiny_models.h"
 #include "training_support.h"
 
-namespace {
+namespace test_training_tasks {
 
 using experiments::TrainConfig;
 using experiments::Training;
@@ -175,4 +175,4 @@ INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, Memorisation,
                                   models::to_string(std::get<1>(instance.param));
                          });
 
-}  // namespace
+}  // namespace test_training_tasks

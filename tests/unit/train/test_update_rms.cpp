@@ -9,7 +9,7 @@
 #include "models/model.h"
 #include "tiny_models.h"
 
-namespace {
+namespace test_update_rms {
 
 using experiments::tensor_group;
 using experiments::UpdateRms;
@@ -92,4 +92,4 @@ TEST(UpdateRms, MeasuresAModelsGroupsAsOneLongVectorEach) {
   }
 }
 
-}  // namespace
+}  // namespace test_update_rms

@@ -63,12 +63,13 @@ peers: build
 	@.venv-peers/bin/python tests/peers/hvp.py $(BUILD)/bin
 
 asan:
-	@scripts/setup.sh
+	@scripts/setup.sh --clang
 	@cmake --preset asan >/dev/null
 	@cmake --build build/asan --target test_libhessian test_models test_run_file
 	@ctest --test-dir build/asan --parallel 2 --output-on-failure --no-tests=error -R 'test_(libhessian|models|run_file)'
 
-fuzz: setup
+fuzz:
+	@scripts/setup.sh --clang
 	@cmake --preset fuzz >/dev/null
 	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what building needs, and only what is missing; without anything to do it takes a moment and no network.
 #
-# Usage: scripts/setup.sh [--tests] [--lint] [--peers] [--cuda]
+# Usage: scripts/setup.sh [--tests] [--clang] [--lint] [--peers] [--cuda]
 #   --tests  also what the tests need (h5py, pytest; Chromium, in which pages are looked at)
-#   --lint   also clang-format and clang-tidy
+#   --clang  also Clang with its sanitizers
+#   --lint   also clang-format and clang-tidy, and Clang
 #   --peers  also the programs that ours is measured against, in .venv-peers
 #   --cuda   also the CUDA libraries that LibTorch's kernels call (several GB); the toolkit with nvcc is the machine's own
 # LIBTORCH=/path builds against another LibTorch instead of the wheel pinned in requirements.txt.
@@ -11,16 +12,18 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 tests=false
+clang=false
 lint=false
 peers=false
 cuda=false
 for word in "$@"; do
   case $word in
     --tests) tests=true ;;
-    --lint) lint=true ;;
+    --clang) clang=true ;;
+    --lint) lint=true clang=true ;;
     --peers) peers=true ;;
     --cuda) cuda=true ;;
-    *) echo "setup.sh: unknown option '$word'; known are --tests, --lint, --peers and --cuda" >&2; exit 2 ;;
+    *) echo "setup.sh: unknown option '$word'; known are --tests, --clang, --lint, --peers and --cuda" >&2; exit 2 ;;
   esac
 done
 
@@ -50,6 +53,8 @@ gnuplot gnuplot-nox"
   if $lint; then
     command -v clang-format >/dev/null || echo clang-format
     command -v run-clang-tidy >/dev/null || echo clang-tidy
+  fi
+  if $clang; then
     command -v clang++ >/dev/null || echo clang
   fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
@@ -90,6 +95,21 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing[@]} >/dev/null
 }
 
+# Where it is a package of its own, which Clang only recommends.
+install_sanitizers() {
+  local runtime
+  runtime=$(clang++ -print-file-name="libclang_rt.asan-$(uname -m).a")
+  [ -e "$runtime" ] && return
+  local package
+  package=libclang-rt-$(clang++ -dumpversion | cut -d. -f1)-dev
+  if ! can_be_root; then
+    echo "setup.sh: missing package: $package; installing it needs root or sudo. Going on without it." >&2
+    return
+  fi
+  echo "setup.sh: installing $package" >&2
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+}
+
 # install_python VENV FILE OPTIONS...: installs a requirements file into a virtual environment unless it was installed just so
 # before.
 install_python() {
@@ -103,6 +123,9 @@ install_python() {
 }
 
 install_packages
+if $clang && command -v clang++ >/dev/null; then
+  install_sanitizers
+fi
 if [ -z "${LIBTORCH:-}" ]; then
   install_python .venv requirements.txt --no-deps
   if $cuda; then

@@ -217,7 +217,8 @@ TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
     // LibTorch's attention is made of such products too.
     const double units = GetParam().make == attention ? 16 : 0;
     for (std::size_t i = 0; i < one.size(); ++i) {
-      EXPECT_LE(largest(one[i] - two[i]), units * epsilon_of(dtype) * largest(one[i])) << "tensor " << i << " in " << dtype;
+      EXPECT_LE(largest(one[i] - two[i]), units * epsilon_of(dtype) * largest(one[i]))
+          << "tensor " << i << " in " << dtype;
     }
   }
 }

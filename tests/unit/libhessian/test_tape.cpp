@@ -175,7 +175,8 @@ TEST(Tape, CarriesAnyVectorsOfSeveralValuesInOneSweep) {
       for (std::size_t row = 0; row < vectors[entry].sequences.size(); ++row) {
         const auto i = static_cast<int64_t>(row);
         const at::Tensor expected = at::mv(dense[vectors[entry].sequences[row]], vectors[entry].rows[i].flatten());
-        EXPECT_LT(largest(products[entry][i].flatten() - expected), tolerance * (1 + largest(expected))) << "entry " << entry << ", row " << row;
+        EXPECT_LT(largest(products[entry][i].flatten() - expected), tolerance * (1 + largest(expected)))
+            << "entry " << entry << ", row " << row;
       }
     }
   }
@@ -205,7 +206,8 @@ TEST(Tape, GivesTheSameWhereItComputesPartsAgain) {
         const auto products = again.apply(vectors);
         for (std::size_t entry = 0; entry < entries.size(); ++entry) {
           if (products[entry].numel() > 0) {
-            EXPECT_LT(largest(products[entry] - expected[entry]), tolerance * (1 + largest(expected[entry]))) << "entry " << entry;
+            EXPECT_LT(largest(products[entry] - expected[entry]), tolerance * (1 + largest(expected[entry])))
+                << "entry " << entry;
           }
         }
       }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <functional>
 #include <set>
 #include <thread>
@@ -37,6 +38,8 @@ int free_port() {
 
 /// Runs a body as each process of a job; threads stand for processes, which a group cannot tell apart.
 void as_each_of(int size, const std::function<void(const ProcessGroup&)>& body) {
+  // LibTorch's record of messages is one for all groups of a process, and not made for several at once.
+  ::setenv("TORCH_FR_BUFFER_SIZE", "0", 1);
   JobPlace place;
   place.size = size;
   place.address = "127.0.0.1";

@@ -1,11 +1,11 @@
 #include "models/atomic_file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -14,6 +14,21 @@
 #include "system_error_text.h"
 
 namespace models {
+namespace {
+
+/// Takes a file for its own until the descriptor is closed. False if another writer has it, or has just given it its
+/// name. Where the file system knows no locks there is none, and two writers of one file would disturb each other.
+bool take(int descriptor, const std::string& path) {
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return false;
+  }
+  struct stat opened {};
+  struct stat named {};
+  return ::fstat(descriptor, &opened) == 0 && ::stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+         opened.st_dev == named.st_dev;
+}
+
+}  // namespace
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   const std::filesystem::path target(path_);
@@ -25,15 +40,25 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   if (target.filename().empty()) {
     models::fail(path_, "cannot be written: the name of a file is missing");
   }
-  static std::atomic<unsigned> counter = 0;
-  do {
-    temporary_ = (std::filesystem::path(folder_) /
-                  fmt::format(".{}.{}.{}.tmp", target.filename().string(), ::getpid(), counter.fetch_add(1)))
-                     .string();
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (descriptor_ < 0 && errno == EEXIST);
-  if (descriptor_ < 0) {
+  // What a killed writer has left is written over, so that nothing is left for good.
+  for (int number = 0; descriptor_ < 0; ++number) {
+    const std::string name = fmt::format(".{}.{}.tmp", target.filename().string(), number);
+    const std::string candidate = (std::filesystem::path(folder_) / name).string();
+    const int descriptor = ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (descriptor < 0) {
+      const int error = errno;
+      fail("cannot write into folder " + name_text(folder_), error);
+    }
+    if (take(descriptor, candidate)) {
+      descriptor_ = descriptor;
+      temporary_ = candidate;
+    } else {
+      ::close(descriptor);
+    }
+  }
+  if (::ftruncate(descriptor_, 0) != 0) {
     const int error = errno;
+    discard();
     fail("cannot write into folder " + name_text(folder_), error);
   }
 }
@@ -63,10 +88,11 @@ void AtomicFile::commit() {
     const int error = errno;
     fail("cannot flush it to the disk", error);
   }
-  // Some file systems (NFS) report a full disk only here.
+  // Some file systems (NFS) report a full disk only when a descriptor is closed; a second one keeps the file taken.
+  const int taken = ::dup(descriptor_);
   const int closed = ::close(descriptor_);
   const int close_error = errno;
-  descriptor_ = -1;
+  descriptor_ = taken;
   if (closed != 0) {
     fail("cannot flush it to the disk", close_error);
   }
@@ -75,6 +101,7 @@ void AtomicFile::commit() {
     fail("cannot rename the temporary file to it", error);
   }
   temporary_.clear();
+  discard();
   // The rename lasts once the folder is flushed; a file system that cannot flush a folder has nothing to flush.
   const int folder = ::open(folder_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
@@ -88,13 +115,13 @@ void AtomicFile::fail(const std::string& action, int error) const {
 }
 
 void AtomicFile::discard() noexcept {
-  if (descriptor_ >= 0) {
-    ::close(descriptor_);
-    descriptor_ = -1;
-  }
   if (!temporary_.empty()) {
     ::unlink(temporary_.c_str());
     temporary_.clear();
+  }
+  if (descriptor_ >= 0) {
+    ::close(descriptor_);
+    descriptor_ = -1;
   }
 }
 

@@ -82,8 +82,7 @@ def test_a_run_killed_at_any_moments_becomes_the_unbroken_run(train, apart, text
     assert resumed.checkpoints() == unbroken.checkpoints()
     assert_same_bytes(last_checkpoint(resumed), last_checkpoint(unbroken))
     # What killed processes left half-written goes as well.
-    kept = {path.name for path in resumed.folder.iterdir() if not path.name.endswith(".tmp")}
-    assert kept == {"run.h5", *resumed.checkpoints()}
+    assert {path.name for path in resumed.folder.iterdir()} == {"run.h5", *resumed.checkpoints()}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -106,10 +105,13 @@ def test_an_interrupted_run_saves_its_step_and_goes_on_from_it(train, apart, num
     assert f"run/checkpoint-{step:08}.safetensors" in interrupted.stdout and "--resume" in interrupted.stdout
     assert interrupted.checkpoints()[-1] == f"checkpoint-{step:08}.safetensors"
 
+    # Of a process killed while it saved a step at which nothing is saved again.
+    (train.folder / "run" / f".checkpoint-{step - 1:08}.safetensors.0.tmp").write_bytes(b"half")
     resumed = train.done(changes, "--resume", "--json")
     assert resumed.report["resumed_from"] == step
     assert_same_run(resumed.run, unbroken.run)
     assert_same_bytes(last_checkpoint(resumed), last_checkpoint(unbroken))
+    assert {path.name for path in resumed.folder.iterdir()} == {"run.h5", *resumed.checkpoints()}
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])

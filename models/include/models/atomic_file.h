@@ -9,7 +9,7 @@ namespace models {
 /// Writes a file so that, whatever happens, a reader finds the old file or the whole new one.
 ///
 /// The bytes go to a temporary file in the same folder, which `commit` flushes to the disk and renames; a destructor
-/// without a commit removes it.
+/// without a commit removes it. What a killed process leaves of one, the next writer of the same file takes over.
 /// ```cpp
 /// AtomicFile file("out/model.safetensors");
 /// file.write(header);

@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -38,6 +40,46 @@ TEST(AtomicFile, LeavesNothingBehindWithoutACommit) {
     EXPECT_EQ(files_in(folder), 1U);
   }
   EXPECT_EQ(files_in(folder), 0U);
+}
+
+TEST(AtomicFile, TakesOverWhatAKilledWriterLeft) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "out.bin";
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    AtomicFile file(path);
+    file.write(support::as_bytes("much more than what is written next"));
+    ::raise(SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(files_in(folder), 1U);
+  EXPECT_FALSE(std::filesystem::exists(path));
+  AtomicFile file(path);
+  file.write(support::as_bytes("new"));
+  file.commit();
+  EXPECT_EQ(support::read_file(path), "new");
+  EXPECT_EQ(files_in(folder), 1U);
+}
+
+TEST(AtomicFile, TwoWritersDoNotDisturbEachOther) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "out.bin";
+  AtomicFile one(path);
+  AtomicFile two(path);
+  one.write(support::as_bytes("of the one"));
+  two.write(support::as_bytes("of the two"));
+  one.commit();
+  EXPECT_EQ(support::read_file(path), "of the one");
+  AtomicFile three(path);
+  three.write(support::as_bytes("of the three"));
+  two.commit();
+  EXPECT_EQ(support::read_file(path), "of the two");
+  three.commit();
+  EXPECT_EQ(support::read_file(path), "of the three");
+  EXPECT_EQ(files_in(folder), 1U);
 }
 
 TEST(AtomicFile, HasTheUsualPermissions) {

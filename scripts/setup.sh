@@ -31,6 +31,11 @@ as_root() {
   if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# apt_install PACKAGE...
+apt_install() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
 can_be_root() { [ "$(id -u)" -eq 0 ] || { command -v sudo && { sudo -n true || [ -t 0 ]; }; } >/dev/null 2>&1; }
 
 # Programs count as present wherever they come from, libraries where Debian's package is installed.
@@ -92,7 +97,7 @@ install_packages() {
   leave_out_unknown bible-kjv "the built-in text is left out; give --data"
   leave_out_unknown chromium "the tests that look at pages are skipped"
   # shellcheck disable=SC2068  # an emptied entry must vanish
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ${missing[@]} >/dev/null
+  apt_install ${missing[@]}
 }
 
 # Where it is a package of its own, which Clang only recommends.
@@ -107,7 +112,7 @@ install_sanitizers() {
     return
   fi
   echo "setup.sh: installing $package" >&2
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
+  apt_install "$package"
 }
 
 # install_python VENV FILE OPTIONS...: installs a requirements file into a virtual environment unless it was installed just so

@@ -8,6 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "models/atomic_file.h"
+
 namespace experiments {
 namespace {
 
@@ -25,19 +27,6 @@ std::optional<int64_t> step_of(const fs::path& path) {
   int64_t step = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
   return error == std::errc() && end == digits.data() + digits.size() ? std::optional(step) : std::nullopt;
-}
-
-/// What a killed process left half-written of checkpoints, also of one at a step that is not saved again.
-void remove_half_written(const fs::path& folder) {
-  std::error_code error;
-  fs::directory_iterator entry(folder, error);
-  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (name.starts_with("." + prefix) && name.ends_with(".tmp")) {
-      std::error_code failure;  // one that cannot be removed is too many, and nothing worse
-      fs::remove(entry->path(), failure);
-    }
-  }
 }
 
 }  // namespace
@@ -60,7 +49,7 @@ std::vector<fs::path> TrainCheckpoints::list() const {
 fs::path TrainCheckpoints::save(const models::TrainingCheckpoint& checkpoint) const {
   fs::path path = folder_ / fmt::format("{}{:08}{}", prefix, checkpoint.state.step, suffix);
   models::save_training_checkpoint(checkpoint, path.string());
-  remove_half_written(folder_);
+  models::remove_half_written(folder_, prefix);  // also of a step that is not saved again
   const auto all = list();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) {
     std::error_code error;  // one that cannot be removed is too many, and nothing worse

@@ -8,13 +8,16 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
 
 #include "messages.h"
 #include "system_error_text.h"
 
 namespace models {
 namespace {
+
+// A temporary file is `.NAME.NUMBER.tmp`.
+constexpr const char* before_name = ".";
+constexpr const char* after_name = ".tmp";
 
 /// Takes a file for its own until the descriptor is closed. False if another writer has it, or has just given it its
 /// name. Where the file system knows no locks there is none, and two writers of one file would disturb each other.
@@ -42,7 +45,7 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   }
   // What a killed writer has left is written over, so that nothing is left for good.
   for (int number = 0; descriptor_ < 0; ++number) {
-    const std::string name = fmt::format(".{}.{}.tmp", target.filename().string(), number);
+    const std::string name = fmt::format("{}{}.{}{}", before_name, target.filename().string(), number, after_name);
     const std::string candidate = (std::filesystem::path(folder_) / name).string();
     const int descriptor = ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (descriptor < 0) {
@@ -122,6 +125,18 @@ void AtomicFile::discard() noexcept {
   if (descriptor_ >= 0) {
     ::close(descriptor_);
     descriptor_ = -1;
+  }
+}
+
+void remove_half_written(const std::filesystem::path& folder, const std::string& prefix) {
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with(before_name + prefix) && name.ends_with(after_name)) {
+      std::error_code failure;
+      std::filesystem::remove(entry->path(), failure);
+    }
   }
 }
 

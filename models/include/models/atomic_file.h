@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
 #include <span>
 #include <string>
 
@@ -37,5 +38,9 @@ class AtomicFile {
   std::string temporary_;
   int descriptor_ = -1;
 };
+
+/// Removes what killed processes left half-written in a folder of files whose names begin with `prefix`, as far as it
+/// can be removed. Nobody may be writing such a file.
+void remove_half_written(const std::filesystem::path& folder, const std::string& prefix);
 
 }  // namespace models

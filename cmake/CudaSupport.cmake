@@ -1,6 +1,6 @@
 # HESSIAN_CUDA builds the CUDA side: on by default where nvcc, the runtime library, and a LibTorch made for the same major
 # version of CUDA are found. Without it the programs still run on a GPU through a CUDA-enabled LibTorch; see
-# libhessian/src/device.cpp.
+# libhessian/src/device/device.cpp.
 find_package(CUDAToolkit QUIET)
 find_program(HESSIAN_NVCC nvcc HINTS ${CUDAToolkit_BIN_DIR})
 find_library(LibTorch_c10_cuda_LIBRARY c10_cuda PATHS ${LibTorch_ROOT_DIR}/lib NO_DEFAULT_PATH)

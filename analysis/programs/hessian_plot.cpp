@@ -4,11 +4,11 @@
 #include <set>
 #include <thread>
 
-#include "analysis/gnuplot.h"
-#include "analysis/plot.h"
-#include "experiments/interrupt.h"
-#include "experiments/log.h"
-#include "experiments/program.h"
+#include "output/gnuplot.h"
+#include "plot.h"
+#include "program/interrupt.h"
+#include "program/log.h"
+#include "program/program.h"
 
 namespace {
 

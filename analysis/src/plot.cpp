@@ -1,4 +1,4 @@
-#include "analysis/plot.h"
+#include "plot.h"
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -6,14 +6,14 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "analysis/csv.h"
-#include "analysis/figures.h"
-#include "analysis/gnuplot.h"
-#include "analysis/report.h"
-#include "experiments/output_file.h"
-#include "run_labels.h"
-#include "run_tables.h"
-#include "text_file.h"
+#include "output/csv.h"
+#include "figures/figures.h"
+#include "output/gnuplot.h"
+#include "output/report.h"
+#include "run_file/output_file.h"
+#include "content/run_labels.h"
+#include "output/run_tables.h"
+#include "output/text_file.h"
 
 namespace analysis {
 namespace {

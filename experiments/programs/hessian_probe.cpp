@@ -1,12 +1,12 @@
 #include <CLI/CLI.hpp>
 
-#include "experiments/job_place.h"
-#include "experiments/log.h"
-#include "experiments/probe.h"
-#include "experiments/probe_command.h"
-#include "experiments/probe_report.h"
-#include "experiments/program.h"
-#include "experiments/progress.h"
+#include "program/job_place.h"
+#include "program/log.h"
+#include "probe/probe.h"
+#include "spectrum/command.h"
+#include "probe/report.h"
+#include "program/program.h"
+#include "program/progress.h"
 #include "hessian/host_memory.h"
 
 namespace {

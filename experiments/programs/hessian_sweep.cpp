@@ -1,13 +1,13 @@
 #include <CLI/CLI.hpp>
 
-#include "experiments/config_command.h"
-#include "experiments/interrupt.h"
-#include "experiments/job_place.h"
-#include "experiments/log.h"
-#include "experiments/program.h"
-#include "experiments/sweep.h"
-#include "experiments/sweep_dashboard.h"
-#include "experiments/train_report.h"
+#include "config/command.h"
+#include "program/interrupt.h"
+#include "program/job_place.h"
+#include "program/log.h"
+#include "program/program.h"
+#include "sweep/sweep.h"
+#include "sweep/dashboard.h"
+#include "train/report.h"
 #include "hessian/host_memory.h"
 
 namespace {

@@ -1,9 +1,9 @@
 #include <CLI/CLI.hpp>
 
-#include "experiments/config_command.h"
-#include "experiments/job_place.h"
-#include "experiments/program.h"
-#include "experiments/train_report.h"
+#include "config/command.h"
+#include "program/job_place.h"
+#include "program/program.h"
+#include "train/report.h"
 #include "hessian/host_memory.h"
 
 int main(int argc, char** argv) {

@@ -9,9 +9,9 @@
 #include <exception>
 #include <vector>
 
-#include "experiments/job_place.h"
-#include "process_group.h"
-#include "step_times.h"
+#include "program/job_place.h"
+#include "distributed/process_group.h"
+#include "reproduce/step_times.h"
 #include "subject.h"
 
 // What the processes of a job spend on messages, to be started as several of them (scripts/run_job.sh 2 bench_exchange):

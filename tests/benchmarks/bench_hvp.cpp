@@ -8,7 +8,7 @@
 
 #include "contenders.h"
 #include "hessian/tape_operator.h"
-#include "models/named_models.h"
+#include "hessian/models/named_models.h"
 #include "subject.h"
 
 // The cost of one Hessian-vector product by the tape and by double backward, in gradients and in matrix products. All

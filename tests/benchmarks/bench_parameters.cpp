@@ -11,7 +11,7 @@
 #include "contenders.h"
 #include "hessian/host_memory.h"
 #include "hessian/parameter_operator.h"
-#include "models/named_models.h"
+#include "hessian/models/named_models.h"
 
 // The cost of one product with the Hessian, Gauss-Newton or Fisher matrix of all parameters, in gradients of all
 // parameters. All are taken in turn within one loop, so that a slow moment of the machine hits them alike.

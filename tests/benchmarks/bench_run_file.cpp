@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "analysis/figures.h"
-#include "analysis/gnuplot.h"
-#include "analysis/run_content.h"
-#include "experiments/run_file.h"
+#include "figures/figures.h"
+#include "output/gnuplot.h"
+#include "content/run_content.h"
+#include "hessian/run_file.h"
 
 // Run files of a million training steps: to append, to read, to go on with and to draw, each beside the same bytes in a
 // plain file.

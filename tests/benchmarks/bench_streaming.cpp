@@ -8,9 +8,9 @@
 
 #include "contenders.h"
 #include "hessian/tape_operator.h"
-#include "models/checkpoint.h"
-#include "models/named_models.h"
-#include "models/weight_stream.h"
+#include "hessian/models/checkpoint.h"
+#include "hessian/models/named_models.h"
+#include "hessian/models/weight_stream.h"
 #include "subject.h"
 
 // What a product costs whose weights are streamed, in products whose weights are held: with everything kept, and with

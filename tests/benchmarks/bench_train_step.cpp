@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "step_times.h"
+#include "reproduce/step_times.h"
 #include "subject.h"
 
 // The cost of a training step on the CPU, and what the additional norms of SimpleNorm add to it; device_times has both

@@ -7,7 +7,7 @@
 #include <chrono>
 #include <vector>
 
-#include "models/architecture.h"
+#include "gpt/architecture.h"
 #include "subject.h"
 
 namespace benchmarks {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "models/config.h"
+#include "hessian/models/config.h"
 
 namespace benchmarks {
 

@@ -9,13 +9,13 @@
 #include <vector>
 
 #include "device_limits.h"
-#include "experiments/dtype.h"
-#include "experiments/statistics.h"
+#include "config/dtype.h"
+#include "program/statistics.h"
 #include "hessian/device.h"
 #include "hessian/tape_operator.h"
-#include "models/forward.h"
-#include "models/named_models.h"
-#include "step_times.h"
+#include "hessian/models/forward.h"
+#include "hessian/models/named_models.h"
+#include "reproduce/step_times.h"
 
 // How near to a device's limits training steps and Hessian-vector products come, and what SimpleNorm costs there. The
 // limits are measured in the same run. scripts/measure_gpu.sh runs it on a CUDA device; it works on the CPU too, with

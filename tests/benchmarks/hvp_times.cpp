@@ -17,10 +17,10 @@
 #include "hessian/memory.h"
 #include "hessian/parameter_operator.h"
 #include "hessian/tape_operator.h"
-#include "models/checkpoint.h"
-#include "models/forward.h"
-#include "models/safetensors.h"
-#include "models/token_data.h"
+#include "hessian/models/checkpoint.h"
+#include "hessian/models/forward.h"
+#include "formats/safetensors.h"
+#include "hessian/models/token_data.h"
 
 // Our side of tests/peers/hvp.py, which asks for Hessian-vector products line by line on standard input. Each line is
 // answered by one number; the first answer, 0, says that all is loaded.

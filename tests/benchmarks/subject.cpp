@@ -6,9 +6,9 @@
 #include <variant>
 
 #include "hessian/host_memory.h"
-#include "models/architecture.h"
-#include "models/named_models.h"
-#include "products.h"
+#include "gpt/architecture.h"
+#include "hessian/models/named_models.h"
+#include "kernels/products.h"
 
 namespace benchmarks {
 

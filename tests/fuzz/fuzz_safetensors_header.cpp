@@ -3,7 +3,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "models/safetensors_header.h"
+#include "formats/safetensors_header.h"
 
 /// The header of a safetensors file: whatever the bytes are, it is read or refused with a std::runtime_error, and what
 /// is read lies inside the file.

@@ -3,7 +3,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "models/token_stream.h"
+#include "hessian/models/token_stream.h"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "models/torch_archive.h"
+#include "formats/torch_archive.h"
 
 namespace {
 

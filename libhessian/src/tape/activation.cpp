@@ -2,7 +2,7 @@
 #include <numbers>
 #include <utility>
 
-#include "rows/activation_rows.h"
+#include "kernels/rows/activation_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {

@@ -2,8 +2,8 @@
 #include <limits>
 #include <utility>
 
-#include "fused/attention_tangents.h"
-#include "rows/softmax_rows.h"
+#include "kernels/fused/attention_tangents.h"
+#include "kernels/rows/softmax_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "products.h"
-#include "rows/softmax_rows.h"
+#include "kernels/products.h"
+#include "kernels/rows/softmax_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {

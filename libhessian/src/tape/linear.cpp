@@ -1,6 +1,6 @@
 #include <utility>
 
-#include "products.h"
+#include "kernels/products.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {

@@ -1,6 +1,6 @@
 #include <utility>
 
-#include "rows/norm_rows.h"
+#include "kernels/rows/norm_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {

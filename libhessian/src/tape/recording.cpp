@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "hessian/evaluate.h"
-#include "program_steps.h"
+#include "program/program_steps.h"
 
 namespace hessian::tape {
 namespace {

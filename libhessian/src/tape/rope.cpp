@@ -1,7 +1,7 @@
 #include <utility>
 
-#include "rope_table.h"
-#include "rows/rope_rows.h"
+#include "kernels/rope_table.h"
+#include "kernels/rows/rope_rows.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {

@@ -12,8 +12,8 @@
 #include "hessian/curvature.h"
 #include "hessian/parameters.h"
 #include "hessian/program.h"
-#include "rows/row_function.h"
-#include "rows/run_rows.h"
+#include "kernels/rows/row_function.h"
+#include "kernels/rows/run_rows.h"
 
 namespace hessian::tape {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "program_steps.h"
+#include "program/program_steps.h"
 
 namespace hessian::tape {
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "rows/run_rows.h"
+#include "kernels/rows/run_rows.h"
 #include "tape/recording.h"
 #include "tape/sweep.h"
 

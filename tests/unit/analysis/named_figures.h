@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/figure.h"
+#include "figures/figure.h"
 
 namespace analysis_test {
 

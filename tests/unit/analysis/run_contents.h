@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "analysis/run_content.h"
+#include "content/run_content.h"
 
 namespace analysis_test {
 

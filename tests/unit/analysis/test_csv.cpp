@@ -1,4 +1,4 @@
-#include "analysis/csv.h"
+#include "output/csv.h"
 
 #include <gtest/gtest.h>
 

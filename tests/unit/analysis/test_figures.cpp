@@ -1,4 +1,4 @@
-#include "analysis/figures.h"
+#include "figures/figures.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "analysis/gnuplot.h"
+#include "output/gnuplot.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,7 +9,7 @@
 #include <fstream>
 #include <sstream>
 
-#include "analysis/figures.h"
+#include "figures/figures.h"
 #include "run_file_support.h"
 
 using analysis::Figure;

@@ -1,4 +1,4 @@
-#include "analysis/report.h"
+#include "output/report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "analysis/reproduction.h"
+#include "reproduction/reproduction.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include <map>
 #include <stdexcept>
 
-#include "experiments/probe_layout.h"
+#include "run_file/probe_layout.h"
 #include "run_file_support.h"
 
 using analysis::Claim;

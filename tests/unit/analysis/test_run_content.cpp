@@ -1,4 +1,4 @@
-#include "analysis/run_content.h"
+#include "content/run_content.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "experiments/probe_layout.h"
+#include "run_file/probe_layout.h"
 #include "run_file_support.h"
 
 using analysis::read_run;

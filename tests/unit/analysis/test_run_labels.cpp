@@ -1,4 +1,4 @@
-#include "run_labels.h"
+#include "content/run_labels.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

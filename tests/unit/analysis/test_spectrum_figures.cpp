@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
-#include "analysis/figures.h"
-#include "analysis/gnuplot.h"
-#include "anatomy_maps.h"
-#include "block_groups.h"
+#include "figures/figures.h"
+#include "output/gnuplot.h"
+#include "content/anatomy_maps.h"
+#include "content/block_groups.h"
 #include "named_figures.h"
 #include "run_contents.h"
-#include "spectrum_tables.h"
+#include "output/spectrum_tables.h"
 
 using analysis::Anatomy;
 using analysis::Curve;

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "autocast.h"
+#include "kernels/autocast.h"
 #include "cuda_device.h"
 #include "hessian/evaluate.h"
 #include "hessian/memory.h"

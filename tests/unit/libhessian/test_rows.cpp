@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "random_problems.h"
-#include "rows/passes.h"
-#include "rows/run_rows.h"
+#include "kernels/rows/passes.h"
+#include "kernels/rows/run_rows.h"
 #include "sharing_lanes.h"
 
 // The passes over rows of tangents by several lanes beside the host's one.

@@ -10,10 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "autocast.h"
-#include "fused/functions.h"
+#include "kernels/autocast.h"
+#include "kernels/fused/functions.h"
 #include "hessian/evaluate.h"
-#include "program_steps.h"
+#include "program/program_steps.h"
 #include "random_problems.h"
 
 using hessian::Derivatives;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "hessian/evaluate.h"
-#include "program_steps.h"
+#include "program/program_steps.h"
 #include "random_problems.h"
 #include "tape/rule.h"
 

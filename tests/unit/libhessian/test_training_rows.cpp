@@ -3,8 +3,8 @@
 #include <vector>
 
 #include "random_problems.h"
-#include "rows/passes.h"
-#include "rows/run_rows.h"
+#include "kernels/rows/passes.h"
+#include "kernels/rows/run_rows.h"
 #include "sharing_lanes.h"
 
 // The passes of training by several lanes beside the host's one, entry by entry and in packs, in float64 and in

@@ -6,8 +6,8 @@
 
 #include <vector>
 
-#include "models/forward.h"
-#include "models/model.h"
+#include "hessian/models/forward.h"
+#include "hessian/models/model.h"
 #include "tiny_models.h"
 
 // Models so small that matrices of all their parameters fit in the hand, and these matrices by autograd.

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "loader_support.h"
-#include "models/model.h"
+#include "hessian/models/model.h"
 #include "tiny_models.h"
 
 using models::assemble_model;

@@ -7,7 +7,7 @@
 #include <csignal>
 
 #include "loader_support.h"
-#include "models/atomic_file.h"
+#include "io/atomic_file.h"
 
 using models::AtomicFile;
 using support::message_of;

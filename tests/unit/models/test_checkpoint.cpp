@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "loader_support.h"
-#include "models/checkpoint.h"
-#include "models/safetensors.h"
+#include "hessian/models/checkpoint.h"
+#include "formats/safetensors.h"
 
 using models::load_checkpoint;
 using support::message_of;

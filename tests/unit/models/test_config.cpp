@@ -1,4 +1,4 @@
-#include "models/config.h"
+#include "hessian/models/config.h"
 
 #include <gtest/gtest.h>
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "loader_support.h"
-#include "models/huggingface.h"
-#include "models/safetensors.h"
+#include "checkpoints/huggingface.h"
+#include "formats/safetensors.h"
 
 using models::load_huggingface_model;
 using support::message_of;

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "fixtures.h"
-#include "models/model.h"
-#include "models/named_models.h"
+#include "hessian/models/model.h"
+#include "hessian/models/named_models.h"
 #include "tiny_models.h"
 
 using models::Family;

@@ -2,7 +2,7 @@
 #include <sys/stat.h>
 
 #include "loader_support.h"
-#include "models/mapped_file.h"
+#include "hessian/models/mapped_file.h"
 
 using models::MappedFile;
 using support::message_of;

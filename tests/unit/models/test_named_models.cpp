@@ -1,4 +1,4 @@
-#include "models/named_models.h"
+#include "hessian/models/named_models.h"
 
 #include <gtest/gtest.h>
 

@@ -4,9 +4,9 @@
 #include <cstdlib>
 
 #include "loader_support.h"
-#include "models/checkpoint.h"
-#include "models/nanogpt_checkpoint.h"
-#include "models/torch_checkpoint.h"
+#include "hessian/models/checkpoint.h"
+#include "checkpoints/nanogpt_checkpoint.h"
+#include "formats/torch_checkpoint.h"
 
 using models::load_nanogpt_checkpoint;
 using support::message_of;

@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "models/model.h"
-#include "models/named_models.h"
+#include "hessian/models/model.h"
+#include "hessian/models/named_models.h"
 #include "tiny_models.h"
 
 using models::GptConfig;

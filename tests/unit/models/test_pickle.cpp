@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "loader_support.h"
-#include "models/pickle.h"
+#include "formats/pickle.h"
 
 using models::Pickle;
 using support::message_of;

@@ -9,7 +9,7 @@
 #include "fixtures.h"
 #include "hessian/dense_operator.h"
 #include "hessian/finite_difference.h"
-#include "models/named_models.h"
+#include "hessian/models/named_models.h"
 #include "tiny_models.h"
 
 using models::Family;

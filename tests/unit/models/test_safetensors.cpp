@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "loader_support.h"
-#include "models/safetensors.h"
+#include "formats/safetensors.h"
 
 using models::load_safetensors;
 using models::parse_safetensors_header;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "models/shuffled_order.h"
+#include "hessian/models/shuffled_order.h"
 
 using models::ShuffledOrder;
 

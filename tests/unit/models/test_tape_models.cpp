@@ -5,8 +5,8 @@
 
 #include "fixtures.h"
 #include "hessian/tape_operator.h"
-#include "models/forward.h"
-#include "models/named_models.h"
+#include "hessian/models/forward.h"
+#include "hessian/models/named_models.h"
 #include "tiny_models.h"
 
 namespace test_tape_models {

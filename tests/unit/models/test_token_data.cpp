@@ -5,8 +5,8 @@
 #include <cstdlib>
 
 #include "loader_support.h"
-#include "models/safetensors.h"
-#include "models/token_data.h"
+#include "formats/safetensors.h"
+#include "hessian/models/token_data.h"
 
 using models::DataOptions;
 using models::load_token_batch;

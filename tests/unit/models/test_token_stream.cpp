@@ -5,7 +5,7 @@
 #include <set>
 
 #include "loader_support.h"
-#include "models/token_stream.h"
+#include "hessian/models/token_stream.h"
 
 using models::TokenStream;
 using support::as_bytes;

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "loader_support.h"
-#include "models/torch_checkpoint.h"
+#include "formats/torch_checkpoint.h"
 
 using models::TorchCheckpoint;
 using support::message_of;

@@ -7,9 +7,9 @@
 #include <limits>
 
 #include "loader_support.h"
-#include "models/checkpoint.h"
-#include "models/safetensors.h"
-#include "models/training_checkpoint.h"
+#include "hessian/models/checkpoint.h"
+#include "formats/safetensors.h"
+#include "hessian/models/training_checkpoint.h"
 #include "tiny_models.h"
 
 using models::TrainingCheckpoint;

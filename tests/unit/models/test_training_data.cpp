@@ -6,9 +6,9 @@
 #include <set>
 
 #include "loader_support.h"
-#include "models/safetensors.h"
-#include "models/token_stream.h"
-#include "models/training_data.h"
+#include "formats/safetensors.h"
+#include "hessian/models/token_stream.h"
+#include "hessian/models/training_data.h"
 
 using models::TokenBatch;
 using models::TrainingData;

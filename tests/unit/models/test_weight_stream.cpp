@@ -8,10 +8,10 @@
 #include "hessian/memory.h"
 #include "hessian/program.h"
 #include "loader_support.h"
-#include "models/architecture.h"
-#include "models/checkpoint.h"
-#include "models/safetensors.h"
-#include "models/weight_stream.h"
+#include "gpt/architecture.h"
+#include "hessian/models/checkpoint.h"
+#include "formats/safetensors.h"
+#include "hessian/models/weight_stream.h"
 #include "tiny_models.h"
 
 using models::load_checkpoint;

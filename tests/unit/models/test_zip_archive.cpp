@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "loader_support.h"
-#include "models/zip_archive.h"
+#include "formats/zip_archive.h"
 
 using support::message_of;
 using support::zip_bytes;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "models/model.h"
+#include "hessian/models/model.h"
 
 namespace models {
 

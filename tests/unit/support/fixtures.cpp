@@ -1,7 +1,7 @@
 #include "fixtures.h"
 
-#include "models/checkpoint.h"
-#include "models/safetensors.h"
+#include "hessian/models/checkpoint.h"
+#include "formats/safetensors.h"
 
 namespace support {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "hessian/hessian_operator.h"
-#include "models/forward.h"
+#include "hessian/models/forward.h"
 
 namespace support {
 

@@ -1,0 +1,28 @@
+#include "content/block_groups.h"
+
+#include <algorithm>
+#include <charconv>
+#include <system_error>
+
+namespace analysis {
+
+GroupName parse_group_name(const std::string& name) {
+  const std::string separators = "-.";
+  for (std::size_t start = 0; start < name.size();) {
+    const std::size_t end = std::min(name.find_first_of(separators, start), name.size());
+    int64_t block = 0;
+    const auto [last, error] = std::from_chars(name.data() + start, name.data() + end, block);
+    if (error == std::errc() && last == name.data() + end && block >= 0 && start > 0) {
+      return {name.substr(0, start - 1) + name.substr(end), block};
+    }
+    start = end + 1;
+  }
+  return {name, std::nullopt};
+}
+
+std::string file_part(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '-');
+  return name;
+}
+
+}  // namespace analysis

@@ -1,0 +1,190 @@
+#include "output/run_tables.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "content/run_labels.h"
+#include "output/spectrum_tables.h"
+#include "content/summary.h"
+
+namespace analysis {
+namespace {
+
+std::string range_text(const Summary& summary) {
+  return text_of(summary.low) + " … " + text_of(summary.high);
+}
+
+std::string memory_text(int64_t bytes) {
+  return bytes > 0 ? fmt::format("{:.0f} MiB", static_cast<double>(bytes) / (1024.0 * 1024.0)) : "–";
+}
+
+Table facts_of(const std::vector<RunContent>& runs, const std::vector<std::string>& labels) {
+  Table table{
+      "Runs",
+      {"run", "program", "model", "seed", "device", "precision", "created", "finished", "peak memory", "commit"},
+      {}};
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RunContent& run = runs[i];
+    table.rows.push_back({labels[i], run.info.program, model_text(run), std::to_string(run.info.seed), run.info.device,
+                          run.info.dtype, run.created, run.finished ? "yes" : "no", memory_text(run.peak_memory_bytes),
+                          run.info.git_commit.substr(0, 12)});
+  }
+  return table;
+}
+
+/// The last probe of a site, block by block.
+Table probe_table(const SiteProbes& site, const std::string& label) {
+  const std::size_t last = site.steps.size() - 1;
+  Table table{
+      label + ": " + site.site + " at step " + std::to_string(site.steps[last]) + ", " +
+          std::to_string(site.sequences) + " sequences; norms and eigenvalues in nats",
+      {"block", "‖Hₓₓ‖₂, median", "range", "λmin, median", "largest residual norm", "converged", "RMS", "largest |x|"},
+      {}};
+  for (std::size_t row = 0; row < site.layers.size(); ++row) {
+    const Summary norm = summarise(site.over_sequences(site.spectral_norm, last, row));
+    const auto number_of = [&](const std::vector<double>& values) {
+      return values.empty() ? std::nan("") : values[last * site.layers.size() + row];
+    };
+    const auto summary_of = [&](const std::vector<double>& values) {
+      return values.empty() ? Summary{NAN, NAN, NAN} : summarise(site.over_sequences(values, last, row));
+    };
+    int64_t reached = 0;
+    const std::size_t first = (last * site.layers.size() + row) * static_cast<std::size_t>(site.sequences);
+    for (std::size_t i = first; i < first + static_cast<std::size_t>(site.sequences) && i < site.converged.size();
+         ++i) {
+      reached += site.converged[i];
+    }
+    table.rows.push_back({std::to_string(site.layers[row]), text_of(norm.median), range_text(norm),
+                          text_of(summary_of(site.lambda_min).median), text_of(summary_of(site.residual_norm).high),
+                          fmt::format("{} of {}", reached, site.sequences), text_of(number_of(site.rms)),
+                          text_of(number_of(site.abs_max))});
+  }
+  return table;
+}
+
+Table training_table(const std::vector<RunContent>& runs, const std::vector<std::string>& labels) {
+  Table table{"Training",
+              {"run", "steps", "first loss (nats)", "last loss (nats)", "validation loss (nats)", "peak learning rate",
+               "largest gradient norm"},
+              {}};
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto& training = runs[i].training;
+    if (training && !training->steps.empty()) {
+      table.rows.push_back({labels[i], std::to_string(training->steps.back()), text_of(training->loss.front()),
+                            text_of(training->loss.back()),
+                            training->val_loss.empty() ? "–" : text_of(training->val_loss.back()),
+                            text_of(summarise(training->lr).high), text_of(summarise(training->grad_norm).high)});
+    }
+  }
+  return table;
+}
+
+Table sweep_table(const SweepRuns& sweep, const std::string& label) {
+  struct Column {
+    const char* name;
+    const char* header;
+  };
+  static const std::vector<Column> columns = {
+      {"largest_stable_lr", "largest stable rate"},
+      {"smallest_unstable_lr", "smallest unstable rate"},
+      {"best_loss", "best loss (nats)"},
+      {"best_lr", "at rate"},
+      {"lr_sensitivity", "sensitivity (nats)"},
+      {"activation_rate", "2 / λmax(Hₓₓ)"},
+      {"sharpness_rate", "2 / sharpness"},
+      {"preconditioned_rate", "Adam's limit"},
+  };
+  Table table{label + ": largest stable learning rates", {"model"}, {}};
+  for (const Column& column : columns) {
+    table.header.emplace_back(column.header);
+  }
+  for (std::size_t i = 0; i < sweep.models.size(); ++i) {
+    std::vector<std::string> row = {sweep.models[i]};
+    for (const Column& column : columns) {
+      const auto found = sweep.summary.find(column.name);
+      row.push_back(found == sweep.summary.end() ? "–" : text_of(found->second[i]));
+    }
+    table.rows.push_back(std::move(row));
+  }
+  return table;
+}
+
+std::vector<std::string> warnings_of(const RunContent& run, const std::string& label) {
+  std::vector<std::string> warnings;
+  if (!run.finished) {
+    warnings.push_back(label + ": not finished; what was written so far is shown");
+  }
+  for (const std::string& problem : run.problems) {
+    warnings.push_back(label + ": " + problem);
+  }
+  for (const SiteProbes& site : run.sites) {
+    int64_t open = 0;
+    for (std::size_t probe = 0; probe < site.steps.size(); ++probe) {
+      open += site.unconverged(probe);
+    }
+    if (open > 0) {
+      warnings.push_back(label + ": " + std::to_string(open) + " of " + std::to_string(site.converged.size()) +
+                         " estimates at " + site.site +
+                         " did not reach their tolerance; their residual norms say how far they are");
+    }
+  }
+  for (std::string& warning : spectrum_warnings(run, label)) {
+    warnings.push_back(std::move(warning));
+  }
+  return warnings;
+}
+
+}  // namespace
+
+std::string model_text(const RunContent& run) {
+  try {
+    const auto model = nlohmann::json::parse(run.info.model);
+    if (model.is_array()) {
+      return fmt::format("{} models", model.size());
+    }
+    return fmt::format("{} {}, dim {}, {} blocks, vocabulary {}", model.value("family", ""), model.value("norm", ""),
+                       model.value("dim", 0), model.value("n_layers", 0), model.value("vocab_size", 0));
+  } catch (const nlohmann::json::exception&) {
+    return "";
+  }
+}
+
+Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
+                 const std::string& command_line) {
+  const std::vector<std::string> labels = run_labels(runs);
+  Report report;
+  report.title =
+      runs.size() == 1 ? "Curvature of " + labels.front() : "Curvature of " + std::to_string(runs.size()) + " runs";
+  report.summary = "Made from HDF5 run files by: " + command_line;
+  Section what{"What was run", {}, {}, {}, {facts_of(runs, labels)}, {}};
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    what.commands.push_back(runs[i].info.command_line);
+    for (std::string& warning : warnings_of(runs[i], labels[i])) {
+      what.warnings.push_back(std::move(warning));
+    }
+  }
+  Section drawings{"Figures", {}, {}, {}, {}, figures};
+  Section numbers{"Numbers", {}, {}, {}, {}, {}};
+  if (Table training = training_table(runs, labels); !training.rows.empty()) {
+    numbers.tables.push_back(std::move(training));
+  }
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    if (runs[i].sweep) {
+      numbers.tables.push_back(sweep_table(*runs[i].sweep, labels[i]));
+    }
+    for (const SiteProbes& site : runs[i].sites) {
+      if (!site.steps.empty()) {
+        numbers.tables.push_back(probe_table(site, labels[i]));
+      }
+    }
+    for (Table& table : spectrum_tables(runs[i], labels[i])) {
+      numbers.tables.push_back(std::move(table));
+    }
+  }
+  report.sections = {std::move(drawings), std::move(numbers), std::move(what)};
+  return report;
+}
+
+}  // namespace analysis

@@ -1,0 +1,145 @@
+#include "reproduction/swept_rates.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace analysis {
+namespace {
+
+/// The seeds of a sweep, ascending.
+std::vector<int64_t> seeds_of(const SweepRuns& runs) {
+  const std::set<int64_t> seeds(runs.seed.begin(), runs.seed.end());
+  return {seeds.begin(), seeds.end()};
+}
+
+/// Final losses of the stable runs of a placement, by rate; of one seed, or of all.
+std::map<double, std::vector<double>> stable_losses(const SweepRuns& runs, const std::string& placement,
+                                                    std::optional<int64_t> seed) {
+  std::map<double, std::vector<double>> losses;
+  std::set<double> diverged;
+  for (std::size_t i = 0; i < runs.model.size(); ++i) {
+    if (placement_of(runs.model[i]) != placement || (seed && runs.seed[i] != *seed)) {
+      continue;
+    }
+    if (runs.status[i] == "stable") {
+      losses[runs.lr[i]].push_back(runs.final_loss[i]);
+    } else if (runs.status[i] == "diverged") {
+      diverged.insert(runs.lr[i]);
+    }
+  }
+  for (const double rate : diverged) {
+    losses.erase(rate);
+  }
+  return losses;
+}
+
+}  // namespace
+
+std::vector<ReadSweep> read_sweeps(const ReproductionFiles& files, Section& section) {
+  std::vector<ReadSweep> sweeps;
+  for (const ReproducedSweep& planned : files.stability) {
+    auto content = read_part(planned.file, section);
+    if (content && content->sweep) {
+      sweeps.push_back({planned, std::move(*content)});
+    }
+  }
+  return sweeps;
+}
+
+double summary_number(const SweepRuns& runs, const std::string& placement, const std::string& name) {
+  const auto numbers = runs.summary.find(name);
+  for (std::size_t i = 0; i < runs.models.size() && numbers != runs.summary.end(); ++i) {
+    if (placement_of(runs.models[i]) == placement) {
+      return numbers->second[i];
+    }
+  }
+  return std::nan("");
+}
+
+Rates rates_of(const SweepRuns& runs, const std::string& placement, std::optional<int64_t> seed) {
+  Rates rates;
+  const auto losses = stable_losses(runs, placement, seed);
+  for (const auto& [rate, of_rate] : losses) {
+    rates.stable = rate;
+    rates.best_loss = std::fmin(rates.best_loss, summarise(of_rate).median);
+  }
+  for (const auto& [rate, of_rate] : losses) {
+    if (summarise(of_rate).median <= rates.best_loss + useful_margin) {
+      rates.useful = rate;
+    }
+  }
+  return rates;
+}
+
+Summary ratio_of(const SweepRuns& runs, double Rates::*rate, const std::string& placement,
+                 const std::string& baseline) {
+  std::vector<double> of_seeds;
+  for (const int64_t seed : seeds_of(runs)) {
+    of_seeds.push_back(rates_of(runs, placement, seed).*rate / (rates_of(runs, baseline, seed).*rate));
+  }
+  Summary ratio = summarise(of_seeds);
+  ratio.median = rates_of(runs, placement, {}).*rate / (rates_of(runs, baseline, {}).*rate);
+  ratio.low = std::fmin(ratio.low, ratio.median);
+  ratio.high = std::fmax(ratio.high, ratio.median);
+  return ratio;
+}
+
+Summary gain_of(const SweepRuns& runs, const std::string& placement, const std::string& baseline) {
+  std::vector<double> of_seeds;
+  for (const int64_t seed : seeds_of(runs)) {
+    of_seeds.push_back(rates_of(runs, baseline, seed).best_loss - rates_of(runs, placement, seed).best_loss);
+  }
+  return summarise(of_seeds);
+}
+
+Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id, const std::string& title,
+                    const std::string& label, const std::function<Summary(const SweepRuns&)>& number) {
+  Figure figure;
+  figure.id = id;
+  figure.title = title;
+  figure.caption = "Of all seeds together; the band is the range of the seeds each alone.";
+  figure.x.label = "parameters of the PreNorm model";
+  figure.x.logarithmic = true;
+  figure.y.label = label;
+  for (const ReadSweep& sweep : sweeps) {
+    auto curve = std::find_if(figure.curves.begin(), figure.curves.end(),
+                              [&](const Curve& known) { return known.label == sweep.planned.family; });
+    if (curve == figure.curves.end()) {
+      Curve fresh;
+      fresh.label = sweep.planned.family;
+      fresh.color = categorical_color(figure.curves.size() + compared_placements.size());
+      fresh.mark = Mark::line_and_points;
+      curve = figure.curves.insert(figure.curves.end(), std::move(fresh));
+    }
+    const Summary summary = number(sweep.runs());
+    add_point(*curve, static_cast<double>(sweep.planned.parameters), summary);
+  }
+  choose_y_scale(figure);
+  return figure;
+}
+
+Verdict ascends_with_size(const Figure& figure) {
+  std::vector<bool> cases;
+  for (const Curve& curve : figure.curves) {
+    if (curve.y.size() > 1) {
+      cases.push_back(std::is_sorted(curve.y.begin(), curve.y.end()) && curve.y.front() < curve.y.back());
+    }
+  }
+  return verdict_of(cases);
+}
+
+std::string rows_text(const Figure& figure) {
+  std::string text;
+  for (const Curve& curve : figure.curves) {
+    text += (text.empty() ? "" : "; ") + curve.label + ": ";
+    for (std::size_t i = 0; i < curve.y.size(); ++i) {
+      text += (i == 0 ? "" : ", ") + number_text(curve.y[i]);
+    }
+  }
+  return text.empty() ? "–" : text;
+}
+
+}  // namespace analysis

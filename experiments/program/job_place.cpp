@@ -1,0 +1,124 @@
+#include "program/job_place.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <optional>
+#include <stdexcept>
+
+namespace experiments {
+namespace {
+
+std::optional<std::string> variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr || *value == '\0' ? std::nullopt : std::optional<std::string>(value);
+}
+
+int number(const char* name, int least, int most, std::optional<int> otherwise = std::nullopt) {
+  const auto word = variable(name);
+  if (!word && otherwise) {
+    return *otherwise;
+  }
+  int value = 0;
+  const char* end = word ? word->data() + word->size() : nullptr;
+  const auto parsed = word ? std::from_chars(word->data(), end, value) : std::from_chars_result{nullptr, std::errc()};
+  if (!word || parsed.ec != std::errc() || parsed.ptr != end || value < least || value > most) {
+    throw std::invalid_argument("environment: " + std::string(name) + (word ? " is '" + *word + "'" : " is not set") +
+                                ", expected a whole number from " + std::to_string(least) + " to " +
+                                std::to_string(most) + " beside the launcher's other variables");
+  }
+  return value;
+}
+
+constexpr int most_processes = 1 << 20;
+constexpr int most_ports = 65535;
+
+JobPlace torchrun_place() {
+  JobPlace place;
+  place.size = number("WORLD_SIZE", 1, most_processes);
+  place.rank = number("RANK", 0, place.size - 1);
+  place.local_size = number("LOCAL_WORLD_SIZE", 1, place.size, 1);
+  place.local_rank = number("LOCAL_RANK", 0, place.size - 1, 0);
+  if (place.size > 1) {
+    const auto address = variable("MASTER_ADDR");
+    if (!address) {
+      throw std::invalid_argument(
+          "environment: MASTER_ADDR is not set, expected the machine at which the processes meet");
+    }
+    place.address = *address;
+    place.port = number("MASTER_PORT", 1, most_ports);
+  }
+  place.store_is_up = variable("TORCHELASTIC_USE_AGENT_STORE") == "True";
+  place.attempt = variable("TORCHELASTIC_RESTART_COUNT").value_or("0");
+  return place;
+}
+
+JobPlace slurm_place() {
+  JobPlace place;
+  place.size = number("SLURM_STEP_NUM_TASKS", 1, most_processes);
+  place.rank = number("SLURM_PROCID", 0, place.size - 1);
+  place.local_rank = number("SLURM_LOCALID", 0, place.size - 1, 0);
+  // "4(x2),3": of this machine only the first number is known, and it is the largest where they differ.
+  const std::string per_node = variable("SLURM_STEP_TASKS_PER_NODE").value_or("1");
+  std::from_chars(per_node.data(), per_node.data() + per_node.size(), place.local_size);
+  if (place.size > 1) {
+    const auto hosts = variable("SLURM_STEP_NODELIST");
+    place.address = variable("MASTER_ADDR").value_or(hosts ? first_host(*hosts) : "");
+    if (place.address.empty()) {
+      throw std::invalid_argument("environment: SLURM_STEP_NODELIST is not set; start the processes with srun");
+    }
+    // Jobs that share a machine must not meet at one port: job numbers are apart.
+    constexpr int first_port = 20000;
+    constexpr int ports = 20000;
+    const int job = number("SLURM_JOB_ID", 0, 2147483647, 0);
+    const int step = number("SLURM_STEP_ID", 0, 2147483647, 0);
+    place.port = number("MASTER_PORT", 1, most_ports, first_port + (job % ports + step % ports) % ports);
+  }
+  place.attempt = variable("SLURM_RESTART_COUNT").value_or("0");
+  return place;
+}
+
+}  // namespace
+
+JobPlace job_place() {
+  if (variable("RANK") || variable("WORLD_SIZE")) {
+    return torchrun_place();
+  }
+  // A batch script sees the job's variables too; only srun sets those of a step.
+  if (variable("SLURM_STEP_NUM_TASKS") && variable("SLURM_PROCID")) {
+    return slurm_place();
+  }
+  return {};
+}
+
+const std::vector<std::string>& job_place_variables() {
+  static const std::vector<std::string> names = {"RANK",
+                                                 "WORLD_SIZE",
+                                                 "LOCAL_RANK",
+                                                 "LOCAL_WORLD_SIZE",
+                                                 "MASTER_ADDR",
+                                                 "MASTER_PORT",
+                                                 "TORCHELASTIC_USE_AGENT_STORE",
+                                                 "TORCHELASTIC_RESTART_COUNT",
+                                                 "SLURM_STEP_NUM_TASKS",
+                                                 "SLURM_PROCID",
+                                                 "SLURM_LOCALID"};
+  return names;
+}
+
+std::string first_host(const std::string& slurm_list) {
+  const std::size_t bracket = slurm_list.find('[');
+  const std::size_t comma = slurm_list.find(',');
+  if (bracket == std::string::npos || comma < bracket) {
+    return slurm_list.substr(0, comma);
+  }
+  const std::size_t end = slurm_list.find_first_of(",-]", bracket + 1);
+  if (end == std::string::npos) {
+    return slurm_list;
+  }
+  const std::size_t close = slurm_list.find(']', bracket);
+  const std::string rest = close == std::string::npos ? "" : slurm_list.substr(close + 1);
+  return slurm_list.substr(0, bracket) + slurm_list.substr(bracket + 1, end - bracket - 1) +
+         rest.substr(0, rest.find(','));
+}
+
+}  // namespace experiments

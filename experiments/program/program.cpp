@@ -1,0 +1,120 @@
+#include "program/program.h"
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <stdexcept>
+#include <system_error>
+
+#include "program/log.h"
+#include "git_commit.h"
+
+namespace experiments {
+namespace {
+
+std::string first_line(const std::string& text) {
+  return text.substr(0, text.find('\n'));
+}
+
+/// The number that the whole word is, or nothing.
+template <class Number>
+std::optional<Number> parse_number(const std::string& word) {
+  Number value{};
+  const char* end = word.data() + word.size();
+  const auto [rest, error] = std::from_chars(word.data(), end, value);
+  return error == std::errc() && rest == end ? std::optional<Number>(value) : std::nullopt;
+}
+
+std::string check_integer_from(int64_t least, const std::string& word) {
+  const auto value = parse_number<int64_t>(word);
+  return value && *value >= least ? "" : "'" + word + "' is not a whole number from " + std::to_string(least) + " on";
+}
+
+bool is_out_of_memory(const std::string& message) {
+  return message.find("not enough memory") != std::string::npos || message.find("out of memory") != std::string::npos;
+}
+
+}  // namespace
+
+int run_program(const std::string& name, const std::function<int()>& body) {
+  set_log_name(name);
+  constexpr const char* smaller = "out of memory; give a smaller --memory, --sequences or --seq-len";
+  try {
+    return body();
+  } catch (const std::invalid_argument& error) {
+    log_error(error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    log_error(smaller);
+  } catch (const std::exception& error) {
+    const std::string message = first_line(error.what());
+    log_error(is_out_of_memory(message) ? smaller : message);
+  }
+  return 1;
+}
+
+std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+    return std::nullopt;
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    log_error(first_line(error.what()) + "; see " + app.get_name() + " --help");
+    return 2;
+  }
+}
+
+std::string check_positive_integer(const std::string& word) {
+  return check_integer_from(1, word);
+}
+
+std::string check_natural_number(const std::string& word) {
+  return check_integer_from(0, word);
+}
+
+std::string check_positive_number(const std::string& word) {
+  const auto value = parse_number<double>(word);
+  return value && *value > 0 && std::isfinite(*value) ? "" : "'" + word + "' is not a positive number";
+}
+
+std::string check_not_empty(const std::string& word) {
+  return word.empty() ? "an empty word says nothing" : "";
+}
+
+void print(const std::string& text) {
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    throw std::runtime_error("stdout: the result cannot be printed: " + std::generic_category().message(errno));
+  }
+}
+
+std::string quoted_word(const std::string& word) {
+  if (!word.empty() && word.find_first_of(" \t\n'\"\\$&|;<>()*?[]#~`!{}") == std::string::npos) {
+    return word;
+  }
+  std::string quoted = "'";
+  for (const char c : word) {
+    quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  }
+  return quoted + "'";
+}
+
+std::string join_command_line(int argc, const char* const* argv) {
+  std::string line;
+  for (int i = 0; i < argc; ++i) {
+    line += (i == 0 ? "" : " ") + quoted_word(argv[i]);
+  }
+  return line;
+}
+
+std::string git_commit() {
+  return built_from_commit;
+}
+
+}  // namespace experiments

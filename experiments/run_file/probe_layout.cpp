@@ -1,0 +1,120 @@
+#include "run_file/probe_layout.h"
+
+#include <array>
+#include <set>
+#include <stdexcept>
+#include <string_view>
+
+namespace experiments {
+
+namespace {
+
+struct Quantity {
+  std::string_view name;
+  ElementType type;
+  std::string_view units;
+  std::string_view long_name;
+};
+
+// [P, N, S]: one number for each probe, row and sequence. Activations have no unit, so their Hessian has the loss's.
+constexpr auto spectral_quantities = std::to_array<Quantity>({
+    {"spectral_norm", ElementType::float64, "nats", "spectral norm of the activation Hessian, max |lambda|"},
+    {"lambda_max", ElementType::float64, "nats", "largest eigenvalue of the activation Hessian"},
+    {"lambda_min", ElementType::float64, "nats", "smallest eigenvalue of the activation Hessian"},
+    {"residual_norm", ElementType::float64, "nats", "larger residual norm ||H v - lambda v|| of both ends"},
+    {"iterations", ElementType::int32, "products", "Hessian-vector products until convergence or the limit"},
+    {"converged", ElementType::uint8, "1", "1 where the tolerance was reached, 0 where it was not"},
+});
+
+// [P, N]: one number for each probe and row.
+constexpr auto activation_quantities = std::to_array<Quantity>({
+    {"rms", ElementType::float64, "1", "root mean square of the activation"},
+    {"abs_max", ElementType::float64, "1", "largest absolute entry of the activation"},
+    {"abs_mean", ElementType::float64, "1", "mean absolute entry of the activation"},
+    {"feature_outlier", ElementType::float64, "1", "largest RMS of one feature over the RMS of all"},
+});
+
+constexpr Quantity check_quantity = {
+    "check_relative_difference", ElementType::float64, "1",
+    "relative difference between the Hessian-vector product and central differences of "
+    "the gradient"};
+
+DatasetSpec site_dataset(const ProbedSite& site, const Quantity& quantity, Shape shape) {
+  return {probe_path(site.name, std::string(quantity.name)), quantity.type, std::move(shape),
+          std::string(quantity.units), std::string(quantity.long_name)};
+}
+
+void check_options(const ProbeLayoutOptions& options) {
+  if (options.probes < 0 || options.sequences < 1) {
+    throw std::invalid_argument("probe layout: " + std::to_string(options.probes) + " probes of " +
+                                std::to_string(options.sequences) + " sequences, expected at least 0 of at least 1");
+  }
+  // Names that would meet the probe's own datasets.
+  std::set<std::string> seen = {"step", "loss", "layer", "token_position"};
+  for (const ProbedSite& site : options.sites) {
+    if (site.name.empty() || site.name.find('/') != std::string::npos || !seen.insert(site.name).second) {
+      throw std::invalid_argument("probe layout: site '" + site.name +
+                                  "' is reserved, given twice, or not a plain name");
+    }
+    if (site.layers.empty()) {
+      throw std::invalid_argument("probe layout: site '" + site.name + "' has no rows, expected one or more blocks");
+    }
+  }
+}
+
+}  // namespace
+
+std::string probe_path(const std::string& site, const std::string& quantity) {
+  return "/probe/" + site + "/" + quantity;
+}
+
+std::string probe_layer_path(const std::string& site) {
+  return "/probe/layer/" + site;
+}
+
+std::vector<DatasetSpec> probe_datasets(const ProbeLayoutOptions& options) {
+  check_options(options);
+  const int64_t probes = options.probes;
+  std::vector<DatasetSpec> datasets = {
+      {"/probe/step", ElementType::int64, {probes}, "steps", "training step of each probe"},
+      {"/probe/loss", ElementType::float64, {probes, options.sequences}, "nats", "mean cross-entropy of each sequence"},
+  };
+  if (options.token_position) {
+    datasets.push_back({"/probe/token_position",
+                        ElementType::int64,
+                        {options.sequences},
+                        "tokens",
+                        "position in each sequence whose Hessian was probed"});
+  }
+  if (options.plan) {
+    datasets.insert(
+        datasets.end(),
+        {{"/plan/weights_streamed", ElementType::uint8, {1}, "1", "1 where weights passed by block by block"},
+         {"/plan/memory_bytes", ElementType::int64, {1}, "bytes", "largest memory that was planned"},
+         {"/plan/seconds", ElementType::float64, {1}, "s", "time that was planned, with as many products as is usual"},
+         {"/plan/elapsed_seconds", ElementType::float64, {1}, "s", "time that it took from the plan on"}});
+  }
+  for (const ProbedSite& site : options.sites) {
+    const auto rows = static_cast<int64_t>(site.layers.size());
+    datasets.push_back(
+        {probe_layer_path(site.name), ElementType::int64, {rows}, "1", "block index of each row of site " + site.name});
+    for (const Quantity& quantity : spectral_quantities) {
+      datasets.push_back(site_dataset(site, quantity, {probes, rows, options.sequences}));
+    }
+    for (const Quantity& quantity : activation_quantities) {
+      datasets.push_back(site_dataset(site, quantity, {probes, rows}));
+    }
+    if (options.check) {
+      datasets.push_back(site_dataset(site, check_quantity, {probes, rows}));
+    }
+  }
+  return datasets;
+}
+
+void write_probe_layers(RunFileWriter& writer, const ProbeLayoutOptions& options) {
+  for (const ProbedSite& site : options.sites) {
+    writer.write(probe_layer_path(site.name), {0}, {static_cast<int64_t>(site.layers.size())}, site.layers);
+  }
+}
+
+}  // namespace experiments

@@ -1,0 +1,32 @@
+#pragma once
+
+// The datasets of a training run, and how many of their rows belong to its first steps.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "run_file/probe_layout.h"
+#include "hessian/run_file.h"
+
+namespace experiments {
+
+struct TrainLayoutOptions {
+  std::vector<std::string> update_groups;  ///< empty: no rows of update and parameter RMS
+  ProbeLayoutOptions probe;                ///< without sites: no probes
+  bool sharpness = false;                  ///< beside the probes
+};
+
+/// Every dataset of a training run, as docs/file-format.md has them.
+std::vector<DatasetSpec> train_datasets(const TrainLayoutOptions& options);
+
+/// For each dataset that grows: how many rows were written up to and including a step.
+std::map<std::string, int64_t> rows_until(const std::vector<DatasetSpec>& datasets, const RunFileReader& run,
+                                          int64_t step);
+
+/// Where the two kinds of sharpness stand: a group with lambda_max, residual_norm, iterations and converged, [P] each.
+inline const std::string sharpness_group = "/probe/sharpness";
+inline const std::string preconditioned_sharpness_group = "/probe/preconditioned_sharpness";
+
+}  // namespace experiments

@@ -1,0 +1,213 @@
+#include "probe/measurement.h"
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+
+#include "hessian/models/token_stream.h"
+#include "probe/problem.h"
+#include "probe/solver.h"
+
+namespace experiments {
+namespace {
+
+template <class T>
+std::vector<T> to_vector(const at::Tensor& tensor, at::ScalarType dtype) {
+  const at::Tensor values = tensor.to(at::kCPU, dtype).contiguous();
+  return {values.data_ptr<T>(), values.data_ptr<T>() + values.numel()};
+}
+
+/// Puts numbers of some sequences, from `first` on, into a row of all.
+void fill(ProbeRow& row, int64_t first, const hessian::ExtremalEigenvalues& eigenvalues) {
+  const auto put = [first]<class T>(std::vector<T>& into, const at::Tensor& numbers, at::ScalarType dtype) {
+    const std::vector<T> values = to_vector<T>(numbers, dtype);
+    std::copy(values.begin(), values.end(), into.begin() + first);
+  };
+  put(row.spectral_norm, eigenvalues.spectral_norm(), at::kDouble);
+  put(row.lambda_max, eigenvalues.lambda_max, at::kDouble);
+  put(row.lambda_min, eigenvalues.lambda_min, at::kDouble);
+  put(row.residual_norm, eigenvalues.residual_norm(), at::kDouble);
+  put(row.iterations, eigenvalues.iterations, at::kInt);
+  put(row.converged, eigenvalues.converged, at::kByte);
+}
+
+}  // namespace
+
+std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject) {
+  std::mt19937_64 generator(options.seed);
+  std::vector<int64_t> positions;
+  for (int64_t i = 0; i < subject.sequences(); ++i) {
+    positions.push_back(
+        static_cast<int64_t>(models::bounded_draw(generator, static_cast<uint64_t>(subject.seq_len()))));
+  }
+  return positions;
+}
+
+ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences) {
+  ProbeLayoutOptions layout;
+  layout.sequences = sequences;
+  layout.check = options.check;
+  layout.token_position = options.unit == Unit::token;
+  const auto layers = parse_layers(options.layers, config.n_layers, options.layers_option);
+  for (const models::Site site : options.sites) {
+    const int64_t there = models::site_layers(config, site);
+    ProbedSite probed{models::to_string(site), {}};
+    std::copy_if(layers.begin(), layers.end(), std::back_inserter(probed.layers),
+                 [there](int64_t layer) { return layer < there; });
+    if (probed.layers.empty()) {
+      throw std::invalid_argument(options.layers_option + " '" + options.layers +
+                                  "' names no layer that has the site " + probed.name + ", which layers 0 to " +
+                                  std::to_string(there - 1) + " have");
+    }
+    layout.sites.push_back(std::move(probed));
+  }
+  return layout;
+}
+
+HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record) {
+  HeldMemory held{subject.streamed ? 0 : subject.weight_bytes, subject.streamed,
+                  subject.streamed ? subject.weight_bytes : 0};
+  for (const auto& [layer, residual] : record.residuals) {
+    held.bytes += static_cast<int64_t>(residual.nbytes());
+  }
+  return held;
+}
+
+ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
+                                   const ProcessGroup& group)
+    : options_(options),
+      subject_(subject),
+      process_group_(group),
+      share_(probe_share(group, subject.sequences())),
+      layers_(parse_layers(options.layers, subject.forward.config().n_layers, options.layers_option)),
+      layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
+      record_(record_forward(subject, layers_)),
+      positions_(draw_positions(options, subject)) {
+  const HeldMemory held = held_memory(subject, record_);
+  // A later layer differentiates through fewer blocks: what fits at a site's first layers fits at all of them.
+  for (const ProbedSite& probed : layout_.sites) {
+    const models::Site site = models::parse_site(probed.name);
+    const std::vector<int64_t>& there = probed.layers;
+    const ProblemOf first_layers = [&](int64_t count, int64_t positions) {
+      const at::Tensor residual = record_.residuals.at(there.front());
+      return probe_problem(options.engine.value(), subject.forward, site, {there.begin(), there.begin() + count},
+                           residual.narrow(1, 0, positions), subject.targets.narrow(1, 0, positions));
+    };
+    const auto layers = static_cast<int64_t>(there.size());
+    // A group for each process, where they share the groups.
+    const int64_t most_layers = (layers + share_.groups_parts - 1) / share_.groups_parts;
+    const MemoryPlan plan =
+        plan_memory(options, device, most_layers, share_.sequences.count, subject.seq_len(), first_layers, held);
+    plans_[site] = plan;
+    for (std::size_t first = 0; first < there.size(); first += static_cast<std::size_t>(plan.layers_at_once)) {
+      const std::size_t end = std::min(there.size(), first + static_cast<std::size_t>(plan.layers_at_once));
+      groups_.push_back(
+          {site,
+           {there.begin() + static_cast<std::ptrdiff_t>(first), there.begin() + static_cast<std::ptrdiff_t>(end)}});
+    }
+  }
+  if (options.check) {
+    check_.emplace(subject, layers_, options.engine.value(), options.seed);
+  }
+}
+
+ProbeProblem ProbeMeasurement::problem_at(const Group& group) const {
+  const auto own = [this](const at::Tensor& all) {
+    return all.narrow(0, share_.sequences.first, share_.sequences.count);
+  };
+  ProbeProblem problem = probe_problem(options_.engine.value(), subject_.forward, group.site, group.layers,
+                                       own(record_.residuals.at(group.layers.front())), own(subject_.targets));
+  problem.first_sequence = share_.sequences.first;
+  return problem;
+}
+
+bool ProbeMeasurement::measures(std::size_t group) const {
+  return group % static_cast<std::size_t>(share_.groups_parts) == static_cast<std::size_t>(share_.groups_part);
+}
+
+std::size_t ProbeMeasurement::rounds() const {
+  const auto parts = static_cast<std::size_t>(share_.groups_parts);
+  return (groups_.size() + parts - 1) / parts;
+}
+
+std::size_t ProbeMeasurement::rows() const {
+  std::size_t count = 0;
+  for (const Group& group : groups_) {
+    count += group.layers.size();
+  }
+  return count;
+}
+
+void ProbeMeasurement::measure_share(const Group& group, std::span<ProbeRow> rows) const {
+  const auto begin = positions_.begin() + share_.sequences.first;
+  const auto eigenvalues =
+      solve(options_, plans_.at(group.site), problem_at(group), {begin, begin + share_.sequences.count});
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    fill(rows[i], share_.sequences.first, eigenvalues[i]);
+    if (check_ && share_.sequences.first == 0) {
+      rows[i].check_relative_difference = check_->relative_difference(group.site, group.layers[i]);
+    }
+  }
+}
+
+std::vector<ProbeRow> ProbeMeasurement::measure(std::size_t round) {
+  const auto parts = static_cast<std::size_t>(share_.groups_parts);
+  const std::size_t end = std::min(groups_.size(), (round + 1) * parts);
+  std::vector<ProbeRow> rows;
+  for (std::size_t index = round * parts; index < end; ++index) {
+    const Group& group = groups_.at(index);
+    const std::size_t first = rows.size();
+    for (const int64_t layer : group.layers) {
+      rows.push_back(empty_row(group.site, layer, subject_.sequences(), check_.has_value()));
+      rows.back().scale = record_.activation_scales.at({group.site, layer}).scale();
+    }
+    if (measures(index)) {
+      measure_share(group, std::span(rows).subspan(first));
+    }
+  }
+  merge_rows(process_group_, rows);
+  return rows;
+}
+
+std::vector<std::string> ProbeMeasurement::plan_lines() const {
+  std::vector<std::string> lines;
+  for (const models::Site site : options_.sites) {
+    lines.push_back(describe(plans_.at(site), site));
+  }
+  return lines;
+}
+
+std::optional<int64_t> ProbeMeasurement::planned_bytes() const {
+  std::optional<int64_t> most;
+  for (const auto& [site, plan] : plans_) {
+    if (plan.predicted_bytes) {
+      most = std::max(most.value_or(0), *plan.predicted_bytes);
+    }
+  }
+  return most;
+}
+
+std::optional<TimePlan> ProbeMeasurement::planned_time() const {
+  TimePlan time = time_plan(options_);
+  const auto parts_from = [this](int64_t layer) {
+    return static_cast<double>(subject_.forward.config().n_layers + 1 - layer);
+  };
+  for (std::size_t index = 0; index < groups_.size(); ++index) {
+    const Group& group = groups_[index];
+    const MemoryPlan& plan = plans_.at(group.site);
+    if (!plan.product_seconds) {
+      return std::nullopt;
+    }
+    if (measures(index)) {
+      const auto first = std::find_if(groups_.begin(), groups_.end(),
+                                      [&group](const Group& other) { return other.site == group.site; });
+      // A product goes through the blocks that are left, with the vectors of all layers and sequences.
+      time.add_products(*plan.product_seconds * parts_from(group.layers.front()) / parts_from(first->layers.front()) *
+                        static_cast<double>(group.layers.size()) / static_cast<double>(plan.layers_at_once) *
+                        static_cast<double>(share_.sequences.count) / static_cast<double>(plan.sequences_at_once));
+    }
+  }
+  return time;
+}
+
+}  // namespace experiments

@@ -1,0 +1,140 @@
+#include "probe/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "program/statistics.h"
+#include "hessian/memory.h"
+#include "probe/time_plan.h"
+
+namespace experiments {
+namespace {
+
+double smallest(const std::vector<double>& values) {
+  return *std::min_element(values.begin(), values.end());
+}
+double largest(const std::vector<double>& values) {
+  return *std::max_element(values.begin(), values.end());
+}
+
+int64_t unconverged(const ProbeRow& row) {
+  return std::count(row.converged.begin(), row.converged.end(), 0);
+}
+
+/// The median of a column's numbers, or a dash where an end of a spectrum was not sought for one of them.
+std::string median_if_known(const std::vector<double>& values) {
+  const bool known = std::none_of(values.begin(), values.end(), [](double value) { return std::isnan(value); });
+  return known ? fmt::format("{:.4e}", median(values)) : "-";
+}
+
+bool check_failed(const ProbeRow& row) {
+  return row.check_relative_difference && !(*row.check_relative_difference <= check_limit);
+}
+
+}  // namespace
+
+std::string format_table(const ProbeReport& report) {
+  std::string text =
+      fmt::format("{}, step {}, {} sequences of {} tokens, loss {:.4f} nats, on {}\n", report.model_description,
+                  report.step, report.sequences, report.seq_len, mean(report.losses), report.device);
+  const bool checked = !report.rows.empty() && report.rows.front().check_relative_difference.has_value();
+  text += fmt::format("{:<13} {:>5} {:>12} {:>25} {:>12} {:>10} {:>6} {:>10}{}\n", "site", "layer", "||H_xx||_2",
+                      "range over sequences", "lambda_min", "residual", "iter.", "RMS", checked ? "      check" : "");
+  for (const ProbeRow& row : report.rows) {
+    const std::string range = fmt::format("{:.4e} .. {:.4e}", smallest(row.spectral_norm), largest(row.spectral_norm));
+    text += fmt::format("{:<13} {:>5} {:>12.4e} {:>25} {:>12} {:>10.1e} {:>6} {:>10.4f}", models::to_string(row.site),
+                        row.layer, median(row.spectral_norm), range, median_if_known(row.lambda_min),
+                        largest(row.residual_norm), *std::max_element(row.iterations.begin(), row.iterations.end()),
+                        row.scale.rms);
+    if (row.check_relative_difference) {
+      text += fmt::format(" {:>10.1e}", *row.check_relative_difference);
+    }
+    text += unconverged(row) > 0 ? " *\n" : "\n";
+  }
+  text += "||H_xx||_2 and lambda_min: median over sequences, in nats; residual and iterations: the largest.\n";
+  text += fmt::format("peak memory {}", hessian::format_bytes(report.peak_memory_bytes));
+  if (report.planned_bytes) {
+    text += fmt::format(", planned {}", hessian::format_bytes(*report.planned_bytes));
+  }
+  text += fmt::format("; time {}", format_short_seconds(report.seconds));
+  if (report.planned_seconds) {
+    text += fmt::format(", planned {}", format_short_seconds(*report.planned_seconds));
+  }
+  text += '\n';
+  return text;
+}
+
+std::string format_json(const ProbeReport& report) {
+  nlohmann::json object;
+  object["model"] = report.model_description;
+  object["device"] = report.device;
+  object["step"] = report.step;
+  object["sequences"] = report.sequences;
+  object["seq_len"] = report.seq_len;
+  object["loss"] = report.losses;
+  object["peak_memory_bytes"] = report.peak_memory_bytes;
+  object["plan"] = report.plan;
+  object["weights_streamed"] = report.weights_streamed;
+  object["seconds"] = report.seconds;
+  if (report.planned_bytes) {
+    object["planned_bytes"] = *report.planned_bytes;
+  }
+  if (report.planned_seconds) {
+    object["planned_seconds"] = *report.planned_seconds;
+  }
+  object["rows"] = nlohmann::json::array();
+  for (const ProbeRow& row : report.rows) {
+    nlohmann::json entry;
+    entry["site"] = models::to_string(row.site);
+    entry["layer"] = row.layer;
+    entry["spectral_norm"] = row.spectral_norm;
+    entry["lambda_max"] = row.lambda_max;
+    entry["lambda_min"] = row.lambda_min;
+    entry["residual_norm"] = row.residual_norm;
+    entry["iterations"] = row.iterations;
+    entry["converged"] = std::vector<bool>(row.converged.begin(), row.converged.end());
+    entry["rms"] = row.scale.rms;
+    entry["abs_max"] = row.scale.abs_max;
+    entry["abs_mean"] = row.scale.abs_mean;
+    entry["feature_outlier"] = row.scale.feature_outlier;
+    if (row.check_relative_difference) {
+      entry["check_relative_difference"] = *row.check_relative_difference;
+    }
+    object["rows"].push_back(std::move(entry));
+  }
+  return object.dump(2) + "\n";
+}
+
+std::vector<std::string> warnings_of(const ProbeReport& report) {
+  std::vector<std::string> warnings;
+  int64_t open = 0;
+  int64_t all = 0;
+  for (const ProbeRow& row : report.rows) {
+    open += unconverged(row);
+    all += static_cast<int64_t>(row.converged.size());
+  }
+  if (open > 0) {
+    warnings.push_back(
+        fmt::format("{} of {} estimates did not converge (marked *); see their residuals, and give more "
+                    "--max-iter or a larger --tol",
+                    open, all));
+  }
+  for (const ProbeRow& row : report.rows) {
+    if (check_failed(row)) {
+      warnings.push_back(
+          fmt::format("{} of layer {}: the Hessian-vector product differs from central differences by {:.1e}, "
+                      "more than {:.0e}; its curvature cannot be trusted",
+                      models::to_string(row.site), row.layer, *row.check_relative_difference, check_limit));
+    }
+  }
+  return warnings;
+}
+
+bool checks_passed(const ProbeReport& report) {
+  return std::none_of(report.rows.begin(), report.rows.end(), check_failed);
+}
+
+}  // namespace experiments

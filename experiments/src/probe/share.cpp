@@ -1,0 +1,58 @@
+#include "probe/share.h"
+
+#include <algorithm>
+
+namespace experiments {
+namespace {
+
+/// Calls `visit` with every number of a row that processes have computed, a reference each.
+template <class Row, class Visitor>
+void for_each_number(Row& row, const Visitor& visit) {
+  for (auto* column : {&row.spectral_norm, &row.lambda_max, &row.lambda_min, &row.residual_norm}) {
+    std::for_each(column->begin(), column->end(), visit);
+  }
+  std::for_each(row.iterations.begin(), row.iterations.end(), visit);
+  std::for_each(row.converged.begin(), row.converged.end(), visit);
+  if (row.check_relative_difference) {
+    visit(*row.check_relative_difference);
+  }
+}
+
+}  // namespace
+
+ProbeShare probe_share(const ProcessGroup& group, int64_t sequences) {
+  int64_t parts = std::min<int64_t>(group.size(), sequences);
+  while (group.size() % parts != 0) {
+    --parts;
+  }
+  return {share_of(sequences, group.rank() % parts, parts), group.rank() / parts, group.size() / parts};
+}
+
+ProbeRow empty_row(models::Site site, int64_t layer, int64_t sequences, bool with_check) {
+  const auto count = static_cast<std::size_t>(sequences);
+  const std::vector<double> zeros(count, 0.0);
+  ProbeRow row{site, layer, zeros, zeros, zeros, zeros, std::vector<int32_t>(count, 0), std::vector<uint8_t>(count, 0),
+               {},   {}};
+  if (with_check) {
+    row.check_relative_difference = 0.0;
+  }
+  return row;
+}
+
+void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows) {
+  if (group.is_alone()) {
+    return;
+  }
+  std::vector<double> numbers;
+  for (const ProbeRow& row : rows) {
+    for_each_number(row, [&numbers](const auto& number) { numbers.push_back(static_cast<double>(number)); });
+  }
+  at::Tensor sums = at::tensor(numbers, at::kDouble);
+  group.sum(sums);
+  const double* next = sums.const_data_ptr<double>();
+  for (ProbeRow& row : rows) {
+    for_each_number(row, [&next]<class Number>(Number& number) { number = static_cast<Number>(*next++); });
+  }
+}
+
+}  // namespace experiments

@@ -1,0 +1,149 @@
+#include "probe/subject.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "hessian/models/named_models.h"
+#include "hessian/models/weight_stream.h"
+
+namespace experiments {
+namespace {
+
+models::LoadedCheckpoint load_model(const ProbeOptions& options) {
+  if (!models::is_model_name(options.model)) {
+    if (options.vocab_size) {
+      throw std::invalid_argument("--vocab-size is for fresh models (new:...); " + options.model + " has its own");
+    }
+    return models::load_checkpoint(options.model, models::WeightAccess::deferred);
+  }
+  try {
+    const models::GptConfig config = models::parse_model_name(options.model, options.vocab_size);
+    return {models::initialise_model(config, options.seed), 0, "fresh " + options.model.substr(4)};
+  } catch (const std::runtime_error& error) {
+    throw std::invalid_argument(error.what());
+  }
+}
+
+models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConfig& config) {
+  models::DataOptions data;
+  data.source = options.data;
+  data.sequences = options.sequences;
+  data.seq_len = options.seq_len;
+  data.max_seq_len = config.max_seq_len;
+  data.seed = options.seed;
+  data.vocab_size = config.vocab_size;
+  data.accept_larger_vocab = models::is_model_name(options.model);
+  if (data.seq_len > config.max_seq_len) {
+    throw std::invalid_argument("--seq-len " + std::to_string(data.seq_len) + " is longer than the " +
+                                std::to_string(config.max_seq_len) + " positions of " + options.model);
+  }
+  models::TokenBatch batch = models::load_token_batch(data);
+  if (batch.tokens.size(1) > config.max_seq_len) {
+    throw std::runtime_error(options.data + ": sequences of " + std::to_string(batch.tokens.size(1)) +
+                             " tokens are longer than the " + std::to_string(config.max_seq_len) + " positions of " +
+                             options.model + "; give --seq-len " + std::to_string(config.max_seq_len));
+  }
+  return batch;
+}
+
+}  // namespace
+
+ProbeSource read_source(const ProbeOptions& options) {
+  models::LoadedCheckpoint checkpoint = load_model(options);
+  models::TokenBatch batch = load_batch(options, checkpoint.model.config);
+  return {std::move(checkpoint), std::move(batch)};
+}
+
+namespace {
+
+ProbeSubject subject_of(const ProbeSource& source, at::Device device, hessian::Parameters parameters) {
+  const models::LoadedCheckpoint& checkpoint = source.checkpoint;
+  return {models::Forward(models::Model{checkpoint.model.config, std::move(parameters)}),
+          source.batch.tokens.to(device), source.batch.targets.to(device), checkpoint.training_step,
+          checkpoint.description};
+}
+
+}  // namespace
+
+ProbeSubject subject_with_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype) {
+  const models::Model& model = source.checkpoint.model;
+  ProbeSubject subject = subject_of(source, device, model.parameters.to(device, dtype));
+  subject.weight_bytes = models::weight_bytes(model, dtype);
+  return subject;
+}
+
+ProbeSubject load_subject(const ProbeOptions& options, at::Device device) {
+  return subject_with_weights(read_source(options), device, options.dtype);
+}
+
+ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype) {
+  const models::Model& model = source.checkpoint.model;
+  ProbeSubject subject = subject_of(source, device, models::stream_weights(model, device, dtype));
+  subject.weight_bytes = models::streamed_bytes(model, dtype);
+  subject.streamed = true;
+  return subject;
+}
+
+ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int64_t>& layers) {
+  const c10::NoGradGuard no_grad;
+  ForwardRecord record;
+  const int64_t n_layers = subject.forward.config().n_layers;
+  std::vector<at::Tensor> x;
+  for (int64_t sequence = 0; sequence < subject.sequences(); ++sequence) {
+    x.push_back(subject.forward.embed(subject.tokens.narrow(0, sequence, 1)));
+  }
+  for (int64_t layer = 0; layer <= n_layers; ++layer) {
+    if (std::find(layers.begin(), layers.end(), layer) != layers.end()) {
+      record.residuals[layer] = at::cat(x, 0);
+    }
+    const models::Forward part =
+        subject.forward.with_weights_of(layer, layer < n_layers ? std::optional(layer + 1) : std::nullopt);
+    for (std::size_t sequence = 0; sequence < x.size(); ++sequence) {
+      at::Tensor& residual = x[sequence];
+      record.activation_scales[{models::Site::residual, layer}].add(residual);
+      if (layer < n_layers) {
+        residual = part.block(layer, residual, [&](models::Site site, const at::Tensor& activation) {
+          record.activation_scales[{site, layer}].add(activation);
+        });
+      } else {
+        const at::Tensor targets = subject.targets.narrow(0, static_cast<int64_t>(sequence), 1);
+        record.losses.push_back(part.losses(n_layers, residual, targets).item<double>());
+      }
+    }
+  }
+  return record;
+}
+
+at::Tensor site_activation(const models::Forward& forward, models::Site site, int64_t layer,
+                           const at::Tensor& residual) {
+  if (site == models::Site::residual) {
+    return residual;
+  }
+  const c10::NoGradGuard no_grad;
+  const models::Forward block = forward.with_weights_of(layer);
+  std::vector<at::Tensor> activations;
+  for (int64_t sequence = 0; sequence < residual.size(0); ++sequence) {
+    block.block(layer, residual.narrow(0, sequence, 1), [&](models::Site at_site, const at::Tensor& activation) {
+      if (at_site == site) {
+        activations.push_back(activation);
+      }
+    });
+  }
+  return at::cat(activations, 0);
+}
+
+hessian::BlockFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
+                                   at::Tensor residual, at::Tensor targets) {
+  return [&forward, site, layer, residual = std::move(residual), targets = std::move(targets)](
+             const at::Tensor& x, const hessian::BlockIndices& blocks) {
+    return forward
+        .losses_from_site(site, layer, x.to(residual.scalar_type()), hessian::rows_of(residual, blocks),
+                          hessian::rows_of(targets, blocks))
+        .to(x.scalar_type());
+  };
+}
+
+}  // namespace experiments

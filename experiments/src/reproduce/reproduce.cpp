@@ -1,0 +1,165 @@
+#include "reproduce/reproduce.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <functional>
+#include <sstream>
+#include <stdexcept>
+
+#include "program/interrupt.h"
+#include "program/log.h"
+#include "run_file/output_file.h"
+#include "program/program.h"
+#include "program/progress.h"
+#include "hessian/run_file.h"
+#include "io/atomic_file.h"
+#include "reproduce/step_times.h"
+#include "reproduce/synthetic_curvature.h"
+
+namespace experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+void write_text(const fs::path& path, const std::string& text) {
+  models::AtomicFile file(path.string());
+  file.write(std::as_bytes(std::span(text)));
+  file.commit();
+}
+
+std::string text_of(const toml::table& table) {
+  std::ostringstream text;
+  text << table << '\n';
+  return text.str();
+}
+
+RunInfo run_info(const ReproduceOptions& options, const std::string& config, const std::string& device,
+                 const std::string& dtype) {
+  RunInfo info;
+  info.program = "hessian-reproduce";
+  info.command_line = options.command_line;
+  info.git_commit = git_commit();
+  info.device = device;
+  info.dtype = dtype;
+  info.config = config;
+  info.model = "{}";
+  return info;
+}
+
+/// Whether a file has what it should have already.
+/// \throws std::invalid_argument  if it was made with another configuration
+bool is_done(const fs::path& file, const std::string& config, ExistingRun existing) {
+  if (existing == ExistingRun::replace || !fs::exists(file)) {
+    return false;
+  }
+  const RunFileReader run(file);
+  if (run.finished() && run.info().config != config) {
+    throw std::invalid_argument(
+        file.string() + ": was made with another configuration; use --overwrite to replace it, or another --out");
+  }
+  return run.finished();
+}
+
+void refuse_results(const ReproduceOptions& options, const ReproducePlan& plan) {
+  std::vector<fs::path> files;
+  for (const PlannedSweep& sweep : plan.sweeps) {
+    files.push_back(sweep_file(sweep.config));
+  }
+  if (!plan.synthetic_widths.empty()) {
+    files.push_back(synthetic_file(options.out));
+  }
+  if (!plan.step_time_configs.empty()) {
+    files.push_back(step_times_file(options.out));
+  }
+  for (const fs::path& file : files) {
+    if (fs::exists(file)) {
+      throw std::runtime_error(file.string() +
+                               ": already exists; use --resume to go on with it or --overwrite to replace it");
+    }
+  }
+}
+
+void run_synthetic(const ReproduceOptions& options, const ReproducePlan& plan) {
+  toml::array norms;
+  for (const double norm : plan.synthetic_norms) {
+    norms.push_back(norm);
+  }
+  toml::array widths;
+  for (const int64_t width : plan.synthetic_widths) {
+    widths.push_back(width);
+  }
+  const std::string config = text_of(toml::table{
+      {"synthetic",
+       toml::table{
+           {"norms", norms}, {"width", plan.synthetic_width}, {"widths", widths}, {"seeds", plan.synthetic_seeds}}}});
+  if (is_done(synthetic_file(options.out), config, options.existing)) {
+    return;
+  }
+  log_note("synthetic: H_xx of single maps");
+  ProgressLine line("synthetic");
+  const SyntheticOptions synthetic{plan.synthetic_norms, plan.synthetic_width, plan.synthetic_widths,
+                                   plan.synthetic_seeds};
+  const auto rows = synthetic_curvature(synthetic, [&line](int64_t done, int64_t total) { line.update(done, total); });
+  write_synthetic(synthetic_file(options.out), run_info(options, config, "cpu", "float64"), rows);
+}
+
+void run_step_times(const ReproduceOptions& options, const ReproducePlan& plan) {
+  toml::array models;
+  std::string shapes;
+  for (TrainConfig train : plan.step_time_configs) {
+    models.push_back(train.model.name);
+    shapes += write_config(train_fields(train));
+  }
+  const std::string config = text_of(toml::table{{"step_times", toml::table{{"models", models},
+                                                                            {"rounds", plan.step_time_rounds},
+                                                                            {"seconds", plan.step_time_seconds},
+                                                                            {"configurations", shapes}}}});
+  if (is_done(step_times_file(options.out), config, options.existing)) {
+    return;
+  }
+  log_note("step times: what the additional norms cost");
+  ProgressLine line("step times");
+  const auto times = measure_step_times({plan.step_time_configs, plan.step_time_rounds, plan.step_time_seconds},
+                                        [&line](int64_t done, int64_t total) { line.update(done, total); });
+  const std::string dtype = plan.step_time_configs.front().dtype;
+  write_step_times(step_times_file(options.out), run_info(options, config, options.device, dtype), times);
+}
+
+}  // namespace
+
+fs::path synthetic_file(const fs::path& out) {
+  return out / "synthetic.h5";
+}
+
+fs::path step_times_file(const fs::path& out) {
+  return out / "step_times.h5";
+}
+
+bool run_reproduction(const ReproduceOptions& options, const ReproducePlan& plan, SweepObserver& observer) {
+  if (options.existing == ExistingRun::refuse) {
+    refuse_results(options, plan);
+  }
+  make_folder(options.out);
+  if (!plan.synthetic_widths.empty()) {
+    run_synthetic(options, plan);
+  }
+  if (!plan.step_time_configs.empty() && !InterruptGuard::requested()) {
+    run_step_times(options, plan);
+  }
+  for (const PlannedSweep& sweep : plan.sweeps) {
+    if (InterruptGuard::requested()) {
+      return false;
+    }
+    log_note(sweep.name);
+    SweepConfig config = sweep.config;
+    write_text(options.out / (sweep.name + ".toml"), write_config(sweep_fields(config)));
+    const SweepOptions sweep_options{sweep.config, options.existing, options.command_line};
+    if (run_sweep(sweep_options, observer).interrupted) {
+      return false;
+    }
+  }
+  return !InterruptGuard::requested();
+}
+
+}  // namespace experiments

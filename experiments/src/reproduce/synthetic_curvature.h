@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "hessian/run_file.h"
+
+namespace experiments {
+
+/// How an activation reaches the loss in the synthetic experiment.
+enum class SyntheticMap {
+  linear,      ///< z = W x
+  rms_before,  ///< z = W (sqrt(d) x / ||x||), a PreNorm block's way in
+  simple,      ///< z = sqrt(d) W x / ||W x||, SimpleNorm with gain 1
+};
+
+/// The curvature of f(x) = 1/2 z^T A z for random maps, with A = diag(a) fixed: H_zz does not change when W does, so
+/// that what ||H_xx|| does is the map's own.
+///
+/// W is Gaussian, scaled to a spectral norm; a is uniform over +-[0.5, 1]; x is Gaussian with ||x|| = sqrt(d).
+struct SyntheticOptions {
+  std::vector<double> norms;  ///< of W, at width `width`
+  int64_t width = 256;
+  std::vector<int64_t> widths;  ///< d, at ||W|| = 1
+  int64_t seeds = 3;
+};
+
+/// One measured point.
+struct SyntheticRow {
+  SyntheticMap map = SyntheticMap::linear;
+  int64_t width = 0;
+  double weight_norm = 0;  ///< ||W||_2, as measured
+  int64_t seed = 0;
+  double spectral_norm = 0;  ///< ||H_xx||_2
+  double residual_norm = 0;
+  bool converged = false;
+};
+
+/// `linear`, `rmsnorm before` or `simplenorm`.
+const char* to_string(SyntheticMap map);
+
+/// Measures every map at every norm, width and seed, in float64.
+/// \param progress  told how many points are done
+/// Cost: some tens of products with W a point, O(d^2) each.
+/// Source: arXiv 2602.01212, section on H_xx of linear maps and SimpleNorm.
+std::vector<SyntheticRow> synthetic_curvature(const SyntheticOptions& options,
+                                              const std::function<void(int64_t done, int64_t total)>& progress);
+
+/// Writes the points as /synthetic of a run file.
+void write_synthetic(const std::filesystem::path& path, const RunInfo& info, const std::vector<SyntheticRow>& rows);
+
+}  // namespace experiments

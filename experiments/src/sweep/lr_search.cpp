@@ -1,0 +1,202 @@
+#include "sweep/lr_search.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <iterator>
+#include <numeric>
+#include <sstream>
+#include <stdexcept>
+#include <utility>
+
+namespace experiments {
+
+namespace {
+
+constexpr double rate_slack = 1e-9;
+
+void require(bool condition, const char* name, double value, const char* expected) {
+  if (!condition) {
+    std::ostringstream message;
+    message << name << " is " << value << ", expected " << expected;
+    throw std::invalid_argument(message.str());
+  }
+}
+
+void check_factor(double factor) {
+  require(std::isfinite(factor) && factor >= smallest_bisection_factor, "bisection factor", factor, "at least 1.01");
+}
+
+bool wider_than(double ratio, double factor) {
+  return ratio > factor * (1 + rate_slack);
+}
+
+// The outcomes of one learning rate, one for each seed that has any.
+struct RateOutcomes {
+  double lr;
+  bool complete;  // every seed has an outcome
+  bool diverged;  // any seed did
+  std::vector<RunOutcome> runs;
+
+  bool stable() const { return complete && !diverged; }
+};
+
+void refuse_repeated_seeds(const std::vector<RunOutcome>& runs) {
+  for (std::size_t i = 1; i < runs.size(); ++i) {
+    if (runs[i].seed == runs[i - 1].seed) {
+      throw std::invalid_argument("learning rate " + format_rate(runs[i].lr) + ", seed " +
+                                  std::to_string(runs[i].seed) + ": two outcomes, expected one");
+    }
+  }
+}
+
+RateOutcomes collect(std::vector<RunOutcome> runs, const std::vector<int64_t>& seeds) {
+  std::sort(runs.begin(), runs.end(), [](const RunOutcome& a, const RunOutcome& b) { return a.seed < b.seed; });
+  refuse_repeated_seeds(runs);
+  const auto has_run = [&runs](int64_t seed) {
+    return std::any_of(runs.begin(), runs.end(), [seed](const RunOutcome& run) { return run.seed == seed; });
+  };
+  const bool complete = std::all_of(seeds.begin(), seeds.end(), has_run);
+  const bool diverged = std::any_of(runs.begin(), runs.end(), [](const RunOutcome& run) { return run.diverged; });
+  const double lr = runs.front().lr;
+  return {lr, complete, diverged, std::move(runs)};
+}
+
+// By learning rate, ascending.
+std::vector<RateOutcomes> by_rate(const std::vector<RunOutcome>& outcomes, const std::vector<int64_t>& seeds) {
+  if (seeds.empty()) {
+    throw std::invalid_argument("learning-rate search: no seeds, expected one or more");
+  }
+  std::vector<RunOutcome> sorted;
+  std::copy_if(outcomes.begin(), outcomes.end(), std::back_inserter(sorted), [&seeds](const RunOutcome& run) {
+    return std::find(seeds.begin(), seeds.end(), run.seed) != seeds.end();
+  });
+  std::sort(sorted.begin(), sorted.end(), [](const RunOutcome& a, const RunOutcome& b) { return a.lr < b.lr; });
+  std::vector<RateOutcomes> rates;
+  for (auto first = sorted.begin(); first != sorted.end();) {
+    const auto last =
+        std::find_if_not(first, sorted.end(), [first](const RunOutcome& run) { return same_rate(run.lr, first->lr); });
+    rates.push_back(collect({first, last}, seeds));
+    first = last;
+  }
+  return rates;
+}
+
+StabilityBracket bracket_of(const std::vector<RateOutcomes>& rates) {
+  StabilityBracket bracket;
+  for (const RateOutcomes& rate : rates) {
+    if (rate.stable()) {
+      bracket = {rate.lr, std::nullopt};
+    } else if (rate.diverged && !bracket.smallest_unstable_above) {
+      bracket.smallest_unstable_above = rate.lr;
+    }
+  }
+  return bracket;
+}
+
+template <typename Loss>
+double mean_loss(const RateOutcomes& rate, Loss loss) {
+  double sum = 0;
+  for (const RunOutcome& run : rate.runs) {
+    sum += loss(run);
+  }
+  return sum / static_cast<double>(rate.runs.size());
+}
+
+double clipped_loss(const RunOutcome& run) {
+  return std::fmin(run.final_loss, run.initial_loss);  // of a NaN and a number, the number
+}
+
+std::optional<double> sensitivity(const std::vector<RateOutcomes>& rates, const std::vector<double>& grid) {
+  std::vector<double> losses;
+  bool any_stable = false;
+  for (const double lr : grid) {
+    const auto found =
+        std::find_if(rates.begin(), rates.end(), [lr](const RateOutcomes& rate) { return same_rate(rate.lr, lr); });
+    if (found == rates.end() || !found->complete) {
+      return std::nullopt;
+    }
+    losses.push_back(mean_loss(*found, clipped_loss));
+    any_stable = any_stable || found->stable();
+  }
+  if (!any_stable) {
+    return std::nullopt;
+  }
+  const double mean = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(losses.size());
+  const double result = mean - *std::min_element(losses.begin(), losses.end());
+  return std::isfinite(result) ? std::optional(result) : std::nullopt;  // not so where an initial loss is not
+}
+
+}  // namespace
+
+bool same_rate(double a, double b) {
+  return std::abs(a - b) <= rate_slack * std::max(std::abs(a), std::abs(b));
+}
+
+std::vector<double> grid_rates(const LrGrid& grid) {
+  require(std::isfinite(grid.from) && grid.from > 0, "grid.from", grid.from, "a positive learning rate");
+  require(std::isfinite(grid.to) && grid.to >= grid.from, "grid.to", grid.to, "a learning rate of at least grid.from");
+  require(grid.per_octave > 0 && grid.per_octave <= most_rates_per_octave, "grid.per_octave", grid.per_octave,
+          "a positive number of at most 256");
+  const double octaves = std::log2(grid.to) - std::log2(grid.from) + std::log2(1 + rate_slack);
+  const int steps = static_cast<int>(std::floor(octaves * grid.per_octave));
+  std::vector<double> rates;
+  for (int i = 0; i <= steps; ++i) {
+    rates.push_back(grid.from * std::exp2(i / grid.per_octave));
+  }
+  return rates;
+}
+
+StabilityBracket stability_bracket(const std::vector<RunOutcome>& outcomes, const std::vector<int64_t>& seeds) {
+  return bracket_of(by_rate(outcomes, seeds));
+}
+
+std::optional<double> next_rate(const StabilityBracket& bracket, double factor) {
+  check_factor(factor);
+  if (!bracket.largest_stable || !bracket.smallest_unstable_above) {
+    return std::nullopt;
+  }
+  const double ratio = *bracket.smallest_unstable_above / *bracket.largest_stable;
+  if (!wider_than(ratio, factor)) {
+    return std::nullopt;
+  }
+  return *bracket.largest_stable * std::sqrt(ratio);
+}
+
+int bisection_rounds(double ratio, double factor) {
+  check_factor(factor);
+  require(std::isfinite(ratio) && ratio >= 1, "bracket ratio", ratio, "a number of at least 1");
+  int rounds = 0;
+  for (; wider_than(ratio, factor); ratio = std::sqrt(ratio)) {
+    ++rounds;
+  }
+  return rounds;
+}
+
+LrSummary summarise(const std::vector<RunOutcome>& outcomes, const std::vector<double>& grid,
+                    const std::vector<int64_t>& seeds) {
+  if (grid.empty()) {
+    throw std::invalid_argument("learning-rate search: the grid has no rates, expected one or more");
+  }
+  const std::vector<RateOutcomes> rates = by_rate(outcomes, seeds);
+  LrSummary summary{bracket_of(rates), std::nullopt, std::nullopt, sensitivity(rates, grid)};
+  for (const RateOutcomes& rate : rates) {
+    if (!rate.stable()) {
+      continue;
+    }
+    const double loss = mean_loss(rate, [](const RunOutcome& run) { return run.final_loss; });
+    if (std::isfinite(loss) && (!summary.best_loss || loss < *summary.best_loss)) {
+      summary.best_loss = loss;
+      summary.best_lr = rate.lr;
+    }
+  }
+  return summary;
+}
+
+std::string format_rate(double rate) {
+  char text[32];
+  const auto [end, error] = std::to_chars(std::begin(text), std::end(text), rate, std::chars_format::scientific, 3);
+  return {text, end};
+}
+
+}  // namespace experiments

@@ -1,0 +1,197 @@
+#include "sweep/table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "program/statistics.h"
+
+namespace experiments {
+namespace {
+
+const std::string baseline_suffix = "-prenorm";
+
+/// The median over the runs at a rate of something that some of them have.
+std::optional<double> median_at(const std::string& model, double rate, const std::vector<CellResult>& results,
+                                std::optional<double> RunSummary::*member) {
+  std::vector<double> values;
+  for (const CellResult& result : results) {
+    if (result.cell.model == model && same_rate(result.cell.lr, rate) && result.summary.*member) {
+      values.push_back(*(result.summary.*member));
+    }
+  }
+  return values.empty() ? std::nullopt : std::optional(median(values));
+}
+
+ModelSummary summarise_model(const SweepConfig& config, const std::string& model,
+                             const std::vector<CellResult>& results) {
+  ModelSummary summary;
+  summary.label = model_label(model);
+  summary.lr = summarise(outcomes_of(model, results), grid_rates(config.lr), config.seeds);
+  if (const auto rate = summary.lr.bracket.largest_stable) {
+    summary.activation_rate = median_at(model, *rate, results, &RunSummary::activation_rate);
+    summary.sharpness_rate = median_at(model, *rate, results, &RunSummary::sharpness_rate);
+    summary.preconditioned_rate = median_at(model, *rate, results, &RunSummary::preconditioned_rate);
+  }
+  const auto count = [&](CellStatus status) {
+    return std::count_if(results.begin(), results.end(), [&](const CellResult& result) {
+      return result.cell.model == model && result.status == status;
+    });
+  };
+  summary.pending = count(CellStatus::pending);
+  summary.failed = count(CellStatus::failed);
+  return summary;
+}
+
+std::optional<double> quotient(const std::optional<double>& a, const std::optional<double>& b) {
+  return a && b ? std::optional(*a / *b) : std::nullopt;
+}
+
+/// Everything but the placement: "llama2-20M" of "llama2-20M-simplegpt".
+std::string stem_of(const std::string& label) {
+  return label.substr(0, label.rfind('-'));
+}
+
+std::vector<StabilityRatio> ratios_of(const std::vector<ModelSummary>& models) {
+  std::vector<StabilityRatio> ratios;
+  for (const ModelSummary& model : models) {
+    const auto baseline = std::find_if(models.begin(), models.end(), [&](const ModelSummary& other) {
+      return other.label == stem_of(model.label) + baseline_suffix && other.label != model.label;
+    });
+    if (baseline == models.end() || model.pending > 0 || baseline->pending > 0) {
+      continue;  // a rate that looks largest may be followed by a larger one
+    }
+    const StabilityBracket& own = model.lr.bracket;
+    const StabilityBracket& theirs = baseline->lr.bracket;
+    if (const auto ratio = quotient(own.largest_stable, theirs.largest_stable)) {
+      ratios.push_back({model.label, baseline->label, *ratio,
+                        quotient(own.largest_stable, theirs.smallest_unstable_above),
+                        quotient(own.smallest_unstable_above, theirs.largest_stable)});
+    }
+  }
+  return ratios;
+}
+
+std::string rate_text(const std::optional<double>& rate) {
+  return rate ? fmt::format("{:.3e}", *rate) : "-";
+}
+
+std::string loss_text(const std::optional<double>& loss) {
+  return loss ? fmt::format("{:.4f}", *loss) : "-";
+}
+
+std::string runs_text(int64_t runs, const char* one, const char* many) {
+  return runs == 1 ? fmt::format("1 run {}", one) : fmt::format("{} runs {}", runs, many);
+}
+
+/// A line for each rate of a model: how many of its seeds are stable, and their losses.
+std::string format_rates(const std::string& label, const std::vector<CellResult>& results) {
+  std::string text = fmt::format("\n{}\n  {:>10} {:>8} {:>9}   {}\n", label, "lr", "stable", "diverged",
+                                 "final loss, mean and range (nats)");
+  for (auto first = results.begin(); first != results.end();) {
+    const auto last = std::find_if(first, results.end(), [&](const CellResult& other) {
+      return other.cell.model != first->cell.model || !same_rate(other.cell.lr, first->cell.lr);
+    });
+    if (model_label(first->cell.model) == label) {
+      std::vector<double> losses;
+      int64_t diverged = 0;
+      for (auto result = first; result != last; ++result) {
+        diverged += result->status == CellStatus::diverged ? 1 : 0;
+        if (result->status == CellStatus::stable) {
+          losses.push_back(result->summary.final_loss);
+        }
+      }
+      text += fmt::format("  {:>10} {:>8} {:>9}", format_rate(first->cell.lr), losses.size(), diverged);
+      if (!losses.empty()) {
+        const auto [low, high] = std::minmax_element(losses.begin(), losses.end());
+        text += fmt::format("   {:.4f}  {:.4f} .. {:.4f}", mean(losses), *low, *high);
+      }
+      text += '\n';
+    }
+    first = last;
+  }
+  return text;
+}
+
+}  // namespace
+
+SweepTable make_table(const SweepConfig& config, std::vector<CellResult> results) {
+  const auto place = [&config](const std::string& model) {
+    return std::find(config.models.begin(), config.models.end(), model);
+  };
+  std::sort(results.begin(), results.end(), [&place](const CellResult& a, const CellResult& b) {
+    return std::tuple(place(a.cell.model), a.cell.lr, a.cell.seed) <
+           std::tuple(place(b.cell.model), b.cell.lr, b.cell.seed);
+  });
+  SweepTable table;
+  table.results = std::move(results);
+  for (const std::string& model : config.models) {
+    table.models.push_back(summarise_model(config, model, table.results));
+  }
+  table.ratios = ratios_of(table.models);
+  return table;
+}
+
+std::string format_text(const SweepTable& table, bool rates) {
+  std::size_t width = 5;
+  for (const ModelSummary& model : table.models) {
+    width = std::max(width, model.label.size());
+  }
+  std::string text =
+      fmt::format("{:<{}}  {:>10} {:>10} {:>10} {:>10} {:>11} {:>14} {:>12} {:>13}\n", "model", width, "stable lr",
+                  "unstable", "best loss", "at lr", "sensitivity", "2/lambda(H_xx)", "2/sharpness", "Adam's limit");
+  for (const ModelSummary& model : table.models) {
+    text += fmt::format("{:<{}}  {:>10} {:>10} {:>10} {:>10} {:>11} {:>14} {:>12} {:>13}\n", model.label, width,
+                        rate_text(model.lr.bracket.largest_stable), rate_text(model.lr.bracket.smallest_unstable_above),
+                        loss_text(model.lr.best_loss), rate_text(model.lr.best_lr), loss_text(model.lr.lr_sensitivity),
+                        rate_text(model.activation_rate), rate_text(model.sharpness_rate),
+                        rate_text(model.preconditioned_rate));
+  }
+  for (const StabilityRatio& ratio : table.ratios) {
+    text += fmt::format("largest stable lr of {} / {}: {:.2f}", ratio.label, ratio.baseline, ratio.ratio);
+    if (ratio.low && ratio.high) {
+      text += fmt::format(" (the brackets leave {:.2f} to {:.2f})", *ratio.low, *ratio.high);
+    }
+    text += '\n';
+  }
+  if (rates) {
+    for (const ModelSummary& model : table.models) {
+      text += format_rates(model.label, table.results);
+    }
+  }
+  return text;
+}
+
+bool is_finished(const SweepTable& table) {
+  return std::all_of(table.models.begin(), table.models.end(),
+                     [](const ModelSummary& model) { return model.pending + model.failed == 0; });
+}
+
+std::vector<std::string> warnings_of(const SweepTable& table) {
+  std::vector<std::string> warnings;
+  for (const ModelSummary& model : table.models) {
+    if (model.failed > 0) {
+      warnings.push_back(fmt::format("{}: {}; log.txt beside the run file says why, and --resume tries again",
+                                     model.label, runs_text(model.failed, "failed", "failed")));
+    }
+    if (model.pending > 0) {
+      warnings.push_back(fmt::format("{}: {}; --resume goes on", model.label,
+                                     runs_text(model.pending, "is not finished", "are not finished")));
+    }
+    if (model.failed + model.pending > 0) {
+      continue;  // they may yet show another bracket
+    }
+    if (!model.lr.bracket.largest_stable) {
+      warnings.push_back(model.label + ": no rate of the grid is stable; give a smaller sweep.lr.from");
+    } else if (!model.lr.bracket.smallest_unstable_above) {
+      warnings.push_back(model.label + ": the largest rate of the grid is stable; give a larger sweep.lr.to");
+    }
+  }
+  return warnings;
+}
+
+std::filesystem::path sweep_file(const SweepConfig& config) {
+  return std::filesystem::path(config.train.out) / "sweep.h5";
+}
+
+}  // namespace experiments

@@ -1,0 +1,151 @@
+#include "train/divergence.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <sstream>
+#include <stdexcept>
+
+namespace experiments {
+
+namespace {
+
+constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+template <typename Value>
+void require(bool condition, const char* key, Value value, const char* expected) {
+  if (!condition) {
+    std::ostringstream message;
+    message << "divergence." << key << " is " << value << ", expected " << expected;
+    throw std::invalid_argument(message.str());
+  }
+}
+
+}  // namespace
+
+void check(const DivergenceOptions& options) {
+  require(std::isfinite(options.margin) && options.margin > 0, "margin", options.margin, "a positive number of nats");
+  require(options.patience > 0, "patience", options.patience, "a positive number of steps");
+  require(options.smoothing > 0 && options.smoothing % 2 == 1, "smoothing", options.smoothing,
+          "an odd positive number of steps");
+  require(std::isfinite(options.plateau_drop) && options.plateau_drop >= 0, "plateau_drop", options.plateau_drop,
+          "a positive number of nats, or 0 for no plateau");
+  require(options.plateau_steps >= 0, "plateau_steps", options.plateau_steps,
+          "a positive number of steps, or 0 for the end of the run");
+}
+
+DivergenceMonitor::DivergenceMonitor(const DivergenceOptions& options)
+    : options_(options), initial_loss_(nan), best_loss_(nan), smoothed_loss_(nan) {
+  check(options);
+}
+
+std::optional<Divergence> DivergenceMonitor::observe(int64_t step, double loss, double grad_norm) {
+  if (first_step_ && step <= last_step_) {
+    throw std::invalid_argument("divergence: step " + std::to_string(step) + " comes after step " +
+                                std::to_string(last_step_) + ", expected increasing steps");
+  }
+  if (!first_step_) {
+    start(step, loss);
+  }
+  last_step_ = step;
+  if (verdict_) {
+    return verdict_;
+  }
+  if (!std::isfinite(loss) || !std::isfinite(grad_norm)) {
+    verdict_ = Divergence{DivergenceKind::non_finite, step};
+    return verdict_;
+  }
+  smooth(loss);
+  judge_rise(step);
+  if (options_.plateau_steps > 0 && step >= options_.plateau_steps) {
+    judge_plateau();
+  }
+  return verdict_;
+}
+
+std::optional<Divergence> DivergenceMonitor::finish() {
+  if (first_step_) {
+    judge_plateau();
+  }
+  return verdict_;
+}
+
+void DivergenceMonitor::start(int64_t step, double loss) {
+  first_step_ = step;
+  initial_loss_ = loss;
+  best_loss_ = loss;
+  smoothed_loss_ = loss;
+  // A full window from the start: a shorter one would let an early spike last longer after smoothing than before.
+  window_.assign(static_cast<std::size_t>(options_.smoothing), loss);
+}
+
+void DivergenceMonitor::smooth(double loss) {
+  window_[next_] = loss;
+  next_ = (next_ + 1) % window_.size();
+  scratch_ = window_;
+  const auto middle = scratch_.begin() + static_cast<std::ptrdiff_t>(scratch_.size() / 2);
+  std::nth_element(scratch_.begin(), middle, scratch_.end());
+  smoothed_loss_ = *middle;
+  best_loss_ = std::min(best_loss_, smoothed_loss_);
+}
+
+void DivergenceMonitor::judge_rise(int64_t step) {
+  if (!(smoothed_loss_ > best_loss_ + options_.margin)) {
+    rise_length_ = 0;
+    return;
+  }
+  if (rise_length_ == 0) {
+    rise_step_ = step;
+  }
+  ++rise_length_;
+  if (rise_length_ == options_.patience) {
+    verdict_ = Divergence{DivergenceKind::loss_rose, rise_step_};
+  }
+}
+
+void DivergenceMonitor::judge_plateau() {
+  if (!verdict_ && best_loss_ > initial_loss_ - options_.plateau_drop) {
+    verdict_ = Divergence{DivergenceKind::never_left_plateau, *first_step_};
+  }
+}
+
+std::optional<Divergence> find_divergence(const std::vector<int64_t>& steps, const std::vector<double>& losses,
+                                          const std::vector<double>& grad_norms, const DivergenceOptions& options) {
+  if (losses.size() != steps.size() || grad_norms.size() != steps.size()) {
+    throw std::invalid_argument("divergence: " + std::to_string(losses.size()) + " losses and " +
+                                std::to_string(grad_norms.size()) + " gradient norms, expected " +
+                                std::to_string(steps.size()) + " of each, one for each step");
+  }
+  DivergenceMonitor monitor(options);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    monitor.observe(steps[i], losses[i], grad_norms[i]);
+  }
+  return monitor.finish();
+}
+
+std::string to_string(DivergenceKind kind) {
+  switch (kind) {
+    case DivergenceKind::non_finite:
+      return "non_finite";
+    case DivergenceKind::loss_rose:
+      return "loss_rose";
+    case DivergenceKind::never_left_plateau:
+      return "never_left_plateau";
+  }
+  throw std::logic_error("divergence: unknown kind");
+}
+
+std::string describe(const Divergence& divergence) {
+  const std::string step = std::to_string(divergence.step);
+  switch (divergence.kind) {
+    case DivergenceKind::non_finite:
+      return "loss or gradient norm became non-finite at step " + step;
+    case DivergenceKind::loss_rose:
+      return "loss rose from step " + step + " on and stayed up";
+    case DivergenceKind::never_left_plateau:
+      return "loss never left its initial plateau, from step " + step + " on";
+  }
+  throw std::logic_error("divergence: unknown kind");
+}
+
+}  // namespace experiments

@@ -1,0 +1,50 @@
+#include "train/history.h"
+
+#include "run_file/probe_layout.h"
+#include "program/statistics.h"
+
+namespace experiments {
+namespace {
+
+/// The sites that a run file has rows of.
+std::vector<std::string> sites_in(const RunFileReader& run) {
+  const std::string prefix = probe_layer_path("");
+  std::vector<std::string> sites;
+  for (const DatasetSpec& dataset : run.datasets()) {
+    if (dataset.path.starts_with(prefix)) {
+      sites.push_back(dataset.path.substr(prefix.size()));
+    }
+  }
+  return sites;
+}
+
+SiteHistory read_site(const RunFileReader& run, const std::string& site, int64_t probe) {
+  SiteHistory history{site, run.read<int64_t>(probe_layer_path(site)).values, {}, {}};
+  const auto [norms, shape] = run.read_rows<double>(probe_path(site, "spectral_norm"), probe, 1);
+  for (auto row = norms.begin(); row != norms.end(); row += shape.at(2)) {
+    history.spectral_norm.push_back(median({row, row + shape.at(2)}));
+  }
+  history.rms = run.read_rows<double>(probe_path(site, "rms"), probe, 1).values;
+  return history;
+}
+
+}  // namespace
+
+std::vector<ProbeHistory> read_probe_history(const RunFileReader& run) {
+  std::vector<ProbeHistory> probes;
+  if (!run.contains("/probe/step")) {
+    return probes;
+  }
+  const auto sites = sites_in(run);
+  const auto steps = run.read<int64_t>("/probe/step").values;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    ProbeHistory probe{steps[i], {}};
+    for (const std::string& site : sites) {
+      probe.sites.push_back(read_site(run, site, static_cast<int64_t>(i)));
+    }
+    probes.push_back(std::move(probe));
+  }
+  return probes;
+}
+
+}  // namespace experiments

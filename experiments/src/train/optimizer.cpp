@@ -1,0 +1,179 @@
+#include "train/optimizer.h"
+
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <utility>
+
+namespace experiments {
+namespace {
+
+const std::string updates_name = "updates";
+
+/// "exp_avg.layers.0.attention.wq.weight"
+std::string state_name(const std::string& quantity, const std::string& parameter) {
+  return quantity + "." + parameter;
+}
+
+constexpr const char* first_moment = "exp_avg";
+constexpr const char* second_moment = "exp_avg_sq";
+constexpr const char* momentum = "momentum_buffer";
+
+std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) {
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& parameter : parameters) {
+    if (!parameter.grad().defined()) {
+      throw std::logic_error("an update without a gradient");
+    }
+    gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+}  // namespace
+
+Optimizer::Optimizer(const TrainConfig::Optimizer& config, ParameterShard parameters)
+    : config_(config), shard_(std::move(parameters)) {
+  Group decayed{config_.weight_decay, {}, {}, {}, {}};
+  Group bare{0.0, {}, {}, {}, {}};
+  for (const auto& [name, parameter] : shard_.own()) {
+    Group& group = config_.decay == "all" || parameter.dim() >= 2 ? decayed : bare;
+    group.names.push_back(name);
+    group.parameters.push_back(parameter);
+    group.first.push_back(at::zeros_like(parameter.detach()));
+    if (is_adamw()) {
+      group.second.push_back(at::zeros_like(parameter.detach()));
+    }
+  }
+  for (Group* group : {&decayed, &bare}) {
+    if (!group->names.empty()) {
+      groups_.push_back(std::move(*group));
+    }
+  }
+}
+
+void Optimizer::update(double lr) {
+  const c10::NoGradGuard no_grad;
+  const bool first_step = updates_ == 0;
+  ++updates_;
+  for (Group& group : groups_) {
+    const auto gradients = gradients_of(group.parameters);
+    if (is_adamw()) {
+      const at::Tensor count =
+          at::full({}, static_cast<double>(updates_), group.parameters.front().options().dtype(at::kFloat));
+      const std::vector<at::Tensor> counts(group.parameters.size(), count);
+      at::_fused_adamw_(group.parameters, gradients, group.first, group.second, {}, counts, lr, config_.beta1,
+                        config_.beta2, group.weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
+    } else {
+      // Without momentum LibTorch refuses its buffers.
+      const std::vector<at::Tensor> none;
+      at::_fused_sgd_(group.parameters, gradients, config_.momentum > 0 ? group.first : none, group.weight_decay,
+                      config_.momentum, lr,
+                      /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, first_step);
+    }
+  }
+}
+
+std::vector<std::string> Optimizer::quantities() const {
+  return is_adamw() ? std::vector<std::string>{first_moment, second_moment} : std::vector<std::string>{momentum};
+}
+
+hessian::Parameters Optimizer::own_state() const {
+  hessian::Parameters state;
+  state.add(updates_name, at::tensor({updates_}, at::kLong));
+  for (const Group& group : groups_) {
+    for (std::size_t i = 0; i < group.names.size(); ++i) {
+      state.add(state_name(is_adamw() ? first_moment : momentum, group.names[i]), group.first[i]);
+      if (is_adamw()) {
+        state.add(state_name(second_moment, group.names[i]), group.second[i]);
+      }
+    }
+  }
+  return state;
+}
+
+hessian::Parameters Optimizer::state() const {
+  hessian::Parameters own = own_state();
+  if (shard_.group().is_alone()) {
+    return own;
+  }
+  hessian::Parameters state;
+  state.add(updates_name, own.at(updates_name));
+  for (const std::string& parameter : shard_.names()) {
+    for (const std::string& quantity : quantities()) {
+      const std::string name = state_name(quantity, parameter);
+      const at::Tensor whole = shard_.whole(parameter, own.contains(name) ? own.at(name) : at::Tensor());
+      if (shard_.group().is_first()) {
+        state.add(name, whole);
+      }
+    }
+  }
+  return shard_.group().is_first() ? state : hessian::Parameters();
+}
+
+void Optimizer::restore(const hessian::Parameters& state, const std::string& source) {
+  const std::vector<std::string> parameters = shard_.names();
+  const auto refuse = [&](const std::string& name) {
+    throw std::runtime_error(source + ": the optimizer's tensor '" + name +
+                             "' is missing or of another shape; the checkpoint is that of another " + config_.name +
+                             " run");
+  };
+  const hessian::Parameters own = own_state();
+  const c10::NoGradGuard no_grad;
+  for (const std::string& quantity : quantities()) {
+    for (const std::string& parameter : parameters) {
+      const std::string name = state_name(quantity, parameter);
+      if (!state.contains(name) || state.at(name).sizes() != shard_.shape_of(parameter) ||
+          state.size() != 1 + quantities().size() * parameters.size()) {
+        refuse(name);
+      }
+    }
+  }
+  if (!state.contains(updates_name) || state.at(updates_name).numel() != 1) {
+    refuse(updates_name);
+  }
+  for (const Group& group : groups_) {
+    for (const std::string& parameter : group.names) {
+      for (const std::string& quantity : quantities()) {
+        const std::string name = state_name(quantity, parameter);
+        own.at(name).copy_(shard_.part_of(parameter, state.at(name)));
+      }
+    }
+  }
+  updates_ = state.at(updates_name).item<int64_t>();
+}
+
+std::vector<at::Tensor> Optimizer::preconditioner() const {
+  if (!is_adamw() || updates_ == 0) {
+    return {};
+  }
+  const auto t = static_cast<double>(updates_);
+  const double first_correction = 1.0 - std::pow(config_.beta1, t);
+  const double second_correction = 1.0 - std::pow(config_.beta2, t);
+  const hessian::Parameters own = own_state();
+  std::vector<at::Tensor> diagonals;
+  for (const std::string& parameter : shard_.names()) {
+    const std::string name = state_name(second_moment, parameter);
+    const at::Tensor second = shard_.whole(parameter, own.contains(name) ? own.at(name) : at::Tensor());
+    diagonals.push_back(first_correction * ((second / second_correction).sqrt() + config_.eps));
+  }
+  return diagonals;
+}
+
+double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, const ProcessGroup& group) {
+  const c10::NoGradGuard no_grad;
+  auto value = gradients.empty() ? 0.0 : at::stack(at::_foreach_norm(gradients)).norm().item<double>();
+  if (!group.is_alone()) {
+    at::Tensor squares = at::full({1}, value * value, at::kDouble);
+    group.sum(squares);
+    value = std::sqrt(squares.item<double>());
+  }
+  const double factor = limit / (value + 1e-6);
+  if (limit > 0 && !(factor >= 1.0) && !gradients.empty()) {
+    at::_foreach_mul_(gradients, factor);
+  }
+  return value;
+}
+
+}  // namespace experiments

@@ -1,0 +1,80 @@
+#include "train/probe.h"
+
+#include "config/device_option.h"
+#include "probe/measurement.h"
+#include "train/sharpness.h"
+
+namespace experiments {
+namespace {
+
+ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
+  ProbeOptions options;
+  options.model = config.model.name;
+  options.layers = config.probe.layers;
+  options.layers_option = "probe.layers";
+  options.sites = parse_sites(config.probe.sites);
+  options.sequences = config.probe.sequences;
+  options.seq_len = config.data.seq_len;
+  options.ends = parse_ends(config.probe.ends);
+  options.tolerance = config.probe.tolerance;
+  options.max_iterations = config.probe.max_iterations;
+  options.dtype = config.dtype == "float64" ? at::kDouble : at::kFloat;
+  options.device = config.device;
+  options.engine = choose_engine({}, device);
+  options.seed = held_out_seed;
+  return options;
+}
+
+/// The weights as they are, constants to autograd.
+models::Model frozen(const models::Forward& forward) {
+  models::Model model{forward.config(), {}};
+  for (const auto& [name, tensor] : forward.parameters()) {
+    model.parameters.add(name, tensor.detach());
+  }
+  return model;
+}
+
+}  // namespace
+
+TrainProbe::TrainProbe(const TrainConfig& config, const Training& training, at::Device device)
+    : sharpness_(config.probe.sharpness),
+      device_(device),
+      options_(probe_options(config, device)),
+      sequences_(training.data().held_out(config.probe.sequences, held_out_seed)) {
+  options_.processes_sharing_memory = processes_sharing_memory(device, training.group().place());
+  sequences_.tokens = sequences_.tokens.to(device);
+  sequences_.targets = sequences_.targets.to(device);
+  const ProbeSubject subject = subject_of(training);
+  layout_ = probe_layout(options_, subject.forward.config(), subject.sequences());
+  layout_.probes = 0;
+}
+
+ProbeSubject TrainProbe::subject_of(const Training& training) const {
+  return {models::Forward(frozen(training.forward())), sequences_.tokens, sequences_.targets, training.step(), ""};
+}
+
+void TrainProbe::run(const Training& training, std::optional<TrainWriter>& writer) const {
+  const ProbeSubject subject = subject_of(training);
+  ProbeMeasurement measurement(options_, subject, device_, training.group());
+  std::vector<ProbeRow> rows;
+  for (std::size_t round = 0; round < measurement.rounds(); ++round) {
+    for (ProbeRow& row : measurement.measure(round)) {
+      rows.push_back(std::move(row));
+    }
+  }
+  std::vector<Sharpness> sharpness;
+  if (sharpness_) {
+    const models::Model model = frozen(training.forward());
+    const SharpnessOptions options{options_.tolerance, options_.max_iterations, options_.seed};
+    sharpness.push_back(measure_sharpness(model, sequences_, {}, options));
+    const auto preconditioner = training.optimizer().preconditioner();
+    // Before the first update, and for SGD, there is none: the row stays open.
+    sharpness.push_back(preconditioner.empty() ? Sharpness::unknown()
+                                               : measure_sharpness(model, sequences_, preconditioner, options));
+  }
+  if (writer) {
+    writer->write_probe(training.step(), measurement.losses(), rows, sharpness);
+  }
+}
+
+}  // namespace experiments

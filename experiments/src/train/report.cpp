@@ -1,0 +1,105 @@
+#include "train/report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "program/interrupt.h"
+#include "program/progress.h"
+#include "hessian/run_file.h"
+#include "train/history.h"
+
+namespace experiments {
+namespace {
+
+std::string ending(const TrainReport& report) {
+  if (report.interrupted) {
+    return fmt::format("interrupted at step {}", report.step);
+  }
+  const bool before = report.resumed_from == report.step;
+  if (report.divergence) {
+    return fmt::format("diverged: {}; {} at step {}", describe(*report.divergence),
+                       before ? "finished before," : "ended", report.step);
+  }
+  return fmt::format("finished {}at step {}", before ? "before, " : "", report.step);
+}
+
+/// A table for each site: a line for each probe, a column for each layer.
+std::string format_probes(const std::vector<ProbeHistory>& probes) {
+  std::string text;
+  for (std::size_t site = 0; !probes.empty() && site < probes.front().sites.size(); ++site) {
+    const SiteHistory& first = probes.front().sites[site];
+    text += fmt::format("||H_xx||_2 at {} along training (median over sequences, nats)\n  step", first.site);
+    for (const int64_t layer : first.layers) {
+      text += fmt::format(" {:>9}", fmt::format("layer {}", layer));
+    }
+    text += '\n';
+    for (const ProbeHistory& probe : probes) {
+      text += fmt::format("{:>6}", probe.step);
+      for (const double norm : probe.sites[site].spectral_norm) {
+        text += fmt::format(" {:>9.2e}", norm);
+      }
+      text += '\n';
+    }
+  }
+  return text;
+}
+
+nlohmann::json probes_as_json(const std::vector<ProbeHistory>& probes) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const ProbeHistory& probe : probes) {
+    nlohmann::json entry;
+    entry["step"] = probe.step;
+    for (const SiteHistory& site : probe.sites) {
+      entry["sites"][site.site] = {{"layer", site.layers}, {"spectral_norm", site.spectral_norm}, {"rms", site.rms}};
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+}  // namespace
+
+TrainReport train_with_progress(const TrainOptions& options) {
+  const InterruptGuard guard;
+  TrainingProgressLine line;
+  return run_training(options, [&line](const TrainProgress& progress) {
+    line.update(progress.step, progress.steps, progress.loss, progress.tokens_per_second, progress.seconds_left);
+  });
+}
+
+std::string format_text(const TrainReport& report) {
+  std::string text = fmt::format("{}; loss {:.4f}", ending(report), report.loss);
+  if (!std::isnan(report.validation_loss)) {
+    text += fmt::format(", validation {:.4f}", report.validation_loss);
+  }
+  text += fmt::format(" nats; {} tokens/s\n", format_count(report.tokens_per_second));
+  text += fmt::format("run file {}\n", report.run_file.string());
+  if (!report.checkpoint.empty()) {
+    text += fmt::format("checkpoint {}{}\n", report.checkpoint.string(),
+                        report.interrupted ? ", to go on from with --resume" : "");
+  }
+  return text + format_probes(read_probe_history(RunFileReader(report.run_file)));
+}
+
+std::string format_json(const TrainReport& report) {
+  nlohmann::json object;
+  object["run_file"] = report.run_file.string();
+  object["checkpoint"] = report.checkpoint.string();
+  object["step"] = report.step;
+  object["resumed_from"] = report.resumed_from;
+  object["loss"] = report.loss;
+  object["validation_loss"] = report.validation_loss;
+  object["interrupted"] = report.interrupted;
+  object["tokens_per_second"] = report.tokens_per_second;
+  object["diverged"] = report.divergence.has_value();
+  if (report.divergence) {
+    object["divergence"] = to_string(report.divergence->kind);
+    object["diverged_at"] = report.divergence->step;
+  }
+  object["probes"] = probes_as_json(read_probe_history(RunFileReader(report.run_file)));
+  return object.dump(2) + "\n";
+}
+
+}  // namespace experiments

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "hessian/models/model.h"
+#include "hessian/models/token_data.h"
+
+namespace experiments {
+
+/// The upper end of the spectrum of the Hessian of the mean loss with respect to all parameters at once.
+struct Sharpness {
+  double lambda_max = 0;     ///< nats
+  double residual_norm = 0;  ///< ||Hv - lambda v||
+  int32_t iterations = 0;
+  uint8_t converged = 0;
+
+  /// What stands in a run file where nothing was measured.
+  static Sharpness unknown() {
+    constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+    return {nan, nan, -1, 0};
+  }
+};
+
+struct SharpnessOptions {
+  double tolerance = 1e-2;
+  int64_t max_iterations = 200;
+  uint64_t seed = 0;
+};
+
+/// Sharpness lambda_max(H), or with a preconditioner P the preconditioned sharpness lambda_max(P^-1/2 H P^-1/2), of the
+/// mean cross-entropy over all tokens of a batch.
+///
+/// \param preconditioner  diagonal of P for each parameter in turn, positive; empty for the bare Hessian
+/// Cost: one product a Lanczos step, by the tape, which takes the CPU where the build has no kernels for the model's
+/// device; memory: the tape's, and about 20 vectors of the size of the model. Source: Cohen et al. (2021), arXiv 2103.00065, and (2022), arXiv 2207.14484.
+Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch& batch,
+                            const std::vector<at::Tensor>& preconditioner, const SharpnessOptions& options);
+
+}  // namespace experiments

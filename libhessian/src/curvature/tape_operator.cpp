@@ -1,0 +1,100 @@
+#include "hessian/tape_operator.h"
+
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+#include "linalg/block_places.h"
+
+namespace hessian {
+namespace {
+
+/// Which rows of the vectors enter at one value.
+struct Entering {
+  BlockIndices rows;       // of v
+  BlockIndices sequences;  // of each
+};
+
+/// The rows listed, which ascend; those that stand after each other are not copied.
+at::Tensor rows_listed(const at::Tensor& all, const BlockIndices& rows) {
+  if (rows.empty() || rows.back() - rows.front() + 1 != static_cast<int64_t>(rows.size())) {
+    return rows_of(all, rows);
+  }
+  return all.narrow(0, rows.front(), static_cast<int64_t>(rows.size()));
+}
+
+}  // namespace
+
+TapeOperator::TapeOperator(TapeProblem problem) : problem_(std::move(problem)) {
+  if (problem_.inputs.empty()) {
+    throw std::invalid_argument("a tape takes a tensor for each input, and at least one");
+  }
+  record(all_blocks(sequences()));
+  const at::Tensor& x = tape_->activation(0);
+  for (std::size_t i = 1; i < problem_.values.size(); ++i) {
+    if (tape_->activation(i).sizes() != x.sizes()) {
+      throw std::invalid_argument("the values that are perturbed are " + c10::str(x.sizes()) + " and " +
+                                  c10::str(tape_->activation(i).sizes()) + "; one operator takes one shape");
+    }
+  }
+  dim_ = x.numel() / x.size(0);
+  options_ = x.options();
+}
+
+TapeOperator::TapeOperator(Program program, Parameters parameters, std::vector<at::Tensor> inputs, ValueId value)
+    : TapeOperator({std::move(program), std::move(parameters), std::move(inputs), {value}, {}}) {}
+
+void TapeOperator::record(const BlockIndices& sequences) const {
+  tape_.reset();  // before the new one is recorded, so that never two are held
+  std::vector<at::Tensor> rows;
+  for (const at::Tensor& input : problem_.inputs) {
+    rows.push_back(rows_of(input, sequences));
+  }
+  tape_ = std::make_unique<Tape>(problem_.program, problem_.parameters, rows, problem_.values, problem_.checkpoints);
+  recorded_ = sequences;
+}
+
+at::Tensor TapeOperator::do_apply(const at::Tensor& v, const BlockIndices& blocks) const {
+  std::set<int64_t> needed;
+  for (const int64_t block : blocks) {
+    needed.insert(block % sequences());
+  }
+  const BlockIndices sequences_needed(needed.begin(), needed.end());
+  if (worth_recording(recorded_, sequences_needed)) {
+    record(sequences_needed);
+  }
+  const BlockIndices places = places_among(recorded_, all_blocks(sequences())).places;
+  std::vector<Entering> entering(problem_.values.size());
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    Entering& there = entering[static_cast<std::size_t>(blocks[i] / sequences())];
+    there.rows.push_back(static_cast<int64_t>(i));
+    there.sequences.push_back(places[static_cast<std::size_t>(blocks[i] % sequences())]);
+  }
+  const int64_t k = v.size(1);
+  auto shape = tape_->activation(0).sizes().vec();
+  shape[0] = -1;
+  std::vector<TapeVectors> vectors;
+  for (const Entering& there : entering) {
+    TapeVectors rows;
+    shape[0] = static_cast<int64_t>(there.rows.size()) * k;
+    rows.rows = rows_listed(v, there.rows).reshape(shape);
+    for (const int64_t sequence : there.sequences) {
+      rows.sequences.insert(rows.sequences.end(), static_cast<std::size_t>(k), sequence);
+    }
+    vectors.push_back(std::move(rows));
+  }
+  const auto products = tape_->apply(vectors);
+  if (products.size() == 1) {
+    return products.front().reshape(v.sizes());
+  }
+  at::Tensor result = at::empty(v.sizes(), v.options());
+  for (std::size_t i = 0; i < products.size(); ++i) {
+    if (!entering[i].rows.empty()) {
+      const at::Tensor index = at::tensor(entering[i].rows, at::kLong).to(v.device());
+      result.index_copy_(0, index, products[i].reshape({-1, k, v.size(2)}));
+    }
+  }
+  return result;
+}
+
+}  // namespace hessian

@@ -1,0 +1,137 @@
+#include "hessian/spectral_density.h"
+
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "eigensolvers/krylov_batch.h"
+
+namespace hessian {
+namespace {
+
+/// Far more than a Krylov space has breakdowns: the streams of one probe do not meet those of the next.
+constexpr uint64_t streams_a_probe = uint64_t{1} << 32U;
+
+void store(const RitzPairs& ritz, const at::Tensor& nodes, const at::Tensor& weights) {
+  // The start vector is the first of the basis: its share in a Ritz vector is that vector's first coordinate.
+  const Eigen::VectorXd shares = ritz.coordinates.row(0).cwiseAbs2();
+  std::copy_n(ritz.values.data(), ritz.values.size(), nodes.data_ptr<double>());
+  std::copy_n(shares.data(), shares.size(), weights.data_ptr<double>());
+}
+
+/// Integrals of values at the nodes, [S, P].
+at::Tensor integrals(const SpectralQuadrature& quadrature, const at::Tensor& values) {
+  return (quadrature.weights * values.masked_fill(quadrature.nodes.isnan(), 0)).sum(2);
+}
+
+/// The Gaussians about one probe's nodes [m] at the points of a grid [G], by their weights.
+at::Tensor broadened(const at::Tensor& nodes, const at::Tensor& weights, const at::Tensor& grid, double width) {
+  const at::Tensor present = nodes.isnan().logical_not();
+  const at::Tensor distance = (grid.unsqueeze(1) - nodes.masked_select(present).unsqueeze(0)) / width;
+  const at::Tensor gaussians = at::exp(distance.square() / -2) / (width * std::sqrt(2 * M_PI));
+  return at::mv(gaussians, weights.masked_select(present));
+}
+
+void check_density_options(const DensityOptions& options) {
+  if (!(options.relative_width > 0)) {
+    throw std::invalid_argument("the relative width is " + std::to_string(options.relative_width) +
+                                "; it must be positive");
+  }
+  if (!(options.relative_zero >= 0)) {
+    throw std::invalid_argument("the relative zero is " + std::to_string(options.relative_zero) +
+                                "; it must not be negative");
+  }
+  // The grid reaches over the range and 8 widths.
+  const double least = std::ceil(1 / options.relative_width + 8) + 1;
+  if (static_cast<double>(options.grid_points) < least) {
+    throw std::invalid_argument("the grid has " + std::to_string(options.grid_points) + " points; it must have " +
+                                std::to_string(static_cast<int64_t>(least)) +
+                                " at least, or peaks of this width may fall between them");
+  }
+}
+
+}  // namespace
+
+SpectralQuadrature spectral_quadrature(const LinearOperator& op, const QuadratureOptions& options) {
+  check_probe_arguments(op, options);
+  if (options.steps < 1) {
+    throw std::invalid_argument("the number of Lanczos steps is " + std::to_string(options.steps) +
+                                "; it must be positive");
+  }
+  const c10::NoGradGuard no_grad;
+  const int64_t steps = std::min(options.steps, op.dim());
+  SpectralQuadrature result;
+  result.dim = op.dim();
+  result.nodes = at::full({op.blocks(), options.probes, steps}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
+  result.weights = at::zeros({op.blocks(), options.probes, steps}, at::kDouble);
+  for (int64_t probe = 0; probe < options.probes; ++probe) {
+    KrylovBatch batch(op, 1, steps, options, static_cast<uint64_t>(probe) * streams_a_probe);
+    while (!batch.empty()) {
+      batch.extend();
+      batch.require_finite();
+      BlockIndices unfinished;
+      for (int64_t i = 0; i < batch.size(); ++i) {
+        if (batch.basis_size() == steps || batch.exhausted(i)) {
+          store(batch.ritz_pairs(i), result.nodes[batch.block(i)][probe], result.weights[batch.block(i)][probe]);
+        } else {
+          unfinished.push_back(i);
+        }
+      }
+      if (static_cast<int64_t>(unfinished.size()) < batch.size()) {
+        batch.keep(unfinished);
+      }
+    }
+  }
+  return result;
+}
+
+Estimate spectral_moment(const SpectralQuadrature& quadrature, int power) {
+  if (power < 0) {
+    throw std::invalid_argument("the power is " + std::to_string(power) + "; it must not be negative");
+  }
+  return mean_of_samples(static_cast<double>(quadrature.dim) * integrals(quadrature, quadrature.nodes.pow(power)));
+}
+
+SpectralDensity spectral_density(SpectralQuadrature quadrature, const DensityOptions& options) {
+  check_density_options(options);
+  const c10::NoGradGuard no_grad;
+  const int64_t blocks = quadrature.nodes.size(0);
+  const int64_t probes = quadrature.nodes.size(1);
+  const at::Tensor absent = quadrature.nodes.isnan();
+  const double infinity = std::numeric_limits<double>::infinity();
+  const at::Tensor smallest = quadrature.nodes.masked_fill(absent, infinity).amin({1, 2});
+  const at::Tensor largest = quadrature.nodes.masked_fill(absent, -infinity).amax({1, 2});
+  const at::Tensor magnitude = at::maximum(smallest.abs(), largest.abs());
+
+  SpectralDensity result;
+  const at::Tensor range = largest - smallest;
+  // Ritz values of a multiple of the identity differ by rounding.
+  const at::Tensor scale =
+      at::where(range > 1e-6 * magnitude, range, at::where(magnitude > 0, magnitude, at::ones_like(magnitude)));
+  result.width = options.relative_width * scale;
+  result.zero_threshold = options.relative_zero * magnitude;
+  result.grid = at::empty({blocks, options.grid_points}, at::kDouble);
+  at::Tensor samples = at::empty({blocks, probes, options.grid_points}, at::kDouble);
+  for (int64_t block = 0; block < blocks; ++block) {
+    const double width = result.width[block].item<double>();
+    const at::Tensor grid = result.grid[block];
+    grid.copy_(at::linspace(smallest[block].item<double>() - 4 * width, largest[block].item<double>() + 4 * width,
+                            options.grid_points, at::kDouble));
+    for (int64_t probe = 0; probe < probes; ++probe) {
+      samples[block][probe].copy_(
+          broadened(quadrature.nodes[block][probe], quadrature.weights[block][probe], grid, width));
+    }
+  }
+  result.density = mean_of_samples(samples);
+  const at::Tensor is_zero = quadrature.nodes.abs() <= result.zero_threshold.view({-1, 1, 1});
+  result.mass_near_zero = mean_of_samples(integrals(quadrature, is_zero.to(at::kDouble)));
+  result.quadrature = std::move(quadrature);
+  return result;
+}
+
+}  // namespace hessian

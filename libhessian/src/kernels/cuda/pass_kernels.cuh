@@ -1,0 +1,158 @@
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cuda/pass_kernels.h"
+#include "kernels/rows/passes.h"
+
+namespace hessian::rows {
+
+constexpr int warp_size = 32;
+constexpr int rows_per_block = 8;  // of one warp each
+constexpr int most_threads = 256;  // of a block that has one row
+constexpr int64_t widest_for_a_warp = 1024;
+constexpr int64_t most_blocks = 65535;   // beyond them blocks take several rows
+constexpr int64_t most_shared = 48'000;  // bytes of a block that every device has
+
+template <class T, class Combine>
+__device__ T combine_in_warp(T mine, const Combine& combine) {
+  for (int offset = warp_size / 2; offset > 0; offset /= 2) {
+    mine = combine(mine, __shfl_xor_sync(0xffffffffU, mine, offset));
+  }
+  return mine;
+}
+
+/// The same over a block, whose warps meet in shared memory.
+template <class T, class Combine>
+__device__ T combine_in_block(T mine, const Combine& combine) {
+  __shared__ T parts[most_threads / warp_size];
+  const T of_warp = combine_in_warp(mine, combine);
+  __syncthreads();  // what was combined before may still be read
+  if (threadIdx.x % warp_size == 0) {
+    parts[threadIdx.x / warp_size] = of_warp;
+  }
+  __syncthreads();
+  T total = parts[0];
+  for (unsigned warp = 1; warp < blockDim.x / warp_size; ++warp) {
+    total = combine(total, parts[warp]);
+  }
+  return total;
+}
+
+struct Plus {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
+};
+
+struct Larger {
+  template <class T>
+  __device__ T operator()(T a, T b) const {
+    return b > a ? b : a;
+  }
+};
+
+/// The lanes of one warp.
+template <int entries>
+struct WarpLanes {
+  int64_t first;
+  static constexpr int64_t step = warp_size;
+  static constexpr int pack = entries;
+
+  template <class T>
+  __device__ T sum(T mine) const {
+    return combine_in_warp(mine, Plus{});
+  }
+  template <class T>
+  __device__ T max(T mine) const {
+    return combine_in_warp(mine, Larger{});
+  }
+};
+
+/// The lanes of one block.
+template <int entries>
+struct BlockLanes {
+  int64_t first;
+  int64_t step;
+  void* shared;  ///< null where there is none
+  static constexpr int pack = entries;
+
+  template <class T>
+  __device__ T sum(T mine) const {
+    return combine_in_block(mine, Plus{});
+  }
+  template <class T>
+  __device__ T max(T mine) const {
+    return combine_in_block(mine, Larger{});
+  }
+  template <class T>
+  __device__ T* scratch(T* result) const {
+    return shared != nullptr ? static_cast<T*>(shared) : result;
+  }
+};
+
+template <int entries, class Pass>
+__global__ void __launch_bounds__(warp_size* rows_per_block) run_by_warps(Pass pass, int64_t rows) {
+  const WarpLanes<entries> lanes{static_cast<int64_t>(threadIdx.x)};
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * rows_per_block;
+  for (int64_t row = static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; row < rows; row += stride) {
+    pass(lanes, row);
+  }
+}
+
+template <int entries, class Pass>
+__global__ void __launch_bounds__(most_threads) run_by_blocks(Pass pass, int64_t rows, bool has_shared) {
+  extern __shared__ __align__(16) unsigned char shared[];
+  const BlockLanes<entries> lanes{static_cast<int64_t>(threadIdx.x), static_cast<int64_t>(blockDim.x),
+                                  has_shared ? shared : nullptr};
+  for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
+    pass(lanes, row);
+  }
+}
+
+/// Whether lanes of the pass sum up in memory of their own, of which a block has the fastest.
+template <class Pass>
+constexpr bool has_scratch = requires(const Pass& pass) {
+  pass.scratch_size();
+};
+
+/// As many threads as a row of so many packs keeps busy, in whole warps.
+inline unsigned threads_for(int64_t packs) {
+  const int64_t warps = (packs + warp_size - 1) / warp_size;
+  return static_cast<unsigned>(warp_size * std::clamp<int64_t>(warps, 1, most_threads / warp_size));
+}
+
+template <int entries, class Pass>
+void launch_in_packs(const Pass& pass, int64_t rows, int64_t elements_per_row, cudaStream_t stream) {
+  const auto blocks = static_cast<unsigned>(std::min(rows, most_blocks));
+  if constexpr (has_scratch<Pass>) {
+    const auto bytes = static_cast<int64_t>(sizeof(typename Pass::Scratch)) * pass.scratch_size();
+    const bool fits = bytes <= most_shared;
+    run_by_blocks<entries>
+        <<<blocks, threads_for(pass.scratch_size() / entries), fits ? bytes : 0, stream>>>(pass, rows, fits);
+  } else if (elements_per_row <= widest_for_a_warp) {
+    const int64_t warp_blocks = std::min((rows + rows_per_block - 1) / rows_per_block, most_blocks);
+    run_by_warps<entries>
+        <<<static_cast<unsigned>(warp_blocks), dim3(warp_size, rows_per_block), 0, stream>>>(pass, rows);
+  } else {
+    run_by_blocks<entries><<<blocks, threads_for(elements_per_row / entries), 0, stream>>>(pass, rows, false);
+  }
+}
+
+template <class Pass>
+cudaError_t launch_pass(const Pass& pass, int64_t rows, int64_t elements_per_row, cudaStream_t stream) {
+  if (rows == 0) {
+    return cudaSuccess;
+  }
+  if constexpr (requires { pass.packs(); }) {
+    if (pass.packs()) {
+      launch_in_packs<entries_in_pack<typename Pass::Element>>(pass, rows, elements_per_row, stream);
+      return cudaGetLastError();
+    }
+  }
+  launch_in_packs<1>(pass, rows, elements_per_row, stream);
+  return cudaGetLastError();
+}
+
+}  // namespace hessian::rows

@@ -1,0 +1,334 @@
+#include "kernels/fused/attention_tangents.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/parallel.h"
+#include "kernels/fused/tile_product.h"
+#include "kernels/rows/softmax_rows.h"
+
+// With s = 1/sqrt(h), Sbar the scores' cotangent and e = Abar - <A, Abar>, so that Sbar = A e:
+//   Sdot = s (Qdot K^T + Q Kdot^T)            Adot = A (Sdot - <A, Sdot>)       Odot = Adot V + A Vdot
+//   Abardot = Obardot V^T + Obar Vdot^T       Sbardot = Adot e + A (Abardot - <Adot, e> - <A, Abardot>)
+//   Qbardot = s (Sbardot K + Sbar Kdot)       Kbardot = s (Sbardot^T Q + Sbar^T Qdot)
+//   Vbardot = Adot^T Obar + A^T Obardot
+// Source: Dao et al. (2022), FlashAttention, arXiv 2205.14135, for the tiles; the tangents are the product rule.
+
+namespace hessian::fused {
+namespace {
+
+/// Rows of a tile: few enough that its [rows, positions] buffers stay in the second cache.
+int64_t tile_rows(int64_t positions) {
+  return positions <= 256 ? 48 : 24;
+}
+
+/// Rows of buffers are this long, so that they do not all fall on the same lines of the cache.
+int64_t padded(int64_t positions) {
+  return positions + 16;
+}
+
+/// One head of a tensor whose rows hold several.
+template <class T>
+struct Head {
+  const T* data;
+  int64_t row;
+};
+
+/// The head's rows after each other, [positions, head_dim].
+template <class T>
+[[gnu::always_inline]] inline void gather(Head<T> head, int64_t positions, int64_t head_dim, T* to) {
+  for (int64_t t = 0; t < positions; ++t) {
+    std::copy_n(head.data + t * head.row, head_dim, to + t * head_dim);
+  }
+}
+
+/// The head transposed in panels of 64 bytes: the right side of a product with all positions.
+template <class T>
+[[gnu::always_inline]] inline void transpose(Head<T> head, int64_t positions, int64_t head_dim, T* to) {
+  constexpr int64_t lanes = Lanes64<T>::count;
+  for (int64_t t = 0; t < positions; ++t) {
+    T* const panel = to + t / lanes * lanes * head_dim + t % lanes;
+    for (int64_t d = 0; d < head_dim; ++d) {
+      panel[d * lanes] = head.data[t * head.row + d];
+    }
+  }
+}
+
+/// Room for what transpose() writes.
+template <class T>
+int64_t transposed_size(int64_t positions, int64_t head_dim) {
+  constexpr int64_t lanes = Lanes64<T>::count;
+  return (positions + lanes - 1) / lanes * lanes * head_dim;
+}
+
+/// C[rows, columns] += alpha A B^T with B as transpose() left it.
+template <class T>
+[[gnu::always_inline]] inline void add_product_with_transposed(int64_t rows, int64_t columns, int64_t head_dim, T alpha,
+                                                               Head<T> a, const T* b, T* c, int64_t c_row) {
+  constexpr int64_t lanes = Lanes64<T>::count;
+  for (int64_t j = 0; j < columns; j += lanes) {
+    add_product(rows, std::min(lanes, columns - j), head_dim, alpha, Strided<T>{a.data, a.row, 1}, b + j * head_dim,
+                lanes, c + j, c_row);
+  }
+}
+
+/// Where the parts of one task stand.
+struct Task {
+  int64_t head;    ///< of the point: sequence * kv_heads + key head
+  int64_t pair;    ///< of the tangents: sequence * k + vector
+  int64_t column;  ///< key head
+};
+
+template <class T, class Body>
+void for_each_task(const AttentionPoint<T>& point, int64_t k, const Body& body) {
+  for_each_block({point.sequences * k * point.kv_heads, 1}, [&](int64_t index) {
+    const int64_t column = index % point.kv_heads;
+    const int64_t pair = index / point.kv_heads;
+    body(Task{pair / k * point.kv_heads + column, pair, column});
+  });
+}
+
+/// The head of a tangent that a task is about; `group` is its number of heads for each key head.
+template <class T>
+int64_t head_offset(const AttentionPoint<T>& point, const Task& task, int64_t group, int64_t member) {
+  return task.pair * point.positions * point.kv_heads * group * point.head_dim +
+         (task.column * group + member) * point.head_dim;
+}
+
+/// Queries of one head that are taken together, and where they stand.
+struct Tile {
+  int64_t rows;
+  int64_t past;         ///< keys that the last of them sees
+  int64_t q_offset;     ///< of the first in a tangent of the queries, where they are q_row() apart
+  int64_t point_row;    ///< of the first among the point's queries and rows of weights
+  int64_t tangent_row;  ///< of the first among the rows of tangents of weights
+};
+
+/// From one query to the next in a tangent of them.
+template <class T>
+int64_t q_row(const AttentionPoint<T>& point) {
+  return point.kv_heads * point.group * point.head_dim;
+}
+
+template <class T>
+T scale_of(const AttentionPoint<T>& point) {
+  return 1 / std::sqrt(static_cast<T>(point.head_dim));
+}
+
+/// Calls body with each tile of each query head that a task is about.
+template <class T, class Body>
+[[gnu::always_inline]] inline void for_each_tile(const AttentionPoint<T>& point, const Task& task, const Body& body) {
+  const int64_t positions = point.positions;
+  const int64_t most = tile_rows(positions);
+  for (int64_t member = 0; member < point.group; ++member) {
+    for (int64_t first = 0; first < positions; first += most) {
+      const int64_t rows = std::min(most, positions - first);
+      const int64_t within_head = member * positions + first;
+      body(Tile{rows, first + rows, head_offset(point, task, point.group, member) + first * q_row(point),
+                task.head * point.group * positions + within_head,
+                (task.pair * point.kv_heads + task.column) * point.group * positions + within_head});
+    }
+  }
+}
+
+template <class T>
+class JvpTask {
+ public:
+  JvpTask(const AttentionPoint<T>& point, const Task& task)
+      : point_(point),
+        task_(task),
+        keys_(static_cast<std::size_t>(transposed_size<T>(point.positions, point.head_dim))),
+        kdot_(keys_.size()),
+        vdot_(static_cast<std::size_t>(point.positions * point.head_dim)) {}
+
+  [[gnu::always_inline]] inline void run(const T* qdot, const T* kdot, const T* vdot, T* adot, T* odot) {
+    const int64_t positions = point_.positions;
+    const int64_t width = point_.head_dim;
+    const int64_t kv_row = point_.kv_heads * width;
+    const int64_t kv_offset = head_offset(point_, task_, 1, 0);
+    transpose<T>({point_.keys + task_.head * positions * width, width}, positions, width, keys_.data());
+    transpose<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
+    gather<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
+    for_each_tile(
+        point_, task_, [&](const Tile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, odot); });
+  }
+
+ private:
+  [[gnu::always_inline]] inline void run(const Tile& tile, const T* qdot_all, T* adot_all, T* odot_all) {
+    const auto [rows, past, q_offset, point_row, tangent_row] = tile;
+    const int64_t positions = point_.positions;
+    const int64_t width = point_.head_dim;
+    const int64_t q_pitch = q_row(point_);
+    const T scale = scale_of(point_);
+    const T* const a = point_.weights + point_row * positions;
+    T* const adot = adot_all + tangent_row * positions;
+    T* const odot = odot_all + q_offset;
+
+    for (int64_t i = 0; i < rows; ++i) {
+      std::fill_n(adot + i * positions, past, T{0});
+      std::fill_n(odot + i * q_pitch, width, T{0});
+    }
+    add_product_with_transposed<T>(rows, past, width, scale, {qdot_all + q_offset, q_pitch}, keys_.data(), adot,
+                                   positions);
+    add_product_with_transposed<T>(rows, past, width, scale, {point_.queries + point_row * width, width}, kdot_.data(),
+                                   adot, positions);
+    const rows::SoftmaxJvp<T> softmax{a, past, positions, {1, rows}, adot};
+    for (int64_t i = 0; i < rows; ++i) {
+      softmax(rows::OneLane{}, i);
+    }
+    add_product<T>(rows, width, past, 1, {adot, positions, 1}, point_.values + task_.head * positions * width, width,
+                   odot, q_pitch);
+    add_product<T>(rows, width, past, 1, {a, positions, 1}, vdot_.data(), width, odot, q_pitch);
+  }
+
+  const AttentionPoint<T>& point_;
+  Task task_;
+  std::vector<T> keys_;
+  std::vector<T> kdot_;
+  std::vector<T> vdot_;
+};
+
+template <class T>
+struct Cotangents {
+  T* q;
+  T* k;
+  T* v;
+};
+
+template <class T>
+class VjpTangentTask {
+ public:
+  VjpTangentTask(const AttentionPoint<T>& point, const Task& task)
+      : point_(point),
+        task_(task),
+        values_(static_cast<std::size_t>(transposed_size<T>(point.positions, point.head_dim))),
+        vdot_(values_.size()),
+        kdot_(static_cast<std::size_t>(point.positions * point.head_dim)),
+        kbardot_(kdot_.size()),
+        vbardot_(kdot_.size()) {
+    const auto tile_size = static_cast<std::size_t>(tile_rows(point.positions) * padded(point.positions));
+    for (auto* const buffer : {&weights_, &adot_, &scores_cotangent_, &tangent_}) {
+      buffer->resize(tile_size);
+    }
+    for (auto* const buffer : {&qdot_, &obardot_}) {
+      buffer->resize(static_cast<std::size_t>(tile_rows(point.positions) * point.head_dim));
+    }
+  }
+
+  [[gnu::always_inline]] inline void run(const T* qdot, const T* kdot, const T* vdot, const T* adot, const T* obardot,
+                                         Cotangents<T> out) {
+    const int64_t positions = point_.positions;
+    const int64_t width = point_.head_dim;
+    const int64_t kv_row = point_.kv_heads * width;
+    const int64_t kv_offset = head_offset(point_, task_, 1, 0);
+    transpose<T>({point_.values + task_.head * positions * width, width}, positions, width, values_.data());
+    transpose<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
+    gather<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
+    for_each_tile(
+        point_, task_, [&](const Tile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, obardot, out.q); });
+    for (int64_t t = 0; t < positions; ++t) {
+      std::copy_n(kbardot_.data() + t * width, width, out.k + kv_offset + t * kv_row);
+      std::copy_n(vbardot_.data() + t * width, width, out.v + kv_offset + t * kv_row);
+    }
+  }
+
+ private:
+  [[gnu::always_inline]] inline void run(const Tile& tile, const T* qdot_all, const T* adot_all, const T* obardot_all,
+                                         T* qbardot_all) {
+    const auto [rows, past, q_offset, point_row, tangent_row] = tile;
+    const int64_t positions = point_.positions;
+    const int64_t width = point_.head_dim;
+    const int64_t pitch = padded(positions);
+    const int64_t q_pitch = q_row(point_);
+    const T scale = scale_of(point_);
+    const T* const queries = point_.queries + point_row * width;
+    const T* const obar = point_.output_cotangent + point_row * width;
+    const T* const keys = point_.keys + task_.head * positions * width;
+    T* const qbardot = qbardot_all + q_offset;
+    gather<T>({qdot_all + q_offset, q_pitch}, rows, width, qdot_.data());
+    gather<T>({obardot_all + q_offset, q_pitch}, rows, width, obardot_.data());
+
+    for (int64_t i = 0; i < rows; ++i) {
+      std::fill_n(qbardot + i * q_pitch, width, T{0});
+      std::fill_n(tangent_.data() + i * pitch, past, T{0});
+    }
+    add_product_with_transposed<T>(rows, past, width, 1, {obardot_.data(), width}, values_.data(), tangent_.data(),
+                                   pitch);
+    add_product_with_transposed<T>(rows, past, width, 1, {obar, width}, vdot_.data(), tangent_.data(), pitch);
+    for (int64_t i = 0; i < rows; ++i) {
+      row(point_.weights + (point_row + i) * positions, point_.excess + (point_row + i) * positions,
+          adot_all + (tangent_row + i) * positions, past, i * pitch);
+    }
+    add_product<T>(rows, width, past, scale, {tangent_.data(), pitch, 1}, keys, width, qbardot, q_pitch);
+    add_product<T>(rows, width, past, scale, {scores_cotangent_.data(), pitch, 1}, kdot_.data(), width, qbardot,
+                   q_pitch);
+    add_product<T>(past, width, rows, scale, {tangent_.data(), 1, pitch}, queries, width, kbardot_.data(), width);
+    add_product<T>(past, width, rows, scale, {scores_cotangent_.data(), 1, pitch}, qdot_.data(), width, kbardot_.data(),
+                   width);
+    add_product<T>(past, width, rows, 1, {adot_.data(), 1, pitch}, obar, width, vbardot_.data(), width);
+    add_product<T>(past, width, rows, 1, {weights_.data(), 1, pitch}, obardot_.data(), width, vbardot_.data(), width);
+  }
+
+  /// Turns a row of Abardot into one of Sbardot, and copies into the buffers what the products read in columns.
+  [[gnu::always_inline]] inline void row(const T* a, const T* excess, const T* adot, int64_t past, int64_t begin) {
+    T* const tangent = tangent_.data() + begin;
+    rows::SoftmaxVjpTangent<T>{a, excess, past, past, {1, 1}, adot, tangent}(rows::OneLane{}, 0);
+    T* const sbar = scores_cotangent_.data() + begin;
+    T* const a_copy = weights_.data() + begin;
+    T* const adot_copy = adot_.data() + begin;
+#pragma omp simd
+    for (int64_t j = 0; j < past; ++j) {
+      sbar[j] = a[j] * excess[j];
+      a_copy[j] = a[j];
+      adot_copy[j] = adot[j];
+    }
+  }
+
+  const AttentionPoint<T>& point_;
+  Task task_;
+  std::vector<T> values_;
+  std::vector<T> vdot_;
+  std::vector<T> kdot_;
+  std::vector<T> kbardot_;
+  std::vector<T> vbardot_;
+  std::vector<T> weights_;
+  std::vector<T> adot_;
+  std::vector<T> scores_cotangent_;
+  std::vector<T> tangent_;
+  std::vector<T> qdot_;
+  std::vector<T> obardot_;
+};
+
+}  // namespace
+
+template <class T>
+void attention_jvp(const AttentionPoint<T>& point, int64_t k, const T* qdot, const T* kdot, const T* vdot, T* adot,
+                   T* odot) {
+  for_each_task(point, k, [&](const Task& task) {
+    JvpTask<T> work(point, task);
+    with_widest_vectors([&]() __attribute__((always_inline)) { work.run(qdot, kdot, vdot, adot, odot); });
+  });
+}
+
+template <class T>
+void attention_vjp_tangent(const AttentionPoint<T>& point, int64_t k, const T* qdot, const T* kdot, const T* vdot,
+                           const T* adot, const T* obardot, T* qbardot, T* kbardot, T* vbardot) {
+  for_each_task(point, k, [&](const Task& task) {
+    VjpTangentTask<T> work(point, task);
+    with_widest_vectors([&]() __attribute__((always_inline)) {
+      work.run(qdot, kdot, vdot, adot, obardot, {qbardot, kbardot, vbardot});
+    });
+  });
+}
+
+template void attention_jvp(const AttentionPoint<float>&, int64_t, const float*, const float*, const float*, float*,
+                            float*);
+template void attention_jvp(const AttentionPoint<double>&, int64_t, const double*, const double*, const double*,
+                            double*, double*);
+template void attention_vjp_tangent(const AttentionPoint<float>&, int64_t, const float*, const float*, const float*,
+                                    const float*, const float*, float*, float*, float*);
+template void attention_vjp_tangent(const AttentionPoint<double>&, int64_t, const double*, const double*, const double*,
+                                    const double*, const double*, double*, double*, double*);
+
+}  // namespace hessian::fused

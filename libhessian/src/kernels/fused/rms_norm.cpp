@@ -1,0 +1,115 @@
+#include "kernels/fused/rms_norm.h"
+
+#include <algorithm>
+
+#include "kernels/fused/dispatch.h"
+#include "kernels/rows/gated_norm_rows.h"
+#include "kernels/rows/rms_norm_rows.h"
+#include "kernels/rows/run_rows.h"
+
+namespace hessian::fused {
+namespace {
+
+/// Rows whose gradients of the gain are summed up by one part. The number of parts depends on nothing but the sizes and
+/// the kind of device, and so do the bits of the sum. On the CPU adding up at most 64 is little work beside the rows; a
+/// CUDA device takes several parts for each of its processors, of which there are a hundred or two.
+int64_t rows_per_part(int64_t rows, int64_t width, c10::Device device) {
+  const int64_t most_parts = device.is_cuda() ? 1024 : 64;
+  const int64_t least = device.is_cuda() ? 1 : std::max<int64_t>(1, 16384 / width);
+  return std::max(least, (rows + most_parts - 1) / most_parts);
+}
+
+}  // namespace
+
+RmsNormValue rms_norm_value(const at::Tensor& x, const at::Tensor& gain, double eps) {
+  const at::Tensor g = gain.to(wide_type(x)).contiguous();
+  const int64_t width = x.size(-1);
+  RmsNormValue value{at::empty_like(x), at::empty({x.numel() / width}, g.options())};
+  for_type_of(x, [&]<class T>(T) {
+    const rows::RmsNormForward<T> pass{x.const_data_ptr<T>(),     g.const_data_ptr<Wide<T>>(),
+                                       static_cast<Wide<T>>(eps), width,
+                                       value.y.data_ptr<T>(),     value.inverse_rms.data_ptr<Wide<T>>()};
+    rows::run_rows(pass, value.inverse_rms.numel(), width, x.device());
+  });
+  return value;
+}
+
+RmsNormGradients rms_norm_gradients(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
+                                    const at::Tensor& inverse_rms) {
+  const at::Tensor up = dy.contiguous();
+  const at::Tensor g = gain.to(wide_type(x)).contiguous();
+  const at::Tensor dx = at::empty_like(x);
+  const int64_t width = x.size(-1);
+  const int64_t rows = inverse_rms.numel();
+  const int64_t per_part = rows_per_part(rows, width, x.device());
+  const int64_t parts = (rows + per_part - 1) / per_part;
+  const at::Tensor gain_parts = at::empty({parts, width}, g.options());
+  for_type_of(x, [&]<class T>(T) {
+    const rows::RmsNormBackward<T> pass{up.const_data_ptr<T>(),
+                                        x.const_data_ptr<T>(),
+                                        g.const_data_ptr<Wide<T>>(),
+                                        inverse_rms.const_data_ptr<Wide<T>>(),
+                                        rows,
+                                        per_part,
+                                        width,
+                                        dx.data_ptr<T>(),
+                                        gain_parts.data_ptr<Wide<T>>()};
+    rows::run_rows(pass, parts, per_part * width, x.device());
+  });
+  return {dx, gain_parts.sum(0).to(gain.scalar_type())};
+}
+
+GatedNormValue gated_norm_value(const NormOperand& gate, const NormOperand& up) {
+  const at::Tensor& x = gate.x;
+  const at::Tensor gate_gain = gate.gain.to(wide_type(x)).contiguous();
+  const at::Tensor up_gain = up.gain.to(wide_type(x)).contiguous();
+  const int64_t width = x.size(-1);
+  GatedNormValue value{at::empty_like(x), at::empty({x.numel() / width, 2}, gate_gain.options())};
+  for_type_of(x, [&]<class T>(T) {
+    const rows::GatedNormForward<T> pass{x.const_data_ptr<T>(),
+                                         up.x.const_data_ptr<T>(),
+                                         gate_gain.const_data_ptr<Wide<T>>(),
+                                         up_gain.const_data_ptr<Wide<T>>(),
+                                         static_cast<Wide<T>>(gate.eps),
+                                         static_cast<Wide<T>>(up.eps),
+                                         width,
+                                         value.z.data_ptr<T>(),
+                                         value.inverse_rms.data_ptr<Wide<T>>()};
+    rows::run_rows(pass, value.inverse_rms.size(0), width, x.device());
+  });
+  return value;
+}
+
+GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand& gate, const NormOperand& up,
+                                        const at::Tensor& inverse_rms) {
+  const at::Tensor& x = gate.x;
+  const at::Tensor down = dz.contiguous();
+  const at::Tensor gate_gain = gate.gain.to(wide_type(x)).contiguous();
+  const at::Tensor up_gain = up.gain.to(wide_type(x)).contiguous();
+  const at::Tensor dgate = at::empty_like(x);
+  const at::Tensor dup = at::empty_like(x);
+  const int64_t width = x.size(-1);
+  const int64_t rows = inverse_rms.size(0);
+  const int64_t per_part = rows_per_part(rows, width, x.device());
+  const int64_t parts = (rows + per_part - 1) / per_part;
+  const at::Tensor gain_parts = at::empty({parts, 2, width}, gate_gain.options());
+  for_type_of(x, [&]<class T>(T) {
+    const rows::GatedNormBackward<T> pass{down.const_data_ptr<T>(),
+                                          x.const_data_ptr<T>(),
+                                          up.x.const_data_ptr<T>(),
+                                          gate_gain.const_data_ptr<Wide<T>>(),
+                                          up_gain.const_data_ptr<Wide<T>>(),
+                                          inverse_rms.const_data_ptr<Wide<T>>(),
+                                          rows,
+                                          per_part,
+                                          width,
+                                          dgate.data_ptr<T>(),
+                                          dup.data_ptr<T>(),
+                                          gain_parts.data_ptr<Wide<T>>()};
+    rows::run_rows(pass, parts, per_part * width, x.device());
+  });
+  const at::Tensor dgains = gain_parts.sum(0);
+  return {{dgate, dgains[0].to(gate.gain.scalar_type())}, {dup, dgains[1].to(up.gain.scalar_type())}};
+}
+
+}  // namespace hessian::fused

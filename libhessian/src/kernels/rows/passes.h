@@ -1,0 +1,44 @@
+#pragma once
+
+#include "kernels/rows/activation_rows.h"
+#include "kernels/rows/cross_entropy_rows.h"
+#include "kernels/rows/gated_norm_rows.h"
+#include "kernels/rows/norm_rows.h"
+#include "kernels/rows/rms_norm_rows.h"
+#include "kernels/rows/rope_rows.h"
+#include "kernels/rows/silu_gate_rows.h"
+#include "kernels/rows/softmax_rows.h"
+
+// Every pass there is, for the files that compile them: `apply(Pass)` for each.
+
+// Of tangents: float and double.
+#define HESSIAN_FOR_EACH_TANGENT_PASS(apply, T) \
+  apply(NormJvp<T>);                            \
+  apply(NormVjpTangent<T>);                     \
+  apply(EntrywiseJvp<T>);                       \
+  apply(EntrywiseVjpTangent<T>);                \
+  apply(GateJvp<T>);                            \
+  apply(GateVjpTangent<T>);                     \
+  apply(SoftmaxJvp<T>);                         \
+  apply(SoftmaxVjpTangent<T>);
+
+// Of training, forward and back: bfloat16 too.
+#define HESSIAN_FOR_EACH_TRAINING_PASS(apply, T) \
+  apply(RmsNormForward<T>);                      \
+  apply(RmsNormBackward<T>);                     \
+  apply(GatedNormForward<T>);                    \
+  apply(GatedNormBackward<T>);                   \
+  apply(SiluGateForward<T>);                     \
+  apply(SiluGateBackward<T>);                    \
+  apply(CrossEntropyForward<T>);                 \
+  apply(CrossEntropyBackward<T>);                \
+  apply(RotatePairs<T>);
+
+#define HESSIAN_TANGENT_PASSES(apply)         \
+  HESSIAN_FOR_EACH_TANGENT_PASS(apply, float) \
+  HESSIAN_FOR_EACH_TANGENT_PASS(apply, double)
+
+#define HESSIAN_TRAINING_PASSES(apply)          \
+  HESSIAN_FOR_EACH_TRAINING_PASS(apply, float)  \
+  HESSIAN_FOR_EACH_TRAINING_PASS(apply, double) \
+  HESSIAN_FOR_EACH_TRAINING_PASS(apply, c10::BFloat16)

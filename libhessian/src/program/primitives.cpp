@@ -1,0 +1,174 @@
+#include <ATen/ATen.h>
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+
+#include "kernels/fused/functions.h"
+#include "hessian/evaluate.h"
+#include "kernels/rope_table.h"
+
+namespace hessian {
+namespace {
+
+/// What a primitive computes with: its inputs, the weights, where rounding happens, what autograd may ask for.
+struct Operands {
+  std::span<const at::Tensor> inputs;
+  const Parameters& parameters;
+  Numerics numerics;
+  Derivatives derivatives;
+
+  const at::Tensor& operator[](std::size_t i) const { return inputs[i]; }
+  const at::Tensor& parameter(const std::string& name) const { return parameters.at(name); }
+  /// Whether to take the kernels that have first derivatives only, for activations x.
+  bool fused(const at::Tensor& x) const { return derivatives == Derivatives::first && fused::has_kernels_for(x); }
+};
+
+at::ScalarType at_least_float32(const at::Tensor& x) {
+  return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+}
+
+/// The precision of sums over a row.
+at::ScalarType statistics_dtype(const Operands& operands) {
+  return operands.numerics == Numerics::wide ? at_least_float32(operands[0]) : at::kFloat;
+}
+
+at::Tensor apply(const Linear& linear, const Operands& operands) {
+  return at::linear(operands[0], operands.parameter(linear.weight),
+                    linear.bias.empty() ? at::Tensor() : operands.parameter(linear.bias));
+}
+
+at::Tensor apply(const RmsNorm& norm, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  if (operands.fused(x)) {
+    return fused::rms_norm(x, operands.parameter(norm.gain), norm.eps);
+  }
+  const at::Tensor wide = x.to(statistics_dtype(operands));
+  const at::Tensor inverse_rms = (wide.square().mean(-1, true) + norm.eps).rsqrt();
+  const at::Tensor y = (wide * inverse_rms).to(x.scalar_type()) * operands.parameter(norm.gain);
+  return operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
+}
+
+at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  const auto dtype = statistics_dtype(operands);
+  const at::Tensor gain = operands.parameter(norm.gain).to(dtype);
+  const at::Tensor bias = norm.bias.empty() ? at::Tensor() : operands.parameter(norm.bias).to(dtype);
+  return at::layer_norm(x.to(dtype), {x.size(-1)}, gain, bias, norm.eps).to(x.scalar_type());
+}
+
+at::Tensor apply(const Rope& rope, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  if (operands.fused(x)) {
+    return fused::rope(x, rope.head_dim, rope.theta);
+  }
+  const int64_t positions = x.size(1);
+  const auto dtype = at_least_float32(x);
+  const at::Tensor table = rope_table(rope.head_dim, rope.theta, positions, x.options().dtype(dtype),
+                                      operands.numerics == Numerics::wide ? at::kDouble : at::kFloat)
+                               .unsqueeze(1);
+  const at::Tensor cosine = table.select(2, 0);
+  const at::Tensor sine = table.select(2, 1);
+
+  const at::Tensor pairs = x.to(dtype).reshape({x.size(0), positions, -1, rope.head_dim / 2, 2});
+  const at::Tensor even = pairs.select(-1, 0);
+  const at::Tensor odd = pairs.select(-1, 1);
+  const at::Tensor turned = at::stack({even * cosine - odd * sine, even * sine + odd * cosine}, -1);
+  return turned.view(x.sizes()).to(x.scalar_type());
+}
+
+/// LibTorch's fused kernels, which hold no [T, T] weights and have no second derivative. On the CPU they take a query
+/// that is NaN for one that sees nothing and give it zeros; NaN in a value stays NaN.
+at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
+  const at::Tensor& q = operands[0];
+  const int64_t head_dim = q.size(2) / attention.n_heads;
+  // [S, heads, T, h] as views; the result's memory is [S, T, heads, h] again.
+  const auto split = [&](const at::Tensor& x, int64_t heads) {
+    return x.reshape({x.size(0), x.size(1), heads, head_dim}).transpose(1, 2);
+  };
+  return at::scaled_dot_product_attention(split(q, attention.n_heads), split(operands[1], attention.n_kv_heads),
+                                          split(operands[2], attention.n_kv_heads), {}, 0.0, /*is_causal=*/true,
+                                          /*scale=*/{}, /*enable_gqa=*/attention.n_heads != attention.n_kv_heads)
+      .transpose(1, 2)
+      .reshape(q.sizes());
+}
+
+at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
+  if (operands.derivatives == Derivatives::first) {
+    return flash_attention(attention, operands);
+  }
+  const at::Tensor& q = operands[0];
+  const int64_t sequences = q.size(0);
+  const int64_t positions = q.size(1);
+  const int64_t head_dim = q.size(2) / attention.n_heads;
+  const int64_t group = attention.n_heads / attention.n_kv_heads;
+  // The query heads that share a key head stand below each other, so that keys and values are never repeated.
+  const auto queries = q.reshape({sequences, positions, attention.n_kv_heads, group, head_dim})
+                           .permute({0, 2, 3, 1, 4})
+                           .reshape({sequences, attention.n_kv_heads, group * positions, head_dim});
+  const auto split = [&](const at::Tensor& x) {
+    return x.reshape({sequences, positions, attention.n_kv_heads, head_dim}).transpose(1, 2);
+  };
+  const at::Tensor keys = split(operands[1]);
+  const at::Tensor values = split(operands[2]);
+
+  const at::Tensor future = at::ones({positions, positions}, q.options().dtype(at::kBool)).triu(1);
+  const at::Tensor scores = at::matmul(queries * (1.0 / std::sqrt(static_cast<double>(head_dim))), keys.transpose(2, 3))
+                                .view({sequences, attention.n_kv_heads, group, positions, positions})
+                                .masked_fill(future, -std::numeric_limits<double>::infinity());
+  const at::Tensor weights = at::softmax(scores, -1, statistics_dtype(operands)).to(q.scalar_type());
+  return at::matmul(weights.view({sequences, attention.n_kv_heads, group * positions, positions}), values)
+      .view({sequences, attention.n_kv_heads, group, positions, head_dim})
+      .permute({0, 3, 1, 2, 4})
+      .reshape({sequences, positions, attention.n_heads * head_dim});
+}
+
+at::Tensor apply(const SiluGate& /*gate*/, const Operands& operands) {
+  if (operands.fused(operands[0]) && operands[0].scalar_type() == operands[1].scalar_type()) {
+    return fused::silu_gate(operands[0], operands[1]);
+  }
+  return at::silu(operands[0]) * operands[1];
+}
+
+at::Tensor apply(const Gelu& gelu, const Operands& operands) {
+  return at::gelu(operands[0], gelu.tanh_approximation ? "tanh" : "none");
+}
+
+at::Tensor apply(const Add& /*add*/, const Operands& operands) {
+  return operands[0] + operands[1];
+}
+
+at::Tensor apply(const Identity& /*identity*/, const Operands& operands) {
+  return operands[0];
+}
+
+at::Tensor apply(const Embedding& embedding, const Operands& operands) {
+  return operands.parameters.rows(embedding.table, operands[0]);
+}
+
+at::Tensor apply(const AddPositions& positions, const Operands& operands) {
+  return operands[0] + operands.parameter(positions.table).narrow(0, 0, operands[0].size(1));
+}
+
+at::Tensor apply(const CrossEntropyHead& head, const Operands& operands) {
+  const at::Tensor& x = operands[0];
+  const at::Tensor logits = at::linear(x, operands.parameter(head.weight));
+  if (operands.fused(logits)) {
+    return fused::cross_entropy(logits, operands[1]);
+  }
+  const at::Tensor log_probabilities = at::log_softmax(logits, -1, at_least_float32(x));
+  return log_probabilities.gather(-1, operands[1].unsqueeze(-1)).squeeze(-1).mean(-1).neg();
+}
+
+}  // namespace
+
+at::Tensor apply_operation(const Operation& operation, const Parameters& parameters, std::span<const at::Tensor> inputs,
+                           Numerics numerics, Derivatives derivatives) {
+  if (numerics == Numerics::float32_internals && derivatives == Derivatives::first) {
+    throw std::invalid_argument("Numerics::float32_internals is for comparisons; it needs Derivatives::any");
+  }
+  const Operands operands{inputs, parameters, numerics, derivatives};
+  return std::visit([&](const auto& chosen) { return apply(chosen, operands); }, operation);
+}
+
+}  // namespace hessian

@@ -1,0 +1,150 @@
+#include "program/program_steps.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace hessian {
+
+ValueId Program::append(const Program& part, const std::vector<ValueId>& part_inputs, const std::string& prefix) {
+  const auto begin = static_cast<ValueId>(steps.size());
+  const auto moved = [&](ValueId value) {
+    return value < part.n_inputs ? part_inputs.at(static_cast<std::size_t>(value))
+                                 : value - part.n_inputs + n_inputs + begin;
+  };
+  for (const Step& step : part.steps) {
+    std::vector<ValueId> inputs;
+    for (const ValueId input : step.inputs) {
+      inputs.push_back(moved(input));
+    }
+    push(step.operation, std::move(inputs));
+  }
+  for (const auto& [name, value] : part.sites) {
+    sites[prefix + name] = moved(value);
+  }
+  return moved(part.output);
+}
+
+std::vector<std::string> parameter_names(const Operation& operation) {
+  return std::visit(
+      []<class Chosen>(const Chosen& chosen) -> std::vector<std::string> {
+        if constexpr (requires { chosen.table; }) {
+          return {chosen.table};
+        } else if constexpr (requires {
+                               chosen.weight;
+                               chosen.bias;
+                             }) {
+          return {chosen.weight, chosen.bias};
+        } else if constexpr (requires { chosen.weight; }) {
+          return {chosen.weight};
+        } else if constexpr (requires {
+                               chosen.gain;
+                               chosen.bias;
+                             }) {
+          return {chosen.gain, chosen.bias};
+        } else if constexpr (requires { chosen.gain; }) {
+          return {chosen.gain};
+        } else {
+          return {};
+        }
+      },
+      operation);
+}
+
+std::vector<bool> needed_steps(const Program& program, const std::function<bool(ValueId)>& is_given) {
+  std::vector<bool> needed(program.steps.size(), false);
+  const auto mark = [&](ValueId value) {
+    if (value >= program.n_inputs && !is_given(value)) {
+      needed[static_cast<std::size_t>(value - program.n_inputs)] = true;
+    }
+  };
+  mark(program.output);
+  for (std::size_t i = program.steps.size(); i-- > 0;) {
+    if (needed[i]) {
+      for (const ValueId input : program.steps[i].inputs) {
+        mark(input);
+      }
+    }
+  }
+  return needed;
+}
+
+std::vector<std::size_t> last_uses(const Program& program, const std::vector<bool>& needed) {
+  std::vector<std::size_t> last(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    if (needed[i]) {
+      for (const ValueId input : program.steps[i].inputs) {
+        last[static_cast<std::size_t>(input)] = i;
+      }
+    }
+  }
+  return last;
+}
+
+namespace {
+
+/// How many of the needed steps' inputs each value is.
+std::vector<int> count_readers(const Program& program, const std::vector<bool>& needed) {
+  std::vector<int> readers(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    for (const ValueId input : program.steps[i].inputs) {
+      readers[static_cast<std::size_t>(input)] += needed[i] ? 1 : 0;
+    }
+  }
+  return readers;
+}
+
+}  // namespace
+
+std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& needed) {
+  const std::vector<int> readers = count_readers(program, needed);
+  std::vector<bool> found(program.steps.size(), false);
+  for (std::size_t i = 0; i + 1 < program.steps.size(); ++i) {
+    const auto* const map = std::get_if<Linear>(&program.steps[i].operation);
+    const ValueId result = program.n_inputs + static_cast<ValueId>(i);
+    const Step& next = program.steps[i + 1];
+    found[i] = needed[i] && needed[i + 1] && map != nullptr && map->bias.empty() && result != program.output &&
+               std::holds_alternative<RmsNorm>(next.operation) && next.inputs.front() == result &&
+               readers[static_cast<std::size_t>(result)] == 1;
+  }
+  return found;
+}
+
+std::vector<bool> simple_norm_gates(const Program& program, const std::vector<bool>& needed) {
+  const std::vector<int> readers = count_readers(program, needed);
+  const std::vector<bool> simple = simple_norms(program, needed);
+  std::vector<bool> found(program.steps.size(), false);
+  for (std::size_t i = 0; i + 4 < program.steps.size(); ++i) {
+    const ValueId gate = program.n_inputs + static_cast<ValueId>(i) + 1;
+    const ValueId up = gate + 2;
+    const Step& last = program.steps[i + 4];
+    const auto is_read_there_only = [&](ValueId value) {
+      return value != program.output && readers[static_cast<std::size_t>(value)] == 1;
+    };
+    found[i] = simple[i] && simple[i + 2] && needed[i + 4] && std::holds_alternative<SiluGate>(last.operation) &&
+               last.inputs == std::vector<ValueId>{gate, up} && is_read_there_only(gate) && is_read_there_only(up);
+  }
+  return found;
+}
+
+std::vector<std::string> whole_parameters(const Operation& operation) {
+  std::vector<std::string> names;
+  if (!std::holds_alternative<Embedding>(operation)) {
+    names = parameter_names(operation);
+    std::erase(names, "");
+  }
+  return names;
+}
+
+std::vector<std::string> parameter_names(const Program& program) {
+  std::vector<std::string> names;
+  for (const Step& step : program.steps) {
+    for (std::string& name : whole_parameters(step.operation)) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) {
+        names.push_back(std::move(name));
+      }
+    }
+  }
+  return names;
+}
+
+}  // namespace hessian

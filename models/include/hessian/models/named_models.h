@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hessian/models/config.h"
+
+namespace models {
+
+/// A named size of a family; the placement is prenorm.
+struct NamedSize {
+  std::string name;
+  GptConfig config;
+};
+
+/// The sizes of the official SimpleGPT code (llama2, llama3) and of nanoGPT (gpt2: 10M is its character model, the
+/// others those of GPT-2 with a vocabulary of 50304 and no biases, as nanoGPT trains them).
+const std::vector<NamedSize>& named_sizes();
+
+/// Reads "new:FAMILY-SIZE-PLACEMENT", as in new:llama2-20M-simplegpt.
+/// \param vocab_size  replaces the size's own vocabulary
+/// \throws std::runtime_error  one line that names the accepted words
+GptConfig parse_model_name(const std::string& name, std::optional<int64_t> vocab_size = std::nullopt);
+
+/// Whether a model is asked for by name ("new:...") rather than by path.
+bool is_model_name(const std::string& source);
+
+}  // namespace models

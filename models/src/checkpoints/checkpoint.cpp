@@ -1,0 +1,106 @@
+#include "hessian/models/checkpoint.h"
+
+#include <charconv>
+#include <filesystem>
+
+#include "io/byte_reader.h"
+#include "io/messages.h"
+#include "checkpoints/huggingface.h"
+#include "hessian/models/mapped_file.h"
+#include "checkpoints/nanogpt_checkpoint.h"
+#include "formats/safetensors.h"
+#include "hessian/models/training_checkpoint.h"
+#include "formats/zip_archive.h"
+#include "checkpoints/own_checkpoint.h"
+
+namespace models {
+namespace {
+
+constexpr const char* accepted_kinds =
+    "accepted are a model.safetensors with __metadata__[\"config\"], a nanoGPT ckpt.pt, a Hugging Face folder, and "
+    "new:NAME for a fresh model";
+
+constexpr const char* config_key = "config";
+constexpr const char* step_key = "step";
+
+/// A safetensors file begins with the length of its header, and the header with a brace.
+bool looks_like_safetensors(std::span<const std::byte> file) {
+  return file.size() > 8 && file[8] == std::byte{'{'};
+}
+
+/// Python pickles of protocol 2 and later, which is what torch.save wrote before PyTorch 1.6.
+bool looks_like_pickle(std::span<const std::byte> file) {
+  return file.size() > 2 && file[0] == std::byte{0x80} && file[1] >= std::byte{2} && file[1] <= std::byte{5};
+}
+
+LoadedCheckpoint load_folder(const std::string& path, WeightAccess access) {
+  LoadedCheckpoint result;
+  if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) {
+    fail(path, "is a folder without config.json; {}", accepted_kinds);
+  }
+  result.model = load_huggingface_model(path, access);
+  result.description = fmt::format("Hugging Face {}",
+                                   result.model.config.family == Family::gpt2 ? "GPT2LMHeadModel" : "LlamaForCausalLM");
+  return result;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> own_metadata(const GptConfig& config, std::int64_t training_step) {
+  return {{config_key, config_to_json(config)}, {step_key, std::to_string(training_step)}};
+}
+
+std::int64_t parse_count(const std::string& text, const char* key, const std::string& path) {
+  std::int64_t count = 0;
+  const auto* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc() || rest != end || count < 0) {
+    fail(path, "__metadata__['{}'] is {}, expected a non-negative integer", key, name_text(text));
+  }
+  return count;
+}
+
+LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path) {
+  const auto json = file.metadata.find(config_key);
+  if (json == file.metadata.end()) {
+    fail(path, "has no __metadata__[\"config\"], so the architecture is unknown; {}", accepted_kinds);
+  }
+  const GptConfig config = with_source(path, [&] { return config_from_json(json->second); });
+  hessian::Parameters parameters;
+  for (const auto& [name, tensor] : file.tensors) {
+    // freqs_cis is the official code's RoPE table, which the configuration decides.
+    if (name != "freqs_cis" && !is_training_state(name)) {
+      parameters.add(name, tensor);
+    }
+  }
+  LoadedCheckpoint result;
+  result.model = assemble_model(config, parameters, path);
+  if (const auto step = file.metadata.find(step_key); step != file.metadata.end()) {
+    result.training_step = parse_count(step->second, step_key, path);
+  }
+  result.description = fmt::format("{} {} checkpoint", to_string(config.family), to_string(config.placement));
+  return result;
+}
+
+LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) {
+    return load_folder(path, access);
+  }
+  const auto file = MappedFile::open(path);
+  if (looks_like_safetensors(file->bytes())) {
+    return model_of(tensors_of(file, parse_safetensors_header(file->bytes(), path)), path);
+  }
+  // A legacy pickle goes to the same reader, which says what to do about it.
+  if (looks_like_zip(file->bytes()) || looks_like_pickle(file->bytes())) {
+    auto [model, step] = load_nanogpt_checkpoint(path, access);
+    return {std::move(model), step, "nanoGPT checkpoint"};
+  }
+  fail(path, "is no checkpoint that can be read; {}", accepted_kinds);
+}
+
+void save_checkpoint(const Model& model, const std::string& path, std::int64_t training_step) {
+  save_safetensors(path, model.parameters, own_metadata(model.config, training_step));
+}
+
+}  // namespace models

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+#include "hessian/models/config.h"
+
+namespace models {
+
+enum class Architecture { llama, gpt2 };
+
+struct HuggingFaceConfig {
+  Architecture architecture = Architecture::llama;
+  GptConfig config;
+};
+
+/// Reads config.json, and refuses settings that would compute something else than this project's models.
+/// \throws std::runtime_error  one line that names the file and the key
+HuggingFaceConfig read_huggingface_config(const std::string& path);
+
+}  // namespace models

@@ -1,0 +1,24 @@
+#pragma once
+
+// This program's own form of a checkpoint: a safetensors file with the architecture and the step in its metadata.
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "hessian/models/checkpoint.h"
+#include "formats/safetensors.h"
+
+namespace models {
+
+std::map<std::string, std::string> own_metadata(const GptConfig& config, std::int64_t training_step);
+
+/// The model in the file, training state left out.
+/// \throws std::runtime_error  one line, beginning with the path
+LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path);
+
+/// A number in the metadata.
+/// \throws std::runtime_error  unless it is a whole number from 0 on
+std::int64_t parse_count(const std::string& text, const char* key, const std::string& path);
+
+}  // namespace models

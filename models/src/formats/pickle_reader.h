@@ -1,0 +1,14 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "formats/pickle.h"
+
+namespace models {
+
+/// Runs the opcodes of a pickle; see Pickle::parse.
+Pickle read_pickle(std::span<const std::byte> bytes, const std::string& source);
+
+}  // namespace models

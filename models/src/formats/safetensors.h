@@ -1,0 +1,31 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "hessian/parameters.h"
+#include "hessian/models/mapped_file.h"
+#include "formats/safetensors_header.h"
+
+namespace models {
+
+/// The contents of a safetensors file. The tensors lie over the mapped file, which they keep alive.
+struct SafetensorsFile {
+  hessian::Parameters tensors;  ///< in the order in which the file holds them, in the types that it has
+  std::map<std::string, std::string> metadata;
+};
+
+/// \throws std::runtime_error  one line, beginning with the path, for anything that is not a sound safetensors file
+SafetensorsFile load_safetensors(const std::string& path);
+
+/// The same for a file that is mapped already, and whose header has been read.
+SafetensorsFile tensors_of(const std::shared_ptr<const MappedFile>& file, SafetensorsHeader header);
+
+/// Writes tensors (from any device, of any layout) and metadata; the file appears whole or not at all. Wider types come
+/// first, so that every tensor is aligned to its element size; otherwise the order is kept.
+/// \throws std::runtime_error  one line, beginning with the path; also for a dtype that StoredType does not have
+void save_safetensors(const std::string& path, const hessian::Parameters& tensors,
+                      const std::map<std::string, std::string>& metadata);
+
+}  // namespace models

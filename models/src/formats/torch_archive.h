@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/pickle.h"
+#include "io/stored_type.h"
+#include "formats/zip_archive.h"
+
+namespace models {
+
+/// Where a file of torch.save holds a tensor. Tensors of equal `storage_begin` share memory.
+struct ArchivedTensor {
+  StoredType type = StoredType::f32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> strides;  ///< in elements
+  std::uint64_t begin = 0;            ///< byte of the file at which the first element lies
+  std::uint64_t storage_begin = 0;    ///< byte of the file at which its storage begins
+};
+
+/// A file of torch.save (the zip form, PyTorch 1.6 and later) as plain values and tensor positions. Runs nothing.
+class TorchArchive {
+ public:
+  /// \param file    all bytes of the file; not kept, only positions in it are
+  /// \param source  the file's name, for the messages
+  /// \throws std::runtime_error  one line; for the older form without a zip, how to save it anew
+  TorchArchive(std::span<const std::byte> file, std::string source);
+
+  const Pickle& values() const { return pickle_; }
+  const std::string& source() const { return source_; }
+
+  /// Whether the node is a tensor or a parameter.
+  bool is_tensor(Pickle::NodeId id) const;
+
+  /// Reads a tensor's node, and checks that every element lies inside the storage, which has as many.
+  /// \param name  what to call it in messages
+  /// \throws std::runtime_error  "ckpt.pt: tensor 'x' ..."
+  ArchivedTensor tensor(Pickle::NodeId id, const std::string& name) const;
+
+ private:
+  std::string source_;
+  std::map<std::string, ZipEntry> entries_;
+  std::string prefix_;  ///< folder inside the archive, with its slash
+  Pickle pickle_;
+};
+
+}  // namespace models

@@ -1,0 +1,85 @@
+#include "hessian/models/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+
+#include "io/messages.h"
+#include "io/system_error_text.h"
+
+namespace models {
+namespace {
+
+/// Closes the descriptor when the mapping is made, or could not be.
+struct Descriptor {
+  int number;
+  explicit Descriptor(int opened) : number(opened) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (number >= 0) {
+      ::close(number);
+    }
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
+  // O_NONBLOCK, so that a named pipe is refused below instead of waited for; it has no effect on a file.
+  const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const int open_error = errno;
+  if (descriptor.number < 0) {
+    fail(path, "{}", open_error == ENOENT ? "no such file" : system_error_text(open_error));
+  }
+  struct stat status {};
+  if (::fstat(descriptor.number, &status) != 0) {
+    const int error = errno;
+    fail(path, "{}", system_error_text(error));
+  }
+  if (S_ISDIR(status.st_mode)) {
+    fail(path, "is a directory, expected a file");
+  }
+  if (!S_ISREG(status.st_mode)) {
+    fail(path, "is not a regular file");
+  }
+  if (status.st_size == 0) {
+    fail(path, "is empty");
+  }
+  const auto size = static_cast<std::size_t>(status.st_size);
+  // Without MAP_NORESERVE a writable private mapping counts as if all of it were going to be copied.
+  void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor.number, 0);
+  if (data == MAP_FAILED) {
+    const int error = errno;
+    fail(path, "cannot map {} bytes: {}", size, system_error_text(error));
+  }
+  return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<std::byte*>(data), size));
+}
+
+void MappedFile::advise(std::size_t begin, std::size_t size, int advice) const {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t first = std::min(begin, size_) / page * page;
+  const std::size_t end = std::min(size_, begin + size);
+  if (end > first) {
+    ::madvise(data_ + first, end - first, advice);  // advice: nothing depends on whether it is taken
+  }
+}
+
+void MappedFile::expect(std::size_t begin, std::size_t size) const {
+  advise(begin, size, MADV_WILLNEED);
+}
+
+void MappedFile::release(std::size_t begin, std::size_t size) const {
+  advise(begin, size, MADV_DONTNEED);
+}
+
+MappedFile::~MappedFile() {
+  ::munmap(data_, size_);
+}
+
+}  // namespace models

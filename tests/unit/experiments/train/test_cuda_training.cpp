@@ -1,0 +1,232 @@
+// Models on a CUDA device beside the same on the CPU: gradients, Hessian-vector products, eigenvalues, training.
+
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "cuda_device.h"
+#include "fixtures.h"
+#include "hessian/lanczos.h"
+#include "hessian/tape_operator.h"
+#include "hessian/models/forward.h"
+#include "hessian/models/model.h"
+#include "tiny_models.h"
+#include "train/training.h"
+#include "training_support.h"
+
+namespace test_cuda_training {
+
+using experiments::TrainConfig;
+using experiments::Training;
+using support::relative_error;
+using support::TemporaryFolder;
+
+/// Wide enough for the kernels that training takes on a device: heads of 32, rows of whole packs.
+models::Model small_model(models::Family family, models::Placement placement) {
+  models::GptConfig config = support::tiny_config(family, placement);
+  config.dim = 128;
+  config.head_dim = 32;
+  config.ffn_hidden_dim = 192;
+  config.max_seq_len = 64;
+  return models::initialise_model(config, 71);
+}
+
+template <class Check>
+void for_all_models(const Check& check) {
+  for (const models::Family family : support::all_families()) {
+    for (const models::Placement placement : support::all_placements()) {
+      const models::Model model = small_model(family, placement);
+      SCOPED_TRACE(support::name_of(model.config));
+      check(model);
+    }
+  }
+}
+
+TrainConfig run_of(const std::string& source, const std::string& dtype) {
+  TrainConfig config;
+  config.steps = 40;
+  config.dtype = dtype;
+  config.data.source = source;
+  config.data.seq_len = 48;
+  config.data.batch_size = 4;
+  config.optimizer.lr = 3e-3;
+  // Where a gradient is 0 but for rounding, Adam divides the rounding by eps.
+  config.optimizer.eps = 1e-6;
+  config.schedule.warmup = 3;
+  config.validation.sequences = 4;
+  return config;
+}
+
+/// The digits of a number written over and over: soon learned.
+std::string counting_source(const TemporaryFolder& folder) {
+  return support::write_tokens(folder, "tokens.bin", at::arange(4000, at::kLong).remainder(7));
+}
+
+Training training_on(at::Device device, const TrainConfig& config, const models::Model& model) {
+  return {config, model, support::open_data(config, model.config.vocab_size), device};
+}
+
+/// The residual before block 0 and what stands beside it, on a device.
+struct Point {
+  models::Forward forward;
+  at::Tensor residual;
+  at::Tensor targets;
+
+  Point(const models::Model& model, at::Device device, at::ScalarType dtype, hessian::Derivatives derivatives)
+      : forward({model.config, model.parameters.to(device, dtype)}, hessian::Numerics::wide, derivatives) {
+    const at::Tensor tokens = support::random_tokens(model.config, 2, 25, 72);
+    const c10::NoGradGuard no_grad;
+    residual = forward.embed(tokens.narrow(1, 0, 24).to(device));
+    targets = tokens.narrow(1, 1, 24).contiguous().to(device);
+  }
+
+  hessian::TapeOperator tape() const {
+    return {forward.losses_program(0), forward.parameters(), {residual, targets}, 0};
+  }
+};
+
+/// The same for every operator of that size.
+at::Tensor random_vectors(const hessian::LinearOperator& op, int64_t k) {
+  return at::randn({op.blocks(), k, op.dim()}, at::detail::createCPUGenerator(73), at::dtype(at::kDouble));
+}
+
+// Sums are taken in another order, 1e-16 relative each.
+TEST(CudaModels, HaveTheGradientsThatTheCpuFinds) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_models([](const models::Model& model) {
+    const auto gradient = [&](at::Device device, hessian::Derivatives derivatives) {
+      Point point(model, device, at::kDouble, derivatives);
+      const at::Tensor x = point.residual.requires_grad_(true);
+      return torch::autograd::grad({point.forward.losses(0, x, point.targets).sum()}, {x})[0].cpu();
+    };
+    const at::Tensor expected = gradient(at::kCPU, hessian::Derivatives::any);
+    EXPECT_LT(relative_error(gradient(at::kCUDA, hessian::Derivatives::any), expected), 1e-11);
+    EXPECT_LT(relative_error(gradient(at::kCUDA, hessian::Derivatives::first), expected), 1e-11);
+  });
+}
+
+TEST(CudaModels, HaveTheProductsAndEigenvaluesThatTheCpuFinds) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_models([](const models::Model& model) {
+    const auto host = Point(model, at::kCPU, at::kDouble, hessian::Derivatives::any).tape();
+    const auto device = Point(model, at::kCUDA, at::kDouble, hessian::Derivatives::any).tape();
+    const at::Tensor v = random_vectors(host, 3);
+    EXPECT_LT(relative_error(device.apply(v.to(at::kCUDA)).cpu(), host.apply(v)), 1e-11);
+    const hessian::ExtremalEigenvalues expected = hessian::lanczos(host);
+    const hessian::ExtremalEigenvalues found = hessian::lanczos(device);
+    // Both stop at a residual of 1e-3, which puts an eigenvalue off by far less.
+    EXPECT_LT(relative_error(found.lambda_max.cpu(), expected.lambda_max.cpu()), 1e-4);
+    EXPECT_LT(relative_error(found.lambda_min.cpu(), expected.lambda_min.cpu()), 1e-4);
+  });
+}
+
+// Factors of products are rounded by 2^-9 on both, their results on the CPU alone.
+TEST(CudaModels, WithWeightsInBfloat16HaveTheProductsThatTheCpuFinds) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_models([](const models::Model& model) {
+    const auto product = [&](at::Device device, at::ScalarType weights) {
+      Point point(model, device, at::kFloat, hessian::Derivatives::any);
+      const hessian::TapeOperator op(point.forward.losses_program(0), model.parameters.to(device, weights),
+                                     {point.residual, point.targets}, 0);
+      return op.apply(random_vectors(op, 1).to(device, at::kFloat)).cpu();
+    };
+    const at::Tensor single = product(at::kCPU, at::kFloat);
+    EXPECT_LT(relative_error(product(at::kCUDA, at::kFloat), single), 1e-4);
+    EXPECT_LT(relative_error(product(at::kCUDA, at::kBFloat16), single), 0.1);
+    EXPECT_GT(relative_error(product(at::kCUDA, at::kBFloat16), single), 1e-4) << "nothing was rounded";
+  });
+}
+
+// Adam turns a difference of gradients into one of weights of up to the learning rate, so that runs in float32 drift
+// apart; those in float64 do not in ten steps.
+TEST(CudaTraining, TakesTheStepsThatTheCpuTakes) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_models([](const models::Model& model) {
+    const TemporaryFolder folder;
+    for (const std::string dtype : {"float64", "float32"}) {
+      for (const std::string optimizer : {"adamw", "sgd"}) {
+        SCOPED_TRACE(dtype + " " + optimizer);
+        TrainConfig config = run_of(counting_source(folder), dtype);
+        config.optimizer.name = optimizer;
+        config.data.accumulation = 2;
+        Training host = training_on(at::kCPU, config, model);
+        Training device = training_on(at::kCUDA, config, model);
+        const double tolerance = dtype == "float64" ? 1e-8 : 1e-3;
+        for (int step = 0; step < 10; ++step) {
+          const auto expected = host.update();
+          const auto found = device.update();
+          ASSERT_NEAR(found.loss, expected.loss, tolerance * expected.loss) << "step " << step;
+          ASSERT_NEAR(found.grad_norm, expected.grad_norm, 10 * tolerance * expected.grad_norm) << "step " << step;
+        }
+        EXPECT_NEAR(device.validate(), host.validate(), 10 * tolerance * host.validate());
+      }
+    }
+  });
+}
+
+TEST(CudaTraining, InBfloat16LearnsWhatFloat32Learns) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_models([](const models::Model& model) {
+    const TemporaryFolder folder;
+    const auto losses = [&](at::Device device, const std::string& dtype) {
+      Training training = training_on(device, run_of(counting_source(folder), dtype), model);
+      std::vector<double> all;
+      for (int step = 0; step < 40; ++step) {
+        all.push_back(training.update().loss);
+      }
+      for (const auto& [name, parameter] : training.forward().parameters()) {
+        EXPECT_EQ(parameter.scalar_type(), at::kFloat) << name;
+      }
+      return all;
+    };
+    const auto single = losses(at::kCPU, "float32");
+    const auto half = losses(at::kCUDA, "bfloat16");
+    EXPECT_NEAR(half.front(), single.front(), 0.02 * single.front());
+    EXPECT_NE(half.front(), single.front()) << "nothing was rounded";
+    EXPECT_LT(half.back(), 0.7 * half.front());
+    EXPECT_NEAR(half.back(), single.back(), 0.1 * single.front());
+  });
+}
+
+TEST(CudaTraining, GoesOnOnTheCpuFromACheckpointOfTheDeviceAndBack) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  const models::Model model = small_model(models::Family::llama3, models::Placement::simplegpt);
+  const TemporaryFolder folder;
+  const TrainConfig config = run_of(counting_source(folder), "float64");
+  for (const auto& [before, after] : {std::pair<at::Device, at::Device>{at::kCUDA, at::kCPU}, {at::kCPU, at::kCUDA}}) {
+    SCOPED_TRACE(before.str() + " to " + after.str());
+    Training straight = training_on(at::kCPU, config, model);
+    Training interrupted = training_on(before, config, model);
+    for (int step = 0; step < 4; ++step) {
+      straight.update();
+      interrupted.update();
+    }
+    models::save_training_checkpoint(interrupted.checkpoint(""), folder / "c.safetensors");
+    Training resumed = training_on(after, config, model);
+    resumed.restore(models::load_training_checkpoint(folder / "c.safetensors"), "c.safetensors");
+    EXPECT_EQ(resumed.step(), 4);
+    for (int step = 0; step < 6; ++step) {
+      const double expected = straight.update().loss;
+      EXPECT_NEAR(resumed.update().loss, expected, 1e-8 * expected) << "step " << step;
+    }
+  }
+}
+
+}  // namespace test_cuda_training

@@ -1,0 +1,445 @@
+// The optimizers against their formulas, written out with plain operators in float64.
+
+#include "train/optimizer.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "loader_support.h"
+
+namespace test_optimizer {
+
+using experiments::clip_gradients;
+using experiments::Optimizer;
+using OptimizerConfig = experiments::TrainConfig::Optimizer;
+using support::message_of;
+
+OptimizerConfig adamw() {
+  return {};
+}
+
+OptimizerConfig sgd() {
+  OptimizerConfig config;
+  config.name = "sgd";
+  return config;
+}
+
+/// Parameters and gradients of several shapes, gains and matrices mixed as in a model.
+class Problem {
+ public:
+  Problem(uint64_t seed, at::ScalarType dtype) : generator_(at::detail::createCPUGenerator(seed)), dtype_(dtype) {
+    for (const auto& [name, shape] : shapes()) {
+      parameters_.add(name, normal(shape).to(dtype).requires_grad_());
+    }
+  }
+
+  static std::vector<std::pair<std::string, std::vector<int64_t>>> shapes() {
+    return {{"tok_embeddings.weight", {7, 5}},
+            {"layers.0.attention_norm.weight", {5}},
+            {"layers.0.attention.wq.weight", {5, 5}},
+            {"norm.weight", {5}},
+            {"output.weight", {33, 129}}};
+  }
+
+  const hessian::Parameters& parameters() const { return parameters_; }
+
+  /// New gradients, of sizes that differ by orders of magnitude; also given to the parameters.
+  std::vector<at::Tensor> next_gradients() {
+    std::vector<at::Tensor> gradients;
+    double size = 1e-3;
+    for (const auto& [name, parameter] : parameters_) {
+      at::Tensor gradient = (size * normal(parameter.sizes())).to(dtype_);
+      parameter.mutable_grad() = gradient.clone();
+      gradients.push_back(gradient.to(at::kDouble));
+      size *= 10;
+    }
+    return gradients;
+  }
+
+  std::vector<at::Tensor> values() const {
+    std::vector<at::Tensor> values;
+    for (const auto& [name, parameter] : parameters_) {
+      values.push_back(parameter.detach().to(at::kDouble, false, true));
+    }
+    return values;
+  }
+
+ private:
+  at::Tensor normal(at::IntArrayRef shape) { return at::randn(shape, generator_, at::dtype(at::kDouble)); }
+
+  at::Generator generator_;
+  at::ScalarType dtype_;
+  hessian::Parameters parameters_;
+};
+
+/// The formulas of optimizer.h, in float64.
+struct Formulas {
+  Formulas(OptimizerConfig its_config, std::vector<at::Tensor> values)
+      : config(std::move(its_config)), weights(std::move(values)) {
+    for (const at::Tensor& w : weights) {
+      first.push_back(at::zeros_like(w));
+      second.push_back(at::zeros_like(w));
+    }
+  }
+
+  void update(const std::vector<at::Tensor>& gradients, double lr) {
+    ++t;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const bool decays = config.decay == "all" || weights[i].dim() == 2;
+      const double wd = decays ? config.weight_decay : 0.0;
+      if (config.name == "sgd") {
+        const at::Tensor g = gradients[i] + wd * weights[i];
+        first[i] = t == 1 ? g : config.momentum * first[i] + g;
+        weights[i] = weights[i] - lr * first[i];
+      } else {
+        const at::Tensor& g = gradients[i];
+        first[i] = config.beta1 * first[i] + (1 - config.beta1) * g;
+        second[i] = config.beta2 * second[i] + (1 - config.beta2) * g * g;
+        const at::Tensor m = first[i] / (1 - std::pow(config.beta1, t));
+        const at::Tensor v = second[i] / (1 - std::pow(config.beta2, t));
+        weights[i] = weights[i] * (1 - lr * wd) - lr * m / (v.sqrt() + config.eps);
+      }
+    }
+  }
+
+  OptimizerConfig config;
+  std::vector<at::Tensor> weights;
+  std::vector<at::Tensor> first;
+  std::vector<at::Tensor> second;
+  int t = 0;
+};
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a.to(at::kDouble) - b).abs().max().item<double>();
+}
+
+double relative_difference(const at::Tensor& actual, const at::Tensor& expected) {
+  return largest_difference(actual, expected) / expected.abs().max().item<double>();
+}
+
+/// Both through `steps` updates with a learning rate that changes, compared after each, relative to the largest weight
+/// that a tensor has had: heavy decay with momentum makes weights swing through zero.
+void expect_formulas(const OptimizerConfig& config, at::ScalarType dtype, int steps, double tolerance) {
+  for (const unsigned seed : {1U, 2U, 3U}) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    std::mt19937 random(seed);
+    Problem problem(seed, dtype);
+    Optimizer optimizer(config, problem.parameters());
+    Formulas formulas(config, problem.values());
+    std::vector<double> largest(formulas.weights.size(), 0);
+    for (int step = 1; step <= steps; ++step) {
+      const double lr = 1e-3 * static_cast<double>(1 + random() % 20);
+      const auto gradients = problem.next_gradients();
+      optimizer.update(lr);
+      formulas.update(gradients, lr);
+      EXPECT_EQ(optimizer.updates(), step);
+      for (std::size_t i = 0; i < gradients.size(); ++i) {
+        largest[i] = std::max(largest[i], formulas.weights[i].abs().max().item<double>());
+        ASSERT_LT(largest_difference(problem.values()[i], formulas.weights[i]), tolerance * largest[i])
+            << Problem::shapes()[i].first << " after step " << step;
+      }
+    }
+  }
+}
+
+/// Every option away from its default, one at a time.
+std::vector<OptimizerConfig> variations() {
+  std::vector<OptimizerConfig> all = {adamw(), sgd()};
+  const auto vary = [&all](OptimizerConfig config, const auto& change) {
+    change(config);
+    all.push_back(config);
+  };
+  for (const OptimizerConfig& base : {adamw(), sgd()}) {
+    vary(base, [](OptimizerConfig& c) { c.decay = "matrices"; });
+    vary(base, [](OptimizerConfig& c) { c.weight_decay = 0; });
+    vary(base, [](OptimizerConfig& c) { c.weight_decay = 3.0; });
+  }
+  vary(adamw(), [](OptimizerConfig& c) { c.eps = 0.3; });
+  vary(adamw(), [](OptimizerConfig& c) { c.beta1 = 0; });
+  vary(adamw(), [](OptimizerConfig& c) { c.beta1 = 0.99, c.beta2 = 0.5; });
+  vary(sgd(), [](OptimizerConfig& c) { c.momentum = 0; });
+  vary(sgd(), [](OptimizerConfig& c) { c.momentum = 0.99; });
+  return all;
+}
+
+std::string text_of(const OptimizerConfig& c) {
+  return c.name + ", betas " + std::to_string(c.beta1) + " " + std::to_string(c.beta2) + ", eps " +
+         std::to_string(c.eps) + ", momentum " + std::to_string(c.momentum) + ", weight decay " +
+         std::to_string(c.weight_decay) + " of " + c.decay;
+}
+
+/// The names of its tensors, to look one up in.
+std::vector<std::string> names_of(const hessian::Parameters& tensors) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : tensors) {
+    names.push_back(name);
+  }
+  return names;
+}
+
+// The order of operations differs, so each step may differ by a few roundings of 1e-16.
+TEST(Optimizer, FollowsItsFormulasInFloat64) {
+  for (const OptimizerConfig& config : variations()) {
+    SCOPED_TRACE(text_of(config));
+    expect_formulas(config, at::kDouble, 60, 1e-12);
+  }
+}
+
+// Weights are rounded once or twice a step, by 6e-8 relative to them: 60 steps stay below 60 * 2 * 6e-8 = 7e-6. SGD
+// with momentum carries a rounding of its buffer on for 1 / (1 - mu) steps, which is why the longest is left out.
+TEST(Optimizer, FollowsItsFormulasInFloat32UpToRounding) {
+  for (const OptimizerConfig& config : variations()) {
+    if (config.momentum < 0.95) {
+      SCOPED_TRACE(text_of(config));
+      expect_formulas(config, at::kFloat, 60, 7e-6);
+    }
+  }
+}
+
+// The first update of Adam is lr times the sign of the gradient, whatever its size.
+TEST(Optimizer, CorrectsTheBiasOfItsFirstUpdate) {
+  Problem problem(4, at::kDouble);
+  OptimizerConfig config = adamw();
+  config.weight_decay = 0;
+  config.eps = 0;
+  Optimizer optimizer(config, problem.parameters());
+  const auto before = problem.values();
+  const auto gradients = problem.next_gradients();
+  optimizer.update(0.01);
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    EXPECT_LT((before[i] - 0.01 * gradients[i].sign() - problem.values()[i]).abs().max().item<double>(), 1e-14);
+  }
+}
+
+TEST(Optimizer, LeavesVectorsAloneWhenMatricesAloneDecay) {
+  for (OptimizerConfig config : {adamw(), sgd()}) {
+    config.decay = "matrices";
+    config.weight_decay = 0.5;
+    Problem problem(5, at::kDouble);
+    Optimizer optimizer(config, problem.parameters());
+    const auto before = problem.values();
+    for (const auto& [name, parameter] : problem.parameters()) {
+      parameter.mutable_grad() = at::zeros_like(parameter);
+    }
+    optimizer.update(0.1);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      // Without a gradient both rules shrink a weight by the factor 1 - lr wd.
+      const at::Tensor expected = before[i].dim() == 1 ? before[i] : before[i] * 0.95;
+      EXPECT_LT((problem.values()[i] - expected).abs().max().item<double>(), 1e-14) << Problem::shapes()[i].first;
+    }
+  }
+}
+
+TEST(Optimizer, GoesOnFromItsStateBitForBit) {
+  for (const OptimizerConfig& config : variations()) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+      for (const int restart : {0, 1, 6}) {
+        SCOPED_TRACE(text_of(config) + ", after " + std::to_string(restart));
+        Problem straight(6, dtype);
+        Problem interrupted(6, dtype);
+        Optimizer whole(config, straight.parameters());
+        Optimizer before(config, interrupted.parameters());
+        for (int step = 0; step < restart; ++step) {
+          straight.next_gradients();
+          interrupted.next_gradients();
+          whole.update(0.02);
+          before.update(0.02);
+        }
+        hessian::Parameters saved;
+        for (const auto& [name, tensor] : before.state()) {
+          saved.add(name, tensor.clone());
+        }
+        Optimizer after(config, interrupted.parameters());
+        after.restore(saved, "saved");
+        EXPECT_EQ(after.updates(), restart);
+        for (int step = 0; step < 5; ++step) {
+          straight.next_gradients();
+          interrupted.next_gradients();
+          whole.update(0.01);
+          after.update(0.01);
+        }
+        for (std::size_t i = 0; i < straight.values().size(); ++i) {
+          EXPECT_TRUE(interrupted.values()[i].equal(straight.values()[i])) << Problem::shapes()[i].first;
+        }
+        for (const auto& [name, tensor] : whole.state()) {
+          EXPECT_TRUE(after.state().at(name).equal(tensor)) << name;
+        }
+      }
+    }
+  }
+}
+
+TEST(Optimizer, KeepsAStateForEveryParameter) {
+  const Problem problem(7, at::kFloat);
+  const hessian::Parameters adam = Optimizer(adamw(), problem.parameters()).state();
+  const hessian::Parameters plain = Optimizer(sgd(), problem.parameters()).state();
+  EXPECT_EQ(adam.size(), 1 + 2 * problem.parameters().size());
+  EXPECT_EQ(plain.size(), 1 + problem.parameters().size());
+  for (const auto& [name, parameter] : problem.parameters()) {
+    EXPECT_EQ(adam.at("exp_avg." + name).sizes(), parameter.sizes());
+    EXPECT_EQ(adam.at("exp_avg_sq." + name).sizes(), parameter.sizes());
+    EXPECT_EQ(plain.at("momentum_buffer." + name).sizes(), parameter.sizes());
+  }
+}
+
+TEST(Optimizer, RefusesTheStateOfAnotherRunAndStaysAsItWas) {
+  Problem problem(8, at::kFloat);
+  Optimizer optimizer(adamw(), problem.parameters());
+  problem.next_gradients();
+  optimizer.update(0.01);
+  hessian::Parameters own;
+  for (const auto& [name, tensor] : optimizer.state()) {
+    own.add(name, tensor.clone());
+  }
+  const auto refusal = [&optimizer](const hessian::Parameters& state) {
+    return message_of([&] { optimizer.restore(state, "run/c.safetensors"); });
+  };
+  const std::string one = "exp_avg.layers.0.attention.wq.weight";
+  const auto changed = [&own, &one](const at::Tensor& replacement) {
+    hessian::Parameters state;
+    for (const auto& [name, tensor] : own) {
+      if (name != one || replacement.defined()) {
+        state.add(name, name == one ? replacement : 2 * tensor);
+      }
+    }
+    return state;
+  };
+  for (const auto& state : {changed({}), changed(at::zeros({5, 4}))}) {
+    const std::string message = refusal(state);
+    EXPECT_TRUE(message.starts_with("run/c.safetensors: ")) << message;
+  }
+  EXPECT_NE(refusal(changed(at::zeros({5, 4}))).find("'" + one + "'"), std::string::npos);
+  hessian::Parameters more = own;
+  more.add("exp_avg.layers.1.attention.wq.weight", at::zeros({5, 5}));
+  EXPECT_TRUE(refusal(more).starts_with("run/c.safetensors: "));
+  EXPECT_TRUE(refusal(Optimizer(sgd(), problem.parameters()).state()).starts_with("run/c.safetensors: "));
+  EXPECT_TRUE(refusal({}).starts_with("run/c.safetensors: "));
+  EXPECT_EQ(names_of(optimizer.state()), names_of(own));
+  for (const auto& [name, tensor] : own) {
+    EXPECT_TRUE(optimizer.state().at(name).equal(tensor)) << name;
+  }
+}
+
+TEST(Optimizer, RefusesToUpdateWithoutAGradient) {
+  Problem problem(9, at::kFloat);
+  Optimizer optimizer(adamw(), problem.parameters());
+  EXPECT_THROW(optimizer.update(0.1), std::logic_error);
+  problem.next_gradients();
+  problem.parameters().at("norm.weight").mutable_grad() = at::Tensor();
+  EXPECT_THROW(optimizer.update(0.1), std::logic_error);
+}
+
+TEST(Preconditioner, IsTheFormulaForEveryParameterInTurn) {
+  for (const std::string decay : {"all", "matrices"}) {
+    OptimizerConfig config = adamw();
+    config.decay = decay;
+    config.eps = 1e-3;
+    Problem problem(10, at::kDouble);
+    Optimizer optimizer(config, problem.parameters());
+    Formulas formulas(config, problem.values());
+    for (int step = 1; step <= 12; ++step) {
+      formulas.update(problem.next_gradients(), 0.01);
+      optimizer.update(0.01);
+      const auto diagonal = optimizer.preconditioner();
+      ASSERT_EQ(diagonal.size(), formulas.weights.size());
+      for (std::size_t i = 0; i < diagonal.size(); ++i) {
+        const at::Tensor v = formulas.second[i] / (1 - std::pow(0.95, step));
+        const at::Tensor expected = (1 - std::pow(0.9, step)) * (v.sqrt() + 1e-3);
+        ASSERT_EQ(diagonal[i].sizes(), expected.sizes()) << Problem::shapes()[i].first;
+        EXPECT_LT(relative_difference(diagonal[i], expected), 1e-12) << Problem::shapes()[i].first;
+      }
+    }
+  }
+}
+
+// What it is for: without decay, an update is -lr P^-1 m.
+TEST(Preconditioner, TurnsTheFirstMomentIntoTheUpdate) {
+  OptimizerConfig config = adamw();
+  config.weight_decay = 0;
+  Problem problem(11, at::kDouble);
+  Optimizer optimizer(config, problem.parameters());
+  for (int step = 0; step < 7; ++step) {
+    const auto before = problem.values();
+    problem.next_gradients();
+    optimizer.update(0.02);
+    const auto diagonal = optimizer.preconditioner();
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const at::Tensor m = optimizer.state().at("exp_avg." + Problem::shapes()[i].first);
+      // Weights of order 1 are subtracted, which leaves 1e-16 of an update of order 0.02.
+      EXPECT_LT(relative_difference(problem.values()[i] - before[i], -0.02 * m / diagonal[i]), 1e-12);
+    }
+  }
+}
+
+TEST(Preconditioner, IsAbsentForSgdAndBeforeTheFirstUpdate) {
+  Problem problem(12, at::kFloat);
+  EXPECT_TRUE(Optimizer(adamw(), problem.parameters()).preconditioner().empty());
+  Optimizer plain(sgd(), problem.parameters());
+  problem.next_gradients();
+  plain.update(0.1);
+  EXPECT_TRUE(plain.preconditioner().empty());
+}
+
+double plain_norm(const std::vector<at::Tensor>& tensors) {
+  double sum = 0;
+  for (const at::Tensor& tensor : tensors) {
+    sum += tensor.to(at::kDouble).square().sum().item<double>();
+  }
+  return std::sqrt(sum);
+}
+
+TEST(Clipping, ScalesAllGradientsByOneFactorDownToTheLimit) {
+  for (const unsigned seed : {21U, 22U, 23U}) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Problem problem(seed, at::kDouble);
+    const auto original = problem.next_gradients();
+    const double norm = plain_norm(original);
+    for (const double limit : {1e-3 * norm, 0.5 * norm, 0.999 * norm}) {
+      std::vector<at::Tensor> gradients;
+      for (const at::Tensor& gradient : original) {
+        gradients.push_back(gradient.clone());
+      }
+      EXPECT_NEAR(clip_gradients(gradients, limit), norm, 1e-13 * norm);
+      for (std::size_t i = 0; i < gradients.size(); ++i) {
+        EXPECT_LT(relative_difference(gradients[i], original[i] * (limit / (norm + 1e-6))), 1e-14);
+      }
+      // The 1e-6 beside the norm is all that it falls short of the limit.
+      EXPECT_NEAR(plain_norm(gradients), limit, 1.1e-6 * limit / norm);
+    }
+  }
+}
+
+TEST(Clipping, LeavesGradientsWithinTheLimitAsTheyAre) {
+  Problem problem(24, at::kFloat);
+  const auto original = problem.next_gradients();
+  const double norm = plain_norm(original);
+  for (const double limit : {1.001 * norm, 1e30, 0.0}) {
+    std::vector<at::Tensor> gradients;
+    for (const auto& [name, parameter] : problem.parameters()) {
+      gradients.push_back(parameter.grad());
+    }
+    EXPECT_NEAR(clip_gradients(gradients, limit), norm, 1e-6 * norm) << limit;
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      EXPECT_TRUE(gradients[i].to(at::kDouble).equal(original[i])) << "limit " << limit;
+    }
+  }
+}
+
+TEST(Clipping, ReportsANormThatIsNoNumber) {
+  for (const float bad : {INFINITY, -INFINITY, NAN}) {
+    for (const double limit : {1.0, 0.0}) {
+      const std::vector<at::Tensor> gradients = {at::ones({3}), at::tensor({1.0F, bad})};
+      EXPECT_FALSE(std::isfinite(clip_gradients(gradients, limit)));
+    }
+  }
+  EXPECT_EQ(clip_gradients({at::zeros({4})}, 1.0), 0.0);
+}
+
+}  // namespace test_optimizer

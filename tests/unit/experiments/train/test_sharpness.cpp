@@ -1,0 +1,105 @@
+// Both kinds of sharpness against the dense Hessian of all parameters, built row by row with double backward.
+
+#include "train/sharpness.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <tuple>
+#include <vector>
+
+#include "minute_models.h"
+#include "hessian/models/token_data.h"
+#include "tiny_models.h"
+
+namespace test_sharpness {
+
+using experiments::measure_sharpness;
+using experiments::Sharpness;
+using experiments::SharpnessOptions;
+using support::minute_config;
+using support::random_model;
+
+models::TokenBatch random_batch(const models::GptConfig& config, uint64_t seed) {
+  return {support::random_tokens(config, 3, 6, seed), support::random_tokens(config, 3, 6, seed + 1), {}};
+}
+
+double largest_eigenvalue(const at::Tensor& symmetric) {
+  return at::linalg_eigvalsh((symmetric + symmetric.t()) / 2).max().item<double>();
+}
+
+// An eigenvalue lies within its residual of the true one, and is in fact far nearer.
+constexpr SharpnessOptions tight{1e-6, 20000, 5};
+
+class SharpnessOf : public testing::TestWithParam<std::tuple<models::Family, models::Placement>> {
+ protected:
+  models::GptConfig config_ = minute_config(std::get<0>(GetParam()), std::get<1>(GetParam()));
+  models::Model model_ = random_model(config_, 41);
+  models::TokenBatch batch_ = random_batch(config_, 42);
+  at::Tensor hessian_ = support::dense_hessian(model_, batch_.tokens, batch_.targets);
+};
+
+TEST_P(SharpnessOf, IsTheLargestEigenvalueOfTheDenseHessian) {
+  const double expected = largest_eigenvalue(hessian_);
+  const Sharpness sharpness = measure_sharpness(model_, batch_, {}, tight);
+  EXPECT_EQ(sharpness.converged, 1);
+  EXPECT_NEAR(sharpness.lambda_max, expected, 1e-6 * std::abs(expected));
+  const double norm = at::linalg_eigvalsh(hessian_).abs().max().item<double>();
+  EXPECT_LE(sharpness.residual_norm, 1e-6 * norm * (1 + 1e-6));
+  EXPECT_GT(sharpness.iterations, 1);
+}
+
+TEST_P(SharpnessOf, WithAPreconditionerIsThatOfTheHessianInItsGeometry) {
+  auto generator = at::detail::createCPUGenerator(43);
+  std::vector<at::Tensor> preconditioner;
+  std::vector<at::Tensor> flat;
+  for (const auto& [name, tensor] : model_.parameters) {
+    // From 0.1 to 10, evenly in the logarithm.
+    preconditioner.push_back(at::pow(10.0, 2 * at::rand(tensor.sizes(), generator, at::dtype(at::kDouble)) - 1));
+    flat.push_back(preconditioner.back().flatten());
+  }
+  const at::Tensor scale = at::cat(flat).pow(-0.5);
+  const double expected = largest_eigenvalue(scale.unsqueeze(1) * hessian_ * scale.unsqueeze(0));
+  const Sharpness sharpness = measure_sharpness(model_, batch_, preconditioner, tight);
+  EXPECT_EQ(sharpness.converged, 1);
+  EXPECT_NEAR(sharpness.lambda_max, expected, 1e-6 * std::abs(expected));
+}
+
+INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, SharpnessOf,
+                         testing::Combine(testing::ValuesIn(support::all_families()),
+                                          testing::ValuesIn(support::all_placements())),
+                         [](const auto& instance) {
+                           return std::string(models::to_string(std::get<0>(instance.param))) + "_" +
+                                  models::to_string(std::get<1>(instance.param));
+                         });
+
+TEST(SharpnessLimits, ReportsThatItHasNotConverged) {
+  const auto config = minute_config(models::Family::llama2, models::Placement::prenorm);
+  const Sharpness sharpness =
+      measure_sharpness(random_model(config, 1), random_batch(config, 2), {}, SharpnessOptions{1e-12, 2, 0});
+  EXPECT_EQ(sharpness.converged, 0);
+  EXPECT_LE(sharpness.iterations, 2);
+  EXPECT_GT(sharpness.residual_norm, 0);
+}
+
+// Multiplying P by 4 divides the eigenvalues by 4.
+TEST(SharpnessLimits, ScalesInverselyWithThePreconditionerAndLeavesTheModelAlone) {
+  const auto config = minute_config(models::Family::gpt2, models::Placement::simplegpt);
+  const models::Model model = random_model(config, 3);
+  std::vector<at::Tensor> fours;
+  std::vector<at::Tensor> copies;
+  for (const auto& [name, tensor] : model.parameters) {
+    fours.push_back(at::full_like(tensor, 4.0));
+    copies.push_back(tensor.clone());
+  }
+  const auto batch = random_batch(config, 4);
+  const double bare = measure_sharpness(model, batch, {}, tight).lambda_max;
+  EXPECT_NEAR(measure_sharpness(model, batch, fours, tight).lambda_max, bare / 4, 1e-6 * std::abs(bare));
+  std::size_t i = 0;
+  for (const auto& [name, tensor] : model.parameters) {
+    EXPECT_TRUE(tensor.equal(copies[i++])) << name;
+  }
+}
+
+}  // namespace test_sharpness

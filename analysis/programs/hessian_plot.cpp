@@ -12,14 +12,14 @@
 
 namespace {
 
-using namespace experiments;
+using namespace hessian::experiments;
 
 struct Words {
   bool list = false;
   std::optional<double> watch_seconds;
 };
 
-void declare(CLI::App& app, analysis::PlotOptions& options, Words& words) {
+void declare(CLI::App& app, hessian::analysis::PlotOptions& options, Words& words) {
   app.add_option("files", options.files, "run files (HDF5); several are laid over each other")
       ->required()
       ->type_name("RUN.h5");
@@ -59,11 +59,11 @@ void pause(double seconds) {
   }
 }
 
-int draw_all(const analysis::PlotOptions& options, const Words& words) {
+int draw_all(const hessian::analysis::PlotOptions& options, const Words& words) {
   std::set<std::string> said;
   const InterruptGuard guard;
   while (true) {
-    const analysis::PlotOutcome outcome = analysis::plot(options);
+    const hessian::analysis::PlotOutcome outcome = hessian::analysis::plot(options);
     warn_once(outcome.problems, said);
     if (!words.watch_seconds || !outcome.unfinished || InterruptGuard::requested()) {
       std::string text;
@@ -81,7 +81,7 @@ int draw_all(const analysis::PlotOptions& options, const Words& words) {
 
 int main(int argc, char** argv) {
   return run_program("hessian-plot", [&] {
-    analysis::PlotOptions options;
+    hessian::analysis::PlotOptions options;
     Words words;
     CLI::App app("Draws what run files hold", "hessian-plot");
     declare(app, options, words);
@@ -92,7 +92,7 @@ int main(int argc, char** argv) {
     options.wait = words.watch_seconds.has_value();
     std::erase(options.formats, "none");
     if (words.list) {
-      const analysis::Listing listing = analysis::list_contents(options.files);
+      const hessian::analysis::Listing listing = hessian::analysis::list_contents(options.files);
       print(listing.text);
       std::set<std::string> said;
       warn_once(listing.problems, said);

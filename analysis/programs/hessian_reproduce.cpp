@@ -1,17 +1,17 @@
 #include <CLI/CLI.hpp>
 
-#include "reproduction/reproduction.h"
+#include "hessian/host_memory.h"
+#include "hessian/models/config.h"
 #include "program/interrupt.h"
 #include "program/log.h"
 #include "program/program.h"
 #include "reproduce/reproduce.h"
+#include "reproduction/reproduction.h"
 #include "sweep/dashboard.h"
-#include "hessian/host_memory.h"
-#include "hessian/models/config.h"
 
 namespace {
 
-using namespace experiments;
+using namespace hessian::experiments;
 
 struct Words {
   std::string scale = "smoke";
@@ -62,14 +62,14 @@ void interpret(const Words& words, ReproduceOptions& options) {
 }
 
 /// What the report is made of: the figures asked for, and those that an earlier call has left in the folder.
-analysis::ReproductionFiles files_of(const ReproduceOptions& options) {
+hessian::analysis::ReproductionFiles files_of(const ReproduceOptions& options) {
   ReproduceOptions all = options;
   all.figures = reproduce_figures;
   const ReproducePlan plan = reproduce_plan(all);
   const auto wanted = [&options](const std::filesystem::path& file, const std::string& figures) {
     return options.figures.find_first_of(figures) != std::string::npos || std::filesystem::exists(file);
   };
-  analysis::ReproductionFiles files;
+  hessian::analysis::ReproductionFiles files;
   files.scale = to_string(options.scale);
   files.command = "hessian-reproduce --scale " + files.scale + " --out " + quoted_word(options.out.string());
   if (options.data != ReproduceOptions().data) {
@@ -83,7 +83,7 @@ analysis::ReproductionFiles files_of(const ReproduceOptions& options) {
     files.step_times = step_times_file(options.out);
   }
   for (const PlannedSweep& sweep : plan.sweeps) {
-    const int64_t parameters = models::parameter_count(architecture_of(sweep.config.train));
+    const int64_t parameters = hessian::models::parameter_count(architecture_of(sweep.config.train));
     const std::string family = sweep.name.substr(0, sweep.name.find('-'));
     if (!wanted(sweep_file(sweep.config), sweep.figures)) {
       continue;
@@ -131,8 +131,8 @@ int main(int argc, char** argv) {
       }
     }
     const bool done = run_all(options, plan);
-    const auto claims = analysis::write_reproduction(files_of(options), options.out);
-    print(analysis::format_claims(claims) + "report: " + (options.out / "report.html").string() + "\n");
+    const auto claims = hessian::analysis::write_reproduction(files_of(options), options.out);
+    print(hessian::analysis::format_claims(claims) + "report: " + (options.out / "report.html").string() + "\n");
     return done ? 0 : 1;
   });
 }

@@ -6,16 +6,16 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "output/csv.h"
+#include "content/run_labels.h"
 #include "figures/figures.h"
+#include "output/csv.h"
 #include "output/gnuplot.h"
 #include "output/report.h"
-#include "run_file/output_file.h"
-#include "content/run_labels.h"
 #include "output/run_tables.h"
 #include "output/text_file.h"
+#include "run_file/output_file.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 namespace fs = std::filesystem;
@@ -140,4 +140,4 @@ Listing list_contents(const std::vector<fs::path>& files) {
   return listing;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

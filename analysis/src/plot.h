@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// What hessian-plot is asked for; the defaults are its defaults.
 struct PlotOptions {
@@ -43,4 +43,4 @@ struct Listing {
 };
 Listing list_contents(const std::vector<std::filesystem::path>& files);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -15,7 +15,7 @@
 
 #include "program/job_place.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// What the child does between fork and exec, where nothing may allocate.
@@ -105,4 +105,4 @@ std::filesystem::path this_program() {
   return std::filesystem::read_symlink("/proc/self/exe");
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A program that runs beside this one and does not outlive it.
 class ChildProcess {
@@ -41,4 +41,4 @@ class ChildProcess {
 /// Path of the running program.
 std::filesystem::path this_program();
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -2,7 +2,7 @@
 
 #include <csignal>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 volatile std::sig_atomic_t signal_came = 0;
@@ -37,4 +37,4 @@ bool InterruptGuard::requested() {
   return signal_came != 0;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -1,6 +1,6 @@
 #pragma once
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// From its making on, SIGINT and SIGTERM only set a flag, so that the program can finish what it is at; a second
 /// signal ends it at once. The destructor restores what was there before. One at a time.
@@ -15,4 +15,4 @@ class InterruptGuard {
   static bool requested();
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

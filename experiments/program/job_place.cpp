@@ -5,7 +5,7 @@
 #include <optional>
 #include <stdexcept>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 std::optional<std::string> variable(const char* name) {
@@ -121,4 +121,4 @@ std::string first_host(const std::string& slurm_list) {
          rest.substr(0, rest.find(','));
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

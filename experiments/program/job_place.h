@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The place of this process among those that work on one job together.
 struct JobPlace {
@@ -32,4 +32,4 @@ const std::vector<std::string>& job_place_variables();
 /// The first machine of Slurm's list of them: "n1" of "n[1-3,7],m2".
 std::string first_host(const std::string& slurm_list);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

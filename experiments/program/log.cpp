@@ -5,7 +5,7 @@
 
 #include <memory>
 
-namespace experiments {
+namespace hessian::experiments {
 
 void set_log_name(const std::string& program) {
   auto logger = std::make_shared<spdlog::logger>(program, std::make_shared<spdlog::sinks::stderr_sink_st>());
@@ -25,4 +25,4 @@ void log_error(const std::string& message) {
   spdlog::error("{}", message);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

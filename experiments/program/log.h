@@ -2,7 +2,7 @@
 
 #include <string>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Names the program in the messages that follow: "hessian-probe: warning: ...". Messages go to stderr.
 void set_log_name(const std::string& program);
@@ -11,4 +11,4 @@ void log_note(const std::string& message);
 void log_warning(const std::string& message);
 void log_error(const std::string& message);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -11,10 +11,10 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "program/log.h"
 #include "git_commit.h"
+#include "program/log.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 std::string first_line(const std::string& text) {
@@ -117,4 +117,4 @@ std::string git_commit() {
   return built_from_commit;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

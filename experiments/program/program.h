@@ -8,7 +8,7 @@ namespace CLI {
 class App;
 }
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Runs the body of a program and turns what it throws into one line on stderr and an exit status: 2 for
 /// std::invalid_argument (the command line is wrong), 1 for anything else. Of messages with several lines, as
@@ -41,4 +41,4 @@ std::string join_command_line(int argc, const char* const* argv);
 /// Commit of the sources that the program was built from, with "-dirty" for changed ones; "unknown" outside a checkout.
 std::string git_commit();
 
-}  // namespace experiments
+}  // namespace hessian::experiments

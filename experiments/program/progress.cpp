@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// Back to the start of the terminal's line, and clear it.
@@ -82,4 +82,4 @@ std::string format_seconds(double seconds) {
   return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A line on stderr that tells how far a program is and how long it will take; silent where stderr is no terminal.
 class ProgressLine {
@@ -45,4 +45,4 @@ std::string format_count(double count);
 /// "42 s", "3 min 05 s", "2 h 10 min".
 std::string format_seconds(double seconds);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The middle value, or the mean of the two in the middle. There has to be one.
 inline double median(std::vector<double> values) {
@@ -19,4 +19,4 @@ inline double mean(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

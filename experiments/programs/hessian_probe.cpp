@@ -1,17 +1,17 @@
 #include <CLI/CLI.hpp>
 
+#include "hessian/host_memory.h"
+#include "probe/probe.h"
+#include "probe/report.h"
 #include "program/job_place.h"
 #include "program/log.h"
-#include "probe/probe.h"
-#include "spectrum/command.h"
-#include "probe/report.h"
 #include "program/program.h"
 #include "program/progress.h"
-#include "hessian/host_memory.h"
+#include "spectrum/command.h"
 
 namespace {
 
-using namespace experiments;
+using namespace hessian::experiments;
 
 void warn(const std::vector<std::string>& warnings) {
   for (const std::string& warning : warnings) {

@@ -1,18 +1,18 @@
 #include <CLI/CLI.hpp>
 
 #include "config/command.h"
+#include "hessian/host_memory.h"
 #include "program/interrupt.h"
 #include "program/job_place.h"
 #include "program/log.h"
 #include "program/program.h"
-#include "sweep/sweep.h"
 #include "sweep/dashboard.h"
+#include "sweep/sweep.h"
 #include "train/report.h"
-#include "hessian/host_memory.h"
 
 namespace {
 
-using namespace experiments;
+using namespace hessian::experiments;
 
 /// The exit status, and from the first process the table and what must not be missed of it.
 int show(const SweepTable& table, bool json, bool interrupted) {

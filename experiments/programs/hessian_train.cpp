@@ -1,13 +1,13 @@
 #include <CLI/CLI.hpp>
 
 #include "config/command.h"
+#include "hessian/host_memory.h"
 #include "program/job_place.h"
 #include "program/program.h"
 #include "train/report.h"
-#include "hessian/host_memory.h"
 
 int main(int argc, char** argv) {
-  using namespace experiments;
+  using namespace hessian::experiments;
   return run_program("hessian-train", [&] {
     hessian::keep_freed_memory();
     ConfigCommand command;

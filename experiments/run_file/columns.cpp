@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 
 template <class T>
 void Columns::add_as(ElementType type, const std::string& path, std::vector<T> values, const std::string& units,
@@ -60,4 +60,4 @@ void write_tables(const std::filesystem::path& path, const RunInfo& info, const 
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -8,7 +8,7 @@
 
 #include "hessian/run_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Columns of one length, to be written as datasets of a run file: a table that is known whole.
 class Columns {
@@ -48,4 +48,4 @@ auto column(const Rows& rows, const Value& value) {
   return values;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

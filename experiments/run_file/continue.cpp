@@ -5,7 +5,7 @@
 #include "hessian/run_file.h"
 #include "run_file/layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -135,4 +135,4 @@ RunFileWriter RunFileWriter::continue_from(const std::filesystem::path& path, co
   });
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

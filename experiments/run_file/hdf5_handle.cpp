@@ -7,7 +7,7 @@
 #include <system_error>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -108,4 +108,4 @@ Hdf5Handle checked_handle(hid_t id, Hdf5Handle::Closer closer, const std::string
   return {id, closer};
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// An HDF5 identifier and the function that closes it.
 ///
@@ -54,4 +54,4 @@ Hdf5Handle checked_handle(hid_t id, Hdf5Handle::Closer closer, const std::string
 /// One line for an error of the operating system, with its remedy where there is an obvious one.
 std::string describe_errno(int error_number);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -133,4 +133,4 @@ bool read_integer(hid_t object, const char* name, hid_t memory, void* value) {
   return type.valid() && H5Tget_class(type.get()) == H5T_INTEGER && H5Aread(attribute.get(), memory, value) >= 0;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "run_file/hdf5_handle.h"
 #include "hessian/run_file.h"
+#include "run_file/hdf5_handle.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A text attribute of either kind of HDF5 string, because other tools rewrite attributes with a fixed length.
 std::optional<std::string> read_text(hid_t object, const char* name);
@@ -29,4 +29,4 @@ std::optional<std::vector<std::string>> read_texts(hid_t dataset, hid_t memory, 
 
 std::optional<Shape> shape_of(hid_t dataset);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

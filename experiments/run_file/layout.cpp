@@ -8,7 +8,7 @@
 #include <set>
 #include <stdexcept>
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -294,4 +294,4 @@ Hdf5Handle create_laid_out_file(const std::string& path, const std::string& show
   return file;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

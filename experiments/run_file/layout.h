@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "run_file/hdf5_handle.h"
 #include "hessian/run_file.h"
+#include "run_file/hdf5_handle.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 inline constexpr const char* format_name = "hessian-run";
 
@@ -62,4 +62,4 @@ Hdf5Handle file_access();
 /// A data space with these extents.
 Hdf5Handle simple_space(const Shape& shape, const std::string& shown);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -15,7 +15,7 @@
 
 #include "run_file/hdf5_handle.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace fs = std::filesystem;
 
@@ -210,4 +210,4 @@ bool is_failed_sync(int error_number) {
   return error_number != 0 && error_number != EINVAL && error_number != ENOTSUP && error_number != EROFS;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

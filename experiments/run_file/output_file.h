@@ -2,7 +2,10 @@
 
 #include <filesystem>
 
-namespace experiments {
+namespace hessian::experiments {
+
+/// What happens to a run that is there already.
+enum class ExistingRun { refuse, replace, resume };
 
 /// Refuses an output file that could not be written, before a long computation rather than after it.
 ///
@@ -49,4 +52,4 @@ class TemporaryOutput {
 /// Whether an error of fsync() means that data may be lost; some file systems merely lack the operation.
 bool is_failed_sync(int error_number);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string_view>
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -117,4 +117,4 @@ void write_probe_layers(RunFileWriter& writer, const ProbeLayoutOptions& options
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,7 +6,7 @@
 
 #include "hessian/run_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A probed site and its rows.
 struct ProbedSite {
@@ -37,4 +37,4 @@ std::vector<DatasetSpec> probe_datasets(const ProbeLayoutOptions& options);
 /// Writes what the layout itself decides: the block indices of each site's rows.
 void write_probe_layers(RunFileWriter& writer, const ProbeLayoutOptions& options);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

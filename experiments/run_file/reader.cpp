@@ -6,12 +6,12 @@
 #include <stdexcept>
 #include <type_traits>
 
-#include "run_file/hdf5_handle.h"
 #include "hessian/run_file.h"
+#include "run_file/hdf5_handle.h"
 #include "run_file/hdf5_read.h"
 #include "run_file/layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace fs = std::filesystem;
 
@@ -334,4 +334,4 @@ void RunFileReader::refresh() {
   state_->open();
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

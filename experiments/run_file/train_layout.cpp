@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 void add_updates(std::vector<DatasetSpec>& datasets, const std::vector<std::string>& groups) {
@@ -88,4 +88,4 @@ std::map<std::string, int64_t> rows_until(const std::vector<DatasetSpec>& datase
   return rows;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

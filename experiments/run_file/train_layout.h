@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "run_file/probe_layout.h"
 #include "hessian/run_file.h"
+#include "run_file/probe_layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 struct TrainLayoutOptions {
   std::vector<std::string> update_groups;  ///< empty: no rows of update and parameter RMS
@@ -29,4 +29,4 @@ std::map<std::string, int64_t> rows_until(const std::vector<DatasetSpec>& datase
 inline const std::string sharpness_group = "/probe/sharpness";
 inline const std::string preconditioned_sharpness_group = "/probe/preconditioned_sharpness";
 
-}  // namespace experiments
+}  // namespace hessian::experiments

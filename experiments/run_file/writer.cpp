@@ -6,12 +6,12 @@
 #include <map>
 #include <stdexcept>
 
-#include "run_file/hdf5_handle.h"
-#include "run_file/output_file.h"
 #include "hessian/run_file.h"
+#include "run_file/hdf5_handle.h"
 #include "run_file/layout.h"
+#include "run_file/output_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace fs = std::filesystem;
 
@@ -355,4 +355,4 @@ void RunFileWriter::finish() {
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -9,8 +9,8 @@
 #include <exception>
 #include <vector>
 
-#include "program/job_place.h"
 #include "distributed/process_group.h"
+#include "program/job_place.h"
 #include "reproduce/step_times.h"
 #include "subject.h"
 
@@ -20,7 +20,7 @@
 
 namespace {
 
-using namespace experiments;
+using namespace hessian::experiments;
 using benchmarks::seconds_of;
 
 /// Bytes that each process sends for an update of `bytes` of parameters: a reduce-scatter and an all-gather. Gloo does

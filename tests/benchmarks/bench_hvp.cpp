@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "contenders.h"
-#include "hessian/tape_operator.h"
 #include "hessian/models/named_models.h"
+#include "hessian/tape_operator.h"
 #include "subject.h"
 
 // The cost of one Hessian-vector product by the tape and by double backward, in gradients and in matrix products. All
@@ -84,7 +84,7 @@ void growth(benchmark::State& state, const std::function<std::function<void()>(i
 
 /// A product with k random vectors for each sequence of a fresh model.
 std::function<void()> product_of(int64_t layers, int64_t sequences, int64_t k) {
-  models::GptConfig config = models::parse_model_name("new:llama2-20M-prenorm", 256);
+  hessian::models::GptConfig config = hessian::models::parse_model_name("new:llama2-20M-prenorm", 256);
   config.n_layers = layers;
   const benchmarks::Subject subject = benchmarks::make_subject(config, sequences, 128);
   const auto op =

@@ -98,7 +98,8 @@ void all_layers(benchmark::State& state, const std::string& model, int64_t seque
       hessian::TapeProblem problem{
           subject.forward.losses_program(0), subject.forward.parameters(), {subject.residual, subject.targets}, {}, {}};
       for (int64_t layer = first; layer < first + count; ++layer) {
-        problem.values.push_back(problem.program.sites.at(models::site_name(models::Site::residual, layer)));
+        problem.values.push_back(
+            problem.program.sites.at(hessian::models::site_name(hessian::models::Site::residual, layer)));
       }
       hessian::lanczos(hessian::TapeOperator(std::move(problem)));
     });

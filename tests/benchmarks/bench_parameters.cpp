@@ -10,8 +10,8 @@
 
 #include "contenders.h"
 #include "hessian/host_memory.h"
-#include "hessian/parameter_operator.h"
 #include "hessian/models/named_models.h"
+#include "hessian/parameter_operator.h"
 
 // The cost of one product with the Hessian, Gauss-Newton or Fisher matrix of all parameters, in gradients of all
 // parameters. All are taken in turn within one loop, so that a slow moment of the machine hits them alike.
@@ -25,7 +25,7 @@ using hessian::Curvature;
 constexpr int64_t several = 4;
 
 struct Batch {
-  models::Model model;
+  hessian::models::Model model;
   at::Tensor tokens;
   at::Tensor targets;
 };
@@ -33,12 +33,12 @@ struct Batch {
 /// The gradient of the mean loss with respect to all parameters, by autograd.
 std::function<void()> gradient_of(const Batch& batch, hessian::Derivatives derivatives) {
   std::vector<at::Tensor> leaves;
-  models::Model model{batch.model.config, {}};
+  hessian::models::Model model{batch.model.config, {}};
   for (const auto& [name, tensor] : batch.model.parameters) {
     leaves.push_back(tensor.detach().requires_grad_());
     model.parameters.add(name, leaves.back());
   }
-  const models::Forward forward(model, hessian::Numerics::wide, derivatives);
+  const hessian::models::Forward forward(model, hessian::Numerics::wide, derivatives);
   return [=] {
     const c10::AutoGradMode recording_on(true);
     const at::Tensor loss = forward.losses(0, forward.embed(batch.tokens), batch.targets).mean();
@@ -49,18 +49,20 @@ std::function<void()> gradient_of(const Batch& batch, hessian::Derivatives deriv
 hessian::ParameterOperator operator_of(const Batch& batch, Curvature curvature) {
   hessian::ParameterOperatorOptions options;
   options.curvature = curvature;
-  return hessian::ParameterOperator(
-      {models::Forward(batch.model).whole_program(), batch.model.parameters, {batch.tokens, batch.targets}, {}},
-      options);
+  return hessian::ParameterOperator({hessian::models::Forward(batch.model).whole_program(),
+                                     batch.model.parameters,
+                                     {batch.tokens, batch.targets},
+                                     {}},
+                                    options);
 }
 
 void parameter_hvp(benchmark::State& state, const std::string& name, int64_t vocab_size, int64_t sequences,
                    int64_t seq_len) {
   hessian::keep_freed_memory();  // as the programs do
-  const models::GptConfig config =
-      models::parse_model_name(name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt);
+  const hessian::models::GptConfig config =
+      hessian::models::parse_model_name(name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt);
   const auto tokens = [&] { return at::randint(config.vocab_size, {sequences, seq_len}, at::kLong); };
-  const Batch batch{models::initialise_model(config, 1), tokens(), tokens()};
+  const Batch batch{hessian::models::initialise_model(config, 1), tokens(), tokens()};
   const hessian::ParameterOperator curved = operator_of(batch, Curvature::hessian);
   const hessian::ParameterOperator gauss_newton = operator_of(batch, Curvature::gauss_newton);
   const at::Tensor v = at::randn({1, several, curved.dim()});

@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "figures/figures.h"
-#include "output/gnuplot.h"
 #include "content/run_content.h"
+#include "figures/figures.h"
 #include "hessian/run_file.h"
+#include "output/gnuplot.h"
 
 // Run files of a million training steps: to append, to read, to go on with and to draw, each beside the same bytes in a
 // plain file.
@@ -22,8 +22,8 @@
 namespace {
 
 namespace fs = std::filesystem;
-using experiments::ElementType;
-using experiments::RunFileWriter;
+using hessian::experiments::ElementType;
+using hessian::experiments::RunFileWriter;
 
 constexpr int64_t rows = 1'000'000;
 
@@ -33,8 +33,8 @@ const std::vector<std::string> columns = {"/train/loss", "/train/lr", "/train/gr
 const std::vector<std::string> whole_columns = {"/train/tokens", "/train/step"};
 const std::size_t row_bytes = 8 * (columns.size() + whole_columns.size());
 
-std::vector<experiments::DatasetSpec> datasets() {
-  std::vector<experiments::DatasetSpec> specs;
+std::vector<hessian::experiments::DatasetSpec> datasets() {
+  std::vector<hessian::experiments::DatasetSpec> specs;
   for (const std::string& path : columns) {
     specs.push_back({path, ElementType::float64, {0}, "1", path});
   }
@@ -126,14 +126,14 @@ void million_steps(benchmark::State& state) {
     const double plain_write = seconds_of([&] { write_plainly(plain); });
     const double append = seconds_of([&] { write_run(run); });
     const double plain_read = seconds_of([&] { benchmark::DoNotOptimize(read_plainly(plain)); });
-    analysis::RunContent content;
-    const double read = seconds_of([&] { content = analysis::read_run(run); });
+    hessian::analysis::RunContent content;
+    const double read = seconds_of([&] { content = hessian::analysis::read_run(run); });
     const double copy = seconds_of([&] { fs::copy_file(plain, folder / "copy"); });
     const double go_on_seconds = seconds_of([&] { go_on(run); });
     double largest_svg = 0;
     const double draw = seconds_of([&] {
-      for (const auto& figure : analysis::figures_of({content})) {
-        analysis::draw(figure, "svg", folder / "figure.svg");
+      for (const auto& figure : hessian::analysis::figures_of({content})) {
+        hessian::analysis::draw(figure, "svg", folder / "figure.svg");
         const auto bytes = static_cast<double>(fs::file_size(folder / "figure.svg"));
         largest_svg = std::max(largest_svg, bytes);
       }

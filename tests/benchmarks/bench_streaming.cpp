@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "contenders.h"
-#include "hessian/tape_operator.h"
 #include "hessian/models/checkpoint.h"
 #include "hessian/models/named_models.h"
 #include "hessian/models/weight_stream.h"
+#include "hessian/tape_operator.h"
 #include "subject.h"
 
 // What a product costs whose weights are streamed, in products whose weights are held: with everything kept, and with
@@ -24,37 +24,39 @@ using benchmarks::Contender;
 /// A bfloat16 checkpoint of a fresh model, gone at the end.
 class TemporaryCheckpoint {
  public:
-  explicit TemporaryCheckpoint(const models::GptConfig& config)
+  explicit TemporaryCheckpoint(const hessian::models::GptConfig& config)
       : path_(std::filesystem::temp_directory_path() / "hessian-bench-streaming.safetensors") {
-    const models::Model model = models::initialise_model(config, 1);
-    models::save_checkpoint({config, model.parameters.to(at::kCPU, at::kBFloat16)}, path_, 0);
+    const hessian::models::Model model = hessian::models::initialise_model(config, 1);
+    hessian::models::save_checkpoint({config, model.parameters.to(at::kCPU, at::kBFloat16)}, path_, 0);
   }
   ~TemporaryCheckpoint() { std::filesystem::remove(path_); }
   TemporaryCheckpoint(const TemporaryCheckpoint&) = delete;
   TemporaryCheckpoint& operator=(const TemporaryCheckpoint&) = delete;
 
-  models::Model load() const { return models::load_checkpoint(path_, models::WeightAccess::deferred).model; }
+  hessian::models::Model load() const {
+    return hessian::models::load_checkpoint(path_, hessian::models::WeightAccess::deferred).model;
+  }
 
  private:
   std::filesystem::path path_;
 };
 
 void streaming(benchmark::State& state, const std::string& name, int64_t vocab_size, int64_t sequences) {
-  const models::GptConfig config = models::parse_model_name(name, vocab_size);
+  const hessian::models::GptConfig config = hessian::models::parse_model_name(name, vocab_size);
   const TemporaryCheckpoint checkpoint(config);
-  const models::Model model = checkpoint.load();
+  const hessian::models::Model model = checkpoint.load();
   const benchmarks::Subject subject = benchmarks::make_subject(config, sequences, 128);
   const hessian::Parameters held = model.parameters.to(at::kCPU, at::kFloat);
   const hessian::Program program = subject.forward.losses_program(0);
   std::vector<hessian::ValueId> checkpoints;
   for (int64_t layer = 1; layer <= config.n_layers; ++layer) {
-    checkpoints.push_back(program.sites.at(models::site_name(models::Site::residual, layer)));
+    checkpoints.push_back(program.sites.at(hessian::models::site_name(hessian::models::Site::residual, layer)));
   }
   const std::vector<at::Tensor> inputs = {subject.residual, subject.targets};
   const hessian::TapeOperator kept({program, held, inputs, {0}, {}});
   const hessian::TapeOperator again({program, held, inputs, {0}, checkpoints});
   const hessian::TapeOperator streamed(
-      {program, models::stream_weights(model, at::kCPU, at::kFloat), inputs, {0}, checkpoints});
+      {program, hessian::models::stream_weights(model, at::kCPU, at::kFloat), inputs, {0}, checkpoints});
   const at::Tensor v = at::randn({sequences, 1, kept.dim()});
   Contender with_all{[&] { kept.apply(v); }};
   Contender with_weights{[&] { again.apply(v); }};

@@ -11,9 +11,9 @@
 namespace {
 
 using benchmarks::seconds_of;
-using experiments::fresh_training;
-using experiments::TrainConfig;
-using experiments::Training;
+using hessian::experiments::fresh_training;
+using hessian::experiments::TrainConfig;
+using hessian::experiments::Training;
 
 TrainConfig config_of(const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
   TrainConfig config;

@@ -42,11 +42,12 @@ struct Work {
 /// A step of training in float32 weights: 3 products for each linear map; 6 for attention, of the past alone; AdamW
 /// reads weight, gradient and two moments and writes all but the gradient, and the maps read and write the weight and
 /// the gradient once more.
-Work training_step_work(const models::GptConfig& config, int64_t sequences, int64_t positions);
+Work training_step_work(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions);
 
 /// A product of the Hessian of one activation, before block 0, with k vectors a sequence: 2 products for each linear
 /// map, each weight read twice; 12 for attention, of the past alone.
 /// \param weight_bytes  of one entry of a weight
-Work hvp_work(const models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k, int64_t weight_bytes);
+Work hvp_work(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k,
+              int64_t weight_bytes);
 
 }  // namespace benchmarks

@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "device_limits.h"
 #include "config/dtype.h"
-#include "program/statistics.h"
+#include "device_limits.h"
 #include "hessian/device.h"
-#include "hessian/tape_operator.h"
 #include "hessian/models/forward.h"
 #include "hessian/models/named_models.h"
+#include "hessian/tape_operator.h"
+#include "program/statistics.h"
 #include "reproduce/step_times.h"
 
 // How near to a device's limits training steps and Hessian-vector products come, and what SimpleNorm costs there. The
@@ -26,8 +26,8 @@ namespace {
 using benchmarks::DeviceLimits;
 using benchmarks::median_seconds;
 using benchmarks::Work;
-using experiments::TrainConfig;
-using experiments::Training;
+using hessian::experiments::TrainConfig;
+using hessian::experiments::Training;
 
 /// A model and the batches that it is measured with.
 struct Case {
@@ -98,7 +98,9 @@ void measure_overhead(const Case& of, const Options& options, at::Device device)
       seconds[i].push_back(median_seconds([&] { trainings[i].update(); }, device, options.seconds / rounds));
     }
   }
-  const auto ratio = [&](std::size_t i) { return experiments::median(seconds[i]) / experiments::median(seconds[0]); };
+  const auto ratio = [&](std::size_t i) {
+    return hessian::experiments::median(seconds[i]) / hessian::experiments::median(seconds[0]);
+  };
   std::printf("normalisation_overhead %s %ld x %ld: SimpleNorm %.3f, QKNorm %.3f of PreNorm\n", of.size.c_str(),
               static_cast<long>(of.overhead_sequences), static_cast<long>(of.positions), ratio(2), ratio(1));
   std::fflush(stdout);
@@ -108,13 +110,13 @@ void measure_hvp(const Case& of, const std::string& placement, const Options& op
                  const DeviceLimits& limits) {
   const c10::NoGradGuard no_grad;
   const std::string name = of.size + "-" + placement;
-  const at::ScalarType weights = experiments::parse_dtype(options.dtype);
-  const models::GptConfig config = models::parse_model_name("new:" + name, std::nullopt);
-  const models::Model model = models::initialise_model(config, 1);
+  const at::ScalarType weights = hessian::experiments::parse_dtype(options.dtype);
+  const hessian::models::GptConfig config = hessian::models::parse_model_name("new:" + name, std::nullopt);
+  const hessian::models::Model model = hessian::models::initialise_model(config, 1);
   const at::Tensor ids = at::randint(config.vocab_size, {of.hvp_sequences, of.positions + 1}, at::kLong).to(device);
   const at::Tensor residual =
-      models::Forward({config, model.parameters.to(device, at::kFloat)}).embed(ids.narrow(1, 0, of.positions));
-  const models::Forward forward({config, model.parameters.to(device, weights)});
+      hessian::models::Forward({config, model.parameters.to(device, at::kFloat)}).embed(ids.narrow(1, 0, of.positions));
+  const hessian::models::Forward forward({config, model.parameters.to(device, weights)});
   const hessian::TapeOperator op(forward.losses_program(0), forward.parameters(),
                                  {residual, ids.narrow(1, 1, of.positions).contiguous()}, 0);
   for (const int64_t k : {int64_t{1}, options.vectors}) {
@@ -139,7 +141,7 @@ void measure(Options options) {
     std::printf("%.6g\n", median_seconds([&] { training.update(); }, device, options.seconds));
     return;
   }
-  const DeviceLimits limits = benchmarks::measure_limits(device, experiments::parse_dtype(options.dtype));
+  const DeviceLimits limits = benchmarks::measure_limits(device, hessian::experiments::parse_dtype(options.dtype));
   std::printf("%s, %s; one large product runs at %.4g TFLOP/s, one large copy at %.4g GB/s\n",
               hessian::describe_device(device).c_str(), options.dtype.c_str(), limits.flops_per_second / 1e12,
               limits.bytes_per_second / 1e9);

@@ -13,14 +13,14 @@
 #include <vector>
 
 #include "device_limits.h"
+#include "formats/safetensors.h"
 #include "hessian/device.h"
 #include "hessian/memory.h"
-#include "hessian/parameter_operator.h"
-#include "hessian/tape_operator.h"
 #include "hessian/models/checkpoint.h"
 #include "hessian/models/forward.h"
-#include "formats/safetensors.h"
 #include "hessian/models/token_data.h"
+#include "hessian/parameter_operator.h"
+#include "hessian/tape_operator.h"
 
 // Our side of tests/peers/hvp.py, which asks for Hessian-vector products line by line on standard input. Each line is
 // answered by one number; the first answer, 0, says that all is loaded.
@@ -39,9 +39,9 @@ struct Problem {
 };
 
 /// Each sequence's loss with respect to the residual entering block 0.
-Problem activation_problem(const models::Model& model, const models::TokenBatch& batch,
+Problem activation_problem(const hessian::models::Model& model, const hessian::models::TokenBatch& batch,
                            const hessian::Parameters& vectors) {
-  const models::Forward forward(model);
+  const hessian::models::Forward forward(model);
   const c10::NoGradGuard no_grad;
   const at::Tensor residual = forward.embed(batch.tokens);
   Problem problem;
@@ -59,9 +59,9 @@ Problem activation_problem(const models::Model& model, const models::TokenBatch&
 }
 
 /// The mean loss with respect to all parameters.
-Problem parameter_problem(const models::Model& model, const models::TokenBatch& batch,
+Problem parameter_problem(const hessian::models::Model& model, const hessian::models::TokenBatch& batch,
                           const hessian::Parameters& vectors) {
-  const models::Forward forward(model);
+  const hessian::models::Forward forward(model);
   std::vector<at::Tensor> parts;
   for (const auto& entry : model.parameters) {
     parts.push_back(vectors.at(entry.first).flatten(1));
@@ -80,16 +80,16 @@ Problem parameter_problem(const models::Model& model, const models::TokenBatch& 
 
 Problem load_problem(const std::string& model_path, const std::string& data_path, const std::string& vectors_path,
                      const std::string& kind, at::Device device) {
-  models::Model model = models::load_checkpoint(model_path).model;
-  models::DataOptions data;
+  hessian::models::Model model = hessian::models::load_checkpoint(model_path).model;
+  hessian::models::DataOptions data;
   data.source = data_path;
   data.max_seq_len = model.config.max_seq_len;
   data.vocab_size = model.config.vocab_size;
-  models::TokenBatch batch = models::load_token_batch(data);
+  hessian::models::TokenBatch batch = hessian::models::load_token_batch(data);
   batch.tokens = batch.tokens.to(device);
   batch.targets = batch.targets.to(device);
   model.parameters = model.parameters.to(device, at::kFloat);
-  const hessian::Parameters vectors = models::load_safetensors(vectors_path).tensors.to(device, at::kFloat);
+  const hessian::Parameters vectors = hessian::models::load_safetensors(vectors_path).tensors.to(device, at::kFloat);
   if (kind == "activation") {
     return activation_problem(model, batch, vectors);
   }
@@ -137,7 +137,7 @@ void answer_requests(const Problem& problem) {
       words >> path;
       const at::Tensor products = op->apply(v);
       const int64_t grown = device_memory ? device_memory->peak_bytes() : resident_bytes("VmHWM") - bytes_before;
-      models::save_safetensors(path, problem.by_name(products), {});
+      hessian::models::save_safetensors(path, problem.by_name(products), {});
       std::cout << grown << std::endl;
     }
   }

@@ -5,8 +5,8 @@
 #include <chrono>
 #include <variant>
 
-#include "hessian/host_memory.h"
 #include "gpt/architecture.h"
+#include "hessian/host_memory.h"
 #include "hessian/models/named_models.h"
 #include "kernels/products.h"
 
@@ -18,9 +18,9 @@ hessian::BlockFunction Subject::losses() const {
   };
 }
 
-Subject make_subject(const models::GptConfig& config, int64_t sequences, int64_t seq_len) {
+Subject make_subject(const hessian::models::GptConfig& config, int64_t sequences, int64_t seq_len) {
   hessian::keep_freed_memory();  // as the programs do
-  models::Forward forward(models::initialise_model(config, 1));
+  hessian::models::Forward forward(hessian::models::initialise_model(config, 1));
   const at::Tensor tokens = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
   const at::Tensor targets = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
   const c10::NoGradGuard no_grad;
@@ -30,7 +30,7 @@ Subject make_subject(const models::GptConfig& config, int64_t sequences, int64_t
 
 Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
   return make_subject(
-      models::parse_model_name(model_name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt),
+      hessian::models::parse_model_name(model_name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt),
       sequences, seq_len);
 }
 
@@ -58,7 +58,7 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
     heads_.push_back({heads(positions, queries), heads(queries, width)});
   };
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    for (const hessian::Step& step : models::describe_block(config, layer).program.steps) {
+    for (const hessian::Step& step : hessian::models::describe_block(config, layer).program.steps) {
       if (const auto* map = std::get_if<hessian::Linear>(&step.operation)) {
         linear(map->weight);
       } else if (const auto* core = std::get_if<hessian::CausalAttention>(&step.operation)) {

@@ -13,14 +13,14 @@ namespace benchmarks {
 
 /// A fresh model and random tokens, to be differentiated with respect to the input of its first block.
 struct Subject {
-  models::Forward forward;
+  hessian::models::Forward forward;
   at::Tensor residual;  ///< [S, T, dim]
   at::Tensor targets;   ///< [S, T]
 
   hessian::BlockFunction losses() const;
 };
 
-Subject make_subject(const models::GptConfig& config, int64_t sequences, int64_t seq_len);
+Subject make_subject(const hessian::models::GptConfig& config, int64_t sequences, int64_t seq_len);
 /// \param vocab_size  0 for the model's own
 Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len);
 

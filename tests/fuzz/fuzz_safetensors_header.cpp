@@ -9,10 +9,10 @@
 /// is read lies inside the file.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
-    const auto header = models::parse_safetensors_header(std::as_bytes(std::span(data, size)), "input");
+    const auto header = hessian::models::parse_safetensors_header(std::as_bytes(std::span(data, size)), "input");
     for (const auto& entry : header.tensors) {
       if (entry.begin > entry.end || entry.end > size ||
-          models::byte_count(entry.shape, entry.type) != entry.end - entry.begin) {
+          hessian::models::byte_count(entry.shape, entry.type) != entry.end - entry.begin) {
         __builtin_trap();
       }
     }

@@ -7,12 +7,12 @@
 
 namespace {
 
-void read_windows(const models::TokenStream& stream) {
-  const std::int64_t border = models::held_out_begin(stream);
+void read_windows(const hessian::models::TokenStream& stream) {
+  const std::int64_t border = hessian::models::held_out_begin(stream);
   const auto held_out = stream.part(border, stream.size() - border);
   std::int64_t sum = held_out.size();
   constexpr std::int64_t length = 9;
-  for (const auto start : models::draw_window_starts(stream.size(), 3, length, 1, "input")) {
+  for (const auto start : hessian::models::draw_window_starts(stream.size(), 3, length, 1, "input")) {
     if (start < 0 || start > stream.size() - length) {
       __builtin_trap();
     }
@@ -30,7 +30,7 @@ void read_windows(const models::TokenStream& stream) {
 /// Token files and text: read to the last window, or refused.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
-  for (const auto open : {models::TokenStream::bin, models::TokenStream::text}) {
+  for (const auto open : {hessian::models::TokenStream::bin, hessian::models::TokenStream::text}) {
     try {
       read_windows(open(bytes, "input"));
     } catch (const std::runtime_error&) {

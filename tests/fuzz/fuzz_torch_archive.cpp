@@ -9,9 +9,9 @@
 namespace {
 
 /// Reads every node that looks like a tensor, and checks that its elements lie inside the file.
-void read_tensors(const models::TorchArchive& archive, std::size_t size) {
-  const models::Pickle& values = archive.values();
-  for (models::Pickle::NodeId id = 0; id < values.size(); ++id) {
+void read_tensors(const hessian::models::TorchArchive& archive, std::size_t size) {
+  const hessian::models::Pickle& values = archive.values();
+  for (hessian::models::Pickle::NodeId id = 0; id < values.size(); ++id) {
     if (!archive.is_tensor(id)) {
       continue;
     }
@@ -23,9 +23,9 @@ void read_tensors(const models::TorchArchive& archive, std::size_t size) {
           return;
         }
         last += static_cast<std::uint64_t>((tensor.shape[axis] - 1) * tensor.strides[axis]) *
-                models::size_bytes(tensor.type);
+                hessian::models::size_bytes(tensor.type);
       }
-      if (last + models::size_bytes(tensor.type) > size) {
+      if (last + hessian::models::size_bytes(tensor.type) > size) {
         __builtin_trap();
       }
     } catch (const std::runtime_error&) {
@@ -41,15 +41,15 @@ void read_tensors(const models::TorchArchive& archive, std::size_t size) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   try {
-    if (!models::looks_like_zip(bytes)) {
-      const auto pickle = models::Pickle::parse(bytes, "input");
-      for (models::Pickle::NodeId id = 0; id < pickle.size(); ++id) {
-        models::describe(pickle, id);
+    if (!hessian::models::looks_like_zip(bytes)) {
+      const auto pickle = hessian::models::Pickle::parse(bytes, "input");
+      for (hessian::models::Pickle::NodeId id = 0; id < pickle.size(); ++id) {
+        hessian::models::describe(pickle, id);
         pickle.find(id, "model");
       }
       return 0;
     }
-    const models::TorchArchive archive(bytes, "input");
+    const hessian::models::TorchArchive archive(bytes, "input");
     read_tensors(archive, size);
   } catch (const std::runtime_error&) {
     return 0;

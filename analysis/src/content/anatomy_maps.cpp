@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-namespace analysis {
+namespace hessian::analysis {
 
 std::string matched_map(const std::string& map) {
   const std::size_t place = map.find(".sn");
@@ -65,4 +65,4 @@ std::vector<double> cosine_of_map(const Anatomy& anatomy, std::size_t row) {
   return anatomy.over_sequences(anatomy.cosine, row);
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

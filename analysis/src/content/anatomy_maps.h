@@ -6,7 +6,7 @@
 
 #include "content/spectrum_content.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// The name of a map whatever the placement: SimpleNorm's `attention.snq` is the others' `attention.wq`.
 std::string matched_map(const std::string& map);
@@ -27,4 +27,4 @@ std::vector<double> curvature_of_map(const Anatomy& anatomy, std::size_t row);
 std::vector<double> ratio_of_map(const Anatomy& anatomy, std::size_t row);
 std::vector<double> cosine_of_map(const Anatomy& anatomy, std::size_t row);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

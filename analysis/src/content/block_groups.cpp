@@ -4,7 +4,7 @@
 #include <charconv>
 #include <system_error>
 
-namespace analysis {
+namespace hessian::analysis {
 
 GroupName parse_group_name(const std::string& name) {
   const std::string separators = "-.";
@@ -25,4 +25,4 @@ std::string file_part(std::string name) {
   return name;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

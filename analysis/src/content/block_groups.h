@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// What the name of a group of matrices says: `residual-3` is block 3 of the kind `residual`, `layers.3.attention` block
 /// 3 of `layers.attention`. Names without a number are a kind of their own.
@@ -33,4 +33,4 @@ std::map<std::string, std::map<int64_t, const Group*>> by_kind_and_block(const s
   return kinds;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "run_file/probe_layout.h"
 #include "content/spectrum_reading.h"
 #include "content/tolerant_reader.h"
+#include "run_file/probe_layout.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 using experiments::RunFileReader;
@@ -168,4 +168,4 @@ RunContent read_run(const std::filesystem::path& path) {
   return content;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

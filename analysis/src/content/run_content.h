@@ -10,7 +10,7 @@
 #include "content/spectrum_content.h"
 #include "hessian/run_file.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// The probes of a site, as far as they have been written. Dimensions: P probes, N blocks, S sequences.
 struct SiteProbes {
@@ -91,4 +91,4 @@ struct RunContent {
 /// Memory: that of the numbers.
 RunContent read_run(const std::filesystem::path& path);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

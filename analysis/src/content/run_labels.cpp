@@ -11,7 +11,7 @@
 #include <set>
 #include <sstream>
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// Keys with their values as text: `optimizer.lr` -> `0.01`.
@@ -197,4 +197,4 @@ std::vector<std::string> run_labels(const std::vector<RunContent>& runs) {
   return labels;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

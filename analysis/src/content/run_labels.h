@@ -5,7 +5,7 @@
 
 #include "content/run_content.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// A name for each of several runs, made of what differs between their configurations: `llama2-20M-simplegpt, lr 0.01`.
 /// Runs that do not differ so, or whose configuration cannot be read, are named by their files.
@@ -15,4 +15,4 @@ std::vector<std::string> run_labels(const std::vector<RunContent>& runs);
 /// colours in an order mean something.
 void sort_by_difference(std::vector<RunContent>& runs);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

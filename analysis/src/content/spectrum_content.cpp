@@ -5,7 +5,7 @@
 #include <set>
 #include <utility>
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 using experiments::DatasetSpec;
@@ -199,4 +199,4 @@ std::optional<Anatomy> read_anatomy(TolerantReader& reader, const std::vector<Da
   return anatomy;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

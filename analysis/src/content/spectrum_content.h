@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// The spectral density of a matrix, or the mean density of several (one for each sequence), from P random probes of m
 /// Lanczos steps each. What a file does not say is empty or NaN.
@@ -73,4 +73,4 @@ struct Anatomy {
   [[nodiscard]] int64_t unconverged() const;
 };
 
-}  // namespace analysis
+}  // namespace hessian::analysis

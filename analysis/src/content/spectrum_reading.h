@@ -6,7 +6,7 @@
 #include "content/spectrum_content.h"
 #include "content/tolerant_reader.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// Every `/density/NAME` among the datasets.
 std::vector<SpectralDensity> read_densities(TolerantReader& reader,
@@ -18,4 +18,4 @@ std::vector<GroupSpectrum> read_spectra(TolerantReader& reader, const std::vecto
 /// `/anatomy`, if it is there and fits together.
 std::optional<Anatomy> read_anatomy(TolerantReader& reader, const std::vector<experiments::DatasetSpec>& datasets);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -6,7 +6,7 @@
 
 #include "program/statistics.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 Summary summarise(std::vector<double> values) {
   values.erase(std::remove_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); }),
@@ -32,11 +32,4 @@ MeanEstimate mean_of(const SpectrumEstimate& estimate) {
   return {sum / count, std::sqrt(variance) / count};
 }
 
-void add_point(Curve& curve, double x, const Summary& summary) {
-  curve.x.push_back(x);
-  curve.y.push_back(summary.median);
-  curve.low.push_back(summary.low);
-  curve.high.push_back(summary.high);
-}
-
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -2,10 +2,9 @@
 
 #include <vector>
 
-#include "figures/figure.h"
 #include "content/spectrum_content.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// The middle, smallest and largest of the finite values; NaN where there is none.
 struct Summary {
@@ -24,7 +23,4 @@ struct MeanEstimate {
 /// The mean of independent estimates, with its standard error; NaN where there is none.
 MeanEstimate mean_of(const SpectrumEstimate& estimate);
 
-/// A point of a curve with its band: the median, and the range.
-void add_point(Curve& curve, double x, const Summary& summary);
-
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -7,7 +7,7 @@
 
 #include "hessian/run_file.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// Reads datasets, and notes those that cannot be read instead of giving up.
 class TolerantReader {
@@ -47,4 +47,4 @@ void cut_to_shortest(Columns&... columns) {
   (columns.resize(rows), ...);
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

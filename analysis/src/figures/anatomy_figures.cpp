@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "content/anatomy_maps.h"
-#include "figures/figure_builders.h"
 #include "content/summary.h"
+#include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// What is drawn of a map in a sequence.
@@ -173,4 +173,4 @@ std::vector<Figure> anatomy_figures(const LabelledRuns& input) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "content/block_groups.h"
-#include "figures/figure_builders.h"
 #include "content/summary.h"
+#include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 constexpr double tail = 1e-6;  // of the largest density: what lies below is the tail of the smoothing
@@ -164,4 +164,4 @@ std::vector<Figure> density_figures(const LabelledRuns& input) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -7,10 +7,10 @@
 #include <utility>
 
 #include "content/block_groups.h"
-#include "figures/figure_builders.h"
 #include "content/summary.h"
+#include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// The eigenvalues of one end against their rank: median over the matrices, and a band from the smallest to the largest
@@ -171,4 +171,4 @@ std::vector<Figure> eigenvalue_figures(const LabelledRuns& input) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "content/block_groups.h"
-#include "figures/figure_builders.h"
 #include "content/summary.h"
+#include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 struct EstimatedQuantity {
@@ -80,4 +80,4 @@ std::vector<Figure> estimate_figures(const LabelledRuns& input) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -7,7 +7,7 @@
 #include <cstdio>
 #include <set>
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 constexpr std::array<const char*, most_kinds> categorical_colors = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
@@ -101,6 +101,13 @@ bool spans_decades(const std::vector<double>& values) {
   return largest > 30 * smallest;
 }
 
+void add_point(Curve& curve, double x, const Summary& summary) {
+  curve.x.push_back(x);
+  curve.y.push_back(summary.median);
+  curve.low.push_back(summary.low);
+  curve.high.push_back(summary.high);
+}
+
 bool has_points(const Figure& figure) {
   const auto is_finite = [](double value) { return std::isfinite(value); };
   if (figure.heat_map) {
@@ -120,4 +127,4 @@ void choose_y_scale(Figure& figure) {
   figure.y.logarithmic = spans_decades(all);
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

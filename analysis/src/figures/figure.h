@@ -5,7 +5,9 @@
 #include <string>
 #include <vector>
 
-namespace analysis {
+#include "content/summary.h"
+
+namespace hessian::analysis {
 
 /// An axis: what it shows, with its unit, and its scale. Where an end is absent it is chosen from the data.
 struct Axis {
@@ -76,6 +78,9 @@ struct Figure {
 /// Whether positive numbers span more than a decade and a half, so that a logarithmic axis serves them.
 bool spans_decades(const std::vector<double>& values);
 
+/// Appends a point with its band to a curve: median and range.
+void add_point(Curve& curve, double x, const Summary& summary);
+
 /// Whether there is a finite point to be drawn.
 bool has_points(const Figure& figure);
 
@@ -105,4 +110,4 @@ std::vector<std::size_t> spread_over(std::size_t n, std::size_t most);
 /// The colours that heat maps are drawn with, evenly spaced; viridis as above, whole.
 extern const std::vector<std::string> heat_colors;
 
-}  // namespace analysis
+}  // namespace hessian::analysis

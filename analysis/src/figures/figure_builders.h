@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "figures/figure.h"
 #include "content/run_content.h"
+#include "figures/figure.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// Some runs with their labels, which are as many.
 struct LabelledRuns {
@@ -44,4 +44,4 @@ std::string numbered(std::size_t i, std::size_t n);
 /// ` (nats)`, or nothing for what has no unit.
 std::string units_suffix(const std::string& units);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -4,10 +4,10 @@
 #include <iterator>
 #include <string>
 
-#include "figures/figure_builders.h"
 #include "content/run_labels.h"
+#include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 std::string numbered(std::size_t i, std::size_t n) {
   return n > 1 ? "-" + std::to_string(i + 1) : "";
@@ -30,4 +30,4 @@ std::vector<Figure> figures_of(const std::vector<RunContent>& runs) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

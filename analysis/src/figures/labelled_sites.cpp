@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-namespace analysis {
+namespace hessian::analysis {
 
 std::vector<LabelledSite> sites_named(const LabelledRuns& input, const std::string& site) {
   std::vector<LabelledSite> found;
@@ -39,4 +39,4 @@ std::vector<double> as_numbers(const std::vector<int64_t>& values) {
   return {values.begin(), values.end()};
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -6,7 +6,7 @@
 
 #include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// A run's probes of a site, and what the run is called and drawn with.
 struct LabelledSite {
@@ -26,4 +26,4 @@ std::vector<double> as_numbers(const std::vector<int64_t>& values);
 /// RMS and other scales of the activations at a site, by block and along training.
 std::vector<Figure> scale_figures(const std::string& name, const std::vector<LabelledSite>& sites);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -4,10 +4,10 @@
 #include <string>
 #include <utility>
 
-#include "figures/labelled_sites.h"
 #include "content/summary.h"
+#include "figures/labelled_sites.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 const std::string norm_label = "‖Hₓₓ‖₂ (nats)";
@@ -157,4 +157,4 @@ std::vector<Figure> probe_figures(const LabelledRuns& input) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -2,10 +2,10 @@
 #include <string>
 #include <utility>
 
-#include "figures/labelled_sites.h"
 #include "content/summary.h"
+#include "figures/labelled_sites.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 struct Scale {
@@ -127,4 +127,4 @@ std::vector<Figure> scale_figures(const std::string& name, const std::vector<Lab
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

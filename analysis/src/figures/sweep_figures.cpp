@@ -5,10 +5,10 @@
 #include <string>
 #include <utility>
 
-#include "figures/figure_builders.h"
 #include "content/summary.h"
+#include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// A model of a sweep and what it is called among those of all sweeps.
@@ -203,4 +203,4 @@ std::vector<Figure> sweep_figures(const LabelledRuns& input) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

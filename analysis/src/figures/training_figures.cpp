@@ -5,10 +5,10 @@
 #include <string>
 #include <utility>
 
-#include "figures/figure_builders.h"
 #include "content/summary.h"
+#include "figures/figure_builders.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 constexpr std::size_t most_points = 1000;  // more cannot be told apart on a page
@@ -209,4 +209,4 @@ std::vector<Figure> training_figures(const LabelledRuns& input) {
   return figures;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <vector>
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 std::string cell(const std::string& text) {
@@ -82,4 +82,4 @@ std::string csv_of(const Figure& figure) {
   return text;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -5,7 +5,7 @@
 
 #include "figures/figure.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// A figure's numbers as CSV (RFC 4180), a row for each point: the curve, x, y and the ends of its band; of a heat map
 /// x, y and the value. Lines across the figure and strokes on its axis are rows without a y. The header has the labels
@@ -15,4 +15,4 @@ std::string csv_of(const Figure& figure);
 /// One row of CSV.
 std::string csv_row(const std::vector<std::string>& texts);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -9,11 +9,11 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "output/gnuplot_axes.h"
 #include "program/child_process.h"
 #include "run_file/output_file.h"
-#include "output/gnuplot_axes.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 namespace fs = std::filesystem;
@@ -247,4 +247,4 @@ void draw(const Figure& figure, const std::string& format, const fs::path& image
   output.publish();
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

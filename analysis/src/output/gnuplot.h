@@ -6,7 +6,7 @@
 
 #include "figures/figure.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// Formats that figures are drawn in: for screens (svg, png) and for a column of a printed page (pdf, 3.4 inches wide).
 extern const std::vector<std::string> image_formats;
@@ -20,4 +20,4 @@ std::string gnuplot_script(const Figure& figure, const std::string& format, cons
 /// \throws std::runtime_error  one line, if gnuplot is missing or fails, or the image cannot be written
 void draw(const Figure& figure, const std::string& format, const std::filesystem::path& image);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

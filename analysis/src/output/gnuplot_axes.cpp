@@ -6,7 +6,7 @@
 #include <cmath>
 #include <vector>
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// The extent of the finite values of an axis; positive ones alone where it is logarithmic.
@@ -181,4 +181,4 @@ double relative_height(const Figure& figure, std::size_t characters_of_width) {
   return 1 + line * (static_cast<double>(rows > 2 ? rows - 2 : 0) + static_cast<double>(names > 6 ? names - 6 : 0));
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

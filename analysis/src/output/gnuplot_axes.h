@@ -6,7 +6,7 @@
 
 #include "figures/figure.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// A text in gnuplot's single quotes, in which nothing but the quote itself has a meaning.
 std::string quoted(const std::string& text);
@@ -28,4 +28,4 @@ std::string legend_commands(const Figure& figure, std::size_t characters_of_widt
 /// Height of an image over the usual one: more where a legend or names need room.
 double relative_height(const Figure& figure, std::size_t characters_of_width);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

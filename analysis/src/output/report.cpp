@@ -6,10 +6,10 @@
 #include <stdexcept>
 
 #include "output/gnuplot.h"
-#include "report_template.h"
 #include "output/text_file.h"
+#include "report_template.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 namespace fs = std::filesystem;
@@ -100,4 +100,4 @@ void write_report(const Report& report, const fs::path& page) {
   write_text(page, html);
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -6,7 +6,7 @@
 
 #include "figures/figure.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// Words and numbers in rows, each as long as the header.
 struct Table {
@@ -37,4 +37,4 @@ struct Report {
 ///                             then
 void write_report(const Report& report, const std::filesystem::path& page);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -6,10 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "content/run_labels.h"
-#include "output/spectrum_tables.h"
 #include "content/summary.h"
+#include "output/spectrum_tables.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 std::string range_text(const Summary& summary) {
@@ -187,4 +187,4 @@ Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>&
   return report;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

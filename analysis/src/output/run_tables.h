@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "output/report.h"
 #include "content/run_content.h"
+#include "output/report.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// What a run is, in a few words: `llama2 simplegpt, dim 256, 4 blocks, vocabulary 256`. Empty where its file does not
 /// say.
@@ -16,4 +16,4 @@ std::string model_text(const RunContent& run);
 Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
                  const std::string& command_line);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

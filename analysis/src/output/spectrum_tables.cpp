@@ -7,7 +7,7 @@
 #include "content/anatomy_maps.h"
 #include "content/summary.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 std::string with_error(double value, double error) {
@@ -115,4 +115,4 @@ std::vector<std::string> spectrum_warnings(const RunContent& run, const std::str
   return warnings;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

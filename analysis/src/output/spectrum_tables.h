@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "output/report.h"
 #include "content/run_content.h"
+#include "output/report.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// A number in a table, a dash where there is none.
 std::string text_of(double value);
@@ -18,4 +18,4 @@ std::vector<Table> spectrum_tables(const RunContent& run, const std::string& lab
 /// Eigenpairs and maps that did not reach their tolerance.
 std::vector<std::string> spectrum_warnings(const RunContent& run, const std::string& label);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

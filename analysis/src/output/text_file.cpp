@@ -5,7 +5,7 @@
 
 #include "run_file/output_file.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 void write_text(const std::filesystem::path& path, const std::string& text) {
   experiments::TemporaryOutput output(path, /*overwrite=*/true);
@@ -18,4 +18,4 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
   output.publish();
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -8,7 +8,7 @@
 #include "hessian/run_file.h"
 #include "reproduction/parts.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// Seconds of a step by model and round.
@@ -101,4 +101,4 @@ ReproductionPart cost_part(const ReproductionFiles& files) {
   return part;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -10,7 +10,7 @@
 
 // Figure e: loss curves, and the best losses.
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// The runs of a placement at a rate, as a curve of training losses: median over seeds, with their range.
@@ -133,4 +133,4 @@ ReproductionPart losses_part(const ReproductionFiles& files) {
   return part;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

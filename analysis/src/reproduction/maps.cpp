@@ -7,7 +7,7 @@
 #include "hessian/run_file.h"
 #include "reproduction/parts.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// The points of /synthetic.
@@ -141,4 +141,4 @@ ReproductionPart maps_part(const ReproductionFiles& files) {
   return part;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

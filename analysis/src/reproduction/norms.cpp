@@ -7,7 +7,7 @@
 
 // Figure b: what the runs with every site probed say of ||H_xx||.
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// ||H_xx|| of a block, the median over sequences; times the square of the activation's RMS if it is to be relative to
@@ -143,4 +143,4 @@ ReproductionPart norms_part(const ReproductionFiles& files) {
   return part;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace analysis {
+namespace hessian::analysis {
 
 const std::vector<std::string> compared_placements = {"prenorm", "preqknorm", "simplegpt"};
 
@@ -79,4 +79,4 @@ Verdict verdict_of(const std::vector<bool>& cases) {
                                                                                    : Verdict::does_not_hold;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "output/report.h"
-#include "reproduction/reproduction.h"
 #include "content/run_content.h"
 #include "content/summary.h"
+#include "output/report.h"
+#include "reproduction/reproduction.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// One figure letter of the reproduction: its claims, and what is shown of it.
 struct ReproductionPart {
@@ -60,4 +60,4 @@ class SpreadCurve {
 /// Holds for all, for none, or for some, and then it does not hold.
 Verdict verdict_of(const std::vector<bool>& cases);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -4,7 +4,7 @@
 #include <optional>
 #include <utility>
 
-namespace analysis {
+namespace hessian::analysis {
 
 std::vector<PlacedRun> placed_runs(const ReproducedSweep& planned, Section& section) {
   std::vector<PlacedRun> runs;
@@ -44,4 +44,4 @@ void add_placements(const std::vector<PlacedRun>& runs,
   }
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

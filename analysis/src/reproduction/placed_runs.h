@@ -6,7 +6,7 @@
 
 #include "reproduction/parts.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// A run, with its placement and seed.
 struct PlacedRun {
@@ -25,4 +25,4 @@ const SiteProbes* site_named(const RunContent& run, const std::string& name);
 void add_placements(const std::vector<PlacedRun>& runs,
                     const std::function<void(const RunContent&, SpreadCurve&)>& fill, Figure& figure);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -8,7 +8,7 @@
 
 // Figure d: the largest stable learning rates.
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 std::string parameters_text(int64_t parameters) {
@@ -92,4 +92,4 @@ ReproductionPart rates_part(const ReproductionFiles& files) {
   return part;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -6,11 +6,11 @@
 
 #include "output/csv.h"
 #include "output/gnuplot.h"
-#include "run_file/output_file.h"
-#include "reproduction/parts.h"
 #include "output/text_file.h"
+#include "reproduction/parts.h"
+#include "run_file/output_file.h"
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 const char* word_of(Verdict verdict) {
@@ -121,4 +121,4 @@ std::string format_claims(const std::vector<Claim>& claims) {
   return text;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// A sweep over the norm placements of one model.
 struct ReproducedSweep {
@@ -48,4 +48,4 @@ std::vector<Claim> write_reproduction(const ReproductionFiles& files, const std:
 /// The claims as a table for people.
 std::string format_claims(const std::vector<Claim>& claims);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -8,7 +8,7 @@
 
 // Figure c: what the same runs say of activation scales.
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// RMS of the residual stream by block, before (dashed) and after training.
@@ -164,4 +164,4 @@ ReproductionPart scales_part(const ReproductionFiles& files) {
   return part;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// The seeds of a sweep, ascending.
@@ -142,4 +142,4 @@ std::string rows_text(const Figure& figure) {
   return text.empty() ? "–" : text;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -8,7 +8,7 @@
 
 #include "reproduction/parts.h"
 
-namespace analysis {
+namespace hessian::analysis {
 
 /// Loss above a placement's own best at which a rate still counts as useful, in nats.
 constexpr double useful_margin = 0.1;
@@ -54,4 +54,4 @@ Verdict ascends_with_size(const Figure& figure);
 /// The numbers of a curve in a row, family by family.
 std::string rows_text(const Figure& figure);
 
-}  // namespace analysis
+}  // namespace hessian::analysis

@@ -7,7 +7,7 @@
 
 // Figure g: the largest stable rates against those that curvature allows.
 
-namespace analysis {
+namespace hessian::analysis {
 namespace {
 
 /// Ranks from 1 on; equal values share the mean of theirs.
@@ -92,4 +92,4 @@ ReproductionPart thresholds_part(const ReproductionFiles& files) {
   return part;
 }
 
-}  // namespace analysis
+}  // namespace hessian::analysis

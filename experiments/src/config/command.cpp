@@ -5,7 +5,7 @@
 
 #include "program/program.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 void declare(CLI::App& app, ConfigCommand& command, const std::string& what) {
   app.add_option("config", command.config, "configuration in TOML; --keys lists what it may hold")
@@ -38,4 +38,4 @@ ExistingRun existing_run(const ConfigCommand& command) {
   return command.overwrite ? ExistingRun::replace : ExistingRun::refuse;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,14 +5,14 @@
 #include <vector>
 
 #include "config/fields.h"
-#include "train/train.h"
+#include "run_file/output_file.h"
 
 namespace CLI {
 class App;
 class Option;
 }  // namespace CLI
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What the programs that read a configuration file have in common on their command lines.
 struct ConfigCommand {
@@ -36,4 +36,4 @@ std::optional<int> answer_keys(const ConfigCommand& command, const ConfigFields&
 /// What happens to results that are there already.
 ExistingRun existing_run(const ConfigCommand& command);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,7 +4,7 @@
 
 #include "hessian/device.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 c10::Device choose_device(const std::string& word, const std::string& option, const JobPlace& place) {
   try {
@@ -21,4 +21,4 @@ int64_t processes_sharing_memory(c10::Device device, const JobPlace& place) {
   return device.is_cpu() ? place.local_size : 1;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

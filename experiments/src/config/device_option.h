@@ -7,7 +7,7 @@
 
 #include "program/job_place.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The device that a program is asked for, on the command line or in a configuration.
 /// Where several processes of a job share a machine, "auto" and "cuda" give each a GPU of its own.
@@ -19,4 +19,4 @@ c10::Device choose_device(const std::string& word, const std::string& option, co
 /// How many processes of a job share the memory that the device computes in: a GPU is each one's own.
 int64_t processes_sharing_memory(c10::Device device, const JobPlace& place);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 constexpr std::array<std::pair<c10::ScalarType, const char*>, 3> names = {{{c10::ScalarType::Float, "float32"},
@@ -31,4 +31,4 @@ c10::ScalarType parse_dtype(const std::string& word) {
   throw std::invalid_argument("'" + word + "' is no precision; known are float32, float64, bfloat16");
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,7 +4,7 @@
 
 #include <string>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// "float32", "float64" or "bfloat16".
 std::string dtype_name(c10::ScalarType dtype);
@@ -12,4 +12,4 @@ std::string dtype_name(c10::ScalarType dtype);
 /// \throws std::invalid_argument  naming the accepted words
 c10::ScalarType parse_dtype(const std::string& word);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -13,7 +13,7 @@
 #include <system_error>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 template <class T>
@@ -233,4 +233,4 @@ std::string nearest_word(const std::string& word, const std::vector<std::string>
                            [&](const std::string& a, const std::string& b) { return distance(a) < distance(b); });
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 #include <variant>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Where the value of a configuration key lives.
 using ConfigTarget = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, std::vector<double>*,
@@ -45,4 +45,4 @@ std::string config_help(const ConfigFields& fields);
 /// Source: Levenshtein (1966).
 std::string nearest_word(const std::string& word, const std::vector<std::string>& known);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

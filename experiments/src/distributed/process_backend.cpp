@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// A process may validate, probe or write a checkpoint for as long as it takes; that it lives is the watchdog's matter.
@@ -45,4 +45,4 @@ c10::intrusive_ptr<c10d::Backend> make_backend(const c10::intrusive_ptr<c10d::St
                                                      c10d::ProcessGroupGloo::Options::create_default(longest_wait));
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 
 #include "program/job_place.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What carries messages between the processes of a job: LibTorch's Gloo on the CPU, NCCL on CUDA devices. Waits until
 /// all have come.
@@ -13,4 +13,4 @@ namespace experiments {
 c10::intrusive_ptr<c10d::Backend> make_backend(const c10::intrusive_ptr<c10d::Store>& store, const JobPlace& place,
                                                at::Device device);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -12,7 +12,7 @@
 #include "distributed/process_backend.h"
 #include "distributed/watchdog.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 using namespace std::chrono_literals;
@@ -199,4 +199,4 @@ Share share_of(int64_t things, int64_t part, int64_t parts) {
   return {first, things * (part + 1) / parts - first};
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

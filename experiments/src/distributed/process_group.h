@@ -9,7 +9,7 @@
 
 #include "program/job_place.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The processes of one job, and what they tell each other. Where nothing else is said, every process has to make the same
 /// calls in the same order.
@@ -75,4 +75,4 @@ struct Share {
 };
 Share share_of(int64_t things, int64_t part, int64_t parts);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -8,7 +8,7 @@
 
 #include "program/log.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 using namespace std::chrono_literals;
@@ -149,4 +149,4 @@ std::string Watchdog::explain_failure() {
   return fmt::format("another process of the job cannot be reached{}", advice);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -12,7 +12,7 @@
 
 #include "program/job_place.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Notices that a process of a job has died, hangs or cannot be reached, whatever this one is doing.
 ///
@@ -61,4 +61,4 @@ class Watchdog {
   std::thread thread_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

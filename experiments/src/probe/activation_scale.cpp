@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace experiments {
+namespace hessian::experiments {
 
 void ActivationScaleSum::add(const at::Tensor& activation) {
   const at::Tensor rows = activation.flatten(0, -2).to(at::kDouble);
@@ -27,4 +27,4 @@ ActivationScale ActivationScaleSum::scale() const {
   return scale;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

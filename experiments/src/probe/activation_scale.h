@@ -4,7 +4,7 @@
 
 #include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Gathers the scales of an activation from its parts, [.., width] each, in float64.
 class ActivationScaleSum {
@@ -21,4 +21,4 @@ class ActivationScaleSum {
   int64_t rows_ = 0;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,7 +4,7 @@
 #include "hessian/finite_difference.h"
 #include "probe/problem.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 ProbeSubject widened(const ProbeSubject& subject) {
@@ -33,4 +33,4 @@ double ProductCheck::relative_difference(models::Site site, int64_t layer) const
   return hessian::relative_difference(product, difference).item<double>();
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

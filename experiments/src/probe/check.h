@@ -4,7 +4,7 @@
 
 #include "probe/subject.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Compares Hessian-vector products with central differences of the gradient, in float64 and on the first sequence.
 class ProductCheck {
@@ -22,4 +22,4 @@ class ProductCheck {
   uint64_t seed_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -8,7 +8,7 @@
 #include "probe/problem.h"
 #include "probe/solver.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 template <class T>
@@ -210,4 +210,4 @@ std::optional<TimePlan> ProbeMeasurement::planned_time() const {
   return time;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -7,16 +7,16 @@
 #include <string>
 #include <vector>
 
-#include "probe/probe.h"
-#include "run_file/probe_layout.h"
-#include "probe/memory_plan.h"
+#include "distributed/process_group.h"
 #include "probe/check.h"
+#include "probe/memory_plan.h"
+#include "probe/probe.h"
 #include "probe/share.h"
 #include "probe/subject.h"
-#include "distributed/process_group.h"
 #include "probe/time_plan.h"
+#include "run_file/probe_layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The datasets that a probe of a model fills: the layers asked for that each site has.
 /// \throws std::invalid_argument  if a layer does not exist, or a site has none of them
@@ -81,4 +81,4 @@ class ProbeMeasurement {
   std::optional<ProductCheck> check_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

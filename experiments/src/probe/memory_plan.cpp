@@ -9,7 +9,7 @@
 
 #include "hessian/memory.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 constexpr int64_t smallest_basis = 16;
@@ -191,4 +191,4 @@ std::string describe(const MemoryPlan& plan, models::Site site) {
   return text;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -11,7 +11,7 @@
 #include "probe/probe.h"
 #include "probe/problem.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What a probe holds beside its eigenproblems.
 struct HeldMemory {
@@ -58,4 +58,4 @@ MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, int64_t l
 /// "residual: 5 layers and 8 sequences at once, everything kept; 312 MiB planned of 6.1 GiB allowed".
 std::string describe(const MemoryPlan& plan, models::Site site);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

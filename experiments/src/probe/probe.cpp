@@ -7,17 +7,17 @@
 #include <utility>
 
 #include "config/device_option.h"
-#include "program/job_place.h"
-#include "run_file/output_file.h"
+#include "distributed/process_group.h"
 #include "hessian/device.h"
 #include "hessian/memory.h"
 #include "hessian/models/weight_stream.h"
 #include "probe/measurement.h"
 #include "probe/subject.h"
 #include "probe/writer.h"
-#include "distributed/process_group.h"
+#include "program/job_place.h"
+#include "run_file/output_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -127,4 +127,4 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress, con
   return report;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

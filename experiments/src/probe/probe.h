@@ -12,7 +12,7 @@
 #include "hessian/eigenvalues.h"
 #include "hessian/models/forward.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What one Hessian spans: all entries of a sequence, or those of one of its positions.
 enum class Unit { sequence, token };
@@ -140,4 +140,4 @@ Method parse_method(const std::string& word);
 Engine parse_engine(const std::string& word);
 hessian::Ends parse_ends(const std::string& word);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

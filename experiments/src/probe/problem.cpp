@@ -7,7 +7,7 @@
 #include "hessian/tape_operator.h"
 #include "probe/subject.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// The losses from the first layer on, differentiated at the site of each.
@@ -55,4 +55,4 @@ ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models
           }};
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,11 +6,11 @@
 #include <functional>
 #include <vector>
 
-#include "probe/probe.h"
-#include "hessian/operator_algebra.h"
 #include "hessian/models/forward.h"
+#include "hessian/operator_algebra.h"
+#include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What an operator keeps between products.
 enum class Keep {
@@ -34,4 +34,4 @@ struct ProbeProblem {
 ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models::Site site,
                            const std::vector<int64_t>& layers, const at::Tensor& residual, const at::Tensor& targets);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

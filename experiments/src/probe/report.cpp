@@ -6,11 +6,11 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "program/statistics.h"
 #include "hessian/memory.h"
 #include "probe/time_plan.h"
+#include "program/statistics.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 double smallest(const std::vector<double>& values) {
@@ -137,4 +137,4 @@ bool checks_passed(const ProbeReport& report) {
   return std::none_of(report.rows.begin(), report.rows.end(), check_failed);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,7 +4,7 @@
 
 #include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The report as a table for people, a line for each site and layer.
 std::string format_table(const ProbeReport& report);
@@ -18,4 +18,4 @@ std::vector<std::string> warnings_of(const ProbeReport& report);
 /// Whether every check that was made stayed within check_limit.
 bool checks_passed(const ProbeReport& report);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

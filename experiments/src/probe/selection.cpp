@@ -3,28 +3,16 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "probe/probe.h"
-#include "spectrum/spectrum.h"
+#include "config/words.h"
 #include "hessian/tape.h"
+#include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 [[noreturn]] void refuse(const std::string& option, const std::string& text, int64_t last) {
   throw std::invalid_argument(option + " '" + text + "': expected all, or numbers and ranges from 0 to " +
                               std::to_string(last) + " such as 0,3,5-7");
-}
-
-/// The place of a word in a list.
-std::size_t place_of(const std::string& word, const std::vector<std::string>& words) {
-  std::string accepted;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    if (words[i] == word) {
-      return i;
-    }
-    accepted += (accepted.empty() ? "" : ", ") + words[i];
-  }
-  throw std::invalid_argument("'" + word + "' is none of " + accepted);
 }
 
 }  // namespace
@@ -33,9 +21,6 @@ const std::vector<std::string> unit_words = {"sequence", "token"};
 const std::vector<std::string> method_words = {"lanczos", "power", "spectra"};
 const std::vector<std::string> engine_words = {"tape", "autograd"};
 const std::vector<std::string> ends_words = {"both", "dominant"};
-const std::vector<std::string> target_words = {"activations", "parameters"};
-const std::vector<std::string> matrix_words = {"hessian", "ggn", "fisher", "mc-fisher", "fd-hessian"};
-const std::vector<std::string> trace_words = {"hutch++", "hutchinson"};
 
 const std::string& to_string(Unit unit) {
   return unit_words.at(static_cast<std::size_t>(unit));
@@ -54,31 +39,19 @@ const std::string& to_string(hessian::Ends ends) {
 }
 
 Unit parse_unit(const std::string& word) {
-  return static_cast<Unit>(place_of(word, unit_words));
+  return static_cast<Unit>(index_of_word(word, unit_words));
 }
 
 Method parse_method(const std::string& word) {
-  return static_cast<Method>(place_of(word, method_words));
+  return static_cast<Method>(index_of_word(word, method_words));
 }
 
 Engine parse_engine(const std::string& word) {
-  return static_cast<Engine>(place_of(word, engine_words));
+  return static_cast<Engine>(index_of_word(word, engine_words));
 }
 
 hessian::Ends parse_ends(const std::string& word) {
-  return static_cast<hessian::Ends>(place_of(word, ends_words));
-}
-
-Target parse_target(const std::string& word) {
-  return static_cast<Target>(place_of(word, target_words));
-}
-
-CurvatureMatrix parse_matrix(const std::string& word) {
-  return static_cast<CurvatureMatrix>(place_of(word, matrix_words));
-}
-
-TraceMethod parse_trace_method(const std::string& word) {
-  return static_cast<TraceMethod>(place_of(word, trace_words));
+  return static_cast<hessian::Ends>(index_of_word(word, ends_words));
 }
 
 Engine choose_engine(std::optional<Engine> asked, at::Device device) {
@@ -141,4 +114,4 @@ std::vector<models::Site> parse_sites(const std::vector<std::string>& words) {
   return {sites.begin(), sites.end()};
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

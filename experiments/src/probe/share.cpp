@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// Calls `visit` with every number of a row that processes have computed, a reference each.
@@ -55,4 +55,4 @@ void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows) {
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

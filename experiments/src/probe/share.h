@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "probe/probe.h"
 #include "distributed/process_group.h"
+#include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What one process of a job does of a probe: some sequences of all that are probed, and every so many-th group of rows.
 struct ProbeShare {
@@ -25,4 +25,4 @@ void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows);
 /// A row whose entries are all zero.
 ProbeRow empty_row(models::Site site, int64_t layer, int64_t sequences, bool with_check);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

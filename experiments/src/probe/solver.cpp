@@ -8,7 +8,7 @@
 #include "hessian/restricted_operator.h"
 #include "hessian/spectra_solver.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 using Result = hessian::ExtremalEigenvalues;
@@ -113,4 +113,4 @@ std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, c
   return results;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

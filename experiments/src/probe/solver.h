@@ -6,12 +6,12 @@
 #include <functional>
 #include <vector>
 
-#include "probe/probe.h"
 #include "hessian/eigenvalues.h"
 #include "probe/memory_plan.h"
+#include "probe/probe.h"
 #include "probe/problem.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The Hessians of some sequences, at all layers of a problem.
 struct ProblemPart {
@@ -32,4 +32,4 @@ void for_each_part(const ProbeOptions& options, const MemoryPlan& plan, const Pr
 std::vector<hessian::ExtremalEigenvalues> solve(const ProbeOptions& options, const MemoryPlan& plan,
                                                 const ProbeProblem& problem, const std::vector<int64_t>& positions);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -9,7 +9,7 @@
 #include "hessian/models/named_models.h"
 #include "hessian/models/weight_stream.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 models::LoadedCheckpoint load_model(const ProbeOptions& options) {
@@ -146,4 +146,4 @@ hessian::BlockFunction site_losses(const models::Forward& forward, models::Site 
   };
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "probe/activation_scale.h"
-#include "probe/probe.h"
 #include "hessian/hessian_operator.h"
 #include "hessian/models/checkpoint.h"
 #include "hessian/models/token_data.h"
+#include "probe/activation_scale.h"
+#include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A model and sequences as they were read: weights lie where their file has them as far as that is possible.
 struct ProbeSource {
@@ -70,4 +70,4 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
 hessian::BlockFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
                                    at::Tensor residual, at::Tensor targets);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,7 +6,7 @@
 
 #include "program/progress.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 TimePlan time_plan(const ProbeOptions& options) {
   constexpr int64_t usual_both = 40;
@@ -30,4 +30,4 @@ std::string format_short_seconds(double seconds) {
   return seconds < 10 ? fmt::format("{:.2f} s", seconds) : format_seconds(seconds);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 
 #include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// How long a probe takes, from the time that products took when the memory was planned. How many products an
 /// eigenproblem needs is not known before it is solved: as many as is usual are assumed, and the most that are allowed
@@ -31,4 +31,4 @@ std::string describe(const TimePlan& plan);
 /// "0.31 s" below ten seconds, and from there as format_seconds().
 std::string format_short_seconds(double seconds);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -12,7 +12,7 @@
 #include "config/dtype.h"
 #include "program/program.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// Everything that decided the run, as the run file's `config`.
@@ -161,4 +161,4 @@ void ProbeWriter::finish(const ProbeReport& report) {
   writer_.finish();
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -3,7 +3,7 @@
 #include "probe/probe.h"
 #include "run_file/probe_layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The attributes of a run file of hessian-probe.
 /// \param config_text  TOML text of everything that decided the run
@@ -32,4 +32,4 @@ class ProbeWriter {
   RunFileWriter writer_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

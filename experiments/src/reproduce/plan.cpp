@@ -5,12 +5,12 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "program/progress.h"
-#include "reproduce/reproduce.h"
 #include "hessian/models/config.h"
 #include "hessian/models/named_models.h"
+#include "program/progress.h"
+#include "reproduce/reproduce.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 const std::vector<std::string> placements = {"prenorm", "preqknorm", "simplegpt"};
@@ -299,4 +299,4 @@ std::vector<std::string> describe(const ReproducePlan& plan, ReproduceScale scal
   return lines;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -7,17 +7,17 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "program/interrupt.h"
-#include "program/log.h"
-#include "run_file/output_file.h"
-#include "program/program.h"
-#include "program/progress.h"
 #include "hessian/run_file.h"
 #include "io/atomic_file.h"
+#include "program/interrupt.h"
+#include "program/log.h"
+#include "program/program.h"
+#include "program/progress.h"
 #include "reproduce/step_times.h"
 #include "reproduce/synthetic_curvature.h"
+#include "run_file/output_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 namespace fs = std::filesystem;
@@ -162,4 +162,4 @@ bool run_reproduction(const ReproduceOptions& options, const ReproducePlan& plan
   return !InterruptGuard::requested();
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

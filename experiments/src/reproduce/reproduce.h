@@ -7,7 +7,7 @@
 
 #include "sweep/sweep.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// How large the experiments are: a check that all works (minutes), what two cores do in hours, what a data-centre GPU
 /// does in a day.
@@ -68,4 +68,4 @@ bool run_reproduction(const ReproduceOptions& options, const ReproducePlan& plan
 std::filesystem::path synthetic_file(const std::filesystem::path& out);
 std::filesystem::path step_times_file(const std::filesystem::path& out);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

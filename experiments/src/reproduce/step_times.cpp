@@ -3,12 +3,12 @@
 #include <chrono>
 #include <utility>
 
-#include "run_file/columns.h"
 #include "config/device_option.h"
 #include "program/statistics.h"
+#include "run_file/columns.h"
 #include "sweep/cells.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 double seconds_of_update(Training& training) {
@@ -64,4 +64,4 @@ void write_step_times(const std::filesystem::path& path, const RunInfo& info, co
   write_tables(path, info, {table}, true);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

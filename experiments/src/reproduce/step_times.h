@@ -9,7 +9,7 @@
 #include "hessian/run_file.h"
 #include "train/training.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A fresh model in training on the CPU or a device, as its configuration has it, without files.
 Training fresh_training(const TrainConfig& config, const ProcessGroup& group = {});
@@ -35,4 +35,4 @@ std::vector<StepTime> measure_step_times(const StepTimesOptions& options,
 /// Writes the times as /step_times of a run file.
 void write_step_times(const std::filesystem::path& path, const RunInfo& info, const std::vector<StepTime>& times);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

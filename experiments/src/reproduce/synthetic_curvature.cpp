@@ -5,11 +5,11 @@
 #include <cmath>
 #include <span>
 
-#include "run_file/columns.h"
 #include "hessian/hessian_operator.h"
 #include "hessian/lanczos.h"
+#include "run_file/columns.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 constexpr double tolerance = 1e-3;
@@ -129,4 +129,4 @@ void write_synthetic(const std::filesystem::path& path, const RunInfo& info, con
   write_tables(path, info, {table}, true);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -8,7 +8,7 @@
 
 #include "hessian/run_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// How an activation reaches the loss in the synthetic experiment.
 enum class SyntheticMap {
@@ -52,4 +52,4 @@ std::vector<SyntheticRow> synthetic_curvature(const SyntheticOptions& options,
 /// Writes the points as /synthetic of a run file.
 void write_synthetic(const std::filesystem::path& path, const RunInfo& info, const std::vector<SyntheticRow>& rows);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -1,11 +1,11 @@
 #include "config/dtype.h"
-#include "probe/memory_plan.h"
 #include "probe/measurement.h"
+#include "probe/memory_plan.h"
 #include "probe/problem.h"
 #include "probe/solver.h"
 #include "spectrum/groups.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 GroupSource group_at(const SpectrumOptions& options, const ProbeSubject& subject, const ForwardRecord& record,
@@ -50,4 +50,4 @@ std::vector<GroupSource> activation_groups(const SpectrumOptions& options, const
   return groups;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -10,7 +10,7 @@
 #include "hessian/map_curvature.h"
 #include "spectrum/layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 std::string prefix_of(int64_t layer) {
@@ -122,4 +122,4 @@ Numbers dissect(const SpectrumOptions& options, const ProbeSubject& subject, con
   return numbers;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "spectrum/spectrum.h"
 #include "probe/subject.h"
+#include "spectrum/spectrum.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The linear maps of the blocks asked for.
 std::vector<BlockMap> block_maps(const models::Forward& forward, const std::vector<int64_t>& layers);
@@ -19,4 +19,4 @@ std::vector<BlockMap> block_maps(const models::Forward& forward, const std::vect
 Numbers dissect(const SpectrumOptions& options, const ProbeSubject& subject, const BlockMap& map,
                 const at::Tensor& residual, int64_t sequences_at_once);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,10 +4,10 @@
 #include <stdexcept>
 
 #include "config/dtype.h"
-#include "program/program.h"
 #include "hessian/memory.h"
+#include "program/program.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// For CLI::Option::check: says what is wrong with a number of bytes.
@@ -155,4 +155,4 @@ SpectrumOptions interpret(const ProbeCommand& command) {
   return options;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

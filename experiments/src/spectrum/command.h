@@ -9,7 +9,7 @@ namespace CLI {
 class App;
 }
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The command line of hessian-probe: the options, and the words for those that are something else in them.
 struct ProbeCommand {
@@ -34,4 +34,4 @@ void declare(CLI::App& app, ProbeCommand& command);
 /// \throws std::invalid_argument  naming the accepted words
 SpectrumOptions interpret(const ProbeCommand& command);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

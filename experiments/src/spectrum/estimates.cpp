@@ -10,7 +10,7 @@
 #include "hessian/trace.h"
 #include "spectrum/layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// Numbers of parts, [S, ...] each, that are put together along the blocks.
@@ -145,4 +145,4 @@ Numbers estimate_group(const SpectrumOptions& options, const SpectrumGroup& grou
   return numbers;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,10 +4,10 @@
 #include <functional>
 #include <vector>
 
-#include "spectrum/spectrum.h"
 #include "hessian/operator_algebra.h"
+#include "spectrum/spectrum.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Some blocks of a group, as one operator.
 struct GroupPart {
@@ -21,4 +21,4 @@ struct GroupPart {
 Numbers estimate_group(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis,
                        const std::function<void(const std::function<void(const GroupPart&)>&)>& for_each_part);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,11 +4,11 @@
 #include <functional>
 #include <vector>
 
-#include "spectrum/spectrum.h"
 #include "probe/subject.h"
 #include "spectrum/estimates.h"
+#include "spectrum/spectrum.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A group, and how its matrices are made.
 struct GroupSource {
@@ -29,4 +29,4 @@ std::vector<GroupSource> activation_groups(const SpectrumOptions& options, const
 std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const ProbeSubject& subject,
                                           at::Device device);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

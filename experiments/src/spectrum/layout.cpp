@@ -4,7 +4,7 @@
 #include <span>
 #include <stdexcept>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 void add_ends(const SpectrumOptions& options, const SpectrumGroup& group, std::vector<DatasetSpec>& specs) {
@@ -160,4 +160,4 @@ void write_numbers(RunFileWriter& writer, const std::vector<DatasetSpec>& specs,
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

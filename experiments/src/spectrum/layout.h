@@ -6,7 +6,7 @@
 #include "hessian/run_file.h"
 #include "spectrum/spectrum.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// `/spectrum/GROUP/QUANTITY` and `/density/GROUP/QUANTITY`.
 std::string spectrum_path(const SpectrumGroup& group, const std::string& quantity);
@@ -35,4 +35,4 @@ std::string units_of(const SpectrumOptions& options);
 void write_numbers(RunFileWriter& writer, const std::vector<DatasetSpec>& specs, const Numbers& numbers,
                    int64_t first_row = 0);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

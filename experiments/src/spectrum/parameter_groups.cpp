@@ -10,11 +10,10 @@
 #include "hessian/parameter_operator.h"
 #include "hessian/parameter_selection.h"
 #include "probe/memory_plan.h"
-#include "hessian/models/training_checkpoint.h"
-#include "train/optimizer.h"
 #include "spectrum/groups.h"
+#include "train/preconditioner.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// A glob as a part of a path: "all" for every parameter, and a dash for what a path cannot hold.
@@ -27,27 +26,6 @@ std::string name_of(const std::string& glob) {
       name.begin(), name.end(),
       [](unsigned char c) { return std::isalnum(c) == 0 && c != '.' && c != '_' && c != '-'; }, '-');
   return name;
-}
-
-/// Adam's preconditioner of each parameter, from the optimizer's state in a training checkpoint.
-hessian::Parameters adam_preconditioner(const std::string& path) {
-  const models::TrainingCheckpoint checkpoint = models::load_training_checkpoint(path);
-  TrainConfig config;
-  read_config_text(checkpoint.state.config, path, train_fields(config));
-  Optimizer optimizer(config.optimizer, checkpoint.model.parameters);
-  optimizer.restore(checkpoint.state.optimizer, path);
-  const std::vector<at::Tensor> diagonals = optimizer.preconditioner();
-  if (diagonals.empty()) {
-    throw std::runtime_error(path +
-                             ": holds no state of Adam to precondition with: it is that of another optimizer, or "
-                             "of before the first update");
-  }
-  hessian::Parameters by_name;
-  std::size_t next = 0;
-  for (const auto& [name, parameter] : checkpoint.model.parameters) {
-    by_name.add(name, diagonals[next++]);
-  }
-  return by_name;
 }
 
 /// D of D H D with D = P^-1/2, [1, n].
@@ -156,4 +134,4 @@ std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const 
   return groups;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,12 +4,12 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "spectrum/spectrum.h"
-#include "program/statistics.h"
 #include "hessian/memory.h"
+#include "program/statistics.h"
 #include "spectrum/layout.h"
+#include "spectrum/spectrum.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 std::vector<double> values_of(const at::Tensor& tensor) {
@@ -193,4 +193,4 @@ std::vector<std::string> warnings_of(const SpectrumReport& report) {
       open)};
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -9,23 +9,23 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "spectrum/anatomy.h"
 #include "config/device_option.h"
 #include "config/dtype.h"
-#include "program/job_place.h"
-#include "run_file/output_file.h"
-#include "program/statistics.h"
+#include "distributed/process_group.h"
 #include "hessian/device.h"
 #include "hessian/memory.h"
-#include "probe/memory_plan.h"
 #include "probe/measurement.h"
+#include "probe/memory_plan.h"
 #include "probe/subject.h"
 #include "probe/writer.h"
-#include "distributed/process_group.h"
+#include "program/job_place.h"
+#include "program/statistics.h"
+#include "run_file/output_file.h"
+#include "spectrum/anatomy.h"
 #include "spectrum/groups.h"
 #include "spectrum/layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 void check(const SpectrumOptions& options) {
@@ -304,4 +304,4 @@ SpectrumReport run_spectrum(const SpectrumOptions& options, const Progress& prog
   return Measurement(resolved, device, ProcessGroup::join(place, device)).run(memory, progress);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -10,7 +10,7 @@
 
 #include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What is differentiated by.
 enum class Target { activations, parameters };
@@ -102,4 +102,4 @@ std::string format_json(const SpectrumReport& report);
 /// What must not be missed: pairs that did not converge.
 std::vector<std::string> warnings_of(const SpectrumReport& report);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -8,11 +8,11 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "train/train.h"
 #include "hessian/models/named_models.h"
 #include "train/resume.h"
+#include "train/train.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 bool same_cell(const Cell& a, const Cell& b) {
@@ -171,4 +171,4 @@ std::vector<RunOutcome> outcomes_of(const std::string& model, const std::vector<
   return outcomes;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

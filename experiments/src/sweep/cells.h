@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "train/run_summary.h"
 #include "sweep/config.h"
+#include "train/run_summary.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// One run of a sweep.
 struct Cell {
@@ -74,4 +74,4 @@ std::vector<CellResult> read_results(const SweepConfig& config, CellStatus unfin
 /// The results of one model as lr_search has them: those that are stable or have diverged.
 std::vector<RunOutcome> outcomes_of(const std::string& model, const std::vector<CellResult>& results);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

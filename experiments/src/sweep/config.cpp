@@ -9,7 +9,7 @@
 
 #include "sweep/cells.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 template <class T>
@@ -88,4 +88,4 @@ SweepConfig load_sweep_config(const std::string& path, const std::vector<std::st
   return config;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

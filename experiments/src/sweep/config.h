@@ -7,7 +7,7 @@
 #include "sweep/lr_search.h"
 #include "train/config.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What a sweep is asked for: a training configuration, and what varies.
 struct SweepConfig {
@@ -33,4 +33,4 @@ ConfigFields sweep_fields(SweepConfig& config);
 /// \throws std::runtime_error, std::invalid_argument  one line, as load_train_config
 SweepConfig load_sweep_config(const std::string& path, const std::vector<std::string>& settings);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

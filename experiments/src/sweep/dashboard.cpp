@@ -8,7 +8,7 @@
 
 #include "program/progress.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 std::string loss_text(double loss) {
@@ -80,4 +80,4 @@ void SweepDashboard::ended(const CellResult& result, const std::string& message,
   std::fflush(stderr);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 
 #include "sweep/sweep.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Shows a sweep on stderr: on a terminal a line for each run that goes on, redrawn in place, below a line for each
 /// that has ended; elsewhere the latter alone.
@@ -29,4 +29,4 @@ class SweepDashboard final : public SweepObserver {
   std::chrono::steady_clock::time_point start_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -2,14 +2,14 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "run_file/columns.h"
-#include "program/program.h"
 #include "hessian/run_file.h"
+#include "program/program.h"
+#include "run_file/columns.h"
 #include "sweep/table.h"
 
 // The table for machines: JSON, and the sweep's run file.
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 double or_nan(const std::optional<double>& value) {
@@ -131,4 +131,4 @@ void write_sweep_file(const std::filesystem::path& path, const SweepConfig& conf
   write_tables(path, info, {runs, models}, finished);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -9,7 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -199,4 +199,4 @@ std::string format_rate(double rate) {
   return {text, end};
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// Learning rates evenly spaced in log2.
 struct LrGrid {
@@ -91,4 +91,4 @@ LrSummary summarise(const std::vector<RunOutcome>& outcomes, const std::vector<d
 /// Four significant digits, as for a file name: `1.414e-03`. Rates that differ by a relative 1e-3 differ in it too.
 std::string format_rate(double rate);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

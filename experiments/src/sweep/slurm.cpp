@@ -8,7 +8,7 @@
 #include "program/program.h"
 #include "sweep/sweep.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 int64_t tasks_of(const SweepConfig& config, int stage) {
   if (stage < 0 || stage > rounds_of(config)) {
@@ -78,4 +78,4 @@ std::string slurm_script(const SweepConfig& config, const std::string& path, con
   return script;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

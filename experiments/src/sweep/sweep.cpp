@@ -17,14 +17,14 @@
 #include <thread>
 
 #include "config/device_option.h"
+#include "distributed/process_group.h"
+#include "hessian/run_file.h"
+#include "io/atomic_file.h"
 #include "program/child_process.h"
 #include "program/interrupt.h"
 #include "run_file/output_file.h"
-#include "hessian/run_file.h"
-#include "io/atomic_file.h"
-#include "distributed/process_group.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 namespace fs = std::filesystem;
@@ -381,4 +381,4 @@ SweepTable merge_sweep(const SweepOptions& options) {
   return table;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

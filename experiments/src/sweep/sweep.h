@@ -6,7 +6,7 @@
 #include "sweep/table.h"
 #include "train/train.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// A run that goes on at the moment.
 struct RunningCell {
@@ -73,4 +73,4 @@ int64_t tasks_of(const SweepConfig& config, int stage);
 /// \param path, settings  the configuration as it was given to this program
 std::string slurm_script(const SweepConfig& config, const std::string& path, const std::vector<std::string>& settings);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

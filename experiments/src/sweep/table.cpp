@@ -6,7 +6,7 @@
 
 #include "program/statistics.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 const std::string baseline_suffix = "-prenorm";
@@ -194,4 +194,4 @@ std::filesystem::path sweep_file(const SweepConfig& config) {
   return std::filesystem::path(config.train.out) / "sweep.h5";
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

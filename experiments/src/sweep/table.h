@@ -7,7 +7,7 @@
 
 #include "sweep/cells.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What a sweep says of one model.
 struct ModelSummary {
@@ -60,4 +60,4 @@ void write_sweep_file(const std::filesystem::path& path, const SweepConfig& conf
 /// The run file of a sweep: SWEEP/sweep.h5.
 std::filesystem::path sweep_file(const SweepConfig& config);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

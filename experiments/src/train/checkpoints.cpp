@@ -10,7 +10,7 @@
 
 #include "io/atomic_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 namespace fs = std::filesystem;
@@ -64,4 +64,4 @@ void TrainCheckpoints::remove_all() const {
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,7 +6,7 @@
 
 #include "hessian/models/training_checkpoint.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The checkpoints of one run: DIR/checkpoint-STEP.safetensors, STEP with eight digits or more.
 class TrainCheckpoints {
@@ -27,4 +27,4 @@ class TrainCheckpoints {
   int64_t keep_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

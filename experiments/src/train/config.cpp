@@ -9,10 +9,10 @@
 #include <stdexcept>
 
 #include "config/dtype.h"
-#include "probe/probe.h"
 #include "hessian/models/named_models.h"
+#include "probe/probe.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// Refuses values, naming the file and the key.
@@ -245,4 +245,4 @@ models::GptConfig architecture_of(const TrainConfig& config) {
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,11 +5,11 @@
 #include <vector>
 
 #include "config/fields.h"
+#include "hessian/models/config.h"
 #include "train/divergence.h"
 #include "train/schedule.h"
-#include "hessian/models/config.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What a training run is asked for. The defaults are the recipe of the SimpleGPT code (AdamW with betas 0.9 and 0.95,
 /// decay of every parameter, clipping at 1, linear warm-up over the first hundredth and linear decay), at a size that a
@@ -109,4 +109,4 @@ DivergenceOptions divergence_of(const TrainConfig& config);
 /// The schedule that a configuration asks for.
 LearningRateSchedule schedule_of(const TrainConfig& config);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

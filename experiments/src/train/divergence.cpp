@@ -6,7 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 
-namespace experiments {
+namespace hessian::experiments {
 
 namespace {
 
@@ -148,4 +148,4 @@ std::string describe(const Divergence& divergence) {
   throw std::logic_error("divergence: unknown kind");
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

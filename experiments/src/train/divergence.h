@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// When a training run counts as diverged.
 ///
@@ -113,4 +113,4 @@ std::string to_string(DivergenceKind kind);
 /// One clause for a message: `loss rose from step 120 on and stayed up`.
 std::string describe(const Divergence& divergence);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

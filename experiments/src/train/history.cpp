@@ -1,9 +1,9 @@
 #include "train/history.h"
 
-#include "run_file/probe_layout.h"
 #include "program/statistics.h"
+#include "run_file/probe_layout.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// The sites that a run file has rows of.
@@ -47,4 +47,4 @@ std::vector<ProbeHistory> read_probe_history(const RunFileReader& run) {
   return probes;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

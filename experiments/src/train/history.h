@@ -6,7 +6,7 @@
 
 #include "hessian/run_file.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// One site at one probe of a training run.
 struct SiteHistory {
@@ -24,4 +24,4 @@ struct ProbeHistory {
 /// Every probe of a run file, in the order in which they were made; empty where there are none.
 std::vector<ProbeHistory> read_probe_history(const RunFileReader& run);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 const std::string updates_name = "updates";
@@ -176,4 +176,4 @@ double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, co
   return value;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "train/config.h"
-#include "hessian/parameters.h"
-#include "train/parameter_shard.h"
 #include "distributed/process_group.h"
+#include "hessian/parameters.h"
+#include "train/config.h"
+#include "train/parameter_shard.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// AdamW, or SGD with momentum, on the gradients that autograd has left in the parameters.
 ///
@@ -73,4 +73,4 @@ class Optimizer {
 /// Source: Pascanu et al. (2013), arXiv 1211.5063; the 1e-6 in the quotient as in PyTorch's clip_grad_norm_.
 double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, const ProcessGroup& group = {});
 
-}  // namespace experiments
+}  // namespace hessian::experiments

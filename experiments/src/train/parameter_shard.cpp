@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace experiments {
+namespace hessian::experiments {
 
 ParameterShard::ParameterShard(const hessian::Parameters& parameters, ProcessGroup group) : group_(std::move(group)) {
   int64_t length = 0;
@@ -109,4 +109,4 @@ at::Tensor ParameterShard::part_of(const std::string& parameter, const at::Tenso
   return group_.is_alone() ? whole : slice(place_of(parameter), whole.contiguous());
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

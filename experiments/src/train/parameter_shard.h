@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "hessian/parameters.h"
 #include "distributed/process_group.h"
+#include "hessian/parameters.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// This process's part of all parameters, the part that it keeps the optimizer's state of and updates.
 ///
@@ -65,4 +65,4 @@ class ParameterShard {
   hessian::Parameters own_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

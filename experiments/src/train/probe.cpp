@@ -4,7 +4,7 @@
 #include "probe/measurement.h"
 #include "train/sharpness.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
@@ -77,4 +77,4 @@ void TrainProbe::run(const Training& training, std::optional<TrainWriter>& write
   }
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

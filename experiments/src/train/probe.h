@@ -3,13 +3,13 @@
 #include <cstdint>
 #include <optional>
 
+#include "probe/subject.h"
 #include "run_file/probe_layout.h"
 #include "train/config.h"
-#include "probe/subject.h"
-#include "train/writer.h"
 #include "train/training.h"
+#include "train/writer.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The probes of a training run: the same measurement as hessian-probe's, on held-out sequences that stay the same.
 class TrainProbe {
@@ -32,4 +32,4 @@ class TrainProbe {
   ProbeLayoutOptions layout_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

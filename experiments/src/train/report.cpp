@@ -5,12 +5,12 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "hessian/run_file.h"
 #include "program/interrupt.h"
 #include "program/progress.h"
-#include "hessian/run_file.h"
 #include "train/history.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 std::string ending(const TrainReport& report) {
@@ -102,4 +102,4 @@ std::string format_json(const TrainReport& report) {
   return object.dump(2) + "\n";
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,7 +4,7 @@
 
 #include "train/train.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// run_training with a progress line, from which SIGINT and SIGTERM take leave in good order.
 TrainReport train_with_progress(const TrainOptions& options);
@@ -15,4 +15,4 @@ std::string format_text(const TrainReport& report);
 /// The report as one JSON object; numbers that are not finite become null.
 std::string format_json(const TrainReport& report);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -9,7 +9,7 @@
 
 #include "program/log.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// Keys that may change when a run goes on: where it runs and what it keeps, but nothing that it computes.
@@ -77,4 +77,4 @@ ReplayedRun replay_run(const std::filesystem::path& run_file, int64_t step, Dive
   return replayed;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -6,13 +6,13 @@
 #include <optional>
 #include <string>
 
-#include "train/divergence.h"
-#include "hessian/run_file.h"
-#include "train/config.h"
 #include "hessian/models/training_checkpoint.h"
+#include "hessian/run_file.h"
 #include "train/checkpoints.h"
+#include "train/config.h"
+#include "train/divergence.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 struct FoundCheckpoint {
   std::filesystem::path path;
@@ -38,4 +38,4 @@ struct ReplayedRun {
 /// \throws std::runtime_error  if the file does not hold them all
 ReplayedRun replay_run(const std::filesystem::path& run_file, int64_t step, DivergenceMonitor& monitor);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -9,10 +9,10 @@
 
 #include "hessian/run_file.h"
 #include "program/statistics.h"
-#include "train/config.h"
 #include "run_file/train_layout.h"
+#include "train/config.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
@@ -139,4 +139,4 @@ RunSummary summarise_run(const std::filesystem::path& run_file) {
   return summary;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

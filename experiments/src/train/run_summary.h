@@ -7,7 +7,7 @@
 
 #include "train/divergence.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What a training run came to, from its run file alone.
 struct RunSummary {
@@ -33,4 +33,4 @@ struct RunSummary {
 /// \throws std::runtime_error  one line that names the file, if it is no such file
 RunSummary summarise_run(const std::filesystem::path& run_file);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 #include <numbers>
 #include <stdexcept>
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// What is left after `done` of `all` steps of a linear decay.
@@ -44,4 +44,4 @@ const std::vector<std::string>& schedule_words() {
   return words;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

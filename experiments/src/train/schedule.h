@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// How the learning rate goes, relative to its peak, over S steps of which the first W are a warm-up.
 struct LearningRateSchedule {
@@ -26,4 +26,4 @@ double multiplier(const LearningRateSchedule& schedule, int64_t step);
 /// The words for schedules.
 const std::vector<std::string>& schedule_words();
 
-}  // namespace experiments
+}  // namespace hessian::experiments

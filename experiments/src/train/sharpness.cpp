@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "hessian/lanczos.h"
+#include "hessian/models/forward.h"
 #include "hessian/operator_algebra.h"
 #include "hessian/parameter_operator.h"
 #include "hessian/tape.h"
-#include "hessian/models/forward.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 at::Tensor flattened(const std::vector<at::Tensor>& tensors) {
@@ -49,4 +49,4 @@ Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch
   return sharpness;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

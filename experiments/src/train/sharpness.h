@@ -9,7 +9,7 @@
 #include "hessian/models/model.h"
 #include "hessian/models/token_data.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The upper end of the spectrum of the Hessian of the mean loss with respect to all parameters at once.
 struct Sharpness {
@@ -40,4 +40,4 @@ struct SharpnessOptions {
 Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch& batch,
                             const std::vector<at::Tensor>& preconditioner, const SharpnessOptions& options);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -9,23 +9,23 @@
 #include <stdexcept>
 
 #include "config/device_option.h"
-#include "program/interrupt.h"
-#include "run_file/output_file.h"
-#include "program/program.h"
-#include "train/run_summary.h"
+#include "distributed/process_group.h"
 #include "hessian/device.h"
 #include "hessian/memory.h"
 #include "hessian/models/checkpoint.h"
 #include "hessian/models/named_models.h"
-#include "distributed/process_group.h"
+#include "program/interrupt.h"
+#include "program/program.h"
+#include "run_file/output_file.h"
 #include "train/checkpoints.h"
 #include "train/probe.h"
 #include "train/resume.h"
-#include "train/writer.h"
+#include "train/run_summary.h"
 #include "train/training.h"
 #include "train/update_rms.h"
+#include "train/writer.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -346,4 +346,4 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
   return Run(options, device, group).to_end(memory, progress);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

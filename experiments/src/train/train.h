@@ -6,13 +6,11 @@
 #include <optional>
 #include <string>
 
-#include "train/divergence.h"
+#include "run_file/output_file.h"
 #include "train/config.h"
+#include "train/divergence.h"
 
-namespace experiments {
-
-/// What happens to a run that is there already.
-enum class ExistingRun { refuse, replace, resume };
+namespace hessian::experiments {
 
 struct TrainOptions {
   TrainConfig config;
@@ -53,4 +51,4 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
 /// The run file of a run in that folder.
 std::filesystem::path run_file_in(const std::filesystem::path& folder);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

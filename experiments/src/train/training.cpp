@@ -8,10 +8,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "kernels/autocast.h"
 #include "config/dtype.h"
+#include "kernels/autocast.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 /// Leaves of autograd in memory of their own.
@@ -154,4 +154,4 @@ void Training::restore(const models::TrainingCheckpoint& checkpoint, const std::
   generator.set_state(checkpoint.state.generator);
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,15 +5,15 @@
 #include <cstdint>
 #include <string>
 
-#include "train/config.h"
+#include "distributed/process_group.h"
 #include "hessian/models/forward.h"
 #include "hessian/models/training_checkpoint.h"
 #include "hessian/models/training_data.h"
+#include "train/config.h"
 #include "train/optimizer.h"
 #include "train/parameter_shard.h"
-#include "distributed/process_group.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// What one update saw.
 struct UpdateRecord {
@@ -83,4 +83,4 @@ class Training {
 /// same sequences.
 inline constexpr uint64_t held_out_seed = 0;
 
-}  // namespace experiments
+}  // namespace hessian::experiments

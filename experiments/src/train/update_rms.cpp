@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace experiments {
+namespace hessian::experiments {
 
 std::string tensor_group(const std::string& parameter) {
   const std::string prefix = "layers.";
@@ -52,4 +52,4 @@ UpdateRms::Values UpdateRms::measure() {
   return values;
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -7,7 +7,7 @@
 
 #include "hessian/parameters.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// How far one update moved the parameters, group by group: a group is the same tensor of every layer, as in
 /// attention.wq.weight.
@@ -40,4 +40,4 @@ class UpdateRms {
 /// A parameter's name without its layer: "attention.wq.weight" for "layers.3.attention.wq.weight".
 std::string tensor_group(const std::string& parameter);
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 
 #include "probe/writer.h"
 
-namespace experiments {
+namespace hessian::experiments {
 namespace {
 
 template <class T>
@@ -85,4 +85,4 @@ void TrainWriter::finish(int64_t peak_memory_bytes) {
   writer_.finish();
 }
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "probe/probe.h"
 #include "hessian/run_file.h"
-#include "train/sharpness.h"
+#include "probe/probe.h"
 #include "run_file/train_layout.h"
+#include "train/sharpness.h"
 #include "train/training.h"
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The run file of a training run.
 class TrainWriter {
@@ -45,4 +45,4 @@ class TrainWriter {
   std::chrono::steady_clock::time_point last_flush_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -8,8 +8,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "linalg/block_places.h"
 #include "hessian/memory.h"
+#include "linalg/block_places.h"
 
 namespace hessian {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <utility>
 
-#include "hessian/memory.h"
 #include "curvature/sampled_labels.h"
+#include "hessian/memory.h"
 
 namespace hessian {
 

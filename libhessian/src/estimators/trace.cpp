@@ -6,8 +6,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "linalg/orthogonalise.h"
 #include "estimators/probes.h"
+#include "linalg/orthogonalise.h"
 
 namespace hessian {
 namespace {

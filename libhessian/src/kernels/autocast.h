@@ -2,7 +2,7 @@
 
 #include <ATen/autocast_mode.h>
 
-namespace experiments {
+namespace hessian {
 
 /// While it lives, matrix products and attention compute in a narrower type and their operands are rounded on the way
 /// in; norms, softmax and sums stay as they are. Nothing is changed where the type is that of the parameters.
@@ -30,4 +30,4 @@ class AutocastScope {
   bool was_enabled_;
 };
 
-}  // namespace experiments
+}  // namespace hessian

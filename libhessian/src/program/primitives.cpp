@@ -4,8 +4,8 @@
 #include <limits>
 #include <stdexcept>
 
-#include "kernels/fused/functions.h"
 #include "hessian/evaluate.h"
+#include "kernels/fused/functions.h"
 #include "kernels/rope_table.h"
 
 namespace hessian {

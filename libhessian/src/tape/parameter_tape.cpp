@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "hessian/parameter_selection.h"
-#include "program/program_steps.h"
 #include "kernels/rows/run_rows.h"
+#include "program/program_steps.h"
 #include "tape/recording.h"
 #include "tape/sweep.h"
 

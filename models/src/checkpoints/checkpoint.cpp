@@ -3,17 +3,17 @@
 #include <charconv>
 #include <filesystem>
 
+#include "checkpoints/huggingface.h"
+#include "checkpoints/nanogpt_checkpoint.h"
+#include "checkpoints/own_checkpoint.h"
+#include "formats/safetensors.h"
+#include "formats/zip_archive.h"
+#include "hessian/models/mapped_file.h"
+#include "hessian/models/training_checkpoint.h"
 #include "io/byte_reader.h"
 #include "io/messages.h"
-#include "checkpoints/huggingface.h"
-#include "hessian/models/mapped_file.h"
-#include "checkpoints/nanogpt_checkpoint.h"
-#include "formats/safetensors.h"
-#include "hessian/models/training_checkpoint.h"
-#include "formats/zip_archive.h"
-#include "checkpoints/own_checkpoint.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 constexpr const char* accepted_kinds =
@@ -103,4 +103,4 @@ void save_checkpoint(const Model& model, const std::string& path, std::int64_t t
   save_safetensors(path, model.parameters, own_metadata(model.config, training_step));
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -7,7 +7,7 @@
 
 #include "checkpoints/taken_weights.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// Takes a linear map's weight as a view [out, in].
@@ -90,4 +90,4 @@ hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& co
   return result.take();
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -2,11 +2,11 @@
 
 #include <string_view>
 
-#include "hessian/parameters.h"
-#include "hessian/models/model.h"
 #include "checkpoints/named_tensors.h"
+#include "hessian/models/model.h"
+#include "hessian/parameters.h"
 
-namespace models {
+namespace hessian::models {
 
 /// How a GPT-2 stores the weight of a linear map: nanoGPT as [out, in], Hugging Face's Conv1D as [in, out].
 enum class LinearLayout { out_in, in_out };
@@ -20,4 +20,4 @@ bool is_gpt2_buffer(std::string_view key);
 hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout,
                                       WeightAccess access);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -10,10 +10,10 @@
 #include "checkpoints/gpt2_weights.h"
 #include "checkpoints/huggingface_config.h"
 #include "checkpoints/huggingface_shards.h"
-#include "io/messages.h"
 #include "checkpoints/taken_weights.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 hessian::Parameters take_llama_weights(NamedTensors& tensors, const GptConfig& config, WeightAccess access) {
@@ -86,4 +86,4 @@ Model load_huggingface_model(const std::string& folder, WeightAccess access) {
   return assemble_model(config, parameters, folder);
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -4,7 +4,7 @@
 
 #include "hessian/models/model.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Reads a folder in the layout of Hugging Face: config.json, and model.safetensors or model.safetensors.index.json
 /// with its shards. Understands the architectures LlamaForCausalLM and GPT2LMHeadModel, and refuses every setting that
@@ -22,4 +22,4 @@ Model load_huggingface_model(const std::string& folder, WeightAccess access = We
 /// \throws std::invalid_argument  if n_heads does not divide the rows into heads of even size
 at::Tensor interleave_rope_rows(const at::Tensor& weight, int64_t n_heads);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -3,12 +3,12 @@
 #include <cmath>
 #include <optional>
 
+#include "hessian/models/mapped_file.h"
 #include "io/byte_reader.h"
 #include "io/json_reader.h"
 #include "io/messages.h"
-#include "hessian/models/mapped_file.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// config.json with its name, reading values with the defaults that transformers has. A null is an absent value.
@@ -219,4 +219,4 @@ HuggingFaceConfig read_huggingface_config(const std::string& path) {
   return result;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -4,7 +4,7 @@
 
 #include "hessian/models/config.h"
 
-namespace models {
+namespace hessian::models {
 
 enum class Architecture { llama, gpt2 };
 
@@ -17,4 +17,4 @@ struct HuggingFaceConfig {
 /// \throws std::runtime_error  one line that names the file and the key
 HuggingFaceConfig read_huggingface_config(const std::string& path);
 
-}  // namespace models
+}  // namespace hessian::models

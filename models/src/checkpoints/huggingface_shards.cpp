@@ -4,12 +4,12 @@
 #include <map>
 #include <vector>
 
+#include "formats/safetensors.h"
 #include "io/byte_reader.h"
 #include "io/json_reader.h"
 #include "io/messages.h"
-#include "formats/safetensors.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 using ShardMap = std::map<std::string, std::vector<std::string>>;  // shard -> names of its tensors
@@ -78,4 +78,4 @@ NamedTensors read_huggingface_tensors(const std::string& folder,
   return tensors;
 }
 
-}  // namespace models
+}  // namespace hessian::models

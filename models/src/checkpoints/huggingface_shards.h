@@ -5,7 +5,7 @@
 
 #include "checkpoints/named_tensors.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Reads all tensors of a Hugging Face folder: those of model.safetensors, or of the shards that
 /// model.safetensors.index.json names.
@@ -13,4 +13,4 @@ namespace models {
 NamedTensors read_huggingface_tensors(const std::string& folder,
                                       const std::function<std::string(const std::string&)>& key_of);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -5,7 +5,7 @@
 #include "formats/mapped_tensor.h"
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 
 void NamedTensors::add(const std::string& key, const std::string& full_name, const std::string& file,
                        const at::Tensor& tensor) {
@@ -57,4 +57,4 @@ void NamedTensors::refuse_rest() const {
   }
 }
 
-}  // namespace models
+}  // namespace hessian::models

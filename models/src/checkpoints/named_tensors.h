@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace models {
+namespace hessian::models {
 
 /// The tensors of a foreign checkpoint, taken out one after another under the names that their format gives them.
 class NamedTensors {
@@ -44,4 +44,4 @@ class NamedTensors {
   std::map<std::string, Item> items_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -4,12 +4,12 @@
 #include <string_view>
 
 #include "checkpoints/gpt2_weights.h"
-#include "io/messages.h"
-#include "formats/torch_checkpoint.h"
 #include "checkpoints/named_tensors.h"
 #include "checkpoints/taken_weights.h"
+#include "formats/torch_checkpoint.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 using NodeId = Pickle::NodeId;
@@ -121,4 +121,4 @@ TrainedModel load_nanogpt_checkpoint(const std::string& path, WeightAccess acces
   return {assemble_model(config, weights.take(), path), read_training_step(values, path)};
 }
 
-}  // namespace models
+}  // namespace hessian::models

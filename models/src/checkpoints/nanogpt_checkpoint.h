@@ -5,7 +5,7 @@
 
 #include "hessian/models/model.h"
 
-namespace models {
+namespace hessian::models {
 
 /// A model together with where in its training it was saved.
 struct TrainedModel {
@@ -22,4 +22,4 @@ struct TrainedModel {
 /// Source: karpathy/nanoGPT, model.py and train.py.
 TrainedModel load_nanogpt_checkpoint(const std::string& path, WeightAccess access = WeightAccess::ready);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -6,10 +6,10 @@
 #include <map>
 #include <string>
 
-#include "hessian/models/checkpoint.h"
 #include "formats/safetensors.h"
+#include "hessian/models/checkpoint.h"
 
-namespace models {
+namespace hessian::models {
 
 std::map<std::string, std::string> own_metadata(const GptConfig& config, std::int64_t training_step);
 
@@ -21,4 +21,4 @@ LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path);
 /// \throws std::runtime_error  unless it is a whole number from 0 on
 std::int64_t parse_count(const std::string& text, const char* key, const std::string& path);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -7,7 +7,7 @@
 
 #include "formats/mapped_tensor.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Makes weights when they are fetched, and keeps nothing of the file in memory between times.
 class TakenWeights::Source final : public hessian::ParameterSource {
@@ -46,4 +46,4 @@ void TakenWeights::add(const std::string& name, const at::Tensor& tensor, at::In
   source_->unformed.emplace(name, std::pair(tensor, std::move(form)));
 }
 
-}  // namespace models
+}  // namespace hessian::models

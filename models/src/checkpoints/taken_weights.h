@@ -6,10 +6,10 @@
 #include <string>
 #include <utility>
 
-#include "hessian/parameters.h"
 #include "hessian/models/model.h"
+#include "hessian/parameters.h"
 
-namespace models {
+namespace hessian::models {
 
 /// The weights of a foreign checkpoint under this project's names, each in the form in which the model takes it.
 class TakenWeights {
@@ -35,4 +35,4 @@ class TakenWeights {
   std::shared_ptr<Source> source_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -2,12 +2,12 @@
 
 #include <ATen/ATen.h>
 
-#include "io/messages.h"
-#include "hessian/models/checkpoint.h"
-#include "formats/safetensors.h"
 #include "checkpoints/own_checkpoint.h"
+#include "formats/safetensors.h"
+#include "hessian/models/checkpoint.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 const std::string optimizer_prefix = "optimizer.";
@@ -67,4 +67,4 @@ TrainingCheckpoint load_training_checkpoint(const std::string& path) {
   return checkpoint;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -16,7 +16,7 @@
 #include "formats/mapped_tensor.h"
 #include "gpt/architecture.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// Copies of this many entries stay on the thread that makes them, beside the threads that compute.
@@ -207,4 +207,4 @@ int64_t weight_bytes(const Model& model, at::ScalarType dtype) {
   return bytes;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <system_error>
 
-#include "io/messages.h"
 #include "hessian/models/token_data.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 
 std::string find_builtin_text() {
   const std::filesystem::path name = "kjv.txt";
@@ -40,4 +40,4 @@ std::string find_builtin_text() {
        "HESSIAN_DATA_DIR to the folder that holds it, or give a file with --data");
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -7,7 +7,7 @@
 
 #include "hessian/models/token_stream.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// A bijection of 64 bits that spreads every bit over all of them. Source: the finaliser of SplitMix64, Steele, Lea &
@@ -66,4 +66,4 @@ std::int64_t ShuffledOrder::draw_for_epoch(std::int64_t epoch, std::int64_t boun
   return static_cast<std::int64_t>(bounded_draw(generator, static_cast<std::uint64_t>(bound)));
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <utility>
 
-#include "io/messages.h"
 #include "formats/safetensors.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 constexpr std::int64_t byte_vocab = 256;
@@ -150,4 +150,4 @@ TokenBatch load_token_batch(const DataOptions& options) {
   return TokenDataset::open(options).draw(sequences, seq_len, options.seed);
 }
 
-}  // namespace models
+}  // namespace hessian::models

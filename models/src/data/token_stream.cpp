@@ -7,7 +7,7 @@
 #include "io/byte_reader.h"
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// Header of an llm.c token file: magic number, version, number of tokens, and 253 unused numbers, all int32.
@@ -176,4 +176,4 @@ std::vector<std::int64_t> draw_window_starts(std::int64_t total, std::int64_t co
   return starts;
 }
 
-}  // namespace models
+}  // namespace hessian::models

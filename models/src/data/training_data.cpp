@@ -7,7 +7,7 @@
 
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// Rows of a safetensors that are held out.
@@ -91,4 +91,4 @@ TokenBatch TrainingData::take_rows(const std::vector<std::int64_t>& rows) const 
   return batch;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// What the storage of a tensor over a file holds.
@@ -107,4 +107,4 @@ PagesInUse::~PagesInUse() {
   }
 }
 
-}  // namespace models
+}  // namespace hessian::models

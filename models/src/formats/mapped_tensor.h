@@ -9,7 +9,7 @@
 #include "hessian/models/mapped_file.h"
 #include "io/stored_type.h"
 
-namespace models {
+namespace hessian::models {
 
 at::ScalarType to_scalar_type(StoredType type);
 
@@ -39,4 +39,4 @@ class PagesInUse {
   MappedRange range_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

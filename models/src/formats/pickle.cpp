@@ -1,9 +1,9 @@
 #include "formats/pickle.h"
 
-#include "io/messages.h"
 #include "formats/pickle_reader.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 
 Pickle Pickle::parse(std::span<const std::byte> bytes, const std::string& source) {
   return read_pickle(bytes, source);
@@ -79,4 +79,4 @@ std::string describe(const Pickle& pickle, Pickle::NodeId id) {
   return "unknown";
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace models {
+namespace hessian::models {
 
 /// What a pickle holds, as a graph of plain values. Nothing is imported and nothing is called: a class or a function is
 /// a node with its name, and a call is a node with the callee and the arguments, for the reader to understand or not.
@@ -76,4 +76,4 @@ class Pickle {
 /// A node's kind in words, for messages: "a dict", "a call of builtins print".
 std::string describe(const Pickle& pickle, Pickle::NodeId id);
 
-}  // namespace models
+}  // namespace hessian::models

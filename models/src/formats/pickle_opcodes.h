@@ -3,7 +3,7 @@
 #include <cstdint>
 
 /// The opcodes that are read here, by their names in CPython's Lib/pickletools.py and in its order.
-namespace models::pickle_opcode {
+namespace hessian::models::pickle_opcode {
 
 enum Opcode : std::uint8_t {
   binint = 'J',
@@ -61,4 +61,4 @@ enum Opcode : std::uint8_t {
   stop = '.',
 };
 
-}  // namespace models::pickle_opcode
+}  // namespace hessian::models::pickle_opcode

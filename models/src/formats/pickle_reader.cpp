@@ -4,12 +4,12 @@
 #include <cstdint>
 #include <utility>
 
-#include "io/byte_reader.h"
-#include "io/messages.h"
 #include "formats/pickle_opcodes.h"
 #include "formats/pickle_stack.h"
+#include "io/byte_reader.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 using namespace pickle_opcode;  // NOLINT(google-build-using-namespace): the names of one enumeration
@@ -289,4 +289,4 @@ Pickle read_pickle(std::span<const std::byte> bytes, const std::string& source) 
   return PickleReader(bytes, source).read();
 }
 
-}  // namespace models
+}  // namespace hessian::models

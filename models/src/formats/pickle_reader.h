@@ -6,9 +6,9 @@
 
 #include "formats/pickle.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Runs the opcodes of a pickle; see Pickle::parse.
 Pickle read_pickle(std::span<const std::byte> bytes, const std::string& source);
 
-}  // namespace models
+}  // namespace hessian::models

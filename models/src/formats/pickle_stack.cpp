@@ -5,7 +5,7 @@
 
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 constexpr std::size_t most_nodes = 2'000'000;
@@ -115,4 +115,4 @@ void PickleStack::damaged(const char* reason) const {
   fail(source_, "the pickle is damaged at byte {}: {}", position_, reason);
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -8,7 +8,7 @@
 
 #include "formats/pickle.h"
 
-namespace models {
+namespace hessian::models {
 
 /// The memory of pickle's stack machine, with nodes in place of Python objects: the stack, its marks, and the memo.
 /// Every operation checks that what it takes is there.
@@ -67,4 +67,4 @@ class PickleStack {
   std::map<std::uint64_t, NodeId> memo_;  ///< no hash table, whose keys a hostile file could make collide
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "formats/mapped_tensor.h"
-#include "io/messages.h"
 #include "io/atomic_file.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 std::vector<std::int64_t> contiguous_strides(std::span<const std::int64_t> shape) {
@@ -99,4 +99,4 @@ void save_safetensors(const std::string& path, const hessian::Parameters& tensor
   file.commit();
 }
 
-}  // namespace models
+}  // namespace hessian::models

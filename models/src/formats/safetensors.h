@@ -4,11 +4,11 @@
 #include <memory>
 #include <string>
 
-#include "hessian/parameters.h"
-#include "hessian/models/mapped_file.h"
 #include "formats/safetensors_header.h"
+#include "hessian/models/mapped_file.h"
+#include "hessian/parameters.h"
 
-namespace models {
+namespace hessian::models {
 
 /// The contents of a safetensors file. The tensors lie over the mapped file, which they keep alive.
 struct SafetensorsFile {
@@ -28,4 +28,4 @@ SafetensorsFile tensors_of(const std::shared_ptr<const MappedFile>& file, Safete
 void save_safetensors(const std::string& path, const hessian::Parameters& tensors,
                       const std::map<std::string, std::string>& metadata);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -7,7 +7,7 @@
 #include "io/json_reader.h"
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 constexpr std::size_t length_bytes = 8;
@@ -137,4 +137,4 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, cons
   return header;
 }
 
-}  // namespace models
+}  // namespace hessian::models

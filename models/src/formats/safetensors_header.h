@@ -9,7 +9,7 @@
 
 #include "io/stored_type.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Where a safetensors file holds one tensor. The range is in bytes from the start of the file.
 struct SafetensorsEntry {
@@ -33,4 +33,4 @@ struct SafetensorsHeader {
 /// Source: the format's description in huggingface/safetensors, README.md.
 SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, const std::string& source);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -8,7 +8,7 @@
 #include "io/byte_reader.h"
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 using NodeId = Pickle::NodeId;
@@ -184,4 +184,4 @@ ArchivedTensor TorchArchive::tensor(NodeId id, const std::string& name) const {
   return result;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "formats/pickle.h"
-#include "io/stored_type.h"
 #include "formats/zip_archive.h"
+#include "io/stored_type.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Where a file of torch.save holds a tensor. Tensors of equal `storage_begin` share memory.
 struct ArchivedTensor {
@@ -48,4 +48,4 @@ class TorchArchive {
   Pickle pickle_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

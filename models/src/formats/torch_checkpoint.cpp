@@ -5,7 +5,7 @@
 #include "formats/mapped_tensor.h"
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 
 TorchCheckpoint::TorchCheckpoint(std::shared_ptr<const MappedFile> file)
     : file_(std::move(file)), archive_(file_->bytes(), file_->path()) {}
@@ -41,4 +41,4 @@ hessian::Parameters TorchCheckpoint::state_dict(Pickle::NodeId id) const {
   return tensors;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -3,11 +3,11 @@
 #include <memory>
 #include <string>
 
-#include "hessian/parameters.h"
-#include "hessian/models/mapped_file.h"
 #include "formats/torch_archive.h"
+#include "hessian/models/mapped_file.h"
+#include "hessian/parameters.h"
 
-namespace models {
+namespace hessian::models {
 
 /// A mapped file of torch.save: plain values, and tensors over the mapped memory.
 class TorchCheckpoint {
@@ -32,4 +32,4 @@ class TorchCheckpoint {
   TorchArchive archive_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -7,7 +7,7 @@
 #include "io/byte_reader.h"
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 constexpr std::uint32_t local_signature = 0x04034b50;
@@ -193,4 +193,4 @@ std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> fi
   return entries;
 }
 
-}  // namespace models
+}  // namespace hessian::models

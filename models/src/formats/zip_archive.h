@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-namespace models {
+namespace hessian::models {
 
 /// Where a zip archive holds the bytes of one entry, from the start of the archive.
 struct ZipEntry {
@@ -25,4 +25,4 @@ bool looks_like_zip(std::span<const std::byte> file);
 /// Source: PKWARE, .ZIP File Format Specification (APPNOTE.TXT) 6.3, sections 4.3 and 4.5.3.
 std::map<std::string, ZipEntry> read_zip_directory(std::span<const std::byte> file, const std::string& source);
 
-}  // namespace models
+}  // namespace hessian::models

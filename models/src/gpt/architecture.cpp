@@ -4,7 +4,7 @@
 #include <string>
 #include <utility>
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 using hessian::ValueId;
@@ -194,4 +194,4 @@ Part describe_loss(const GptConfig& config) {
   return writer.finish(writer.push(hessian::CrossEntropyHead{head}, {normed, 1}));
 }
 
-}  // namespace models
+}  // namespace hessian::models

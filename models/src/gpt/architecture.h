@@ -2,10 +2,10 @@
 
 #include <vector>
 
-#include "hessian/program.h"
 #include "hessian/models/config.h"
+#include "hessian/program.h"
 
-namespace models {
+namespace hessian::models {
 
 /// A part of a model: what it computes, and the parameters that it reads.
 struct Part {
@@ -26,4 +26,4 @@ Part describe_logits(const GptConfig& config);
 /// Last residual [S, T, dim] and targets [S, T] to the mean cross-entropy of each sequence, [S], in nats.
 Part describe_loss(const GptConfig& config);
 
-}  // namespace models
+}  // namespace hessian::models

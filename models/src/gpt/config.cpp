@@ -4,10 +4,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "io/messages.h"
 #include "gpt/architecture.h"
+#include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 template <class Enum, std::size_t N>
@@ -137,4 +137,4 @@ void validate(const GptConfig& config) {
   }
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -1,10 +1,10 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
-#include "io/json_reader.h"
 #include "hessian/models/config.h"
+#include "io/json_reader.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 using nlohmann::json;
@@ -106,4 +106,4 @@ GptConfig config_from_json(const std::string& text) {
   return config;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -5,7 +5,7 @@
 
 #include "gpt/architecture.h"
 
-namespace models {
+namespace hessian::models {
 
 const std::vector<Site>& all_sites() {
   static const std::vector<Site> sites = {Site::residual, Site::attn_in, Site::attn_proj_in, Site::ffn_in,
@@ -138,4 +138,4 @@ void Forward::append_blocks_and_loss(hessian::Program& program, int64_t layer, h
   program.output = program.append(loss_, {residual, targets}, "");
 }
 
-}  // namespace models
+}  // namespace hessian::models

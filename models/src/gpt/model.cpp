@@ -10,7 +10,7 @@
 #include "formats/mapped_tensor.h"
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 void check_shape(const ParameterSpec& spec, const at::Tensor& tensor, const GptConfig& config,
@@ -97,4 +97,4 @@ hessian::Parameters meta_parameters(const GptConfig& config) {
   return parameters;
 }
 
-}  // namespace models
+}  // namespace hessian::models

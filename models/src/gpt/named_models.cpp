@@ -2,7 +2,7 @@
 
 #include <stdexcept>
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 struct LlamaSize {
@@ -135,4 +135,4 @@ GptConfig parse_model_name(const std::string& name, std::optional<int64_t> vocab
   }
 }
 
-}  // namespace models
+}  // namespace hessian::models

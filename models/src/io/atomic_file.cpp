@@ -12,7 +12,7 @@
 #include "io/messages.h"
 #include "io/system_error_text.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 // A temporary file is `.NAME.NUMBER.tmp`.
@@ -140,4 +140,4 @@ void remove_half_written(const std::filesystem::path& folder, const std::string&
   }
 }
 
-}  // namespace models
+}  // namespace hessian::models

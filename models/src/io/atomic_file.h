@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-namespace models {
+namespace hessian::models {
 
 /// Writes a file so that, whatever happens, a reader finds the old file or the whole new one.
 ///
@@ -43,4 +43,4 @@ class AtomicFile {
 /// can be removed. Nobody may be writing such a file.
 void remove_half_written(const std::filesystem::path& folder, const std::string& prefix);
 
-}  // namespace models
+}  // namespace hessian::models

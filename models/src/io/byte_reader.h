@@ -11,7 +11,7 @@
 
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 
 static_assert(std::endian::native == std::endian::little, "the file formats here are read as little-endian memory");
 
@@ -58,4 +58,4 @@ class ByteReader {
   std::size_t position_ = 0;
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -5,7 +5,7 @@
 
 #include "io/messages.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// nlohmann's messages begin with "[json.exception.parse_error.101] ", which says nothing to a user.
@@ -61,4 +61,4 @@ std::string json_text(const nlohmann::json& value) {
   return text.size() > longest ? text.substr(0, longest) + "..." : text;
 }
 
-}  // namespace models
+}  // namespace hessian::models

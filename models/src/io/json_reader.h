@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace models {
+namespace hessian::models {
 
 /// Parses one JSON object strictly: no key twice, no more than 32 levels.
 /// \param source  the file's name, and `what` the part of it ("the header"), for the messages
@@ -19,4 +19,4 @@ std::int64_t json_size(const nlohmann::json& value, const std::string& source, c
 /// The value as JSON in a message: on one line, cut to a readable length.
 std::string json_text(const nlohmann::json& value);
 
-}  // namespace models
+}  // namespace hessian::models

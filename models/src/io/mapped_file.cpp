@@ -12,7 +12,7 @@
 #include "io/messages.h"
 #include "io/system_error_text.h"
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 /// Closes the descriptor when the mapping is made, or could not be.
@@ -82,4 +82,4 @@ MappedFile::~MappedFile() {
   ::munmap(data_, size_);
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -2,7 +2,7 @@
 
 #include <fmt/ranges.h>
 
-namespace models {
+namespace hessian::models {
 
 std::string name_text(std::string_view name) {
   constexpr std::size_t longest = 100;
@@ -18,4 +18,4 @@ std::string shape_text(std::span<const std::int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-}  // namespace models
+}  // namespace hessian::models

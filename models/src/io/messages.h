@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-namespace models {
+namespace hessian::models {
 
 /// Throws what the readers throw for a bad file: "ckpt.pt: no such file".
 template <typename... Args>
@@ -33,4 +33,4 @@ std::string name_text(std::string_view name);
 /// "[64, 60]"
 std::string shape_text(std::span<const std::int64_t> shape);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -2,7 +2,7 @@
 
 #include <array>
 
-namespace models {
+namespace hessian::models {
 namespace {
 
 struct TypeRow {
@@ -65,4 +65,4 @@ std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, Sto
   return count;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -6,7 +6,7 @@
 #include <span>
 #include <string_view>
 
-namespace models {
+namespace hessian::models {
 
 /// The element types that the file formats here can hold.
 enum class StoredType { f64, f32, f16, bf16, i64, i32, i16, i8, u8, boolean, c64 };
@@ -28,4 +28,4 @@ std::optional<std::uint64_t> element_count(std::span<const std::int64_t> shape);
 /// \return  nothing on overflow
 std::optional<std::uint64_t> byte_count(std::span<const std::int64_t> shape, StoredType type);
 
-}  // namespace models
+}  // namespace hessian::models

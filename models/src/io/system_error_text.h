@@ -4,7 +4,7 @@
 #include <string>
 #include <system_error>
 
-namespace models {
+namespace hessian::models {
 
 /// What errno means, as part of a sentence: "no space left on device".
 inline std::string system_error_text(int error) {
@@ -15,4 +15,4 @@ inline std::string system_error_text(int error) {
   return text;
 }
 
-}  // namespace models
+}  // namespace hessian::models

@@ -7,7 +7,7 @@
 
 #include "figures/figure.h"
 
-namespace analysis_test {
+namespace hessian::tests {
 
 inline const analysis::Figure& figure_named(const std::vector<analysis::Figure>& figures, const std::string& id) {
   const auto found =
@@ -27,4 +27,4 @@ inline const analysis::Curve& curve_named(const analysis::Figure& figure, const 
   return *found;
 }
 
-}  // namespace analysis_test
+}  // namespace hessian::tests

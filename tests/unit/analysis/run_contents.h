@@ -6,7 +6,7 @@
 
 #include "content/run_content.h"
 
-namespace analysis_test {
+namespace hessian::tests {
 
 /// A run of a program, finished, without contents.
 inline analysis::RunContent empty_run(const std::string& path, const std::string& config) {
@@ -38,4 +38,4 @@ inline analysis::SiteProbes counting_site(const std::string& name, const std::ve
   return site;
 }
 
-}  // namespace analysis_test
+}  // namespace hessian::tests

@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-using analysis::Curve;
-using analysis::Figure;
+using hessian::analysis::Curve;
+using hessian::analysis::Figure;
 
 TEST(Csv, HasARowForEveryPointWithItsBand) {
   Figure figure;
@@ -37,7 +37,7 @@ TEST(Csv, HasARowForEveryCellOfAMap) {
   Figure figure;
   figure.x.label = "step";
   figure.y.label = "block";
-  figure.heat_map = analysis::HeatMap{"norm", {0, 50}, {0, 1}, {1, 2, 3, NAN}, false, {}, {}};
+  figure.heat_map = hessian::analysis::HeatMap{"norm", {0, 50}, {0, 1}, {1, 2, 3, NAN}, false, {}, {}};
   EXPECT_EQ(csv_of(figure), "step,block,norm\r\n0,0,1\r\n50,0,2\r\n0,1,3\r\n50,1,\r\n");
 }
 

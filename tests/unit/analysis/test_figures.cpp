@@ -9,22 +9,23 @@
 #include "named_figures.h"
 #include "run_contents.h"
 
-using analysis::Curve;
-using analysis::Figure;
-using analysis::figures_of;
-using analysis::Mark;
-using analysis::RunContent;
-using analysis_test::counting_site;
-using analysis_test::curve_named;
-using analysis_test::empty_run;
-using analysis_test::figure_named;
+using hessian::analysis::Curve;
+using hessian::analysis::Figure;
+using hessian::analysis::figures_of;
+using hessian::analysis::Mark;
+using hessian::analysis::RunContent;
+using hessian::tests::counting_site;
+using hessian::tests::curve_named;
+using hessian::tests::empty_run;
+using hessian::tests::figure_named;
 using testing::DoubleNear;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pointwise;
 
-namespace test_figures {
+namespace hessian::tests {
+namespace {
 
 RunContent trained(int64_t steps) {
   RunContent run = empty_run("run.h5", "[optimizer]\nlr = 0.1\nbeta1 = 0.5\n");
@@ -220,4 +221,5 @@ TEST(Figures, LeaveOutWhatHasNoNumbersYet) {
   }
 }
 
-}  // namespace test_figures
+}  // namespace
+}  // namespace hessian::tests

@@ -12,12 +12,13 @@
 #include "figures/figures.h"
 #include "run_file_support.h"
 
-using analysis::Figure;
-using run_file_test::TemporaryFolder;
+using hessian::analysis::Figure;
+using hessian::tests::TemporaryFolder;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-namespace test_gnuplot {
+namespace hessian::tests {
+namespace {
 
 Figure simple_figure() {
   Figure figure;
@@ -190,4 +191,5 @@ TEST(Gnuplot, PutsTicksOfNarrowLogarithmicAxesAtOneTwoAndFive) {
   EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("set format y '10^{%T}'"));
 }
 
-}  // namespace test_gnuplot
+}  // namespace
+}  // namespace hessian::tests

@@ -9,12 +9,13 @@
 
 #include "run_file_support.h"
 
-using analysis::Report;
-using run_file_test::TemporaryFolder;
+using hessian::analysis::Report;
+using hessian::tests::TemporaryFolder;
 using testing::HasSubstr;
 using testing::Not;
 
-namespace test_report {
+namespace hessian::tests {
+namespace {
 
 std::string page_of(const Report& report, const TemporaryFolder& folder) {
   write_report(report, folder / "report.html");
@@ -71,4 +72,5 @@ TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
   EXPECT_EQ(folder.names().size(), 1) << "nothing is left beside the page";
 }
 
-}  // namespace test_report
+}  // namespace
+}  // namespace hessian::tests

@@ -11,18 +11,19 @@
 #include "run_file/probe_layout.h"
 #include "run_file_support.h"
 
-using analysis::Claim;
-using analysis::ReproductionFiles;
-using analysis::Verdict;
-using experiments::DatasetSpec;
-using experiments::ElementType;
-using experiments::RunFileWriter;
-using run_file_test::TemporaryFolder;
+using hessian::analysis::Claim;
+using hessian::analysis::ReproductionFiles;
+using hessian::analysis::Verdict;
+using hessian::experiments::DatasetSpec;
+using hessian::experiments::ElementType;
+using hessian::experiments::RunFileWriter;
+using hessian::tests::TemporaryFolder;
 using testing::HasSubstr;
 
 // Results whose verdicts are known are written as run files, and the claims read from them.
 
-namespace test_reproduction {
+namespace hessian::tests {
+namespace {
 
 experiments::RunInfo info(const std::string& program) {
   experiments::RunInfo info;
@@ -299,4 +300,5 @@ TEST_F(Reproduction, IsUndecidedAboutWhatIsNotThere) {
   EXPECT_TRUE(std::filesystem::exists(folder / "out" / "claims.csv"));
 }
 
-}  // namespace test_reproduction
+}  // namespace
+}  // namespace hessian::tests

@@ -9,18 +9,19 @@
 #include "run_file/probe_layout.h"
 #include "run_file_support.h"
 
-using analysis::read_run;
-using analysis::RunContent;
-using experiments::DatasetSpec;
-using experiments::ElementType;
-using experiments::RunFileWriter;
-using run_file_test::TemporaryFolder;
+using hessian::analysis::read_run;
+using hessian::analysis::RunContent;
+using hessian::experiments::DatasetSpec;
+using hessian::experiments::ElementType;
+using hessian::experiments::RunFileWriter;
+using hessian::tests::TemporaryFolder;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-namespace test_run_content {
+namespace hessian::tests {
+namespace {
 
 experiments::RunInfo info() {
   experiments::RunInfo info;
@@ -171,4 +172,5 @@ TEST(RunContent, RefusesWhatIsNoRunFile) {
   }
 }
 
-}  // namespace test_run_content
+}  // namespace
+}  // namespace hessian::tests

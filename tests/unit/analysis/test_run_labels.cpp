@@ -5,8 +5,8 @@
 
 #include "run_contents.h"
 
-using analysis::run_labels;
-using analysis_test::empty_run;
+using hessian::analysis::run_labels;
+using hessian::tests::empty_run;
 using testing::ElementsAre;
 
 TEST(RunLabels, NameOneRunByItsFile) {
@@ -55,14 +55,14 @@ TEST(RunLabels, ShortenNumbers) {
 }
 
 TEST(RunLabels, BringRunsIntoTheOrderOfTheirNumbers) {
-  std::vector<analysis::RunContent> runs;
+  std::vector<hessian::analysis::RunContent> runs;
   for (const char* lr : {"10.0", "9.0", "0.5"}) {
     for (const char* model : {"b", "a"}) {
       runs.push_back(
           empty_run("run.h5", std::string("[model]\nname = \"") + model + "\"\n[optimizer]\nlr = " + lr + "\n"));
     }
   }
-  analysis::sort_by_difference(runs);
+  hessian::analysis::sort_by_difference(runs);
   EXPECT_THAT(run_labels(runs), ElementsAre("a, lr 0.5", "a, lr 9", "a, lr 10", "b, lr 0.5", "b, lr 9", "b, lr 10"));
 }
 

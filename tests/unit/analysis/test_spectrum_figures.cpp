@@ -4,25 +4,25 @@
 #include <algorithm>
 #include <cmath>
 
-#include "figures/figures.h"
-#include "output/gnuplot.h"
 #include "content/anatomy_maps.h"
 #include "content/block_groups.h"
+#include "figures/figures.h"
 #include "named_figures.h"
-#include "run_contents.h"
+#include "output/gnuplot.h"
 #include "output/spectrum_tables.h"
+#include "run_contents.h"
 
-using analysis::Anatomy;
-using analysis::Curve;
-using analysis::Figure;
-using analysis::figures_of;
-using analysis::GroupSpectrum;
-using analysis::Mark;
-using analysis::RunContent;
-using analysis::SpectralDensity;
-using analysis_test::curve_named;
-using analysis_test::empty_run;
-using analysis_test::figure_named;
+using hessian::analysis::Anatomy;
+using hessian::analysis::Curve;
+using hessian::analysis::Figure;
+using hessian::analysis::figures_of;
+using hessian::analysis::GroupSpectrum;
+using hessian::analysis::Mark;
+using hessian::analysis::RunContent;
+using hessian::analysis::SpectralDensity;
+using hessian::tests::curve_named;
+using hessian::tests::empty_run;
+using hessian::tests::figure_named;
 using testing::DoubleNear;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -30,7 +30,8 @@ using testing::IsEmpty;
 using testing::Not;
 using testing::Pointwise;
 
-namespace test_spectrum_figures {
+namespace hessian::tests {
+namespace {
 
 /// 16 probes of 32 steps on [-scale, scale].
 SpectralDensity density(const std::string& name, double scale) {
@@ -300,4 +301,5 @@ TEST(SpectrumTables, HaveARowForEachMatrixAndEachMap) {
   }
 }
 
-}  // namespace test_spectrum_figures
+}  // namespace
+}  // namespace hessian::tests

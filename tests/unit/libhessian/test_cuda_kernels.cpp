@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/autocast.h"
 #include "cuda_device.h"
 #include "hessian/evaluate.h"
 #include "hessian/memory.h"
+#include "kernels/autocast.h"
 #include "random_problems.h"
 
 using hessian::Derivatives;
@@ -21,7 +21,8 @@ using support::Random;
 
 // The primitives of training on a CUDA device beside the same on the CPU.
 
-namespace test_cuda_kernels {
+namespace hessian::tests {
+namespace {
 
 constexpr std::array all_types = {at::kDouble, at::kFloat, at::kBFloat16};
 
@@ -224,7 +225,7 @@ TEST(CudaKernels, GiveFloat32GradientsOfProductsInBfloat16) {
     parameters.add("g", at::ones({96}, weight.options()));
     at::Tensor y;
     {
-      const experiments::AutocastScope autocast(at::kCUDA, products);
+      const AutocastScope autocast(at::kCUDA, products);
       y = hessian::evaluate(program, parameters, std::array{x.to(at::kCUDA, dtype)}, options);
     }
     EXPECT_EQ(y.scalar_type(), products);
@@ -286,4 +287,5 @@ TEST(CudaKernels, OfAttentionHoldNoWeightsForTraining) {
   }
 }
 
-}  // namespace test_cuda_kernels
+}  // namespace
+}  // namespace hessian::tests

@@ -14,7 +14,8 @@
 // Parameters that are fetched when they are needed: the same numbers as with parameters at hand, in an order and with a
 // memory that are written down here.
 
-namespace test_deferred_parameters {
+namespace hessian::tests {
+namespace {
 
 using hessian::Parameters;
 using hessian::Program;
@@ -170,4 +171,5 @@ TEST(DeferredParameters, HaveAShapeAndNothingElseUntilTheyAreFetched) {
   EXPECT_TRUE(at::equal(wide.at("there"), parameters.at("there").to(at::kDouble)));
 }
 
-}  // namespace test_deferred_parameters
+}  // namespace
+}  // namespace hessian::tests

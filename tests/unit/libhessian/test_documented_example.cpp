@@ -15,7 +15,8 @@
 // parameters and two batches, all drawn from PyTorch's seed 0. Its example prints the three leading eigenvalues of the Hessian;
 // what stands here are those that curvlinops 3.0.1 on PyTorch 2.11 gives in float64, with SciPy's eigsh and numpy for the rest.
 
-namespace test_documented_example {
+namespace hessian::tests {
+namespace {
 
 constexpr double tolerance = 1e-9;  // the numbers below have that many digits
 
@@ -106,4 +107,5 @@ TEST(DocumentedExample, HasTheTraceAndNormOfItsMatrixWithinStandardErrors) {
   expect(hessian::spectral_moment(density, 2), norm * norm);
 }
 
-}  // namespace test_documented_example
+}  // namespace
+}  // namespace hessian::tests

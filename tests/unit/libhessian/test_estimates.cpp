@@ -23,7 +23,8 @@ using support::RecordingOperator;
 using support::text_of;
 using support::ZScores;
 
-namespace test_estimates {
+namespace hessian::tests {
+namespace {
 
 at::Tensor traces(const at::Tensor& matrices) {
   return matrices.diagonal(0, 1, 2).sum(1);
@@ -256,4 +257,5 @@ TEST(Estimates, RefuseOptionsOutOfRange) {
             "the operator has 0 blocks of size 4; an estimate needs one at least of each");
 }
 
-}  // namespace test_estimates
+}  // namespace
+}  // namespace hessian::tests

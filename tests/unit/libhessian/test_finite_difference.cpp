@@ -19,7 +19,8 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace test_finite_difference {
+namespace hessian::tests {
+namespace {
 
 /// An RMSNorm whose backward writes numbers without a history, as a fused kernel's does: right gradients, wrong second
 /// derivatives, and no complaint.
@@ -154,4 +155,5 @@ TEST(RelativeDifference, MixesPrecisionsAndShapesOfTheBlocks) {
   EXPECT_LT(largest(difference), 1e-7);
 }
 
-}  // namespace test_finite_difference
+}  // namespace
+}  // namespace hessian::tests

@@ -27,7 +27,8 @@ using testing::HasSubstr;
 
 // The primitives with first derivatives only, against those that autograd may differentiate any number of times.
 
-namespace test_fused_primitives {
+namespace hessian::tests {
+namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
@@ -427,4 +428,5 @@ TEST(FusedPrimitives, ExcludeFloat32Internals) {
   EXPECT_EQ(message, "Numerics::float32_internals is for comparisons; it needs Derivatives::any");
 }
 
-}  // namespace test_fused_primitives
+}  // namespace
+}  // namespace hessian::tests

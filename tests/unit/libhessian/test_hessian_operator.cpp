@@ -22,7 +22,8 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace test_hessian_operator {
+namespace hessian::tests {
+namespace {
 
 /// x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
 BlockFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
@@ -307,4 +308,5 @@ TEST(ValueAndGradient, GivesThoseOfEachBlockWithoutAGraph) {
   EXPECT_FALSE(result.value.requires_grad() || result.gradient.requires_grad());
 }
 
-}  // namespace test_hessian_operator
+}  // namespace
+}  // namespace hessian::tests

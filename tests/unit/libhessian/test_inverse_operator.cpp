@@ -15,7 +15,8 @@ using support::largest;
 using support::Random;
 using testing::HasSubstr;
 
-namespace test_inverse_operator {
+namespace hessian::tests {
+namespace {
 
 std::string complaint(const hessian::OperatorPtr& op, const at::Tensor& v) {
   try {
@@ -64,4 +65,5 @@ TEST(InverseOperator, SaysWhenAMatrixIsNotPositiveDefiniteOrTheToleranceIsNotRea
   EXPECT_THROW(inverse(bare, wrong), std::invalid_argument);
 }
 
-}  // namespace test_inverse_operator
+}  // namespace
+}  // namespace hessian::tests

@@ -25,7 +25,8 @@ using support::spectra_of_size;
 using support::Spectrum;
 using support::text_of;
 
-namespace test_lanczos {
+namespace hessian::tests {
+namespace {
 
 /// ||Hv - lambda v|| of both ends, computed here in float64, [S, 2].
 at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& result) {
@@ -324,4 +325,5 @@ TEST(Lanczos, RefusesOptionsOutOfRange) {
             "the operator has 2 blocks of size 0; an eigensolver needs one at least of each");
 }
 
-}  // namespace test_lanczos
+}  // namespace
+}  // namespace hessian::tests

@@ -22,7 +22,8 @@ using support::Random;
 
 // The terms of H_xx at a linear map against dense matrices, in float64.
 
-namespace test_map_curvature {
+namespace hessian::tests {
+namespace {
 
 constexpr double tolerance = 1e-11;
 
@@ -175,4 +176,5 @@ TEST(MapCurvature, GivesTheSameProductsForSomeOfTheBlocks) {
   }
 }
 
-}  // namespace test_map_curvature
+}  // namespace
+}  // namespace hessian::tests

@@ -15,7 +15,8 @@ using hessian::MemoryScope;
 using hessian::parse_bytes;
 using support::text_of;
 
-namespace test_memory {
+namespace hessian::tests {
+namespace {
 
 constexpr int64_t mebibyte = int64_t{1} << 20;
 
@@ -114,4 +115,5 @@ TEST(FormatBytes, IsReadBackToTheDigitsWritten) {
   }
 }
 
-}  // namespace test_memory
+}  // namespace
+}  // namespace hessian::tests

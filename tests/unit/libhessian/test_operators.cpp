@@ -17,7 +17,8 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace test_operators {
+namespace hessian::tests {
+namespace {
 
 // Products of a few dozen terms of order one, in another order than the dense algebra's.
 constexpr double rounding = 1e-12;
@@ -187,4 +188,5 @@ TEST(RestrictedOperator, RefusesRangesOutsideTheBlocks) {
   EXPECT_NE(refusal({0, 0}, 0), "");
 }
 
-}  // namespace test_operators
+}  // namespace
+}  // namespace hessian::tests

@@ -30,7 +30,8 @@ using testing::HasSubstr;
 // Products of parameters against double backward through LibTorch, on a small network that has every primitive with
 // parameters and reads some of them twice. Whole models are in test_parameter_models.
 
-namespace test_parameter_operator {
+namespace hessian::tests {
+namespace {
 
 constexpr double tolerance = 1e-12;
 
@@ -263,4 +264,5 @@ TEST(ParameterSelection, FollowsThePatternsAndKeepsTheOrder) {
   EXPECT_THAT(refusal({}), HasSubstr("no pattern"));
 }
 
-}  // namespace test_parameter_operator
+}  // namespace
+}  // namespace hessian::tests

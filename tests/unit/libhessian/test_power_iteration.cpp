@@ -20,7 +20,8 @@ using support::Random;
 using support::RecordingOperator;
 using support::text_of;
 
-namespace test_power_iteration {
+namespace hessian::tests {
+namespace {
 
 EigensolverOptions tight() {
   EigensolverOptions options;
@@ -199,4 +200,5 @@ TEST(PowerIteration, RefusesOptionsOutOfRange) {
   EXPECT_EQ(refusal(none, 1), "the iteration limit is -1; it must be positive");
 }
 
-}  // namespace test_power_iteration
+}  // namespace
+}  // namespace hessian::tests

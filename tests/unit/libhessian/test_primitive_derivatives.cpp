@@ -17,7 +17,8 @@ using hessian::Parameters;
 using support::largest;
 using support::Random;
 
-namespace test_primitive_derivatives {
+namespace hessian::tests {
+namespace {
 
 /// One primitive in front of a random functional, as a function of all of its activations laid side by side.
 struct Case {
@@ -174,4 +175,5 @@ TEST(Precision, Float32InternalsRoundFloat64ActivationsAndWideDoesNot) {
   }
 }
 
-}  // namespace test_primitive_derivatives
+}  // namespace
+}  // namespace hessian::tests

@@ -18,7 +18,8 @@ using support::Random;
 // Every primitive against loops over its formula in program.h, in float64, over random shapes. The sums have a few
 // dozen terms of order one: 1e-13 is a hundred rounding units.
 
-namespace test_primitives {
+namespace hessian::tests {
+namespace {
 
 constexpr double rounding = 1e-13;
 
@@ -273,4 +274,5 @@ TEST(Primitives, TakeActivationsThatAreNotContiguous) {
   EXPECT_LT(largest(run(attention, {}, {x, x, x}) - run(attention, {}, {y, y, y})), rounding);
 }
 
-}  // namespace test_primitives
+}  // namespace
+}  // namespace hessian::tests

@@ -18,7 +18,8 @@ using support::largest;
 using support::Random;
 using support::text_of;
 
-namespace test_program {
+namespace hessian::tests {
+namespace {
 
 /// out = w2 (w1 x + x), with a step beside it that the output does not need.
 struct Diamond {
@@ -182,4 +183,5 @@ TEST(Parameters, ShareTensorsThatFitAndConvertTheOthers) {
   EXPECT_EQ(converted.at("narrow").scalar_type(), at::kDouble);
 }
 
-}  // namespace test_program
+}  // namespace
+}  // namespace hessian::tests

@@ -3,14 +3,15 @@
 #include <cmath>
 #include <vector>
 
-#include "random_problems.h"
 #include "kernels/rows/passes.h"
 #include "kernels/rows/run_rows.h"
+#include "random_problems.h"
 #include "sharing_lanes.h"
 
 // The passes over rows of tangents by several lanes beside the host's one.
 
-namespace test_rows {
+namespace hessian::tests {
+namespace {
 
 using hessian::rows::RowMap;
 using support::largest;
@@ -167,4 +168,5 @@ TEST(RowMap, FindsTheValueOfEveryTangent) {
   }
 }
 
-}  // namespace test_rows
+}  // namespace
+}  // namespace hessian::tests

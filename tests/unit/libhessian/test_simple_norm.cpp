@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "hessian/evaluate.h"
 #include "kernels/autocast.h"
 #include "kernels/fused/functions.h"
-#include "hessian/evaluate.h"
 #include "program/program_steps.h"
 #include "random_problems.h"
 
@@ -28,7 +28,8 @@ using support::text_of;
 
 // A linear map and the RMSNorm behind it as one step of autograd, against the two apart.
 
-namespace test_simple_norm {
+namespace hessian::tests {
+namespace {
 
 /// A norm of the stream that two maps read, each with its own norm behind it, and what joins them.
 struct Problem {
@@ -83,7 +84,7 @@ struct Problem {
                                      at::ScalarType products) const {
     at::Tensor y;
     {
-      const experiments::AutocastScope autocast(x.device().type(), products);
+      const AutocastScope autocast(x.device().type(), products);
       y = value(derivatives);
     }
     auto all = torch::autograd::grad({y}, variables(), {direction.to(y.scalar_type())});
@@ -271,7 +272,7 @@ TEST(SimpleNorm, SharesTheRoundingOfWhatSeveralMapsRead) {
   Random random(5);
   Problem problem(random, 8, 8);
   problem.become(at::kFloat);
-  const experiments::AutocastScope autocast(at::kCPU, at::kBFloat16);
+  const AutocastScope autocast(at::kCPU, at::kBFloat16);
   const at::Tensor y = problem.value(Derivatives::first);
   const auto& sum = y.grad_fn();
   ASSERT_EQ(sum->num_outputs(), 2U);
@@ -306,4 +307,5 @@ TEST(SimpleNorm, RefusesAWeightThatDoesNotFit) {
             "weight is [6, 3], expected [6, 4]");
 }
 
-}  // namespace test_simple_norm
+}  // namespace
+}  // namespace hessian::tests

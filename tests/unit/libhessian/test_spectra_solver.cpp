@@ -18,7 +18,8 @@ using support::Random;
 using support::RecordingOperator;
 using support::text_of;
 
-namespace test_spectra_solver {
+namespace hessian::tests {
+namespace {
 
 LanczosOptions tight() {
   LanczosOptions options;
@@ -129,4 +130,5 @@ TEST(SpectraExtremes, RefusesOptionsOutOfRange) {
             "the tolerance is -1.000000; it must be positive");
 }
 
-}  // namespace test_spectra_solver
+}  // namespace
+}  // namespace hessian::tests

@@ -26,7 +26,8 @@ using support::RecordingOperator;
 using support::text_of;
 using support::ZScores;
 
-namespace test_spectral_density {
+namespace hessian::tests {
+namespace {
 
 QuadratureOptions with_seed(uint64_t seed, int64_t probes, int64_t steps) {
   QuadratureOptions options;
@@ -242,4 +243,5 @@ TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
             "the operator's product with a vector of block 0 is not finite");
 }
 
-}  // namespace test_spectral_density
+}  // namespace
+}  // namespace hessian::tests

@@ -24,7 +24,8 @@ using testing::HasSubstr;
 
 // The tape against double backward through LibTorch, on a small network that uses a value several times.
 
-namespace test_tape {
+namespace hessian::tests {
+namespace {
 
 constexpr double tolerance = 1e-12;
 
@@ -371,4 +372,5 @@ TEST(Program, AppendsAnotherWithItsSites) {
             tolerance);
 }
 
-}  // namespace test_tape
+}  // namespace
+}  // namespace hessian::tests

@@ -20,7 +20,8 @@ using torch::autograd::grad;
 
 // The tangents of primitives whose parameters vary, against LibTorch's autograd of the same primitive, in float64.
 
-namespace test_tape_parameters {
+namespace hessian::tests {
+namespace {
 
 struct Case {
   std::string name;
@@ -187,4 +188,5 @@ TEST_P(ParametricTapeRule, GivesTheTangentsOfTheValueAndOfAllCotangents) {
 INSTANTIATE_TEST_SUITE_P(Primitives, ParametricTapeRule, testing::ValuesIn(cases()),
                          [](const auto& instance) { return instance.param.name; });
 
-}  // namespace test_tape_parameters
+}  // namespace
+}  // namespace hessian::tests

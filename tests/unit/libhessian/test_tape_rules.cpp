@@ -20,7 +20,8 @@ using torch::autograd::grad;
 
 // Each primitive's derivative and tangents against LibTorch's autograd of the same primitive, in float64.
 
-namespace test_tape_rules {
+namespace hessian::tests {
+namespace {
 
 struct Case {
   std::string name;
@@ -361,4 +362,5 @@ TEST(TapeRules, AreNotThereForTokenIds) {
             "token ids have no tangents: a tape begins after the embedding");
 }
 
-}  // namespace test_tape_rules
+}  // namespace
+}  // namespace hessian::tests

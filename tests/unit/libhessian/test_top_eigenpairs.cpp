@@ -26,7 +26,8 @@ using support::spectra_of_size;
 using support::Spectrum;
 using support::text_of;
 
-namespace test_top_eigenpairs {
+namespace hessian::tests {
+namespace {
 
 /// The pairs that the ends ask for, out of all eigenvalues [S, n] in ascending order.
 at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
@@ -309,4 +310,5 @@ TEST(TopEigenpairs, RefusesOptionsOutOfRange) {
             "there are 2 block numbers for 1 blocks");
 }
 
-}  // namespace test_top_eigenpairs
+}  // namespace
+}  // namespace hessian::tests

@@ -2,15 +2,16 @@
 
 #include <vector>
 
-#include "random_problems.h"
 #include "kernels/rows/passes.h"
 #include "kernels/rows/run_rows.h"
+#include "random_problems.h"
 #include "sharing_lanes.h"
 
 // The passes of training by several lanes beside the host's one, entry by entry and in packs, in float64 and in
 // bfloat16. test_fused_primitives.cpp holds the host's against autograd.
 
-namespace test_training_rows {
+namespace hessian::tests {
+namespace {
 
 using hessian::rows::Wide;
 using support::largest;
@@ -212,4 +213,5 @@ TEST(Packs, NeedAWidthAndAddressesThatFit) {
   EXPECT_FALSE(hessian::rows::fits_packs<float>(32, data, data + 1));
 }
 
-}  // namespace test_training_rows
+}  // namespace
+}  // namespace hessian::tests

@@ -15,12 +15,12 @@
 namespace support {
 
 /// Some 100 to 300 parameters: a Hessian that fits in the hand.
-inline models::GptConfig minute_config(models::Family family, models::Placement placement) {
-  models::GptConfig config = tiny_config(family, placement);
+inline hessian::models::GptConfig minute_config(hessian::models::Family family, hessian::models::Placement placement) {
+  hessian::models::GptConfig config = tiny_config(family, placement);
   config.dim = 4;
   config.n_layers = 1;
   config.n_heads = 2;
-  config.n_kv_heads = family == models::Family::llama3 ? 1 : 2;
+  config.n_kv_heads = family == hessian::models::Family::llama3 ? 1 : 2;
   config.head_dim = 2;
   config.ffn_hidden_dim = 6;
   config.vocab_size = 7;
@@ -29,10 +29,10 @@ inline models::GptConfig minute_config(models::Family family, models::Placement 
 }
 
 /// A model away from its symmetric start: random gains and biases, in float64.
-inline models::Model random_model(const models::GptConfig& config, uint64_t seed) {
+inline hessian::models::Model random_model(const hessian::models::GptConfig& config, uint64_t seed) {
   auto generator = at::detail::createCPUGenerator(seed);
-  models::Model model{config, {}};
-  for (const auto& spec : models::parameter_specs(config)) {
+  hessian::models::Model model{config, {}};
+  for (const auto& spec : hessian::models::parameter_specs(config)) {
     const double mean = spec.initialiser.mean;
     model.parameters.add(spec.name, mean + 0.4 * at::randn(spec.shape, generator, at::dtype(at::kDouble)));
   }
@@ -41,10 +41,10 @@ inline models::Model random_model(const models::GptConfig& config, uint64_t seed
 
 /// A model whose parameters are leaves of autograd's graph.
 struct LeafModel {
-  models::Model model;
+  hessian::models::Model model;
   std::vector<at::Tensor> leaves;
 
-  explicit LeafModel(const models::Model& original) : model{original.config, {}} {
+  explicit LeafModel(const hessian::models::Model& original) : model{original.config, {}} {
     for (const auto& [name, tensor] : original.parameters) {
       leaves.push_back(tensor.clone().requires_grad_());
       model.parameters.add(name, leaves.back());
@@ -53,7 +53,7 @@ struct LeafModel {
 
   /// [S, T, V]
   at::Tensor logits(const at::Tensor& tokens) const {
-    const models::Forward forward(model);
+    const hessian::models::Forward forward(model);
     at::Tensor x = forward.embed(tokens);
     for (int64_t layer = 0; layer < model.config.n_layers; ++layer) {
       x = forward.block(layer, x);
@@ -88,9 +88,10 @@ struct LeafModel {
 };
 
 /// The Hessian [n, n] of the mean loss of some sequences with respect to all parameters.
-inline at::Tensor dense_hessian(const models::Model& model, const at::Tensor& tokens, const at::Tensor& targets) {
+inline at::Tensor dense_hessian(const hessian::models::Model& model, const at::Tensor& tokens,
+                                const at::Tensor& targets) {
   const LeafModel leaf_model(model);
-  const models::Forward forward(leaf_model.model);
+  const hessian::models::Forward forward(leaf_model.model);
   return leaf_model.second_derivatives(forward.losses(0, forward.embed(tokens), targets).mean());
 }
 

@@ -5,18 +5,19 @@
 #include <map>
 #include <string>
 
-#include "loader_support.h"
 #include "hessian/models/model.h"
+#include "loader_support.h"
 #include "tiny_models.h"
 
-using models::assemble_model;
-using models::Family;
-using models::GptConfig;
-using models::Model;
-using models::Placement;
+using hessian::models::assemble_model;
+using hessian::models::Family;
+using hessian::models::GptConfig;
+using hessian::models::Model;
+using hessian::models::Placement;
 using support::message_of;
 
-namespace test_assemble_model {
+namespace hessian::tests {
+namespace {
 
 using Tensors = std::map<std::string, at::Tensor>;
 
@@ -102,4 +103,5 @@ TEST(AssembleModel, TakesTensorsWithoutMemory) {
   EXPECT_EQ(message_of([] { assemble_model(config, models::meta_parameters(config), "m.pt"); }), "");
 }
 
-}  // namespace test_assemble_model
+}  // namespace
+}  // namespace hessian::tests

@@ -6,14 +6,15 @@
 
 #include <csignal>
 
-#include "loader_support.h"
 #include "io/atomic_file.h"
+#include "loader_support.h"
 
-using models::AtomicFile;
+using hessian::models::AtomicFile;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace test_atomic_file {
+namespace hessian::tests {
+namespace {
 
 std::size_t files_in(const TemporaryFolder& folder) {
   const std::filesystem::directory_iterator entries(folder.path());
@@ -126,4 +127,5 @@ TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   EXPECT_EQ(files_in(folder), 1U);
 }
 
-}  // namespace test_atomic_file
+}  // namespace
+}  // namespace hessian::tests

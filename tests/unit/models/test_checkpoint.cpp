@@ -3,15 +3,16 @@
 
 #include <cmath>
 
-#include "loader_support.h"
-#include "hessian/models/checkpoint.h"
 #include "formats/safetensors.h"
+#include "hessian/models/checkpoint.h"
+#include "loader_support.h"
 
-using models::load_checkpoint;
+using hessian::models::load_checkpoint;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace test_checkpoint {
+namespace hessian::tests {
+namespace {
 
 const std::string fixtures = HESSIAN_FIXTURES;
 const std::string small = fixtures + "/dense/llama3_simplegpt/model.safetensors";
@@ -141,4 +142,5 @@ TEST(Checkpoint, SaysWhichKindsAreAccepted) {
   EXPECT_EQ(message_of([&] { load_checkpoint(folder / "absent"); }), (folder / "absent") + ": no such file");
 }
 
-}  // namespace test_checkpoint
+}  // namespace
+}  // namespace hessian::tests

@@ -9,14 +9,15 @@
 #include "loader_support.h"
 #include "tiny_models.h"
 
-using models::config_from_json;
-using models::Family;
-using models::GptConfig;
-using models::Placement;
+using hessian::models::config_from_json;
+using hessian::models::Family;
+using hessian::models::GptConfig;
+using hessian::models::Placement;
 using nlohmann::json;
 using support::message_of;
 
-namespace test_config {
+namespace hessian::tests {
+namespace {
 
 /// The official form: what the SimpleGPT code's model arguments hold.
 json official() {
@@ -188,4 +189,5 @@ TEST(SwigluHiddenDim, TruncatesTwiceAndRoundsUp) {
   EXPECT_EQ(models::swiglu_hidden_dim(4096, 1.3, 1), 14198);
 }
 
-}  // namespace test_config
+}  // namespace
+}  // namespace hessian::tests

@@ -3,15 +3,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "loader_support.h"
 #include "checkpoints/huggingface.h"
 #include "formats/safetensors.h"
+#include "loader_support.h"
 
-using models::load_huggingface_model;
+using hessian::models::load_huggingface_model;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace test_huggingface {
+namespace hessian::tests {
+namespace {
 
 const std::string fixtures = HESSIAN_FIXTURES "/huggingface/";
 
@@ -220,4 +221,5 @@ TEST(HuggingFace, RefusesABadIndexOfShards) {
   EXPECT_TRUE(absent.ends_with("llama_gqa: tensor 'model.norm.weight' [48] is absent")) << absent;
 }
 
-}  // namespace test_huggingface
+}  // namespace
+}  // namespace hessian::tests

@@ -10,12 +10,13 @@
 #include "hessian/models/named_models.h"
 #include "tiny_models.h"
 
-using models::Family;
-using models::GptConfig;
-using models::Model;
-using models::Placement;
+using hessian::models::Family;
+using hessian::models::GptConfig;
+using hessian::models::Model;
+using hessian::models::Placement;
 
-namespace test_initialisation {
+namespace hessian::tests {
+namespace {
 
 /// Large enough for sampling errors of a percent.
 GptConfig sampled_config(Family family, Placement placement) {
@@ -152,4 +153,5 @@ TEST(InitialiseModel, LetsTheResidualGrowInSimpleNormModelsAlone) {
   }
 }
 
-}  // namespace test_initialisation
+}  // namespace
+}  // namespace hessian::tests

@@ -1,10 +1,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "loader_support.h"
 #include "hessian/models/mapped_file.h"
+#include "loader_support.h"
 
-using models::MappedFile;
+using hessian::models::MappedFile;
 using support::message_of;
 using support::TemporaryFolder;
 

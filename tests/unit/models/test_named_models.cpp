@@ -8,11 +8,12 @@
 #include "loader_support.h"
 #include "tiny_models.h"
 
-using models::GptConfig;
-using models::parse_model_name;
+using hessian::models::GptConfig;
+using hessian::models::parse_model_name;
 using support::message_of;
 
-namespace test_named_models {
+namespace hessian::tests {
+namespace {
 
 std::string refusal(const std::string& name) {
   return message_of([&] { parse_model_name(name); });
@@ -87,4 +88,5 @@ TEST(ModelNames, AreRefusedWithTheWordsThatWouldDo) {
   EXPECT_NE(refusal("new:llama2--prenorm"), "");
 }
 
-}  // namespace test_named_models
+}  // namespace
+}  // namespace hessian::tests

@@ -3,16 +3,17 @@
 
 #include <cstdlib>
 
-#include "loader_support.h"
-#include "hessian/models/checkpoint.h"
 #include "checkpoints/nanogpt_checkpoint.h"
 #include "formats/torch_checkpoint.h"
+#include "hessian/models/checkpoint.h"
+#include "loader_support.h"
 
-using models::load_nanogpt_checkpoint;
+using hessian::models::load_nanogpt_checkpoint;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace test_nanogpt_checkpoint {
+namespace hessian::tests {
+namespace {
 
 const std::string fixture = HESSIAN_FIXTURES "/nanogpt/ckpt.pt";
 
@@ -173,4 +174,5 @@ TEST(NanoGptCheckpoint, ReadsOrRefusesDamagedFilesButNeverCrashes) {
   }
 }
 
-}  // namespace test_nanogpt_checkpoint
+}  // namespace
+}  // namespace hessian::tests

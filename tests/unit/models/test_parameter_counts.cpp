@@ -9,10 +9,11 @@
 #include "hessian/models/named_models.h"
 #include "tiny_models.h"
 
-using models::GptConfig;
-using models::Placement;
+using hessian::models::GptConfig;
+using hessian::models::Placement;
 
-namespace test_parameter_counts {
+namespace hessian::tests {
+namespace {
 
 struct Counts {
   const char* name;
@@ -150,4 +151,5 @@ TEST(ParameterSpecs, HaveTheOfficialNamesInTheOrderOfTheForwardPass) {
   EXPECT_EQ(simple.find("attention_norm"), std::string::npos);
 }
 
-}  // namespace test_parameter_counts
+}  // namespace
+}  // namespace hessian::tests

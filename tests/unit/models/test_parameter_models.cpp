@@ -23,14 +23,15 @@ using hessian::ParameterDifferences;
 using hessian::ParameterOperator;
 using hessian::ParameterOperatorOptions;
 using hessian::ParameterProblem;
-using models::Family;
-using models::Placement;
+using hessian::models::Family;
+using hessian::models::Placement;
 using support::relative_error;
 
 // The operators on all parameters of whole models against matrices that autograd gives row by row, in float64. Sums of
 // some hundred terms: what differs is rounding, a few 1e-15 of the largest entry for each layer.
 
-namespace test_parameter_models {
+namespace hessian::tests {
+namespace {
 
 constexpr double tolerance = 1e-11;
 
@@ -301,4 +302,5 @@ TEST(ParameterOperatorOfModel, KeepsWithinTheMemoryAllowed) {
   EXPECT_THROW(peak_within(1000), std::runtime_error);
 }
 
-}  // namespace test_parameter_models
+}  // namespace
+}  // namespace hessian::tests

@@ -1,14 +1,15 @@
 #include <gtest/gtest.h>
 
-#include "loader_support.h"
 #include "formats/pickle.h"
+#include "loader_support.h"
 
-using models::Pickle;
+using hessian::models::Pickle;
 using support::message_of;
 using Kind = Pickle::Kind;
 using namespace std::string_literals;
 
-namespace test_pickle {
+namespace hessian::tests {
+namespace {
 
 Pickle parse(const std::string& bytes) {
   return Pickle::parse(support::as_bytes(bytes), "data.pkl");
@@ -127,4 +128,5 @@ TEST(Pickle, RefusesDamage) {
   EXPECT_EQ(refusal("NN\x93."), "data.pkl: the pickle is damaged at byte 2: the name of a global is not a string");
 }
 
-}  // namespace test_pickle
+}  // namespace
+}  // namespace hessian::tests

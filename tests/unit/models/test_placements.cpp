@@ -12,14 +12,15 @@
 #include "hessian/models/named_models.h"
 #include "tiny_models.h"
 
-using models::Family;
-using models::Forward;
-using models::GptConfig;
-using models::Model;
-using models::Placement;
-using models::Site;
+using hessian::models::Family;
+using hessian::models::Forward;
+using hessian::models::GptConfig;
+using hessian::models::Model;
+using hessian::models::Placement;
+using hessian::models::Site;
 
-namespace test_placements {
+namespace hessian::tests {
+namespace {
 
 constexpr int64_t sequences = 2;
 constexpr int64_t positions = 5;
@@ -189,4 +190,5 @@ TEST(Sites, AreReadAsTheyAreWritten) {
   }
 }
 
-}  // namespace test_placements
+}  // namespace
+}  // namespace hessian::tests

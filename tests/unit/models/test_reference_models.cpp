@@ -8,7 +8,8 @@
 #include "hessian/lanczos.h"
 #include "hessian/spectra_solver.h"
 
-namespace test_reference_models {
+namespace hessian::tests {
+namespace {
 
 using support::Fixture;
 using support::relative_error;
@@ -119,4 +120,5 @@ TEST_P(DenseReference, EigenvaluesAgreeWithTheFullSpectraOfEachSequenceAndLayer)
 
 INSTANTIATE_TEST_SUITE_P(All, DenseReference, testing::ValuesIn(support::dense_fixtures()));
 
-}  // namespace test_reference_models
+}  // namespace
+}  // namespace hessian::tests

@@ -1,16 +1,17 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "loader_support.h"
 #include "formats/safetensors.h"
+#include "loader_support.h"
 
-using models::load_safetensors;
-using models::parse_safetensors_header;
+using hessian::models::load_safetensors;
+using hessian::models::parse_safetensors_header;
 using support::message_of;
 using support::safetensors_bytes;
 using support::TemporaryFolder;
 
-namespace test_safetensors {
+namespace hessian::tests {
+namespace {
 
 std::string header_refusal(const std::string& file) {
   return message_of([&] { parse_safetensors_header(support::as_bytes(file), "m.safetensors"); });
@@ -152,4 +153,5 @@ TEST(Safetensors, RefusesToWriteATypeThatItDoesNotHave) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
-}  // namespace test_safetensors
+}  // namespace
+}  // namespace hessian::tests

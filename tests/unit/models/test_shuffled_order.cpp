@@ -10,9 +10,10 @@
 
 #include "hessian/models/shuffled_order.h"
 
-using models::ShuffledOrder;
+using hessian::models::ShuffledOrder;
 
-namespace test_shuffled_order {
+namespace hessian::tests {
+namespace {
 
 /// The items of one epoch, in their order.
 std::vector<std::int64_t> epoch_of(const ShuffledOrder& order, std::int64_t epoch) {
@@ -215,4 +216,5 @@ TEST(ShuffledOrder, RefusesNoItemsAndPositionsBeforeTheFirst) {
   EXPECT_THROW((void)ShuffledOrder(5, 0).at(-1), std::invalid_argument);
 }
 
-}  // namespace test_shuffled_order
+}  // namespace
+}  // namespace hessian::tests

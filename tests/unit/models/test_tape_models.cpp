@@ -4,12 +4,13 @@
 #include <vector>
 
 #include "fixtures.h"
-#include "hessian/tape_operator.h"
 #include "hessian/models/forward.h"
 #include "hessian/models/named_models.h"
+#include "hessian/tape_operator.h"
 #include "tiny_models.h"
 
-namespace test_tape_models {
+namespace hessian::tests {
+namespace {
 
 using support::relative_error;
 
@@ -96,4 +97,5 @@ TEST(TapeOfModel, CarriesTheProbesOfAllLayersTogether) {
   }
 }
 
-}  // namespace test_tape_models
+}  // namespace
+}  // namespace hessian::tests

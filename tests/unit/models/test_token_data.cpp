@@ -4,16 +4,17 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "loader_support.h"
 #include "formats/safetensors.h"
 #include "hessian/models/token_data.h"
+#include "loader_support.h"
 
-using models::DataOptions;
-using models::load_token_batch;
+using hessian::models::DataOptions;
+using hessian::models::load_token_batch;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace test_token_data {
+namespace hessian::tests {
+namespace {
 
 DataOptions options_for(const std::string& source, std::int64_t vocab_size) {
   DataOptions options;
@@ -211,4 +212,5 @@ TEST(BuiltinText, IsTheKingJamesBible) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 31102);
 }
 
-}  // namespace test_token_data
+}  // namespace
+}  // namespace hessian::tests

@@ -4,15 +4,16 @@
 #include <map>
 #include <set>
 
-#include "loader_support.h"
 #include "hessian/models/token_stream.h"
+#include "loader_support.h"
 
-using models::TokenStream;
+using hessian::models::TokenStream;
 using support::as_bytes;
 using support::little_endian;
 using support::message_of;
 
-namespace test_token_stream {
+namespace hessian::tests {
+namespace {
 
 std::string llmc_file(std::int32_t magic, std::int32_t version, std::int32_t tokens, const std::string& body) {
   return little_endian(magic) + little_endian(version) + little_endian(tokens) + std::string(253 * 4, '\0') + body;
@@ -133,4 +134,5 @@ TEST(WindowStarts, RefuseWhatDoesNotFit) {
   EXPECT_EQ(refusal(40, 1, 1), "t.txt: cannot give 1 sequences of 0 tokens; both have to be at least 1");
 }
 
-}  // namespace test_token_stream
+}  // namespace
+}  // namespace hessian::tests

@@ -1,16 +1,17 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "loader_support.h"
 #include "formats/torch_checkpoint.h"
+#include "loader_support.h"
 
-using models::TorchCheckpoint;
+using hessian::models::TorchCheckpoint;
 using support::message_of;
 using support::TemporaryFolder;
 using support::zip_bytes;
 using namespace std::string_literals;
 
-namespace test_torch_checkpoint {
+namespace hessian::tests {
+namespace {
 
 const std::string six_floats = support::little_endian(0.F) + support::little_endian(1.F) + support::little_endian(2.F) +
                                support::little_endian(3.F) + support::little_endian(4.F) + support::little_endian(5.F);
@@ -105,4 +106,5 @@ TEST(TorchCheckpoint, SaysWhatAFileIsThatItCannotRead) {
             (folder / "x.pt") + ": tensor 'w' is None, expected a tensor");
 }
 
-}  // namespace test_torch_checkpoint
+}  // namespace
+}  // namespace hessian::tests

@@ -6,17 +6,18 @@
 #include <csignal>
 #include <limits>
 
-#include "loader_support.h"
-#include "hessian/models/checkpoint.h"
 #include "formats/safetensors.h"
+#include "hessian/models/checkpoint.h"
 #include "hessian/models/training_checkpoint.h"
+#include "loader_support.h"
 #include "tiny_models.h"
 
-using models::TrainingCheckpoint;
+using hessian::models::TrainingCheckpoint;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace test_training_checkpoint {
+namespace hessian::tests {
+namespace {
 
 /// Equal as bytes, so that NaN is equal to itself and -0 is not 0.
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
@@ -202,4 +203,5 @@ TEST(TrainingCheckpoint, LeavesTheOldOneAloneWhenTheDiskIsFull) {
   EXPECT_EQ(std::distance(begin(entries), end(entries)), 1);
 }
 
-}  // namespace test_training_checkpoint
+}  // namespace
+}  // namespace hessian::tests

@@ -5,18 +5,19 @@
 #include <random>
 #include <set>
 
-#include "loader_support.h"
 #include "formats/safetensors.h"
 #include "hessian/models/token_stream.h"
 #include "hessian/models/training_data.h"
+#include "loader_support.h"
 
-using models::TokenBatch;
-using models::TrainingData;
-using models::TrainingDataOptions;
+using hessian::models::TokenBatch;
+using hessian::models::TrainingData;
+using hessian::models::TrainingDataOptions;
 using support::message_of;
 using support::TemporaryFolder;
 
-namespace test_training_data {
+namespace hessian::tests {
+namespace {
 
 constexpr std::int64_t many_words = 60000;
 
@@ -273,4 +274,5 @@ TEST(TrainingData, NamesATokenBeyondTheVocabulary) {
   EXPECT_TRUE(message.ends_with("but the model has a vocabulary of 80 (ids 0 to 79)")) << message;
 }
 
-}  // namespace test_training_data
+}  // namespace
+}  // namespace hessian::tests

@@ -5,19 +5,20 @@
 #include <string>
 #include <vector>
 
+#include "formats/safetensors.h"
+#include "gpt/architecture.h"
 #include "hessian/memory.h"
+#include "hessian/models/checkpoint.h"
+#include "hessian/models/weight_stream.h"
 #include "hessian/program.h"
 #include "loader_support.h"
-#include "gpt/architecture.h"
-#include "hessian/models/checkpoint.h"
-#include "formats/safetensors.h"
-#include "hessian/models/weight_stream.h"
 #include "tiny_models.h"
 
-using models::load_checkpoint;
-using models::WeightAccess;
+using hessian::models::load_checkpoint;
+using hessian::models::WeightAccess;
 
-namespace test_weight_stream {
+namespace hessian::tests {
+namespace {
 
 const std::string fixtures = HESSIAN_FIXTURES;
 
@@ -135,4 +136,5 @@ TEST(WeightStream, GivesThePagesOfTheFileBack) {
   EXPECT_GT(resident_file_bytes() - before, 12 * mebibyte);
 }
 
-}  // namespace test_weight_stream
+}  // namespace
+}  // namespace hessian::tests

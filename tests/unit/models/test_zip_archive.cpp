@@ -1,12 +1,13 @@
 #include <gtest/gtest.h>
 
-#include "loader_support.h"
 #include "formats/zip_archive.h"
+#include "loader_support.h"
 
 using support::message_of;
 using support::zip_bytes;
 
-namespace test_zip_archive {
+namespace hessian::tests {
+namespace {
 
 std::string refusal(const std::string& file) {
   return message_of([&] { models::read_zip_directory(support::as_bytes(file), "a.zip"); });
@@ -62,4 +63,5 @@ TEST(ZipArchive, NeverPointsOutsideTheFileWhateverIsChanged) {
   }
 }
 
-}  // namespace test_zip_archive
+}  // namespace
+}  // namespace hessian::tests

@@ -8,14 +8,14 @@
 
 #include "hessian/models/model.h"
 
-namespace models {
+namespace hessian::models {
 
 /// How a test's output names a configuration.
 inline void PrintTo(const GptConfig& config, std::ostream* out) {
   *out << to_string(config.family) << " " << to_string(config.placement);
 }
 
-}  // namespace models
+}  // namespace hessian::models
 
 namespace support {
 

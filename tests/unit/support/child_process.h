@@ -12,7 +12,7 @@
 #include <exception>
 #include <functional>
 
-namespace run_file_test {
+namespace hessian::tests {
 
 /// What a writer has told of its progress before it died.
 struct Progress {
@@ -73,4 +73,4 @@ inline Progress wait_for(const Child& child) {
   return progress;
 }
 
-}  // namespace run_file_test
+}  // namespace hessian::tests

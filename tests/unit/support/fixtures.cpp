@@ -1,7 +1,7 @@
 #include "fixtures.h"
 
-#include "hessian/models/checkpoint.h"
 #include "formats/safetensors.h"
+#include "hessian/models/checkpoint.h"
 
 namespace support {
 
@@ -36,17 +36,17 @@ std::vector<Fixture> all_fixtures() {
   return fixtures;
 }
 
-models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype) {
-  models::Model model = models::load_checkpoint(fixture_path(fixture.model)).model;
+hessian::models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype) {
+  hessian::models::Model model = hessian::models::load_checkpoint(fixture_path(fixture.model)).model;
   model.parameters = model.parameters.to(at::kCPU, dtype);
   return model;
 }
 
 hessian::Parameters load_expected(const Fixture& fixture) {
-  return models::load_safetensors(fixture_path(fixture.expected)).tensors;
+  return hessian::models::load_safetensors(fixture_path(fixture.expected)).tensors;
 }
 
-std::vector<at::Tensor> residuals_of(const models::Forward& forward, const at::Tensor& tokens) {
+std::vector<at::Tensor> residuals_of(const hessian::models::Forward& forward, const at::Tensor& tokens) {
   std::vector<at::Tensor> residuals = {forward.embed(tokens)};
   for (int64_t layer = 0; layer < forward.config().n_layers; ++layer) {
     residuals.push_back(forward.block(layer, residuals.back()));
@@ -54,7 +54,8 @@ std::vector<at::Tensor> residuals_of(const models::Forward& forward, const at::T
   return residuals;
 }
 
-hessian::BlockFunction residual_losses(const models::Forward& forward, int64_t layer, const at::Tensor& targets) {
+hessian::BlockFunction residual_losses(const hessian::models::Forward& forward, int64_t layer,
+                                       const at::Tensor& targets) {
   return [&forward, layer, targets](const at::Tensor& x, const hessian::BlockIndices& blocks) {
     return forward.losses(layer, x, hessian::rows_of(targets, blocks));
   };

@@ -32,15 +32,16 @@ std::vector<Fixture> all_fixtures();
 std::vector<Fixture> dense_fixtures();
 
 /// The checkpoint, widened or narrowed.
-models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype);
+hessian::models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype);
 
 hessian::Parameters load_expected(const Fixture& fixture);
 
 /// Residuals before every block and before the final norm.
-std::vector<at::Tensor> residuals_of(const models::Forward& forward, const at::Tensor& tokens);
+std::vector<at::Tensor> residuals_of(const hessian::models::Forward& forward, const at::Tensor& tokens);
 
 /// Losses of the sequences as a function of the residual before `layer`.
-hessian::BlockFunction residual_losses(const models::Forward& forward, int64_t layer, const at::Tensor& targets);
+hessian::BlockFunction residual_losses(const hessian::models::Forward& forward, int64_t layer,
+                                       const at::Tensor& targets);
 
 /// max |a - b| / max |b|.
 double relative_error(const at::Tensor& actual, const at::Tensor& expected);

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace experiments {
+namespace hessian::experiments {
 
 /// The format that this version writes, and the newest that it reads.
 inline constexpr int run_file_format_version = 1;
@@ -217,4 +217,4 @@ class RunFileReader {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace experiments
+}  // namespace hessian::experiments

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/parallel.h"
 #include "kernels/fused/tile_product.h"
+#include "kernels/parallel.h"
 #include "kernels/rows/softmax_rows.h"
 
 // With s = 1/sqrt(h), Sbar the scores' cotangent and e = Abar - <A, Abar>, so that Sbar = A e:

@@ -5,7 +5,7 @@
 
 #include "hessian/models/model.h"
 
-namespace models {
+namespace hessian::models {
 
 struct LoadedCheckpoint {
   Model model;
@@ -30,4 +30,4 @@ LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access = 
 /// \throws std::runtime_error  one line, beginning with the path
 void save_checkpoint(const Model& model, const std::string& path, std::int64_t training_step);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-namespace models {
+namespace hessian::models {
 
 /// The three families. They differ in norm, positions, activation, biases and RoPE base; see docs/math.md.
 enum class Family { gpt2, llama2, llama3 };
@@ -95,4 +95,4 @@ Family parse_family(const std::string& word);
 Placement parse_placement(const std::string& word);
 Activation parse_activation(const std::string& word);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -12,7 +12,7 @@
 #include "hessian/evaluate.h"
 #include "hessian/models/model.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Places whose activation can be probed.
 enum class Site {
@@ -93,4 +93,4 @@ class Forward {
   hessian::Program loss_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

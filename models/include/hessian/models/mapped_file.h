@@ -5,7 +5,7 @@
 #include <span>
 #include <string>
 
-namespace models {
+namespace hessian::models {
 
 /// A whole file mapped into memory for as long as somebody holds the pointer.
 ///
@@ -42,4 +42,4 @@ class MappedFile {
   std::size_t size_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <string>
 
-#include "hessian/parameters.h"
 #include "hessian/models/config.h"
+#include "hessian/parameters.h"
 
-namespace models {
+namespace hessian::models {
 
 /// A GPT: its architecture and its weights, named and ordered as in parameter_specs(config).
 struct Model {
@@ -34,4 +34,4 @@ Model initialise_model(const GptConfig& config, uint64_t seed);
 /// The parameters of a configuration on the meta device: shapes without memory.
 hessian::Parameters meta_parameters(const GptConfig& config);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -7,7 +7,7 @@
 
 #include "hessian/models/config.h"
 
-namespace models {
+namespace hessian::models {
 
 /// A named size of a family; the placement is prenorm.
 struct NamedSize {
@@ -27,4 +27,4 @@ GptConfig parse_model_name(const std::string& name, std::optional<int64_t> vocab
 /// Whether a model is asked for by name ("new:...") rather than by path.
 bool is_model_name(const std::string& source);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-namespace models {
+namespace hessian::models {
 
 /// A shuffled order of n items, another one in every epoch, known at any position without the positions before it.
 ///
@@ -37,4 +37,4 @@ class ShuffledOrder {
   unsigned half_bits_;
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -11,7 +11,7 @@
 #include "hessian/models/mapped_file.h"
 #include "hessian/models/token_stream.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Sequences for a language model: `targets` are the tokens one place further on.
 struct TokenBatch {
@@ -81,4 +81,4 @@ TokenBatch load_token_batch(const DataOptions& options);
 /// \throws std::runtime_error  how to get the text, if it is in none of them
 std::string find_builtin_text();
 
-}  // namespace models
+}  // namespace hessian::models

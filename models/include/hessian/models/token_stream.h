@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-namespace models {
+namespace hessian::models {
 
 /// A sequence of token ids over the bytes of a file. Copies nothing; the bytes must outlive it.
 class TokenStream {
@@ -56,4 +56,4 @@ std::uint64_t bounded_draw(std::mt19937_64& generator, std::uint64_t bound);
 std::vector<std::int64_t> draw_window_starts(std::int64_t total, std::int64_t count, std::int64_t length,
                                              std::uint64_t seed, const std::string& source);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -5,7 +5,7 @@
 
 #include "hessian/models/model.h"
 
-namespace models {
+namespace hessian::models {
 
 /// What a training run needs beside the weights to go on as if it had never stopped.
 struct TrainingState {
@@ -33,4 +33,4 @@ TrainingCheckpoint load_training_checkpoint(const std::string& path);
 /// Whether a tensor of that name in a checkpoint is training state and no weight.
 bool is_training_state(const std::string& tensor_name);
 
-}  // namespace models
+}  // namespace hessian::models

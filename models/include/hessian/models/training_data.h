@@ -7,7 +7,7 @@
 #include "hessian/models/shuffled_order.h"
 #include "hessian/models/token_data.h"
 
-namespace models {
+namespace hessian::models {
 
 struct TrainingDataOptions {
   std::string source = "builtin";  ///< as DataOptions::source
@@ -59,4 +59,4 @@ class TrainingData {
   std::int64_t shifts_;  // number of places at which an epoch's cut may begin
 };
 
-}  // namespace models
+}  // namespace hessian::models

@@ -6,7 +6,7 @@
 
 #include "hessian/models/model.h"
 
-namespace models {
+namespace hessian::models {
 
 /// Whether weights can be streamed to a device with less memory than holding them takes there: where they lie over a
 /// mapped file, or in the memory of another device than the one that computes.
@@ -34,4 +34,4 @@ int64_t mapped_bytes(const hessian::Parameters& parameters);
 /// Bytes of all weights in a precision.
 int64_t weight_bytes(const Model& model, at::ScalarType dtype);
 
-}  // namespace models
+}  // namespace hessian::models

@@ -4,7 +4,8 @@
 
 #include "probe/activation_scale.h"
 
-namespace test_activation_scale {
+namespace hessian::tests {
+namespace {
 
 using experiments::ActivationScale;
 using experiments::ActivationScaleSum;
@@ -54,4 +55,5 @@ TEST(ActivationScale, SumsBfloat16InFloat64) {
   EXPECT_DOUBLE_EQ(sum.scale().abs_mean, 1.0);
 }
 
-}  // namespace test_activation_scale
+}  // namespace
+}  // namespace hessian::tests

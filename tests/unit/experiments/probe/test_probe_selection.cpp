@@ -5,7 +5,8 @@
 
 #include "probe/probe.h"
 
-namespace test_probe_selection {
+namespace hessian::tests {
+namespace {
 
 using experiments::parse_layers;
 using experiments::parse_sites;
@@ -48,4 +49,5 @@ TEST(ProbeSelection, ReadsTheWordsOfUnitsAndMethodsThatItWrites) {
   EXPECT_THROW(experiments::parse_method(""), std::invalid_argument);
 }
 
-}  // namespace test_probe_selection
+}  // namespace
+}  // namespace hessian::tests

@@ -8,13 +8,14 @@
 #include "hessian/dense_operator.h"
 #include "hessian/hessian_operator.h"
 #include "hessian/memory.h"
-#include "probe/memory_plan.h"
 #include "hessian/models/named_models.h"
+#include "probe/memory_plan.h"
 #include "probe/problem.h"
 #include "probe/solver.h"
 #include "probe/subject.h"
 
-namespace test_probe_solver {
+namespace hessian::tests {
+namespace {
 
 using experiments::Engine;
 using experiments::Method;
@@ -247,4 +248,5 @@ TEST(ProbeSolverOfLayers, FindsTheSameTogetherAsEachAlone) {
   }
 }
 
-}  // namespace test_probe_solver
+}  // namespace
+}  // namespace hessian::tests

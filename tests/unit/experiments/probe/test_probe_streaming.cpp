@@ -7,15 +7,16 @@
 
 #include "counting_source.h"
 #include "fixtures.h"
-#include "probe/memory_plan.h"
 #include "hessian/models/named_models.h"
+#include "probe/memory_plan.h"
 #include "probe/problem.h"
 #include "probe/solver.h"
 #include "probe/subject.h"
 
 // A probe whose weights are fetched when they are needed: what it fetches, and that nothing else changes.
 
-namespace test_probe_streaming {
+namespace hessian::tests {
+namespace {
 
 using experiments::Engine;
 using experiments::ProbeOptions;
@@ -131,4 +132,5 @@ TEST_F(ProbeStreaming, ThePlanDividesWhatStreamedWeightsLeave) {
   EXPECT_GE(plans, 3);
 }
 
-}  // namespace test_probe_streaming
+}  // namespace
+}  // namespace hessian::tests

@@ -7,7 +7,8 @@
 #include <stdexcept>
 #include <string>
 
-namespace test_job_place {
+namespace hessian::tests {
+namespace {
 
 using experiments::first_host;
 using experiments::job_place;
@@ -121,4 +122,5 @@ TEST(FirstHost, ReadsSlurmsLists) {
   EXPECT_EQ(first_host("rack[2-3].site,m"), "rack2.site");
 }
 
-}  // namespace test_job_place
+}  // namespace
+}  // namespace hessian::tests

@@ -10,7 +10,7 @@
 
 #include "run_file/hdf5_handle.h"
 
-namespace run_file_test {
+namespace hessian::tests {
 
 using experiments::Hdf5Handle;
 
@@ -54,4 +54,4 @@ T raw_integer(hid_t object, const char* name, hid_t memory) {
   return value;
 }
 
-}  // namespace run_file_test
+}  // namespace hessian::tests

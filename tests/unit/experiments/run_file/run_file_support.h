@@ -17,7 +17,7 @@
 
 #include "hessian/run_file.h"
 
-namespace run_file_test {
+namespace hessian::tests {
 
 /// A folder of the test's own, removed with all it holds.
 class TemporaryFolder {
@@ -117,4 +117,4 @@ inline ::testing::AssertionResult is_one_line_about(const std::string& message, 
   return ::testing::AssertionSuccess();
 }
 
-}  // namespace run_file_test
+}  // namespace hessian::tests

@@ -12,7 +12,8 @@
 
 #include "run_file_support.h"
 
-namespace test_output_file {
+namespace hessian::tests {
+namespace {
 
 namespace fs = std::filesystem;
 using experiments::ElementType;
@@ -20,12 +21,12 @@ using experiments::ensure_writable_output;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::TemporaryOutput;
-using run_file_test::example_info;
-using run_file_test::is_one_line_about;
-using run_file_test::message_of;
-using run_file_test::read_text_file;
-using run_file_test::TemporaryFolder;
-using run_file_test::write_text_file;
+using hessian::tests::example_info;
+using hessian::tests::is_one_line_about;
+using hessian::tests::message_of;
+using hessian::tests::read_text_file;
+using hessian::tests::TemporaryFolder;
+using hessian::tests::write_text_file;
 using ::testing::HasSubstr;
 
 std::string refusal(const fs::path& path, bool overwrite = false) {
@@ -316,4 +317,5 @@ TEST(FullDisk, AReadOnlyFileSystemIsOneClearLine) {
   ::umount2((folder / "disk").c_str(), MNT_DETACH);
 }
 
-}  // namespace test_output_file
+}  // namespace
+}  // namespace hessian::tests

@@ -7,7 +7,8 @@
 #include "raw_hdf5.h"
 #include "run_file_support.h"
 
-namespace test_probe_layout {
+namespace hessian::tests {
+namespace {
 
 using experiments::DatasetSpec;
 using experiments::ElementType;
@@ -15,10 +16,10 @@ using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::Shape;
-using run_file_test::example_info;
-using run_file_test::open_raw;
-using run_file_test::raw_text_attribute;
-using run_file_test::TemporaryFolder;
+using hessian::tests::example_info;
+using hessian::tests::open_raw;
+using hessian::tests::raw_text_attribute;
+using hessian::tests::TemporaryFolder;
 
 struct ExpectedDataset {
   ElementType type;
@@ -94,4 +95,5 @@ TEST(ProbeLayout, LeavesOutWhatWasNotAskedForAndRefusesBadSites) {
   EXPECT_THROW(experiments::probe_datasets(options), std::invalid_argument);
 }
 
-}  // namespace test_probe_layout
+}  // namespace
+}  // namespace hessian::tests

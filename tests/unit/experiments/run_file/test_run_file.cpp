@@ -10,7 +10,8 @@
 #include "raw_hdf5.h"
 #include "run_file_support.h"
 
-namespace test_run_file {
+namespace hessian::tests {
+namespace {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -19,15 +20,15 @@ using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::Shape;
-using run_file_test::example_info;
-using run_file_test::has_program;
-using run_file_test::message_of;
-using run_file_test::open_raw;
-using run_file_test::raw_integer;
-using run_file_test::raw_integer_type;
-using run_file_test::raw_text_attribute;
-using run_file_test::run_command;
-using run_file_test::TemporaryFolder;
+using hessian::tests::example_info;
+using hessian::tests::has_program;
+using hessian::tests::message_of;
+using hessian::tests::open_raw;
+using hessian::tests::raw_integer;
+using hessian::tests::raw_integer_type;
+using hessian::tests::raw_text_attribute;
+using hessian::tests::run_command;
+using hessian::tests::TemporaryFolder;
 using ::testing::HasSubstr;
 
 const std::vector<DatasetSpec> train_datasets = {
@@ -337,4 +338,5 @@ TEST(RunFile, KeepsChunksBetweenOneRowAndOneMebibyte) {
   }
 }
 
-}  // namespace test_run_file
+}  // namespace
+}  // namespace hessian::tests

@@ -13,7 +13,8 @@
 #include "run_file/hdf5_handle.h"
 #include "run_file_support.h"
 
-namespace test_run_file_continue {
+namespace hessian::tests {
+namespace {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -23,14 +24,14 @@ using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::RunInfo;
 using experiments::Shape;
-using run_file_test::example_info;
-using run_file_test::is_one_line_about;
-using run_file_test::message_of;
-using run_file_test::read_text_file;
-using run_file_test::report;
-using run_file_test::start;
-using run_file_test::TemporaryFolder;
-using run_file_test::wait_for;
+using hessian::tests::example_info;
+using hessian::tests::is_one_line_about;
+using hessian::tests::message_of;
+using hessian::tests::read_text_file;
+using hessian::tests::report;
+using hessian::tests::start;
+using hessian::tests::TemporaryFolder;
+using hessian::tests::wait_for;
 using ::testing::HasSubstr;
 
 using Texts = std::vector<std::string>;
@@ -295,7 +296,7 @@ TEST(RunFileContinue, RefusesWhatIsNoRunFile) {
     return message;
   };
   EXPECT_THAT(refusal(folder / "absent.h5"), HasSubstr("No such file or directory"));
-  run_file_test::write_text_file(folder / "notes.h5", "not HDF5");
+  hessian::tests::write_text_file(folder / "notes.h5", "not HDF5");
   EXPECT_THAT(refusal(folder / "notes.h5"), HasSubstr("not an HDF5 file"));
   EXPECT_EQ(read_text_file(folder / "notes.h5"), "not HDF5");
   EXPECT_EQ(folder.names(), Texts{"notes.h5"});
@@ -351,4 +352,5 @@ TEST(RunFileContinue, CopiesMoreThanItHoldsAtOnce) {
   EXPECT_TRUE(RunFileReader(path).read<double>("/fixed").values == table);
 }
 
-}  // namespace test_run_file_continue
+}  // namespace
+}  // namespace hessian::tests

@@ -17,21 +17,22 @@
 #include "child_process.h"
 #include "run_file_support.h"
 
-namespace test_run_file_crash {
+namespace hessian::tests {
+namespace {
 
 namespace fs = std::filesystem;
 using experiments::ElementType;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
-using run_file_test::Child;
-using run_file_test::example_info;
-using run_file_test::has_program;
-using run_file_test::Progress;
-using run_file_test::report;
-using run_file_test::run_command;
-using run_file_test::start;
-using run_file_test::TemporaryFolder;
-using run_file_test::wait_for;
+using hessian::tests::Child;
+using hessian::tests::example_info;
+using hessian::tests::has_program;
+using hessian::tests::Progress;
+using hessian::tests::report;
+using hessian::tests::run_command;
+using hessian::tests::start;
+using hessian::tests::TemporaryFolder;
+using hessian::tests::wait_for;
 
 constexpr int64_t row_width = 3;
 const std::vector<double> known_at_the_start = {1.5, 2.5, 3.5, 4.5};
@@ -310,4 +311,5 @@ TEST(RunFileCrash, KilledInTheMiddleOfAnyWriteLeavesNoFileOrOneThatHoldsEveryRow
   kill_at_every(End::in_the_middle_of_a_write, 1);
 }
 
-}  // namespace test_run_file_crash
+}  // namespace
+}  // namespace hessian::tests

@@ -6,7 +6,8 @@
 #include "run_file/hdf5_handle.h"
 #include "run_file_support.h"
 
-namespace test_run_file_reader {
+namespace hessian::tests {
+namespace {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -15,13 +16,13 @@ using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::Shape;
-using run_file_test::example_info;
-using run_file_test::has_program;
-using run_file_test::is_one_line_about;
-using run_file_test::message_of;
-using run_file_test::run_command;
-using run_file_test::TemporaryFolder;
-using run_file_test::write_text_file;
+using hessian::tests::example_info;
+using hessian::tests::has_program;
+using hessian::tests::is_one_line_about;
+using hessian::tests::message_of;
+using hessian::tests::run_command;
+using hessian::tests::TemporaryFolder;
+using hessian::tests::write_text_file;
 using ::testing::HasSubstr;
 
 const std::vector<DatasetSpec> train_datasets = {
@@ -238,4 +239,5 @@ TEST(RunFileReader, DoesNotAllocateWhatADamagedShapeClaims) {
   EXPECT_THAT(message_of([&] { static_cast<void>(reader.read<double>("/train/loss")); }), HasSubstr("is damaged"));
 }
 
-}  // namespace test_run_file_reader
+}  // namespace
+}  // namespace hessian::tests

@@ -9,7 +9,8 @@
 #include "raw_hdf5.h"
 #include "run_file_support.h"
 
-namespace test_run_file_text {
+namespace hessian::tests {
+namespace {
 
 namespace fs = std::filesystem;
 using experiments::DatasetSpec;
@@ -18,15 +19,15 @@ using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::Shape;
-using run_file_test::example_info;
-using run_file_test::has_program;
-using run_file_test::message_of;
-using run_file_test::open_raw;
-using run_file_test::report;
-using run_file_test::run_command;
-using run_file_test::start;
-using run_file_test::TemporaryFolder;
-using run_file_test::wait_for;
+using hessian::tests::example_info;
+using hessian::tests::has_program;
+using hessian::tests::message_of;
+using hessian::tests::open_raw;
+using hessian::tests::report;
+using hessian::tests::run_command;
+using hessian::tests::start;
+using hessian::tests::TemporaryFolder;
+using hessian::tests::wait_for;
 using ::testing::HasSubstr;
 
 using Texts = std::vector<std::string>;
@@ -287,4 +288,5 @@ TEST(RunFileText, IsReadByOrdinaryTools) {
   EXPECT_THAT(dump.output, HasSubstr("H5T_CSET_UTF8"));
 }
 
-}  // namespace test_run_file_text
+}  // namespace
+}  // namespace hessian::tests

@@ -9,7 +9,8 @@
 #include <random>
 #include <stdexcept>
 
-namespace test_divergence {
+namespace hessian::tests {
+namespace {
 
 using experiments::describe;
 using experiments::Divergence;
@@ -295,4 +296,5 @@ TEST(Divergence, DescribesItselfInOneClause) {
   EXPECT_EQ(to_string(DivergenceKind::loss_rose), "loss_rose");
 }
 
-}  // namespace test_divergence
+}  // namespace
+}  // namespace hessian::tests

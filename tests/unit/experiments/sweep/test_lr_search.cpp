@@ -9,7 +9,8 @@
 #include <set>
 #include <stdexcept>
 
-namespace test_lr_search {
+namespace hessian::tests {
+namespace {
 
 using experiments::LrGrid;
 using experiments::LrSummary;
@@ -226,4 +227,5 @@ TEST(FormatRate, IsShortAndDiffersForAllRatesOfAFineGrid) {
   EXPECT_EQ(names.size(), rates.size());
 }
 
-}  // namespace test_lr_search
+}  // namespace
+}  // namespace hessian::tests

@@ -22,7 +22,8 @@
 #include "sweep/sweep.h"
 #include "train/writer.h"
 
-namespace test_sweep_cells {
+namespace hessian::tests {
+namespace {
 
 using experiments::Cell;
 using experiments::CellResult;
@@ -475,4 +476,5 @@ TEST_F(SweepTasksOnDisk, AreNotMixedWithRunsOfAnotherConfiguration) {
   }
 }
 
-}  // namespace test_sweep_cells
+}  // namespace
+}  // namespace hessian::tests

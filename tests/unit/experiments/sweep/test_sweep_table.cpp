@@ -9,7 +9,8 @@
 #include <random>
 #include <utility>
 
-namespace test_sweep_table {
+namespace hessian::tests {
+namespace {
 
 using experiments::CellResult;
 using experiments::CellStatus;
@@ -248,4 +249,5 @@ TEST(SweepWarnings, AdviseNoOtherGridWhereRunsFailed) {
   EXPECT_THAT(warnings_for(results), ElementsAre(HasSubstr("2 runs failed")));
 }
 
-}  // namespace test_sweep_table
+}  // namespace
+}  // namespace hessian::tests

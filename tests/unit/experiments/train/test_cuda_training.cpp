@@ -12,14 +12,15 @@
 #include "cuda_device.h"
 #include "fixtures.h"
 #include "hessian/lanczos.h"
-#include "hessian/tape_operator.h"
 #include "hessian/models/forward.h"
 #include "hessian/models/model.h"
+#include "hessian/tape_operator.h"
 #include "tiny_models.h"
 #include "train/training.h"
 #include "training_support.h"
 
-namespace test_cuda_training {
+namespace hessian::tests {
+namespace {
 
 using experiments::TrainConfig;
 using experiments::Training;
@@ -229,4 +230,5 @@ TEST(CudaTraining, GoesOnOnTheCpuFromACheckpointOfTheDeviceAndBack) {
   }
 }
 
-}  // namespace test_cuda_training
+}  // namespace
+}  // namespace hessian::tests

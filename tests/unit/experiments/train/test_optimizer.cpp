@@ -14,7 +14,8 @@
 
 #include "loader_support.h"
 
-namespace test_optimizer {
+namespace hessian::tests {
+namespace {
 
 using experiments::clip_gradients;
 using experiments::Optimizer;
@@ -442,4 +443,5 @@ TEST(Clipping, ReportsANormThatIsNoNumber) {
   EXPECT_EQ(clip_gradients({at::zeros({4})}, 1.0), 0.0);
 }
 
-}  // namespace test_optimizer
+}  // namespace
+}  // namespace hessian::tests

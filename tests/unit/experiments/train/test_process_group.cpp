@@ -16,7 +16,8 @@
 #include "hessian/parameters.h"
 #include "train/parameter_shard.h"
 
-namespace test_process_group {
+namespace hessian::tests {
+namespace {
 
 using experiments::JobPlace;
 using experiments::ParameterShard;
@@ -169,4 +170,5 @@ TEST(ParameterShard, GivesEachPartTheSumOfAllGradientsAndEveryoneTheUpdatedParam
   }
 }
 
-}  // namespace test_process_group
+}  // namespace
+}  // namespace hessian::tests

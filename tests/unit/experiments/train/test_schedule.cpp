@@ -8,7 +8,8 @@
 
 #include "train/schedule.h"
 
-namespace test_schedule {
+namespace hessian::tests {
+namespace {
 
 using experiments::LearningRateSchedule;
 using experiments::multiplier;
@@ -100,4 +101,5 @@ TEST(Schedule, KnowsNoOtherWords) {
   EXPECT_THROW(multiplier({"polynomial", 10, 0, 1, 0.0}, 5), std::invalid_argument);
 }
 
-}  // namespace test_schedule
+}  // namespace
+}  // namespace hessian::tests

@@ -9,11 +9,12 @@
 #include <tuple>
 #include <vector>
 
-#include "minute_models.h"
 #include "hessian/models/token_data.h"
+#include "minute_models.h"
 #include "tiny_models.h"
 
-namespace test_sharpness {
+namespace hessian::tests {
+namespace {
 
 using experiments::measure_sharpness;
 using experiments::Sharpness;
@@ -102,4 +103,5 @@ TEST(SharpnessLimits, ScalesInverselyWithThePreconditionerAndLeavesTheModelAlone
   }
 }
 
-}  // namespace test_sharpness
+}  // namespace
+}  // namespace hessian::tests

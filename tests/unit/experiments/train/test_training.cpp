@@ -19,7 +19,8 @@
 #include "tiny_models.h"
 #include "training_support.h"
 
-namespace test_training {
+namespace hessian::tests {
+namespace {
 
 using experiments::TrainConfig;
 using experiments::Training;
@@ -457,4 +458,5 @@ TEST(Training, RefusesTheCheckpointOfAnotherModelPrecisionOrOptimizer) {
   EXPECT_EQ(refusal(training_of(config, model)), "");
 }
 
-}  // namespace test_training
+}  // namespace
+}  // namespace hessian::tests

@@ -13,7 +13,8 @@
 #include "tiny_models.h"
 #include "training_support.h"
 
-namespace test_training_tasks {
+namespace hessian::tests {
+namespace {
 
 using experiments::TrainConfig;
 using experiments::Training;
@@ -175,4 +176,5 @@ INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, Memorisation,
                                   models::to_string(std::get<1>(instance.param));
                          });
 
-}  // namespace test_training_tasks
+}  // namespace
+}  // namespace hessian::tests

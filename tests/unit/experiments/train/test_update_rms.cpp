@@ -9,7 +9,8 @@
 #include "hessian/models/model.h"
 #include "tiny_models.h"
 
-namespace test_update_rms {
+namespace hessian::tests {
+namespace {
 
 using experiments::tensor_group;
 using experiments::UpdateRms;
@@ -92,4 +93,5 @@ TEST(UpdateRms, MeasuresAModelsGroupsAsOneLongVectorEach) {
   }
 }
 
-}  // namespace test_update_rms
+}  // namespace
+}  // namespace hessian::tests

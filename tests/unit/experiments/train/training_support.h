@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "train/config.h"
-#include "loader_support.h"
 #include "formats/safetensors.h"
 #include "hessian/models/training_data.h"
+#include "loader_support.h"
+#include "train/config.h"
 #include "train/training.h"
 
 namespace support {
@@ -31,21 +31,22 @@ inline std::string write_rows(const TemporaryFolder& folder, const std::string& 
   hessian::Parameters tensors;
   tensors.add("tokens", rows.narrow(1, 0, rows.size(1) - 1).contiguous());
   tensors.add("targets", rows.narrow(1, 1, rows.size(1) - 1).contiguous());
-  models::save_safetensors(folder / name, tensors, {});
+  hessian::models::save_safetensors(folder / name, tensors, {});
   return folder / name;
 }
 
-inline models::TrainingData open_data(const experiments::TrainConfig& config, int64_t vocab_size) {
-  models::TrainingDataOptions options;
+inline hessian::models::TrainingData open_data(const hessian::experiments::TrainConfig& config, int64_t vocab_size) {
+  hessian::models::TrainingDataOptions options;
   options.source = config.data.source;
   options.seq_len = config.data.seq_len;
   options.vocab_size = vocab_size;
   options.seed = static_cast<uint64_t>(config.seed);
-  return models::TrainingData::open(options);
+  return hessian::models::TrainingData::open(options);
 }
 
 /// A training run of that model on the CPU.
-inline experiments::Training training_of(const experiments::TrainConfig& config, const models::Model& model) {
+inline hessian::experiments::Training training_of(const hessian::experiments::TrainConfig& config,
+                                                  const hessian::models::Model& model) {
   return {config, model, open_data(config, model.config.vocab_size), at::kCPU};
 }
 

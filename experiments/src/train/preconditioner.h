@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "hessian/parameters.h"
+
+namespace hessian::experiments {
+
+/// Returns Adam's preconditioner P of each parameter (Optimizer::preconditioner) from the optimizer's state in a training
+/// checkpoint.
+/// \throws std::runtime_error  if the checkpoint has no state of Adam, or one from before the first update
+Parameters adam_preconditioner(const std::string& checkpoint);
+
+}  // namespace hessian::experiments

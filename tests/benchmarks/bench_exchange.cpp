@@ -21,7 +21,7 @@
 namespace {
 
 using namespace hessian::experiments;
-using benchmarks::seconds_of;
+using hessian::benchmarks::seconds_of;
 
 /// Bytes that each process sends for an update of `bytes` of parameters: a reduce-scatter and an all-gather. Gloo does
 /// the first by an all-reduce, which sends twice as much.

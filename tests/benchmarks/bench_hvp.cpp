@@ -16,13 +16,13 @@
 
 namespace {
 
-using benchmarks::Contender;
+using hessian::benchmarks::Contender;
 
 constexpr int64_t several = 8;
 
 void hvp(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
-  const benchmarks::Subject subject = benchmarks::make_subject(model, vocab_size, sequences, seq_len);
-  const benchmarks::MatrixProducts products(subject);
+  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(model, vocab_size, sequences, seq_len);
+  const hessian::benchmarks::MatrixProducts products(subject);
   const hessian::BlockFunction f = subject.losses();
   const hessian::BlockIndices blocks = hessian::all_blocks(sequences);
   const hessian::HessianOperator autograd(f, subject.residual);
@@ -36,7 +36,7 @@ void hvp(benchmark::State& state, const std::string& model, int64_t vocab_size, 
   Contender gradient{[&] { hessian::value_and_gradient(f, subject.residual, blocks); }};
   Contender matrix_products{[&] { products.run(); }};
   const std::array all = {&one, &eight, &double_backward, &gradient, &matrix_products};
-  benchmarks::run_in_turn(state, all, one);
+  hessian::benchmarks::run_in_turn(state, all, one);
   state.counters["hvp_over_gradient"] = one.seconds / gradient.seconds;
   state.counters["hvp_over_matmul"] = one.seconds / matrix_products.seconds;
   state.counters["hvp8_over_matmul"] = eight.seconds / several / matrix_products.seconds;
@@ -72,7 +72,7 @@ void growth(benchmark::State& state, const std::function<std::function<void()>(i
   }
   for (auto _ : state) {
     for (Contender& contender : contenders) {
-      contender.seconds += benchmarks::seconds_of(contender.work);
+      contender.seconds += hessian::benchmarks::seconds_of(contender.work);
     }
     state.SetIterationTime(contenders.back().seconds);
   }
@@ -86,7 +86,7 @@ void growth(benchmark::State& state, const std::function<std::function<void()>(i
 std::function<void()> product_of(int64_t layers, int64_t sequences, int64_t k) {
   hessian::models::GptConfig config = hessian::models::parse_model_name("new:llama2-20M-prenorm", 256);
   config.n_layers = layers;
-  const benchmarks::Subject subject = benchmarks::make_subject(config, sequences, 128);
+  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(config, sequences, 128);
   const auto op =
       std::make_shared<hessian::TapeOperator>(subject.forward.losses_program(0), subject.forward.parameters(),
                                               std::vector<at::Tensor>{subject.residual, subject.targets}, 0);

@@ -22,7 +22,7 @@ class TimedOperator final : public hessian::LinearOperator {
  private:
   at::Tensor do_apply(const at::Tensor& v, const hessian::BlockIndices& blocks) const override {
     at::Tensor product;
-    seconds_ += benchmarks::seconds_of([&] { product = op_.apply(v, blocks); });
+    seconds_ += hessian::benchmarks::seconds_of([&] { product = op_.apply(v, blocks); });
     return product;
   }
   const hessian::LinearOperator& op_;
@@ -35,7 +35,7 @@ class TimedOperator final : public hessian::LinearOperator {
 template <class Solve>
 void measure_overhead(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len,
                       const std::string& overhead, const Solve& solve) {
-  const benchmarks::Subject subject = benchmarks::make_subject(model, 256, sequences, seq_len);
+  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(model, 256, sequences, seq_len);
   const hessian::TapeOperator op(subject.forward.losses_program(0), subject.forward.parameters(),
                                  {subject.residual, subject.targets}, 0);
   double total_seconds = 0;
@@ -43,7 +43,7 @@ void measure_overhead(benchmark::State& state, const std::string& model, int64_t
   double products = 0;
   for (auto _ : state) {
     const TimedOperator timed(op);
-    const double seconds = benchmarks::seconds_of([&] { products = solve(timed); });
+    const double seconds = hessian::benchmarks::seconds_of([&] { products = solve(timed); });
     state.SetIterationTime(seconds);
     total_seconds += seconds;
     product_seconds += timed.seconds();
@@ -90,11 +90,11 @@ BENCHMARK_CAPTURE(top_eigenpairs, llama2_20M_prenorm_4x128_width_4, "new:llama2-
 
 /// The residuals before all blocks, and before the last norm.
 void all_layers(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
-  const benchmarks::Subject subject = benchmarks::make_subject(model, 256, sequences, seq_len);
+  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(model, 256, sequences, seq_len);
   const int64_t layers = subject.forward.config().n_layers + 1;
   // The time from the recording of the tape to the eigenvalues, for layers that share a tape.
   const auto solve = [&](int64_t first, int64_t count) {
-    return benchmarks::seconds_of([&] {
+    return hessian::benchmarks::seconds_of([&] {
       hessian::TapeProblem problem{
           subject.forward.losses_program(0), subject.forward.parameters(), {subject.residual, subject.targets}, {}, {}};
       for (int64_t layer = first; layer < first + count; ++layer) {

@@ -18,7 +18,7 @@
 
 namespace {
 
-using benchmarks::Contender;
+using hessian::benchmarks::Contender;
 
 using hessian::Curvature;
 
@@ -73,7 +73,7 @@ void parameter_hvp(benchmark::State& state, const std::string& name, int64_t voc
   Contender gradient{gradient_of(batch, hessian::Derivatives::any)};
   Contender fused_gradient{gradient_of(batch, hessian::Derivatives::first)};
   const std::array all = {&one, &four, &one_gauss_newton, &gradient, &fused_gradient};
-  benchmarks::run_in_turn(state, all, one);
+  hessian::benchmarks::run_in_turn(state, all, one);
   state.counters["hvp_over_gradient"] = one.seconds / gradient.seconds;
   state.counters["hvp4_over_gradient"] = four.seconds / several / gradient.seconds;
   state.counters["gauss_newton_over_gradient"] = one_gauss_newton.seconds / gradient.seconds;

@@ -19,7 +19,7 @@
 
 namespace {
 
-using benchmarks::Contender;
+using hessian::benchmarks::Contender;
 
 /// A bfloat16 checkpoint of a fresh model, gone at the end.
 class TemporaryCheckpoint {
@@ -45,7 +45,7 @@ void streaming(benchmark::State& state, const std::string& name, int64_t vocab_s
   const hessian::models::GptConfig config = hessian::models::parse_model_name(name, vocab_size);
   const TemporaryCheckpoint checkpoint(config);
   const hessian::models::Model model = checkpoint.load();
-  const benchmarks::Subject subject = benchmarks::make_subject(config, sequences, 128);
+  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(config, sequences, 128);
   const hessian::Parameters held = model.parameters.to(at::kCPU, at::kFloat);
   const hessian::Program program = subject.forward.losses_program(0);
   std::vector<hessian::ValueId> checkpoints;
@@ -62,7 +62,7 @@ void streaming(benchmark::State& state, const std::string& name, int64_t vocab_s
   Contender with_weights{[&] { again.apply(v); }};
   Contender without{[&] { streamed.apply(v); }};
   const std::array all = {&with_all, &with_weights, &without};
-  benchmarks::run_in_turn(state, all, without);
+  hessian::benchmarks::run_in_turn(state, all, without);
   state.counters["streamed_over_kept"] = without.seconds / with_all.seconds;
   state.counters["streamed_over_again"] = without.seconds / with_weights.seconds;
 }

@@ -10,7 +10,7 @@
 
 namespace {
 
-using benchmarks::seconds_of;
+using hessian::benchmarks::seconds_of;
 using hessian::experiments::fresh_training;
 using hessian::experiments::TrainConfig;
 using hessian::experiments::Training;

@@ -7,7 +7,7 @@
 
 #include "subject.h"
 
-namespace benchmarks {
+namespace hessian::benchmarks {
 
 /// Seconds spent in one of the things that are compared.
 struct Contender {
@@ -30,4 +30,4 @@ inline void run_in_turn(benchmark::State& state, std::span<Contender* const> all
   }
 }
 
-}  // namespace benchmarks
+}  // namespace hessian::benchmarks

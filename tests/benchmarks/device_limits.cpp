@@ -10,7 +10,7 @@
 #include "gpt/architecture.h"
 #include "subject.h"
 
-namespace benchmarks {
+namespace hessian::benchmarks {
 namespace {
 
 /// Entries of the matrices that a token is multiplied with, embeddings left out.
@@ -94,4 +94,4 @@ Work hvp_work(const hessian::models::GptConfig& config, int64_t sequences, int64
       2 * static_cast<double>(weight_bytes) * map_entries(config)};
 }
 
-}  // namespace benchmarks
+}  // namespace hessian::benchmarks

@@ -7,7 +7,7 @@
 
 #include "hessian/models/config.h"
 
-namespace benchmarks {
+namespace hessian::benchmarks {
 
 /// What a device does at best, as large operations of LibTorch's own show: one product of square matrices, one copy.
 struct DeviceLimits {
@@ -50,4 +50,4 @@ Work training_step_work(const hessian::models::GptConfig& config, int64_t sequen
 Work hvp_work(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k,
               int64_t weight_bytes);
 
-}  // namespace benchmarks
+}  // namespace hessian::benchmarks

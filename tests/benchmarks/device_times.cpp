@@ -23,9 +23,9 @@
 
 namespace {
 
-using benchmarks::DeviceLimits;
-using benchmarks::median_seconds;
-using benchmarks::Work;
+using hessian::benchmarks::DeviceLimits;
+using hessian::benchmarks::median_seconds;
+using hessian::benchmarks::Work;
 using hessian::experiments::TrainConfig;
 using hessian::experiments::Training;
 
@@ -78,9 +78,9 @@ void measure_step(const Case& of, const std::string& placement, const Options& o
   const std::string model = of.size + "-" + placement;
   Training training = fresh_training(config_of(model, options, of.step_sequences, of.positions, device));
   const double seconds = median_seconds([&] { training.update(); }, device, options.seconds);
-  print_shares("step " + model + " " + std::to_string(of.step_sequences) + " x " + std::to_string(of.positions),
-               seconds, benchmarks::training_step_work(training.forward().config(), of.step_sequences, of.positions),
-               limits);
+  print_shares(
+      "step " + model + " " + std::to_string(of.step_sequences) + " x " + std::to_string(of.positions), seconds,
+      hessian::benchmarks::training_step_work(training.forward().config(), of.step_sequences, of.positions), limits);
 }
 
 /// Steps of the placements in turn, so that a slow moment meets all.
@@ -125,8 +125,8 @@ void measure_hvp(const Case& of, const std::string& placement, const Options& op
     print_shares("hvp " + name + " " + std::to_string(of.hvp_sequences) + " x " + std::to_string(of.positions) + ", " +
                      std::to_string(k) + " vectors",
                  seconds,
-                 benchmarks::hvp_work(config, of.hvp_sequences, of.positions, k,
-                                      static_cast<int64_t>(c10::elementSize(weights))),
+                 hessian::benchmarks::hvp_work(config, of.hvp_sequences, of.positions, k,
+                                               static_cast<int64_t>(c10::elementSize(weights))),
                  limits);
   }
 }
@@ -141,7 +141,8 @@ void measure(Options options) {
     std::printf("%.6g\n", median_seconds([&] { training.update(); }, device, options.seconds));
     return;
   }
-  const DeviceLimits limits = benchmarks::measure_limits(device, hessian::experiments::parse_dtype(options.dtype));
+  const DeviceLimits limits =
+      hessian::benchmarks::measure_limits(device, hessian::experiments::parse_dtype(options.dtype));
   std::printf("%s, %s; one large product runs at %.4g TFLOP/s, one large copy at %.4g GB/s\n",
               hessian::describe_device(device).c_str(), options.dtype.c_str(), limits.flops_per_second / 1e12,
               limits.bytes_per_second / 1e9);

@@ -131,7 +131,7 @@ void answer_requests(const Problem& problem) {
     if (request == "time") {
       double seconds = 0;
       words >> seconds;
-      std::cout << benchmarks::median_seconds([&] { op->apply(v); }, device, seconds) << std::endl;
+      std::cout << hessian::benchmarks::median_seconds([&] { op->apply(v); }, device, seconds) << std::endl;
     } else {
       std::string path;
       words >> path;

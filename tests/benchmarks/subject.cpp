@@ -10,7 +10,7 @@
 #include "hessian/models/named_models.h"
 #include "kernels/products.h"
 
-namespace benchmarks {
+namespace hessian::benchmarks {
 
 hessian::BlockFunction Subject::losses() const {
   return [this](const at::Tensor& x, const hessian::BlockIndices& blocks) {
@@ -88,4 +88,4 @@ double seconds_of(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-}  // namespace benchmarks
+}  // namespace hessian::benchmarks

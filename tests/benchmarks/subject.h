@@ -9,7 +9,7 @@
 #include "hessian/hessian_operator.h"
 #include "hessian/models/forward.h"
 
-namespace benchmarks {
+namespace hessian::benchmarks {
 
 /// A fresh model and random tokens, to be differentiated with respect to the input of its first block.
 struct Subject {
@@ -44,4 +44,4 @@ class MatrixProducts {
 
 double seconds_of(const std::function<void()>& work);
 
-}  // namespace benchmarks
+}  // namespace hessian::benchmarks

@@ -12,7 +12,7 @@
 
 #include "hessian/linear_operator.h"
 
-namespace support {
+namespace hessian::support {
 
 /// Random numbers and tensors that depend on a seed alone; a test prints its seed with SCOPED_TRACE.
 class Random {
@@ -132,4 +132,4 @@ inline double largest(const at::Tensor& a) {
   return a.abs().max().to(at::kDouble).item<double>();
 }
 
-}  // namespace support
+}  // namespace hessian::support

@@ -10,7 +10,7 @@
 // sums go through memory that they share. Whatever a lane leaves out or does twice shows beside the one lane of the
 // host.
 
-namespace support {
+namespace hessian::support {
 
 inline constexpr int64_t lane_count = 5;
 
@@ -73,4 +73,4 @@ void run_by_lanes(const Pass& pass, int64_t rows) {
   }
 }
 
-}  // namespace support
+}  // namespace hessian::support

@@ -16,8 +16,8 @@ using hessian::Derivatives;
 using hessian::Operation;
 using hessian::Parameters;
 using hessian::Program;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 
 // The primitives of training on a CUDA device beside the same on the CPU.
 

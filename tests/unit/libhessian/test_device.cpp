@@ -9,7 +9,7 @@
 #include "random_problems.h"
 
 using hessian::select_device;
-using support::text_of;
+using hessian::support::text_of;
 
 TEST(SelectDevice, KnowsTheProcessor) {
   EXPECT_TRUE(select_device("cpu").is_cpu());

@@ -16,12 +16,12 @@ using hessian::Estimate;
 using hessian::HutchPlusPlusOptions;
 using hessian::ProbeOptions;
 using hessian::TraceEstimate;
-using support::largest;
-using support::numbers_from;
-using support::Random;
-using support::RecordingOperator;
-using support::text_of;
-using support::ZScores;
+using hessian::support::largest;
+using hessian::support::numbers_from;
+using hessian::support::Random;
+using hessian::support::RecordingOperator;
+using hessian::support::text_of;
+using hessian::support::ZScores;
 
 namespace hessian::tests {
 namespace {

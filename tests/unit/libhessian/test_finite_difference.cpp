@@ -15,9 +15,9 @@ using hessian::BlockIndices;
 using hessian::central_difference_product;
 using hessian::HessianOperator;
 using hessian::relative_difference;
-using support::largest;
-using support::Random;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::Random;
+using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {

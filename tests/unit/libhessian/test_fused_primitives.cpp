@@ -20,9 +20,9 @@ using hessian::Derivatives;
 using hessian::Numerics;
 using hessian::Operation;
 using hessian::Parameters;
-using support::largest;
-using support::Random;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::Random;
+using hessian::support::text_of;
 using testing::HasSubstr;
 
 // The primitives with first derivatives only, against those that autograd may differentiate any number of times.

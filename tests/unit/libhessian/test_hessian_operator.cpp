@@ -18,9 +18,9 @@ using hessian::BlockFunction;
 using hessian::BlockIndices;
 using hessian::HessianOperator;
 using hessian::HessianOptions;
-using support::largest;
-using support::Random;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::Random;
+using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {

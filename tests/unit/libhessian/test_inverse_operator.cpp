@@ -11,8 +11,8 @@
 using hessian::DenseOperator;
 using hessian::inverse;
 using hessian::InverseOptions;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 using testing::HasSubstr;
 
 namespace hessian::tests {

@@ -17,8 +17,8 @@ using hessian::MapCurvature;
 using hessian::Parameters;
 using hessian::Program;
 using hessian::ValueId;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 
 // The terms of H_xx at a linear map against dense matrices, in float64.
 

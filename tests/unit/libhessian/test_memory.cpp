@@ -13,7 +13,7 @@
 using hessian::format_bytes;
 using hessian::MemoryScope;
 using hessian::parse_bytes;
-using support::text_of;
+using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {

@@ -13,9 +13,9 @@
 using hessian::BlockIndices;
 using hessian::DenseOperator;
 using hessian::OperatorPtr;
-using support::largest;
-using support::Random;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::Random;
+using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {

@@ -23,8 +23,8 @@ using hessian::Parameters;
 using hessian::ParameterTape;
 using hessian::Program;
 using hessian::ValueId;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 using testing::HasSubstr;
 
 // Products of parameters against double backward through LibTorch, on a small network that has every primitive with

@@ -14,8 +14,8 @@ using hessian::BlockIndices;
 using hessian::Numerics;
 using hessian::Operation;
 using hessian::Parameters;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 
 namespace hessian::tests {
 namespace {

@@ -12,8 +12,8 @@ using hessian::apply_operation;
 using hessian::Numerics;
 using hessian::Operation;
 using hessian::Parameters;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 
 // Every primitive against loops over its formula in program.h, in float64, over random shapes. The sums have a few
 // dozen terms of order one: 1e-13 is a hundred rounding units.

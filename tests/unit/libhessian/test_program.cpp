@@ -14,9 +14,9 @@ using hessian::EvaluateOptions;
 using hessian::Parameters;
 using hessian::Program;
 using hessian::ValueId;
-using support::largest;
-using support::Random;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::Random;
+using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {

@@ -22,9 +22,9 @@ using hessian::Parameters;
 using hessian::Program;
 using hessian::ValueId;
 
-using support::largest;
-using support::Random;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::Random;
+using hessian::support::text_of;
 
 // A linear map and the RMSNorm behind it as one step of autograd, against the two apart.
 

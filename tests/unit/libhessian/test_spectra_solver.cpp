@@ -13,10 +13,10 @@
 using hessian::DenseOperator;
 using hessian::ExtremalEigenvalues;
 using hessian::LanczosOptions;
-using support::largest;
-using support::Random;
-using support::RecordingOperator;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::Random;
+using hessian::support::RecordingOperator;
+using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {

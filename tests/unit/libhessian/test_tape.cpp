@@ -18,8 +18,8 @@ using hessian::Tape;
 using hessian::TapeOperator;
 using hessian::TapeVectors;
 using hessian::ValueId;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 using testing::HasSubstr;
 
 // The tape against double backward through LibTorch, on a small network that uses a value several times.

@@ -15,7 +15,7 @@
 
 using hessian::Operation;
 using hessian::Parameters;
-using support::Random;
+using hessian::support::Random;
 using torch::autograd::grad;
 
 // The tangents of primitives whose parameters vary, against LibTorch's autograd of the same primitive, in float64.

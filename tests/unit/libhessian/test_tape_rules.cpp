@@ -14,8 +14,8 @@
 
 using hessian::Operation;
 using hessian::Parameters;
-using support::largest;
-using support::Random;
+using hessian::support::largest;
+using hessian::support::Random;
 using torch::autograd::grad;
 
 // Each primitive's derivative and tangents against LibTorch's autograd of the same primitive, in float64.

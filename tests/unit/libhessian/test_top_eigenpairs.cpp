@@ -18,13 +18,13 @@ using hessian::DenseOperator;
 using hessian::Ends;
 using hessian::TopEigenpairs;
 using hessian::TopEigenpairsOptions;
-using support::largest;
-using support::numbers_from;
-using support::Random;
-using support::RecordingOperator;
-using support::spectra_of_size;
-using support::Spectrum;
-using support::text_of;
+using hessian::support::largest;
+using hessian::support::numbers_from;
+using hessian::support::Random;
+using hessian::support::RecordingOperator;
+using hessian::support::spectra_of_size;
+using hessian::support::Spectrum;
+using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "hessian/estimate.h"
 
-namespace support {
+namespace hessian::support {
 
 /// How far estimates of known numbers lie from them, in their own standard errors, over many draws of the probes.
 class ZScores {
@@ -31,4 +31,4 @@ class ZScores {
   std::vector<at::Tensor> scores_;
 };
 
-}  // namespace support
+}  // namespace hessian::support

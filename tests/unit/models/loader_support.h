@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace support {
+namespace hessian::support {
 
 /// A folder that is gone at the end of the test.
 class TemporaryFolder {
@@ -131,4 +131,4 @@ inline std::string zip_bytes(const std::vector<ZipMember>& members, bool zip64 =
   return file;
 }
 
-}  // namespace support
+}  // namespace hessian::support

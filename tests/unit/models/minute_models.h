@@ -12,7 +12,7 @@
 
 // Models so small that matrices of all their parameters fit in the hand, and these matrices by autograd.
 
-namespace support {
+namespace hessian::support {
 
 /// Some 100 to 300 parameters: a Hessian that fits in the hand.
 inline hessian::models::GptConfig minute_config(hessian::models::Family family, hessian::models::Placement placement) {
@@ -95,4 +95,4 @@ inline at::Tensor dense_hessian(const hessian::models::Model& model, const at::T
   return leaf_model.second_derivatives(forward.losses(0, forward.embed(tokens), targets).mean());
 }
 
-}  // namespace support
+}  // namespace hessian::support

@@ -14,7 +14,7 @@ using hessian::models::Family;
 using hessian::models::GptConfig;
 using hessian::models::Model;
 using hessian::models::Placement;
-using support::message_of;
+using hessian::support::message_of;
 
 namespace hessian::tests {
 namespace {

@@ -8,8 +8,8 @@
 #include "loader_support.h"
 
 using hessian::models::load_checkpoint;
-using support::message_of;
-using support::TemporaryFolder;
+using hessian::support::message_of;
+using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
 namespace {

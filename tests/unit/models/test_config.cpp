@@ -13,8 +13,8 @@ using hessian::models::config_from_json;
 using hessian::models::Family;
 using hessian::models::GptConfig;
 using hessian::models::Placement;
+using hessian::support::message_of;
 using nlohmann::json;
-using support::message_of;
 
 namespace hessian::tests {
 namespace {

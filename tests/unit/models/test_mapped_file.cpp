@@ -5,8 +5,8 @@
 #include "loader_support.h"
 
 using hessian::models::MappedFile;
-using support::message_of;
-using support::TemporaryFolder;
+using hessian::support::message_of;
+using hessian::support::TemporaryFolder;
 
 TEST(MappedFile, ShowsTheBytesOfTheFile) {
   const TemporaryFolder folder;
@@ -21,7 +21,7 @@ TEST(MappedFile, WritesStayOutOfTheFile) {
   const auto file = MappedFile::open(path);
   file->writable_bytes()[0] = std::byte{'x'};
   EXPECT_EQ(file->bytes()[0], std::byte{'x'});
-  EXPECT_EQ(support::read_file(path), "0123456789");
+  EXPECT_EQ(hessian::support::read_file(path), "0123456789");
 }
 
 TEST(MappedFile, KeepsTheOldBytesWhenTheFileIsReplaced) {

@@ -10,7 +10,7 @@
 
 using hessian::models::GptConfig;
 using hessian::models::parse_model_name;
-using support::message_of;
+using hessian::support::message_of;
 
 namespace hessian::tests {
 namespace {

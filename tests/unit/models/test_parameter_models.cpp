@@ -25,7 +25,7 @@ using hessian::ParameterOperatorOptions;
 using hessian::ParameterProblem;
 using hessian::models::Family;
 using hessian::models::Placement;
-using support::relative_error;
+using hessian::support::relative_error;
 
 // The operators on all parameters of whole models against matrices that autograd gives row by row, in float64. Sums of
 // some hundred terms: what differs is rounding, a few 1e-15 of the largest entry for each layer.

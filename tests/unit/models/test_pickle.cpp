@@ -4,7 +4,7 @@
 #include "loader_support.h"
 
 using hessian::models::Pickle;
-using support::message_of;
+using hessian::support::message_of;
 using Kind = Pickle::Kind;
 using namespace std::string_literals;
 

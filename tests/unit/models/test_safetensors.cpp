@@ -6,9 +6,9 @@
 
 using hessian::models::load_safetensors;
 using hessian::models::parse_safetensors_header;
-using support::message_of;
-using support::safetensors_bytes;
-using support::TemporaryFolder;
+using hessian::support::message_of;
+using hessian::support::safetensors_bytes;
+using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
 namespace {

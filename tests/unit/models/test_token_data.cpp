@@ -10,8 +10,8 @@
 
 using hessian::models::DataOptions;
 using hessian::models::load_token_batch;
-using support::message_of;
-using support::TemporaryFolder;
+using hessian::support::message_of;
+using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
 namespace {

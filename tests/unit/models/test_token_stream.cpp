@@ -8,9 +8,9 @@
 #include "loader_support.h"
 
 using hessian::models::TokenStream;
-using support::as_bytes;
-using support::little_endian;
-using support::message_of;
+using hessian::support::as_bytes;
+using hessian::support::little_endian;
+using hessian::support::message_of;
 
 namespace hessian::tests {
 namespace {

@@ -5,9 +5,9 @@
 #include "loader_support.h"
 
 using hessian::models::TorchCheckpoint;
-using support::message_of;
-using support::TemporaryFolder;
-using support::zip_bytes;
+using hessian::support::message_of;
+using hessian::support::TemporaryFolder;
+using hessian::support::zip_bytes;
 using namespace std::string_literals;
 
 namespace hessian::tests {

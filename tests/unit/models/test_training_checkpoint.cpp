@@ -13,8 +13,8 @@
 #include "tiny_models.h"
 
 using hessian::models::TrainingCheckpoint;
-using support::message_of;
-using support::TemporaryFolder;
+using hessian::support::message_of;
+using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
 namespace {

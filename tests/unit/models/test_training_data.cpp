@@ -13,8 +13,8 @@
 using hessian::models::TokenBatch;
 using hessian::models::TrainingData;
 using hessian::models::TrainingDataOptions;
-using support::message_of;
-using support::TemporaryFolder;
+using hessian::support::message_of;
+using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
 namespace {

@@ -3,8 +3,8 @@
 #include "formats/zip_archive.h"
 #include "loader_support.h"
 
-using support::message_of;
-using support::zip_bytes;
+using hessian::support::message_of;
+using hessian::support::zip_bytes;
 
 namespace hessian::tests {
 namespace {

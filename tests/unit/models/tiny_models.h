@@ -17,7 +17,7 @@ inline void PrintTo(const GptConfig& config, std::ostream* out) {
 
 }  // namespace hessian::models
 
-namespace support {
+namespace hessian::support {
 
 inline std::vector<models::Family> all_families() {
   return {models::Family::gpt2, models::Family::llama2, models::Family::llama3};
@@ -60,4 +60,4 @@ inline at::Tensor random_tokens(const models::GptConfig& config, int64_t sequenc
                      at::dtype(at::kLong));
 }
 
-}  // namespace support
+}  // namespace hessian::support

@@ -10,7 +10,7 @@
 
 #include "hessian/parameters.h"
 
-namespace support {
+namespace hessian::support {
 
 /// Gives copies of parameters, and notes what it was asked for and how many bytes of its copies were alive at once.
 class CountingSource final : public hessian::ParameterSource {
@@ -59,4 +59,4 @@ inline hessian::Parameters deferred(const hessian::Parameters& parameters,
   return result;
 }
 
-}  // namespace support
+}  // namespace hessian::support

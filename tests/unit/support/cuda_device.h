@@ -3,7 +3,7 @@
 #include "hessian/device.h"
 #include "hessian/tape.h"
 
-namespace support {
+namespace hessian::support {
 
 /// Whether a test has a CUDA device to run on, and this build kernels for it. A test that needs one begins with
 /// `if (!support::has_cuda()) GTEST_SKIP() << support::no_cuda;` and has Cuda in its name: scripts/test_cuda.sh runs
@@ -14,4 +14,4 @@ inline bool has_cuda() {
 
 inline constexpr const char* no_cuda = "no CUDA device here, or no kernels for it in this build";
 
-}  // namespace support
+}  // namespace hessian::support

@@ -3,7 +3,7 @@
 #include "formats/safetensors.h"
 #include "hessian/models/checkpoint.h"
 
-namespace support {
+namespace hessian::support {
 
 std::string fixture_path(const std::string& name) {
   std::string path = HESSIAN_FIXTURES;
@@ -69,4 +69,4 @@ double relative_error(const at::Tensor& actual, const at::Tensor& expected) {
   return difference.item<double>() / expected.to(at::kDouble).abs().max().item<double>();
 }
 
-}  // namespace support
+}  // namespace hessian::support

@@ -9,7 +9,7 @@
 #include "hessian/hessian_operator.h"
 #include "hessian/models/forward.h"
 
-namespace support {
+namespace hessian::support {
 
 /// A reference result: a checkpoint and what the code that it comes from makes of it, in float64.
 struct Fixture {
@@ -46,4 +46,4 @@ hessian::BlockFunction residual_losses(const hessian::models::Forward& forward, 
 /// max |a - b| / max |b|.
 double relative_error(const at::Tensor& actual, const at::Tensor& expected);
 
-}  // namespace support
+}  // namespace hessian::support

@@ -13,7 +13,7 @@
 #include "train/config.h"
 #include "train/training.h"
 
-namespace support {
+namespace hessian::support {
 
 /// Writes tokens [n] as a file of uint16.
 /// \return its path
@@ -50,4 +50,4 @@ inline hessian::experiments::Training training_of(const hessian::experiments::Tr
   return {config, model, open_data(config, model.config.vocab_size), at::kCPU};
 }
 
-}  // namespace support
+}  // namespace hessian::support

@@ -23,8 +23,8 @@ constexpr int64_t several = 8;
 void hvp(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
   const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(model, vocab_size, sequences, seq_len);
   const hessian::benchmarks::MatrixProducts products(subject);
-  const hessian::BlockFunction f = subject.losses();
-  const hessian::BlockIndices blocks = hessian::all_blocks(sequences);
+  const hessian::ProblemFunction f = subject.losses();
+  const hessian::ProblemIndices blocks = hessian::all_problems(sequences);
   const hessian::HessianOperator autograd(f, subject.residual);
   const hessian::TapeOperator tape(subject.forward.losses_program(0), subject.forward.parameters(),
                                    {subject.residual, subject.targets}, 0);

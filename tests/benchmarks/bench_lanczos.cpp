@@ -14,13 +14,13 @@ namespace {
 class TimedOperator final : public hessian::LinearOperator {
  public:
   explicit TimedOperator(const hessian::LinearOperator& op) : op_(op) {}
-  int64_t blocks() const override { return op_.blocks(); }
+  int64_t problems() const override { return op_.problems(); }
   int64_t dim() const override { return op_.dim(); }
   at::TensorOptions vector_options() const override { return op_.vector_options(); }
   double seconds() const { return seconds_; }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const hessian::BlockIndices& blocks) const override {
+  at::Tensor do_apply(const at::Tensor& v, const hessian::ProblemIndices& blocks) const override {
     at::Tensor product;
     seconds_ += hessian::benchmarks::seconds_of([&] { product = op_.apply(v, blocks); });
     return product;

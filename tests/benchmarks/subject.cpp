@@ -12,8 +12,8 @@
 
 namespace hessian::benchmarks {
 
-hessian::BlockFunction Subject::losses() const {
-  return [this](const at::Tensor& x, const hessian::BlockIndices& blocks) {
+hessian::ProblemFunction Subject::losses() const {
+  return [this](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
     return forward.losses(0, x, hessian::rows_of(targets, blocks));
   };
 }

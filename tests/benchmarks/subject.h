@@ -17,7 +17,7 @@ struct Subject {
   at::Tensor residual;  ///< [S, T, dim]
   at::Tensor targets;   ///< [S, T]
 
-  hessian::BlockFunction losses() const;
+  hessian::ProblemFunction losses() const;
 };
 
 Subject make_subject(const hessian::models::GptConfig& config, int64_t sequences, int64_t seq_len);

@@ -7,7 +7,7 @@
 int main() {
   const at::Tensor i = at::arange(1, 11, at::kDouble);
   const hessian::HessianOperator op(
-      [i](const at::Tensor& x, const hessian::BlockIndices&) { return (i * x.square()).sum(1); },
+      [i](const at::Tensor& x, const hessian::ProblemIndices&) { return (i * x.square()).sum(1); },
       at::ones({1, 10}, i.options()));
   const double largest = hessian::lanczos(op).lambda_max.item<double>();
   std::printf("lambda_max %.6f\n", largest);

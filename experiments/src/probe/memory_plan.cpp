@@ -30,7 +30,7 @@ struct Cost {
 Cost measure_cost(const ProbeProblem& problem, int64_t sequences, Keep keep) {
   const hessian::MemoryScope scope;
   const auto op = problem.hessians(0, sequences, keep);
-  const at::Tensor vectors = at::ones({op->blocks(), 1, op->dim()}, op->vector_options());
+  const at::Tensor vectors = at::ones({op->problems(), 1, op->dim()}, op->vector_options());
   const auto start = std::chrono::steady_clock::now();
   // Reading a number waits for a device to be done.
   op->apply(vectors).sum().item<double>();

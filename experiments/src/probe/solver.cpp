@@ -81,7 +81,7 @@ void for_each_part(const ProbeOptions& options, const MemoryPlan& plan, const Pr
     part.count = std::min(plan.sequences_at_once, sequences - first);
     for (std::size_t layer = 0; layer < problem.layers.size(); ++layer) {
       for (int64_t i = 0; i < part.count; ++i) {
-        part.block_numbers.push_back(problem.first_sequence + first + i);
+        part.problem_numbers.push_back(problem.first_sequence + first + i);
       }
     }
     part.op = operator_of(options, plan, problem, positions, {first, part.count});
@@ -100,7 +100,7 @@ std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, c
     lanczos_options.max_iterations = options.max_iterations;
     lanczos_options.seed = options.seed;
     lanczos_options.max_basis = plan.max_basis;
-    lanczos_options.block_numbers = part.block_numbers;
+    lanczos_options.problem_numbers = part.problem_numbers;
     const Result together = solve_together(options, lanczos_options, *part.op);
     for (std::size_t layer = 0; layer < layers; ++layer) {
       parts[layer].push_back(numbers_of(together, {static_cast<int64_t>(layer) * part.count, part.count}));

@@ -16,8 +16,8 @@ namespace hessian::experiments {
 /// The Hessians of some sequences, at all layers of a problem.
 struct ProblemPart {
   hessian::OperatorPtr op;
-  std::vector<int64_t> block_numbers;  ///< of each block: the sequence's, so that it starts alike at every layer
-  int64_t first = 0;                   ///< sequence of the problem
+  std::vector<int64_t> problem_numbers;  ///< of each block: the sequence's, so that it starts alike at every layer
+  int64_t first = 0;                     ///< sequence of the problem
   int64_t count = 0;
 };
 

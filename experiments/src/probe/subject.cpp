@@ -135,10 +135,10 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
   return at::cat(activations, 0);
 }
 
-hessian::BlockFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
-                                   at::Tensor residual, at::Tensor targets) {
+hessian::ProblemFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
+                                     at::Tensor residual, at::Tensor targets) {
   return [&forward, site, layer, residual = std::move(residual), targets = std::move(targets)](
-             const at::Tensor& x, const hessian::BlockIndices& blocks) {
+             const at::Tensor& x, const hessian::ProblemIndices& blocks) {
     return forward
         .losses_from_site(site, layer, x.to(residual.scalar_type()), hessian::rows_of(residual, blocks),
                           hessian::rows_of(targets, blocks))

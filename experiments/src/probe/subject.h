@@ -67,7 +67,7 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
 
 /// The loss of each sequence as a function of the activation at a site; block s is row s of residual and targets, which
 /// are held fixed. The activation may be wider than the model's precision; it is rounded on entry.
-hessian::BlockFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
-                                   at::Tensor residual, at::Tensor targets);
+hessian::ProblemFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
+                                     at::Tensor residual, at::Tensor targets);
 
 }  // namespace hessian::experiments

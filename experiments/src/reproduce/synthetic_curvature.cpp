@@ -22,7 +22,7 @@ struct Draw {
   at::Tensor x;       // [1, d]
 };
 
-hessian::ExtremalEigenvalues dominant_end(const hessian::BlockFunction& f, const at::Tensor& x) {
+hessian::ExtremalEigenvalues dominant_end(const hessian::ProblemFunction& f, const at::Tensor& x) {
   hessian::LanczosOptions options;
   options.ends = hessian::Ends::dominant;
   options.tolerance = tolerance;
@@ -32,7 +32,7 @@ hessian::ExtremalEigenvalues dominant_end(const hessian::BlockFunction& f, const
 
 /// ||W||_2 from the Hessian of 1/2 ||W x||^2, W^T W.
 double spectral_norm_of(const at::Tensor& weight, const at::Tensor& x) {
-  const auto f = [&weight](const at::Tensor& point, const hessian::BlockIndices& /*blocks*/) {
+  const auto f = [&weight](const at::Tensor& point, const hessian::ProblemIndices& /*blocks*/) {
     return at::matmul(point, weight.t()).square().sum(-1) / 2;
   };
   return std::sqrt(dominant_end(f, x).spectral_norm().item<double>());
@@ -58,7 +58,7 @@ at::Tensor normalised(const at::Tensor& rows) {
 
 SyntheticRow measure(SyntheticMap map, const Draw& drawn, double weight_norm, int64_t seed) {
   const at::Tensor weight = drawn.weight * weight_norm;
-  const auto f = [&](const at::Tensor& x, const hessian::BlockIndices& /*blocks*/) {
+  const auto f = [&](const at::Tensor& x, const hessian::ProblemIndices& /*blocks*/) {
     const at::Tensor into = map == SyntheticMap::rms_before ? normalised(x) : x;
     const at::Tensor y = at::matmul(into, weight.t());
     const at::Tensor z = map == SyntheticMap::simple ? normalised(y) : y;

@@ -29,7 +29,7 @@ GroupSource group_at(const SpectrumOptions& options, const ProbeSubject& subject
   source.for_each_part = [&options, problem, plan, positions,
                           length = subject.seq_len()](const std::function<void(const GroupPart&)>& visit) {
     experiments::for_each_part(options.probe, plan, problem(length), positions, [&visit](const ProblemPart& part) {
-      visit({part.op, part.block_numbers});
+      visit({part.op, part.problem_numbers});
     });
   };
   return source;

@@ -50,13 +50,13 @@ struct Dominant {
 };
 
 Dominant dominant(const SpectrumOptions& options, const hessian::LinearOperator& op,
-                  const std::vector<int64_t>& block_numbers) {
+                  const std::vector<int64_t>& problem_numbers) {
   hessian::LanczosOptions lanczos;
   lanczos.ends = hessian::Ends::dominant;
   lanczos.tolerance = options.probe.tolerance;
   lanczos.max_iterations = options.probe.max_iterations;
   lanczos.seed = options.probe.seed;
-  lanczos.block_numbers = block_numbers;
+  lanczos.problem_numbers = problem_numbers;
   const hessian::ExtremalEigenvalues ends = hessian::lanczos(op, lanczos);
   // An end that was not sought has the vector zero.
   return {ends.spectral_norm(), ends.residual_norm(), ends.vector_max + ends.vector_min, ends.converged};

@@ -41,7 +41,7 @@ void find_ends(const SpectrumOptions& options, const SpectrumGroup& group, int64
   top.tolerance = options.probe.tolerance;
   top.max_iterations = options.probe.max_iterations;
   top.seed = options.probe.seed;
-  top.block_numbers = part.block_numbers;
+  top.problem_numbers = part.problem_numbers;
   const std::vector<std::string> ends = ends_of(options);
   top.ends = ends.size() == 2 ? hessian::Ends::both : hessian::Ends::upper;
   const hessian::TopEigenpairs pairs = hessian::top_eigenpairs(*part.op, top);
@@ -67,19 +67,19 @@ void add_estimate(const SpectrumGroup& group, const std::string& name, const hes
   found.add(spectrum_path(group, name + "_error"), estimate.standard_error);
 }
 
-void estimate_traces(const SpectrumOptions& options, const SpectrumGroup& group, const hessian::ProbeOptions& probes,
+void estimate_traces(const SpectrumOptions& options, const SpectrumGroup& group, const hessian::SampleOptions& samples,
                      const GroupPart& part, Gatherer& found) {
   if (options.trace_method == TraceMethod::hutchinson) {
-    add_estimate(group, "trace", hessian::hutchinson_trace(*part.op, probes), found);
+    add_estimate(group, "trace", hessian::hutchinson_trace(*part.op, samples), found);
   } else {
     hessian::HutchPlusPlusOptions plus;
-    plus.seed = probes.seed;
-    plus.block_numbers = probes.block_numbers;
-    plus.products = std::max<int64_t>(6, probes.probes);
+    plus.seed = samples.seed;
+    plus.problem_numbers = samples.problem_numbers;
+    plus.products = std::max<int64_t>(6, samples.samples);
     add_estimate(group, "trace", hessian::hutch_plus_plus_trace(*part.op, plus), found);
   }
-  add_estimate(group, "frobenius_norm", hessian::frobenius_norm(*part.op, probes), found);
-  add_estimate(group, "effective_rank", hessian::participation_ratio(*part.op, probes), found);
+  add_estimate(group, "frobenius_norm", hessian::frobenius_norm(*part.op, samples), found);
+  add_estimate(group, "effective_rank", hessian::participation_ratio(*part.op, samples), found);
 }
 
 /// The mean density of all blocks: their probes are probes of one matrix that has all blocks' eigenvalues.
@@ -115,24 +115,24 @@ Numbers estimate_group(const SpectrumOptions& options, const SpectrumGroup& grou
   Gatherer found;
   std::vector<hessian::SpectralQuadrature> quadratures;
   for_each_part([&](const GroupPart& part) {
-    hessian::ProbeOptions probes;
-    probes.seed = options.probe.seed;
-    probes.block_numbers = part.block_numbers;
-    probes.probes = 4 * options.samples;
+    hessian::SampleOptions samples;
+    samples.seed = options.probe.seed;
+    samples.problem_numbers = part.problem_numbers;
+    samples.samples = 4 * options.samples;
     if (options.top > 0) {
       find_ends(options, group, max_basis, part, found);
     }
     if (options.trace) {
-      estimate_traces(options, group, probes, part, found);
+      estimate_traces(options, group, samples, part, found);
     }
     if (options.diagonal) {
-      add_estimate(group, "diagonal", hessian::estimate_diagonal(*part.op, probes), found);
+      add_estimate(group, "diagonal", hessian::estimate_diagonal(*part.op, samples), found);
     }
     if (options.density) {
       hessian::QuadratureOptions quadrature;
       quadrature.seed = options.probe.seed;
-      quadrature.block_numbers = part.block_numbers;
-      quadrature.probes = options.samples;
+      quadrature.problem_numbers = part.problem_numbers;
+      quadrature.samples = options.samples;
       quadrature.steps = std::min(options.steps, group.dim);
       quadratures.push_back(hessian::spectral_quadrature(*part.op, quadrature));
     }

@@ -12,7 +12,7 @@ namespace hessian::experiments {
 /// Some blocks of a group, as one operator.
 struct GroupPart {
   hessian::OperatorPtr op;
-  std::vector<int64_t> block_numbers;  ///< in the group
+  std::vector<int64_t> problem_numbers;  ///< in the group
 };
 
 /// Everything that is asked for of a group, whose parts are made one after the other.

@@ -11,18 +11,18 @@ class DenseOperator final : public LinearOperator {
   /// \throws std::invalid_argument  for another shape
   explicit DenseOperator(at::Tensor matrices);
 
-  int64_t blocks() const override { return matrices_.size(0); }
+  int64_t problems() const override { return matrices_.size(0); }
   int64_t dim() const override { return matrices_.size(1); }
   at::TensorOptions vector_options() const override { return matrices_.options(); }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override;
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override;
 
   at::Tensor matrices_;
 };
 
 /// The matrices of an operator, [S, n, n], from its products with the identity.
-/// Cost: n products a block, taken `columns_at_once` at a time; memory S n^2 scalars.
+/// Cost: n products a problem, taken `columns_at_once` at a time; memory S n^2 scalars.
 at::Tensor to_dense(const LinearOperator& op, int64_t columns_at_once = 64);
 
 }  // namespace hessian

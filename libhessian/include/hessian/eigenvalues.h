@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "hessian/block_seeds.h"
+#include "hessian/problem_seeds.h"
 
 namespace hessian {
 
@@ -17,11 +17,11 @@ enum class Ends {
 };
 
 /// Tolerance and effort of an iterative eigensolver, and the seed of its start vectors.
-struct EigensolverOptions : BlockSeeds {
-  /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm of its block.
+struct EigensolverOptions : ProblemSeeds {
+  /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm of its problem.
   double tolerance = 1e-3;
   Ends ends = Ends::both;
-  /// Largest number of products a block.
+  /// Largest number of products a problem.
   int64_t max_iterations = 200;
 };
 
@@ -34,8 +34,8 @@ struct ExtremalEigenvalues {
   at::Tensor residual_min;  ///< [S], of the pair at the lower end
   at::Tensor vector_max;    ///< [S, n], unit vectors
   at::Tensor vector_min;    ///< [S, n]
-  at::Tensor iterations;    ///< [S] int32, products with the block before it converged; those of the residuals excepted
-  at::Tensor converged;     ///< [S] bool, whether the residuals sought are within tolerance * spectral norm
+  at::Tensor iterations;  ///< [S] int32, products with the problem before it converged; those of the residuals excepted
+  at::Tensor converged;   ///< [S] bool, whether the residuals sought are within tolerance * spectral norm
 
   /// max |lambda|, [S].
   at::Tensor spectral_norm() const;
@@ -43,7 +43,7 @@ struct ExtremalEigenvalues {
   at::Tensor residual_norm() const;
 };
 
-/// ||Hv - lambda v|| of k pairs a block, [S, k] float64 on the CPU, from k products with the operator itself.
+/// ||Hv - lambda v|| of k pairs a problem, [S, k] float64 on the CPU, from k products with the operator itself.
 /// \param vectors  [S, k, n]
 /// \param values   [S, k] float64 on the CPU
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values);

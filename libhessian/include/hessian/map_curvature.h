@@ -27,7 +27,7 @@ std::vector<LinearMap> linear_maps(const Program& program);
 ///   H_xx = J^T H_zz J + C,   J = dz/dx,   C = sum_i (df/dz_i) d2z_i/dx2.
 /// The gain term J^T H_zz J is what the loss's curvature at z becomes when it is seen through the map; C is the
 /// curvature of the normalisation itself, and zero for a bare linear map. Where x is read elsewhere too, its other uses
-/// are held fixed. S blocks, one for each sequence; all operators are on the entries of x, [S, k, T * width].
+/// are held fixed. S problems, one for each sequence; all operators are on the entries of x, [S, k, T * width].
 ///
 /// Cost: a product of the gain term is one with H_zz (see TapeOperator) and four with W; one of C four with W.
 /// Memory: that of a TapeOperator, and of x and z a few times while a product is made.

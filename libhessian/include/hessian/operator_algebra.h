@@ -12,10 +12,10 @@ using OperatorPtr = std::shared_ptr<const LinearOperator>;
 OperatorPtr scaled(OperatorPtr op, double factor);
 
 /// A + B.
-/// \throws std::invalid_argument  if their blocks, sizes, precisions or devices differ
+/// \throws std::invalid_argument  if their problems, sizes, precisions or devices differ
 OperatorPtr sum(OperatorPtr a, OperatorPtr b);
 
-/// H_s - shift_s I for each block s.
+/// H_s - shift_s I for each problem s.
 /// \param shifts  [S]
 OperatorPtr shifted(OperatorPtr op, const at::Tensor& shifts);
 
@@ -25,7 +25,7 @@ OperatorPtr rescaled(OperatorPtr op, const at::Tensor& scale);
 
 /// H_s - sum_i values_si u_si u_si^T: Hotelling's deflation, which moves the eigenvalue of each unit eigenvector u_si
 /// to zero.
-/// \param vectors  [S, k, n], orthonormal within a block
+/// \param vectors  [S, k, n], orthonormal within a problem
 /// \param values   [S, k]
 /// Source: Saad, Numerical Methods for Large Eigenvalue Problems, 2nd ed., section 4.2.
 OperatorPtr deflated(OperatorPtr op, const at::Tensor& vectors, const at::Tensor& values);

@@ -23,12 +23,12 @@ class ParameterDifferences final : public LinearOperator {
   /// \throws std::invalid_argument  as check(), or for a negative number
   explicit ParameterDifferences(ParameterProblem problem, int64_t sequences_at_once = 0);
 
-  int64_t blocks() const override { return 1; }
+  int64_t problems() const override { return 1; }
   int64_t dim() const override { return point_.size(1); }
   at::TensorOptions vector_options() const override { return point_.options(); }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override;
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override;
 
   ParameterProblem problem_;
   Parameters varying_;

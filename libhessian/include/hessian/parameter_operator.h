@@ -25,7 +25,7 @@ struct ParameterOperatorOptions {
   std::vector<ValueId> checkpoints;  ///< see Tape; empty: everything is kept
 };
 
-/// Curvature of the mean loss of B sequences of T tokens with respect to some parameters w, as one block of all their
+/// Curvature of the mean loss of B sequences of T tokens with respect to some parameters w, as one problem of all their
 /// entries, by ParameterTape. With N = B T tokens of losses l_n(z_n), logits z_n, p_n = softmax(z_n) and J_n = dz_n/dw:
 ///
 ///   hessian        d2/dw2 (1/N) sum_n l_n
@@ -52,7 +52,7 @@ class ParameterOperator final : public LinearOperator {
   /// \throws std::runtime_error     if one sequence needs more than options.memory_bytes, saying how much
   explicit ParameterOperator(ParameterProblem problem, ParameterOperatorOptions options = {});
 
-  int64_t blocks() const override { return 1; }
+  int64_t problems() const override { return 1; }
   int64_t dim() const override { return dim_; }
   at::TensorOptions vector_options() const override { return vector_options_; }
 
@@ -60,7 +60,7 @@ class ParameterOperator final : public LinearOperator {
   int64_t sequences_at_once() const { return options_.sequences_at_once; }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override;
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override;
   ParameterTape record(int64_t first, int64_t count) const;
   int64_t measure_bytes(int64_t sequences) const;
   int64_t sequences_within(int64_t memory_bytes) const;

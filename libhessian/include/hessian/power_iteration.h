@@ -16,7 +16,7 @@ struct DominantEigenpairs {
 /// Power iteration for S independent symmetric operators at once; each later pair is sought in the
 /// complement of those found.
 ///
-/// The eigenvalue is the Rayleigh quotient, so that it carries its sign. A block that has converged is frozen. The
+/// The eigenvalue is the Rayleigh quotient, so that it carries its sign. A problem that has converged is frozen. The
 /// ratio of the two largest magnitudes decides the speed: where |lambda_max| and |lambda_min| are close, as they may be
 /// in indefinite Hessians, it stalls, and says that it has not converged. Later pairs are as exact as those deflated
 /// before them.

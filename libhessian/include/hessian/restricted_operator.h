@@ -4,21 +4,21 @@
 
 namespace hessian {
 
-/// E_s^T H_s E_s: the principal submatrix of each block on a range of m coordinates, such as the entries of one
+/// E_s^T H_s E_s: the principal submatrix of each problem on a range of m coordinates, such as the entries of one
 /// position of a sequence.
 class RestrictedOperator final : public LinearOperator {
  public:
-  /// \param starts  first coordinate of each block's range
+  /// \param starts  first coordinate of each problem's range
   /// \param length  m, the number of coordinates
-  /// \throws std::invalid_argument  if a range leaves the operator, or their number is not its number of blocks
+  /// \throws std::invalid_argument  if a range leaves the operator, or their number is not its number of problems
   RestrictedOperator(OperatorPtr op, std::vector<int64_t> starts, int64_t length);
 
-  int64_t blocks() const override { return op_->blocks(); }
+  int64_t problems() const override { return op_->problems(); }
   int64_t dim() const override { return length_; }
   at::TensorOptions vector_options() const override { return op_->vector_options(); }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override;
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override;
 
   OperatorPtr op_;
   std::vector<int64_t> starts_;

@@ -20,8 +20,8 @@ bool tape_runs_on(c10::Device device);
 
 /// Vectors that enter a tape at one of its values: any number for each sequence.
 struct TapeVectors {
-  at::Tensor rows;         ///< [R, T, width]
-  BlockIndices sequences;  ///< of each row; in any order, and as often as it has vectors
+  at::Tensor rows;           ///< [R, T, width]
+  ProblemIndices sequences;  ///< of each row; in any order, and as often as it has vectors
 };
 
 /// A program run once, with what Hessian-vector products need kept: its values, its gradient, and each primitive's own

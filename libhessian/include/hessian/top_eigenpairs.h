@@ -7,10 +7,10 @@ namespace hessian {
 struct TopEigenpairsOptions : EigensolverOptions {
   /// Number k of pairs: at each end with Ends::both, at the end sought, or with Ends::dominant in all.
   int64_t count = 1;
-  /// Vectors b that a product takes for a block. 1 is Lanczos, which sees one vector of an eigenspace. More is block
+  /// Vectors b that a product takes for a problem. 1 is Lanczos, which sees one vector of an eigenspace. More is problem
   /// Lanczos: it finds eigenvalues of multiplicity up to b, and separates clusters of up to b.
   int64_t block_width = 1;
-  /// Number of basis vectors held for a block; beyond them the iteration restarts from its best Ritz vectors. At least
+  /// Number of basis vectors held for a problem; beyond them the iteration restarts from its best Ritz vectors. At least
   /// the pairs sought and 2 b more, or n where that is smaller; 0: 64, or twice the pairs and 4 b where that is larger.
   int64_t max_basis = 0;
 };
@@ -26,14 +26,14 @@ struct TopEigenpairs {
   /// [S], largest magnitude of a Ritz value, which residuals are held against; a lower bound of the spectral norm where
   /// the end that has it was not sought.
   at::Tensor spectral_norm;
-  at::Tensor iterations;  ///< [S] int32, products with the block before it stopped; those of the residuals excepted
+  at::Tensor iterations;  ///< [S] int32, products with the problem before it stopped; those of the residuals excepted
   at::Tensor converged;   ///< [S, K] bool, whether the residual is within tolerance * spectral norm
 };
 
-/// Several eigenpairs of S independent symmetric operators at once by (block) Lanczos with full reorthogonalisation and
+/// Several eigenpairs of S independent symmetric operators at once by (problem) Lanczos with full reorthogonalisation and
 /// thick restart.
 ///
-/// A block whose pairs have all converged is frozen. With Ends::dominant a block goes on until the Ritz values next to
+/// A problem whose pairs have all converged is frozen. With Ends::dominant a problem goes on until the Ritz values next to
 /// those found are known well enough to be smaller. Where the Krylov space of the start vectors is exhausted, random
 /// vectors go on.
 ///

@@ -5,21 +5,21 @@
 namespace hessian {
 
 struct TraceEstimate : Estimate {  // value and standard error [S]
-  int64_t products = 0;            ///< products used, of each block
+  int64_t products = 0;            ///< products used, of each problem
 };
 
 /// Trace of S operators by Hutchinson's estimator: the mean of z^T H z over random signs z.
 ///
-/// Unbiased. For symmetric H one probe has the variance 2 (||H||_F^2 - sum H_ii^2).
-/// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 probes
+/// Unbiased. For symmetric H one sample has the variance 2 (||H||_F^2 - sum H_ii^2).
+/// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
 /// \throws std::runtime_error     if a product is not finite
-/// Cost: a product a probe; memory 3 S n scalars.
+/// Cost: a product a sample; memory 3 S n scalars.
 /// Source: Hutchinson (1990), A stochastic estimator of the trace of the influence matrix for Laplacian smoothing
 /// splines.
-TraceEstimate hutchinson_trace(const LinearOperator& op, const ProbeOptions& options = {});
+TraceEstimate hutchinson_trace(const LinearOperator& op, const SampleOptions& options = {});
 
-struct HutchPlusPlusOptions : BlockSeeds {
-  /// Products a block, a third of them for each of the three parts; at least 6, so that the last part has two probes.
+struct HutchPlusPlusOptions : ProblemSeeds {
+  /// Products a problem, a third of them for each of the three parts; at least 6, so that the last part has two samples.
   int64_t products = 48;
 };
 

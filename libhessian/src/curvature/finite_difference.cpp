@@ -7,7 +7,7 @@
 
 namespace hessian {
 
-at::Tensor central_difference_product(const BlockFunction& f, const at::Tensor& x, const at::Tensor& v) {
+at::Tensor central_difference_product(const ProblemFunction& f, const at::Tensor& x, const at::Tensor& v) {
   const at::Tensor flat = x.reshape({x.size(0), -1});
   if (v.sizes() != flat.sizes()) {
     std::ostringstream message;
@@ -22,9 +22,9 @@ at::Tensor central_difference_product(const BlockFunction& f, const at::Tensor& 
   };
   const at::Tensor steps = std::cbrt(unit) * norm_or_one(flat) / norm_or_one(v);
   const at::Tensor displacement = steps * v;
-  const BlockIndices blocks = all_blocks(x.size(0));
+  const ProblemIndices problems = all_problems(x.size(0));
   const auto gradient_at = [&](const at::Tensor& point) {
-    return value_and_gradient(f, point.view(x.sizes()), blocks).gradient.reshape(flat.sizes());
+    return value_and_gradient(f, point.view(x.sizes()), problems).gradient.reshape(flat.sizes());
   };
   return (gradient_at(flat + displacement) - gradient_at(flat - displacement)) / (2 * steps);
 }

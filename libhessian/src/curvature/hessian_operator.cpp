@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "hessian/memory.h"
-#include "linalg/block_places.h"
+#include "linalg/problem_places.h"
 
 namespace hessian {
 namespace {
@@ -22,20 +22,20 @@ struct Recording {
   at::Tensor value;
 };
 
-Recording record(const BlockFunction& f, const at::Tensor& x, const BlockIndices& blocks) {
+Recording record(const ProblemFunction& f, const at::Tensor& x, const ProblemIndices& problems) {
   Recording recording;
   recording.x = x.detach().requires_grad_();
-  recording.value = f(recording.x, blocks);
+  recording.value = f(recording.x, problems);
   if (recording.value.dim() != 1 || recording.value.size(0) != x.size(0)) {
     std::ostringstream message;
     message << "the function gives " << recording.value.sizes() << " for " << x.size(0)
-            << " blocks, expected one value each";
+            << " problems, expected one value each";
     throw std::invalid_argument(message.str());
   }
   return recording;
 }
 
-/// d sum(value) / dx: the blocks do not interact, so that the sum's gradient holds each block's own. Zero where the
+/// d sum(value) / dx: the problems do not interact, so that the sum's gradient holds each problem's own. Zero where the
 /// value does not depend on x at all.
 at::Tensor gradient_of(const Recording& recording, bool keep_graph) {
   if (!recording.value.requires_grad()) {
@@ -49,58 +49,58 @@ at::Tensor gradient_of(const Recording& recording, bool keep_graph) {
 }  // namespace
 
 struct HessianOperator::Graph {
-  BlockIndices blocks;
+  ProblemIndices problems;
   at::Tensor x;
   at::Tensor gradient;
 };
 
-ValueAndGradient value_and_gradient(const BlockFunction& f, const at::Tensor& x, const BlockIndices& blocks) {
+ValueAndGradient value_and_gradient(const ProblemFunction& f, const at::Tensor& x, const ProblemIndices& problems) {
   const c10::AutoGradMode recording_on(true);
-  const Recording recording = record(f, x, blocks);
+  const Recording recording = record(f, x, problems);
   return {recording.value.detach(), gradient_of(recording, false).detach()};
 }
 
-HessianOperator::HessianOperator(BlockFunction f, const at::Tensor& x, const HessianOptions& options)
+HessianOperator::HessianOperator(ProblemFunction f, const at::Tensor& x, const HessianOptions& options)
     : f_(std::move(f)), x_(x.detach()) {
   if (x_.dim() < 1 || x_.numel() == 0 || !x_.is_floating_point()) {
     std::ostringstream message;
     message << "x is " << x_.sizes() << " of " << x_.scalar_type() << ", expected [S, ...] of a floating-point type";
     throw std::invalid_argument(message.str());
   }
-  blocks_per_graph_ = options.blocks_per_graph.value_or(blocks());
-  if (!options.blocks_per_graph && options.memory_bytes) {
-    const int64_t block_bytes = measure_block_bytes(f_, x_);
-    blocks_per_graph_ = *options.memory_bytes / std::max<int64_t>(block_bytes, 1);
-    if (blocks_per_graph_ < 1) {
-      throw std::runtime_error("one block needs " + format_bytes(block_bytes) + " of memory, " +
+  problems_per_graph_ = options.problems_per_graph.value_or(problems());
+  if (!options.problems_per_graph && options.memory_bytes) {
+    const int64_t block_bytes = measure_problem_bytes(f_, x_);
+    problems_per_graph_ = *options.memory_bytes / std::max<int64_t>(block_bytes, 1);
+    if (problems_per_graph_ < 1) {
+      throw std::runtime_error("one problem needs " + format_bytes(block_bytes) + " of memory, " +
                                format_bytes(*options.memory_bytes) + " are allowed");
     }
   }
-  blocks_per_graph_ = std::clamp<int64_t>(blocks_per_graph_, 1, blocks());
+  problems_per_graph_ = std::clamp<int64_t>(problems_per_graph_, 1, problems());
 }
 
 HessianOperator::~HessianOperator() = default;
 
-at::Tensor HessianOperator::do_apply(const at::Tensor& v, const BlockIndices& blocks) const {
-  const auto count = static_cast<int64_t>(blocks.size());
-  if (count <= blocks_per_graph_) {
-    return apply_group(v, blocks);
+at::Tensor HessianOperator::do_apply(const at::Tensor& v, const ProblemIndices& problems) const {
+  const auto count = static_cast<int64_t>(problems.size());
+  if (count <= problems_per_graph_) {
+    return apply_group(v, problems);
   }
   std::vector<at::Tensor> products;
-  for (int64_t first = 0; first < count; first += blocks_per_graph_) {
-    const int64_t size = std::min(blocks_per_graph_, count - first);
-    const BlockIndices group(blocks.begin() + first, blocks.begin() + first + size);
+  for (int64_t first = 0; first < count; first += problems_per_graph_) {
+    const int64_t size = std::min(problems_per_graph_, count - first);
+    const ProblemIndices group(problems.begin() + first, problems.begin() + first + size);
     products.push_back(apply_group(v.narrow(0, first, size), group));
   }
   return at::cat(products, 0);
 }
 
-at::Tensor HessianOperator::apply_group(const at::Tensor& v, const BlockIndices& blocks) const {
+at::Tensor HessianOperator::apply_group(const at::Tensor& v, const ProblemIndices& problems) const {
   const c10::AutoGradMode recording_on(true);
-  if (!graph_ || worth_recording(graph_->blocks, blocks)) {
+  if (!graph_ || worth_recording(graph_->problems, problems)) {
     graph_.reset();  // before the new one is recorded, so that never two are held
-    const Recording recording = record(f_, rows_of(x_, blocks), blocks);
-    graph_ = std::make_unique<Graph>(Graph{blocks, recording.x, gradient_of(recording, true)});
+    const Recording recording = record(f_, rows_of(x_, problems), problems);
+    graph_ = std::make_unique<Graph>(Graph{problems, recording.x, gradient_of(recording, true)});
   }
 
   at::Tensor result = at::zeros(v.sizes(), v.options());
@@ -108,7 +108,7 @@ at::Tensor HessianOperator::apply_group(const at::Tensor& v, const BlockIndices&
     return result;  // f is linear in x
   }
   const at::Tensor index =
-      at::tensor(places_among(graph_->blocks, blocks).places, at::device(v.device()).dtype(at::kLong));
+      at::tensor(places_among(graph_->problems, problems).places, at::device(v.device()).dtype(at::kLong));
   for (int64_t j = 0; j < v.size(1); ++j) {
     const at::Tensor direction =
         at::zeros({graph_->x.size(0), dim()}, v.options()).index_copy(0, index, v.select(1, j)).view_as(graph_->x);
@@ -121,9 +121,9 @@ at::Tensor HessianOperator::apply_group(const at::Tensor& v, const BlockIndices&
   return result;
 }
 
-int64_t measure_block_bytes(const BlockFunction& f, const at::Tensor& x) {
+int64_t measure_problem_bytes(const ProblemFunction& f, const at::Tensor& x) {
   const MemoryScope scope;
-  const HessianOperator one([&f](const at::Tensor& row, const BlockIndices& /*blocks*/) { return f(row, {0}); },
+  const HessianOperator one([&f](const at::Tensor& row, const ProblemIndices& /*problems*/) { return f(row, {0}); },
                             x.narrow(0, 0, 1));
   one.apply(at::ones({1, 1, one.dim()}, one.vector_options()));
   return scope.peak_bytes();

@@ -84,16 +84,16 @@ struct MapCurvature::Point {
     return evaluate(map, parameters, inputs);
   }
 
-  /// J^T H_zz J v, for one vector of each of some blocks.
-  at::Tensor through(const at::Tensor& v, const BlockIndices& blocks) const {
+  /// J^T H_zz J v, for one vector of each of some problems.
+  at::Tensor through(const at::Tensor& v, const ProblemIndices& problems) const {
     const c10::AutoGradMode recording(true);
-    const at::Tensor at = rows_of(x, blocks).detach().requires_grad_();
+    const at::Tensor at = rows_of(x, problems).detach().requires_grad_();
     const at::Tensor value = z(at);
     // u -> J^T u is linear, and its own transpose in u is v -> J v.
     const at::Tensor u = at::zeros_like(value).requires_grad_();
     const at::Tensor pulled_back = torch::autograd::grad({value}, {at}, {u}, true, true).front();
     const at::Tensor pushed = torch::autograd::grad({pulled_back}, {u}, {v.view_as(at)}, true).front();
-    const at::Tensor curved = beyond->apply(pushed.detach().reshape({v.size(0), 1, -1}), blocks);
+    const at::Tensor curved = beyond->apply(pushed.detach().reshape({v.size(0), 1, -1}), problems);
     return torch::autograd::grad({value}, {at}, {curved.view_as(value)}).front().reshape(v.sizes());
   }
 };
@@ -105,15 +105,15 @@ template <class Point>
 class GainTerm final : public LinearOperator {
  public:
   explicit GainTerm(std::shared_ptr<const Point> point) : point_(std::move(point)) {}
-  int64_t blocks() const override { return point_->x.size(0); }
-  int64_t dim() const override { return point_->x.numel() / blocks(); }
+  int64_t problems() const override { return point_->x.size(0); }
+  int64_t dim() const override { return point_->x.numel() / problems(); }
   at::TensorOptions vector_options() const override { return point_->x.options(); }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
     at::Tensor result = at::empty(v.sizes(), v.options());
     for (int64_t j = 0; j < v.size(1); ++j) {
-      result.select(1, j).copy_(point_->through(v.select(1, j).contiguous(), blocks));
+      result.select(1, j).copy_(point_->through(v.select(1, j).contiguous(), problems));
     }
     return result;
   }
@@ -145,8 +145,8 @@ OperatorPtr MapCurvature::gain_term() const {
 
 OperatorPtr MapCurvature::curvature_term() const {
   // C is the Hessian of <df/dz, z(x)> with df/dz held fixed.
-  const auto along_gradient = [point = point_](const at::Tensor& x, const BlockIndices& blocks) {
-    return (point->z(x) * rows_of(point->gradient, blocks)).flatten(1).sum(1);
+  const auto along_gradient = [point = point_](const at::Tensor& x, const ProblemIndices& problems) {
+    return (point->z(x) * rows_of(point->gradient, problems)).flatten(1).sum(1);
   };
   return std::make_shared<HessianOperator>(along_gradient, point_->x);
 }

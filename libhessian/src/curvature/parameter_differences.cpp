@@ -35,12 +35,12 @@ ParameterDifferences::ParameterDifferences(ParameterProblem problem, int64_t seq
   point_ = flattened(varying_).unsqueeze(0);
 }
 
-at::Tensor ParameterDifferences::do_apply(const at::Tensor& v, const BlockIndices& /*blocks*/) const {
+at::Tensor ParameterDifferences::do_apply(const at::Tensor& v, const ProblemIndices& /*problems*/) const {
   at::Tensor result = at::zeros_like(v);
   const int64_t sequences = problem_.sequences();
   for (int64_t first = 0; first < sequences; first += sequences_at_once_) {
     const auto inputs = problem_.inputs_of(first, std::min(sequences_at_once_, sequences - first));
-    const auto share_of_loss = [&](const at::Tensor& x, const BlockIndices& /*blocks*/) {
+    const auto share_of_loss = [&](const at::Tensor& x, const ProblemIndices& /*problems*/) {
       const Parameters moved = split_like(x.squeeze(0), varying_);
       Parameters all;
       for (const auto& [name, tensor] : problem_.parameters) {

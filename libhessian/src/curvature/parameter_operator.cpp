@@ -69,8 +69,8 @@ int64_t ParameterOperator::sequences_within(int64_t memory_bytes) const {
   return 1 + (memory_bytes - one) / further;
 }
 
-at::Tensor ParameterOperator::do_apply(const at::Tensor& v, const BlockIndices& blocks) const {
-  if (blocks.empty() || v.size(1) == 0) {
+at::Tensor ParameterOperator::do_apply(const at::Tensor& v, const ProblemIndices& problems) const {
+  if (problems.empty() || v.size(1) == 0) {
     return at::zeros_like(v);
   }
   const at::Tensor vectors = v.select(0, 0);

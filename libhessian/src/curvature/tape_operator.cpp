@@ -4,19 +4,19 @@
 #include <stdexcept>
 #include <utility>
 
-#include "linalg/block_places.h"
+#include "linalg/problem_places.h"
 
 namespace hessian {
 namespace {
 
 /// Which rows of the vectors enter at one value.
 struct Entering {
-  BlockIndices rows;       // of v
-  BlockIndices sequences;  // of each
+  ProblemIndices rows;       // of v
+  ProblemIndices sequences;  // of each
 };
 
 /// The rows listed, which ascend; those that stand after each other are not copied.
-at::Tensor rows_listed(const at::Tensor& all, const BlockIndices& rows) {
+at::Tensor rows_listed(const at::Tensor& all, const ProblemIndices& rows) {
   if (rows.empty() || rows.back() - rows.front() + 1 != static_cast<int64_t>(rows.size())) {
     return rows_of(all, rows);
   }
@@ -29,7 +29,7 @@ TapeOperator::TapeOperator(TapeProblem problem) : problem_(std::move(problem)) {
   if (problem_.inputs.empty()) {
     throw std::invalid_argument("a tape takes a tensor for each input, and at least one");
   }
-  record(all_blocks(sequences()));
+  record(all_problems(sequences()));
   const at::Tensor& x = tape_->activation(0);
   for (std::size_t i = 1; i < problem_.values.size(); ++i) {
     if (tape_->activation(i).sizes() != x.sizes()) {
@@ -44,7 +44,7 @@ TapeOperator::TapeOperator(TapeProblem problem) : problem_(std::move(problem)) {
 TapeOperator::TapeOperator(Program program, Parameters parameters, std::vector<at::Tensor> inputs, ValueId value)
     : TapeOperator({std::move(program), std::move(parameters), std::move(inputs), {value}, {}}) {}
 
-void TapeOperator::record(const BlockIndices& sequences) const {
+void TapeOperator::record(const ProblemIndices& sequences) const {
   tape_.reset();  // before the new one is recorded, so that never two are held
   std::vector<at::Tensor> rows;
   for (const at::Tensor& input : problem_.inputs) {
@@ -54,21 +54,21 @@ void TapeOperator::record(const BlockIndices& sequences) const {
   recorded_ = sequences;
 }
 
-at::Tensor TapeOperator::do_apply(const at::Tensor& v, const BlockIndices& blocks) const {
+at::Tensor TapeOperator::do_apply(const at::Tensor& v, const ProblemIndices& problems) const {
   std::set<int64_t> needed;
-  for (const int64_t block : blocks) {
-    needed.insert(block % sequences());
+  for (const int64_t problem : problems) {
+    needed.insert(problem % sequences());
   }
-  const BlockIndices sequences_needed(needed.begin(), needed.end());
+  const ProblemIndices sequences_needed(needed.begin(), needed.end());
   if (worth_recording(recorded_, sequences_needed)) {
     record(sequences_needed);
   }
-  const BlockIndices places = places_among(recorded_, all_blocks(sequences())).places;
+  const ProblemIndices places = places_among(recorded_, all_problems(sequences())).places;
   std::vector<Entering> entering(problem_.values.size());
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    Entering& there = entering[static_cast<std::size_t>(blocks[i] / sequences())];
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    Entering& there = entering[static_cast<std::size_t>(problems[i] / sequences())];
     there.rows.push_back(static_cast<int64_t>(i));
-    there.sequences.push_back(places[static_cast<std::size_t>(blocks[i] % sequences())]);
+    there.sequences.push_back(places[static_cast<std::size_t>(problems[i] % sequences())]);
   }
   const int64_t k = v.size(1);
   auto shape = tape_->activation(0).sizes().vec();

@@ -15,29 +15,29 @@ at::Tensor ExtremalEigenvalues::residual_norm() const {
 }
 
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values) {
-  // One vector at a time, and float64 for one block at a time: an operator of large blocks was given room for no more.
+  // One vector at a time, and float64 for one problem at a time: an operator of large problems was given room for no more.
   at::Tensor residuals = at::empty(values.sizes(), at::kDouble);
   for (int64_t i = 0; i < vectors.size(1); ++i) {
     const at::Tensor products = op.apply(vectors.narrow(1, i, 1));
-    for (int64_t block = 0; block < vectors.size(0); ++block) {
-      const at::Tensor expected = vectors[block][i].to(at::kDouble) * values[block][i].item<double>();
-      residuals[block][i] = (products[block][0].to(at::kDouble) - expected).norm().item<double>();
+    for (int64_t problem = 0; problem < vectors.size(0); ++problem) {
+      const at::Tensor expected = vectors[problem][i].to(at::kDouble) * values[problem][i].item<double>();
+      residuals[problem][i] = (products[problem][0].to(at::kDouble) - expected).norm().item<double>();
     }
   }
   return residuals;
 }
 
 ExtremalEigenvalues unknown_ends(const LinearOperator& op) {
-  const int64_t blocks = op.blocks();
+  const int64_t problems = op.problems();
   const double unknown = std::numeric_limits<double>::quiet_NaN();
   ExtremalEigenvalues ends;
   for (at::Tensor* const numbers : {&ends.lambda_max, &ends.lambda_min, &ends.residual_max, &ends.residual_min}) {
-    *numbers = at::full({blocks}, unknown, at::kDouble);
+    *numbers = at::full({problems}, unknown, at::kDouble);
   }
-  ends.vector_max = at::zeros({blocks, op.dim()}, op.vector_options());
-  ends.vector_min = at::zeros({blocks, op.dim()}, op.vector_options());
-  ends.iterations = at::zeros({blocks}, at::kInt);
-  ends.converged = at::zeros({blocks}, at::kBool);
+  ends.vector_max = at::zeros({problems, op.dim()}, op.vector_options());
+  ends.vector_min = at::zeros({problems, op.dim()}, op.vector_options());
+  ends.iterations = at::zeros({problems}, at::kInt);
+  ends.converged = at::zeros({problems}, at::kBool);
   return ends;
 }
 
@@ -51,11 +51,11 @@ void verify_residuals(const LinearOperator& op, const EigensolverOptions& option
     result.residual_max = residual_of(result.vector_max, result.lambda_max);
     result.residual_min = residual_of(result.vector_min, result.lambda_min);
   } else {
-    // One product serves all blocks, whichever end each of them seeks.
+    // One product serves all problems, whichever end each of them seeks.
     const at::Tensor lower_sought = options.ends == Ends::dominant
                                         ? at::logical_not(result.lambda_max.abs() >= result.lambda_min.abs())
                                               .logical_and(result.lambda_min.isnan().logical_not())
-                                        : at::full({op.blocks()}, options.ends == Ends::lower, at::kBool);
+                                        : at::full({op.problems()}, options.ends == Ends::lower, at::kBool);
     const at::Tensor lower_vectors = lower_sought.unsqueeze(1).to(result.vector_max.device());
     const double unknown = std::numeric_limits<double>::quiet_NaN();
     const at::Tensor residual = residual_of(at::where(lower_vectors, result.vector_min, result.vector_max),
@@ -72,7 +72,7 @@ void verify_residuals(const LinearOperator& op, const EigensolverOptions& option
 }
 
 void check_eigensolver_arguments(const LinearOperator& op, const EigensolverOptions& options) {
-  check_blocks(op, options, "an eigensolver");
+  check_problems(op, options, "an eigensolver");
   if (!(options.tolerance > 0)) {
     throw std::invalid_argument("the tolerance is " + std::to_string(options.tolerance) + "; it must be positive");
   }

@@ -23,13 +23,14 @@ double RitzPairs::spectral_norm() const {
   return std::max(std::abs(values[0]), std::abs(values[values.size() - 1]));
 }
 
-KrylovBatch::KrylovBatch(const LinearOperator& op, int64_t width, int64_t max_basis, BlockSeeds seeds, uint64_t stream)
+KrylovBatch::KrylovBatch(const LinearOperator& op, int64_t width, int64_t max_basis, ProblemSeeds seeds,
+                         uint64_t stream)
     : op_(op),
       block_width_(width),
       max_basis_(max_basis),
       seeds_(std::move(seeds)),
-      blocks_(all_blocks(op.blocks())),
-      states_(blocks_.size()) {
+      problems_(all_problems(op.problems())),
+      states_(problems_.size()) {
   basis_ = at::empty({size(), max_basis + width, op.dim()}, op.vector_options());
   for (State& state : states_) {
     state.projection.setZero(max_basis, max_basis);
@@ -51,7 +52,7 @@ void KrylovBatch::take_first(int64_t width, uint64_t stream) {
 /// where they span nearly everything, so that the first has left little.
 at::Tensor KrylovBatch::fresh_direction(int64_t i, const at::Tensor& known) {
   State& state = states_[static_cast<std::size_t>(i)];
-  auto generator = block_generator(seeds_, block(i), state.next_stream++);
+  auto generator = problem_generator(seeds_, problem(i), state.next_stream++);
   at::Tensor v = at::randn({1, 1, op_.dim()}, generator, at::dtype(at::kDouble)).to(basis_.options());
   for (int round = 0; round < 2; ++round) {
     v = v / v.norm();
@@ -61,7 +62,7 @@ at::Tensor KrylovBatch::fresh_direction(int64_t i, const at::Tensor& known) {
 }
 
 void KrylovBatch::extend() {
-  const at::Tensor products = op_.apply(basis_.narrow(1, basis_size_, width_).contiguous(), blocks_);
+  const at::Tensor products = op_.apply(basis_.narrow(1, basis_size_, width_).contiguous(), problems_);
   const int64_t taken = width_;
   const int64_t first_row = basis_size_;
   basis_size_ += taken;
@@ -125,7 +126,7 @@ void KrylovBatch::require_finite() const {
   for (int64_t i = 0; i < size(); ++i) {
     const State& state = states_[static_cast<std::size_t>(i)];
     if (!state.projection.row(basis_size_ - 1).head(basis_size_).allFinite() || !state.coupling.allFinite()) {
-      throw std::runtime_error("the operator's product with a vector of block " + std::to_string(block(i)) +
+      throw std::runtime_error("the operator's product with a vector of problem " + std::to_string(problem(i)) +
                                " is not finite");
     }
   }
@@ -159,7 +160,7 @@ at::Tensor KrylovBatch::ritz_vectors(int64_t i, const RitzPairs& ritz, const Rit
   return vectors / vectors.norm(2, 1, true);
 }
 
-void KrylovBatch::keep(const BlockIndices& places) {
+void KrylovBatch::keep(const ProblemIndices& places) {
   for (std::size_t i = 0; i < places.size(); ++i) {
     const auto from = static_cast<std::size_t>(places[i]);
     if (from == i) {
@@ -167,11 +168,11 @@ void KrylovBatch::keep(const BlockIndices& places) {
     }
     const int64_t rows = basis_size_ + width_;
     basis_[static_cast<int64_t>(i)].narrow(0, 0, rows).copy_(basis_[places[i]].narrow(0, 0, rows));
-    blocks_[i] = blocks_[from];
+    problems_[i] = problems_[from];
     std::swap(states_[i], states_[from]);
   }
   basis_ = basis_.narrow(0, 0, static_cast<int64_t>(places.size()));
-  blocks_.resize(places.size());
+  problems_.resize(places.size());
   states_.resize(places.size());
 }
 

@@ -6,11 +6,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "hessian/block_seeds.h"
+#include "hessian/problem_seeds.h"
 
 namespace hessian {
 
-/// Ritz values (ascending) of a block, the coordinates of its Ritz vectors in the basis, and the norms ||Hv - lambda
+/// Ritz values (ascending) of a problem, the coordinates of its Ritz vectors in the basis, and the norms ||Hv - lambda
 /// v|| that the recurrence gives for them.
 struct RitzPairs {
   Eigen::VectorXd values;
@@ -23,9 +23,9 @@ struct RitzPairs {
 /// Columns of Ritz pairs, from 0.
 using RitzColumns = std::vector<Eigen::Index>;
 
-/// Block Krylov spaces of the blocks that still iterate, as one batch.
+/// Block Krylov spaces of the problems that still iterate, as one batch.
 ///
-/// With b vectors a product (b = 1: Lanczos), H V = V T + Q B E^T holds for each block: V is the basis, Q the b vectors
+/// With b vectors a product (b = 1: Lanczos), H V = V T + Q B E^T holds for each problem: V is the basis, Q the b vectors
 /// that enter it next, orthonormal to it, E the last columns of the identity, and T the projection V^T H V, of which
 /// only the lower triangle is kept. All coefficients come from full orthogonalisation, so that nothing changes when
 /// Ritz vectors replace the basis (thick restart). Where H Q leaves the space no further (breakdown), a random vector
@@ -39,17 +39,17 @@ class KrylovBatch {
   /// \param width      number b of vectors a product
   /// \param max_basis  number of basis vectors held, at least b and at most n
   /// \param seeds      of the random vectors that go on after a breakdown
-  /// \param stream     first of their streams (block_generator); the start vectors are streams stream ... stream+b-1
-  KrylovBatch(const LinearOperator& op, int64_t width, int64_t max_basis, BlockSeeds seeds, uint64_t stream = 0);
+  /// \param stream     first of their streams (problem_generator); the start vectors are streams stream ... stream+b-1
+  KrylovBatch(const LinearOperator& op, int64_t width, int64_t max_basis, ProblemSeeds seeds, uint64_t stream = 0);
 
-  bool empty() const { return blocks_.empty(); }
-  int64_t size() const { return static_cast<int64_t>(blocks_.size()); }
+  bool empty() const { return problems_.empty(); }
+  int64_t size() const { return static_cast<int64_t>(problems_.size()); }
   int64_t basis_size() const { return basis_size_; }
   /// Number of vectors that the next product takes.
   int64_t width() const { return width_; }
   /// Whether the next vectors do not fit into the basis, or there are none.
   bool full() const { return width_ == 0 || basis_size_ + width_ > max_basis_; }
-  int64_t block(int64_t i) const { return blocks_[static_cast<std::size_t>(i)]; }
+  int64_t problem(int64_t i) const { return problems_[static_cast<std::size_t>(i)]; }
 
   /// One product: takes the next vectors into the basis and finds those after them.
   void extend();
@@ -59,7 +59,7 @@ class KrylovBatch {
 
   RitzPairs ritz_pairs(int64_t i) const;
 
-  /// Whether H maps the block's space to itself but for rounding.
+  /// Whether H maps the problem's space to itself but for rounding.
   bool invariant(int64_t i, const RitzPairs& ritz) const;
 
   /// The same, told without Ritz values: whether the last product was a vector of the space but for rounding.
@@ -68,15 +68,15 @@ class KrylovBatch {
   /// Unit Ritz vectors of the columns listed, [columns.size(), n].
   at::Tensor ritz_vectors(int64_t i, const RitzPairs& ritz, const RitzColumns& columns) const;
 
-  /// Keeps only the blocks at the places listed, which ascend. Moves them up where they are: a copy would take as much
+  /// Keeps only the problems at the places listed, which ascend. Moves them up where they are: a copy would take as much
   /// memory again.
-  void keep(const BlockIndices& places);
+  void keep(const ProblemIndices& places);
 
-  /// Thick restart: the basis becomes the Ritz vectors of the columns listed for each block, equally many.
+  /// Thick restart: the basis becomes the Ritz vectors of the columns listed for each problem, equally many.
   void restart(const std::vector<RitzPairs>& pairs, const std::vector<RitzColumns>& columns);
 
  private:
-  /// What belongs to one of the blocks beside its vectors.
+  /// What belongs to one of the problems beside its vectors.
   struct State {
     Eigen::MatrixXd projection;  ///< T
     Eigen::MatrixXd coupling;    ///< B, [next vectors, vectors of the last product]
@@ -93,8 +93,8 @@ class KrylovBatch {
   const LinearOperator& op_;
   int64_t block_width_;
   int64_t max_basis_;
-  BlockSeeds seeds_;
-  BlockIndices blocks_;
+  ProblemSeeds seeds_;
+  ProblemIndices problems_;
   std::vector<State> states_;
   int64_t basis_size_ = 0;
   int64_t width_ = 0;

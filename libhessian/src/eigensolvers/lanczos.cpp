@@ -43,14 +43,14 @@ RitzColumns kept_columns(int64_t basis_size, int64_t max_basis) {
 }
 
 void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, int64_t iteration, ExtremalEigenvalues& result) {
-  const int64_t block = batch.block(i);
+  const int64_t problem = batch.problem(i);
   const Eigen::Index last = ritz.values.size() - 1;
-  result.lambda_max[block] = ritz.values[last];
-  result.lambda_min[block] = ritz.values[0];
+  result.lambda_max[problem] = ritz.values[last];
+  result.lambda_min[problem] = ritz.values[0];
   const at::Tensor vectors = batch.ritz_vectors(i, ritz, {last, 0});
-  result.vector_max[block].copy_(vectors[0]);
-  result.vector_min[block].copy_(vectors[1]);
-  result.iterations[block] = static_cast<int32_t>(iteration);
+  result.vector_max[problem].copy_(vectors[0]);
+  result.vector_min[problem].copy_(vectors[1]);
+  result.iterations[problem] = static_cast<int32_t>(iteration);
 }
 
 }  // namespace
@@ -80,7 +80,7 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
     // Small eigenproblems grow as m^3: look at every iteration at first, at every tenth part of them later.
     next_check = iteration + 1 + batch.basis_size() / 10;
 
-    BlockIndices unfinished;
+    ProblemIndices unfinished;
     std::vector<RitzPairs> unfinished_pairs;
     for (int64_t i = 0; i < batch.size(); ++i) {
       RitzPairs ritz = batch.ritz_pairs(i);

@@ -10,7 +10,7 @@
 namespace hessian {
 namespace {
 
-/// The dominant pair of each block; tensors [S] and [S, n].
+/// The dominant pair of each problem; tensors [S] and [S, n].
 struct DominantPair {
   at::Tensor value;
   at::Tensor vector;
@@ -18,11 +18,11 @@ struct DominantPair {
 };
 
 /// The part of each row that is orthogonal to the vectors found already, [S, i, n], which may be none.
-at::Tensor orthogonal_to(const at::Tensor& found, const BlockIndices& blocks, const at::Tensor& rows) {
+at::Tensor orthogonal_to(const at::Tensor& found, const ProblemIndices& problems, const at::Tensor& rows) {
   if (!found.defined()) {
     return rows;
   }
-  const at::Tensor u = rows_of(found, blocks);
+  const at::Tensor u = rows_of(found, problems);
   return rows - at::bmm(at::bmm(rows.unsqueeze(1), u.transpose(1, 2)), u).squeeze(1);
 }
 
@@ -30,9 +30,9 @@ at::Tensor orthogonal_to(const at::Tensor& found, const BlockIndices& blocks, co
 /// \param scale  [S], what the tolerance is relative to; where it is zero, the eigenvalue itself
 DominantPair dominant_pair(const LinearOperator& op, const EigensolverOptions& options, const at::Tensor& found,
                            const at::Tensor& scale) {
-  const int64_t blocks = op.blocks();
-  DominantPair pair{at::zeros({blocks}, at::kDouble), at::Tensor(), at::zeros({blocks}, at::kInt)};
-  BlockIndices active = all_blocks(blocks);
+  const int64_t problems = op.problems();
+  DominantPair pair{at::zeros({problems}, at::kDouble), at::Tensor(), at::zeros({problems}, at::kInt)};
+  ProblemIndices active = all_problems(problems);
   at::Tensor v = random_unit_vectors(op, options);
   for (int pass = 0; pass < 2; ++pass) {
     v = orthogonal_to(found, active, v);
@@ -48,22 +48,22 @@ DominantPair dominant_pair(const LinearOperator& op, const EigensolverOptions& o
     const at::Tensor following = at::where(norm > 0, product / norm, v);
 
     const at::Tensor host_value = value.squeeze(1).to(at::kCPU, at::kDouble);
-    BlockIndices unfinished;
+    ProblemIndices unfinished;
     for (int64_t i = 0; i < static_cast<int64_t>(active.size()); ++i) {
-      const int64_t block = active[static_cast<std::size_t>(i)];
+      const int64_t problem = active[static_cast<std::size_t>(i)];
       const double lambda = host_value[i].item<double>();
       const double error = residual[i].item<double>();
-      const double known_scale = scale[block].item<double>();
+      const double known_scale = scale[problem].item<double>();
       const bool converged = error <= options.tolerance * (known_scale > 0 ? known_scale : std::abs(lambda));
       if (converged || iteration == options.max_iterations) {
-        pair.value[block] = lambda;
-        pair.vector[block].copy_(v[i]);
-        pair.iterations[block] = static_cast<int32_t>(iteration);
+        pair.value[problem] = lambda;
+        pair.vector[problem].copy_(v[i]);
+        pair.iterations[problem] = static_cast<int32_t>(iteration);
       } else {
         unfinished.push_back(i);
       }
     }
-    BlockIndices remaining;
+    ProblemIndices remaining;
     for (const int64_t place : unfinished) {
       remaining.push_back(active[static_cast<std::size_t>(place)]);
     }
@@ -83,7 +83,7 @@ DominantEigenpairs power_iteration(const LinearOperator& op, const EigensolverOp
   }
   const c10::NoGradGuard no_grad;
   DominantEigenpairs pairs;
-  at::Tensor scale = at::zeros({op.blocks()}, at::kDouble);
+  at::Tensor scale = at::zeros({op.problems()}, at::kDouble);
   for (int64_t i = 0; i < count; ++i) {
     EigensolverOptions pair_options = options;
     pair_options.seed += static_cast<uint64_t>(i);
@@ -105,7 +105,7 @@ DominantEigenpairs power_iteration(const LinearOperator& op, const EigensolverOp
 ExtremalEigenvalues power_extremes(const LinearOperator& op, const EigensolverOptions& options) {
   check_eigensolver_arguments(op, options);
   const c10::NoGradGuard no_grad;
-  const DominantPair first = dominant_pair(op, options, {}, at::zeros({op.blocks()}, at::kDouble));
+  const DominantPair first = dominant_pair(op, options, {}, at::zeros({op.problems()}, at::kDouble));
   ExtremalEigenvalues result = unknown_ends(op);
   if (options.ends == Ends::dominant) {
     const at::Tensor positive = first.value >= 0;

@@ -12,7 +12,7 @@
 namespace hessian {
 namespace {
 
-/// H / scale + I for one block of a LinearOperator, in the form that Spectra asks for.
+/// H / scale + I for one problem of a LinearOperator, in the form that Spectra asks for.
 ///
 /// Spectra's thresholds are absolute, a pair converges relative to its own eigenvalue, and once a Krylov space is
 /// exhausted the next vector is sought in the range of the matrix: scaling and shift keep small, singular and low-rank
@@ -20,13 +20,13 @@ namespace {
 class SpectraBlock {
  public:
   using Scalar = double;
-  SpectraBlock(const LinearOperator& op, int64_t block, double scale) : op_(&op), block_(block), scale_(scale) {}
+  SpectraBlock(const LinearOperator& op, int64_t problem, double scale) : op_(&op), problem_(problem), scale_(scale) {}
 
   Eigen::Index rows() const { return op_->dim(); }
   Eigen::Index cols() const { return op_->dim(); }
   void perform_op(const double* x_in, double* y_out) const {
     const at::Tensor x = at::from_blob(const_cast<double*>(x_in), {1, 1, op_->dim()}, at::kDouble);
-    const at::Tensor y = op_->apply(x.to(op_->vector_options()), {block_}).to(at::kCPU, at::kDouble).contiguous();
+    const at::Tensor y = op_->apply(x.to(op_->vector_options()), {problem_}).to(at::kCPU, at::kDouble).contiguous();
     std::transform(y.data_ptr<double>(), y.data_ptr<double>() + op_->dim(), x_in, y_out,
                    [this](double product, double entry) { return product / scale_ + entry; });
     ++products_;
@@ -36,7 +36,7 @@ class SpectraBlock {
 
  private:
   const LinearOperator* op_;
-  int64_t block_;
+  int64_t problem_;
   double scale_;
   mutable int64_t products_ = 0;
 };
@@ -53,11 +53,11 @@ struct FoundEnds {
   int64_t products = 0;
 };
 
-/// Spectra needs n > 2 and a basis beyond the pairs asked for: smaller blocks are solved densely.
-FoundEnds dense_ends(const LinearOperator& op, int64_t block) {
+/// Spectra needs n > 2 and a basis beyond the pairs asked for: smaller problems are solved densely.
+FoundEnds dense_ends(const LinearOperator& op, int64_t problem) {
   const int64_t n = op.dim();
   const at::Tensor columns =
-      op.apply(at::eye(n, op.vector_options()).unsqueeze(0), {block}).to(at::kCPU, at::kDouble).contiguous();
+      op.apply(at::eye(n, op.vector_options()).unsqueeze(0), {problem}).to(at::kCPU, at::kDouble).contiguous();
   const Eigen::Map<const Eigen::MatrixXd> matrix(columns.data_ptr<double>(), n, n);
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(matrix);
   return {solver.eigenvalues()[n - 1], solver.eigenvalues()[0], solver.eigenvectors().col(n - 1),
@@ -78,17 +78,17 @@ class KrylovSolver : public Spectra::SymEigsSolver<SpectraBlock> {
   }
 };
 
-FoundEnds iterated_ends(const LinearOperator& op, int64_t block, const LanczosOptions& options,
+FoundEnds iterated_ends(const LinearOperator& op, int64_t problem, const LanczosOptions& options,
                         const at::Tensor& start) {
   const at::Tensor host_start = start.to(at::kCPU, at::kDouble).contiguous();
-  const double image = op.apply(start.view({1, 1, -1}), {block}).to(at::kDouble).norm().item<double>();
+  const double image = op.apply(start.view({1, 1, -1}), {problem}).to(at::kDouble).norm().item<double>();
   if (!(image > 0) || !std::isfinite(image)) {
     // Zero, to a random vector, or not finite: nothing to iterate with.
     const Eigen::VectorXd vector = Eigen::Map<const Eigen::VectorXd>(host_start.data_ptr<double>(), op.dim());
     return {image, image, vector, vector, 1};
   }
   constexpr double shift = 3;
-  SpectraBlock matrix(op, block, shift * image);
+  SpectraBlock matrix(op, problem, shift * image);
   const int64_t products = options.max_iterations - 2;  // one for the scale, and one that Spectra begins with
   const int64_t basis = std::clamp<int64_t>(std::min(options.max_basis, products), 4, op.dim());
   KrylovSolver solver(matrix, 2, basis);
@@ -112,13 +112,14 @@ ExtremalEigenvalues spectra_extremes(const LinearOperator& op, const LanczosOpti
   const c10::NoGradGuard no_grad;
   const at::Tensor starts = random_unit_vectors(op, options);
   ExtremalEigenvalues result = unknown_ends(op);
-  for (int64_t block = 0; block < op.blocks(); ++block) {
-    const FoundEnds ends = op.dim() < 4 ? dense_ends(op, block) : iterated_ends(op, block, options, starts[block]);
-    result.lambda_max[block] = ends.lambda_max;
-    result.lambda_min[block] = ends.lambda_min;
-    result.vector_max[block].copy_(to_tensor(ends.vector_max, op.vector_options()));
-    result.vector_min[block].copy_(to_tensor(ends.vector_min, op.vector_options()));
-    result.iterations[block] = static_cast<int32_t>(ends.products);
+  for (int64_t problem = 0; problem < op.problems(); ++problem) {
+    const FoundEnds ends =
+        op.dim() < 4 ? dense_ends(op, problem) : iterated_ends(op, problem, options, starts[problem]);
+    result.lambda_max[problem] = ends.lambda_max;
+    result.lambda_min[problem] = ends.lambda_min;
+    result.vector_max[problem].copy_(to_tensor(ends.vector_max, op.vector_options()));
+    result.vector_min[problem].copy_(to_tensor(ends.vector_min, op.vector_options()));
+    result.iterations[problem] = static_cast<int32_t>(ends.products);
   }
   verify_residuals(op, options, result);
   return result;

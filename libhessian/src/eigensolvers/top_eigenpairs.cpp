@@ -38,7 +38,7 @@ Sizes checked_sizes(const LinearOperator& op, const TopEigenpairsOptions& option
     throw std::invalid_argument(std::to_string(options.count) + " eigenpairs asked of an operator of size " +
                                 std::to_string(op.dim()));
   }
-  check_at_least("the block width", options.block_width, 1);
+  check_at_least("the problem width", options.block_width, 1);
   Sizes sizes;
   sizes.pairs = options.ends == Ends::both ? 2 * options.count : options.count;
   sizes.distinct = std::min(sizes.pairs, op.dim());
@@ -131,14 +131,14 @@ RitzColumns kept_columns(const RitzPairs& ritz, Ends ends, const Sizes& sizes) {
 
 void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const TopEigenpairsOptions& options,
            int64_t products, TopEigenpairs& result) {
-  const int64_t block = batch.block(i);
+  const int64_t problem = batch.problem(i);
   const RitzColumns columns = columns_of(ritz.values, options.ends, options.count);
-  const at::Tensor values = result.values[block];
+  const at::Tensor values = result.values[problem];
   std::transform(columns.begin(), columns.end(), values.data_ptr<double>(),
                  [&](Eigen::Index column) { return ritz.values[column]; });
-  result.vectors[block].copy_(batch.ritz_vectors(i, ritz, columns));
-  result.spectral_norm[block] = ritz.spectral_norm();
-  result.iterations[block] = static_cast<int32_t>(products);
+  result.vectors[problem].copy_(batch.ritz_vectors(i, ritz, columns));
+  result.spectral_norm[problem] = ritz.spectral_norm();
+  result.iterations[problem] = static_cast<int32_t>(products);
 }
 
 }  // namespace
@@ -147,10 +147,10 @@ TopEigenpairs top_eigenpairs(const LinearOperator& op, const TopEigenpairsOption
   const Sizes sizes = checked_sizes(op, options);
   const c10::NoGradGuard no_grad;
   TopEigenpairs result;
-  result.values = at::empty({op.blocks(), sizes.pairs}, at::kDouble);
-  result.vectors = at::empty({op.blocks(), sizes.pairs, op.dim()}, op.vector_options());
-  result.spectral_norm = at::empty({op.blocks()}, at::kDouble);
-  result.iterations = at::empty({op.blocks()}, at::kInt);
+  result.values = at::empty({op.problems(), sizes.pairs}, at::kDouble);
+  result.vectors = at::empty({op.problems(), sizes.pairs, op.dim()}, op.vector_options());
+  result.spectral_norm = at::empty({op.problems()}, at::kDouble);
+  result.iterations = at::empty({op.problems()}, at::kInt);
 
   // A few products beyond the pairs, since the first Ritz vectors of a random start may have small residual norms far
   // from the ends, as they do where the operator is close to a multiple of the identity.
@@ -170,7 +170,7 @@ TopEigenpairs top_eigenpairs(const LinearOperator& op, const TopEigenpairsOption
     // Small eigenproblems grow as m^3: they are not solved after each product once they are large.
     next_check = products + sizes.width + batch.basis_size() / 10;
 
-    BlockIndices unfinished;
+    ProblemIndices unfinished;
     std::vector<RitzPairs> unfinished_pairs;
     std::vector<RitzColumns> kept;
     for (int64_t i = 0; i < batch.size(); ++i) {

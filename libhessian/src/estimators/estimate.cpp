@@ -11,10 +11,10 @@ Estimate mean_of_samples(const at::Tensor& samples) {
   return {samples.mean(1), samples.std(1, /*unbiased=*/true) / std::sqrt(count)};
 }
 
-void check_probe_arguments(const LinearOperator& op, const ProbeOptions& options) {
-  check_blocks(op, options, "an estimate");
-  if (options.probes < 2) {
-    throw std::invalid_argument("the number of probes is " + std::to_string(options.probes) +
+void check_sample_arguments(const LinearOperator& op, const SampleOptions& options) {
+  check_problems(op, options, "an estimate");
+  if (options.samples < 2) {
+    throw std::invalid_argument("the number of samples is " + std::to_string(options.samples) +
                                 "; it must be 2 at least");
   }
 }

@@ -2,26 +2,26 @@
 
 #include <c10/core/GradMode.h>
 
-#include "estimators/probes.h"
+#include "estimators/samples.h"
 
 namespace hessian {
 
-Estimate frobenius_norm(const LinearOperator& op, const ProbeOptions& options) {
-  check_probe_arguments(op, options);
+Estimate frobenius_norm(const LinearOperator& op, const SampleOptions& options) {
+  check_sample_arguments(op, options);
   const c10::NoGradGuard no_grad;
-  const Estimate square = mean_of_samples(probe_samples(op, options).squared_norm);
+  const Estimate square = mean_of_samples(sample_products(op, options).squared_norm);
   const at::Tensor norm = square.value.sqrt();
   // d sqrt(x) = dx / (2 sqrt(x)); the zero operator is known exactly.
   return {norm, at::where(norm > 0, square.standard_error / (2 * norm), at::zeros_like(norm))};
 }
 
-Estimate participation_ratio(const LinearOperator& op, const ProbeOptions& options) {
-  check_probe_arguments(op, options);
+Estimate participation_ratio(const LinearOperator& op, const SampleOptions& options) {
+  check_sample_arguments(op, options);
   const c10::NoGradGuard no_grad;
-  const ProbeSamples samples = probe_samples(op, options);
+  const Samples samples = sample_products(op, options);
   const at::Tensor trace = samples.quadratic.mean(1, /*keepdim=*/true);
   const at::Tensor square = samples.squared_norm.mean(1, /*keepdim=*/true);
-  // d (t^2 / f) = (2 t / f) dt - (t / f)^2 df: what each probe's deviation does to the ratio, to first order.
+  // d (t^2 / f) = (2 t / f) dt - (t / f)^2 df: what each sample's deviation does to the ratio, to first order.
   const at::Tensor slope = trace / square;
   const at::Tensor influence = 2 * slope * samples.quadratic - slope.square() * samples.squared_norm;
   return {(trace * slope).squeeze(1), mean_of_samples(influence).standard_error};

@@ -14,7 +14,7 @@
 namespace hessian {
 namespace {
 
-/// Far more than a Krylov space has breakdowns: the streams of one probe do not meet those of the next.
+/// Far more than a Krylov space has breakdowns: the streams of one sample do not meet those of the next.
 constexpr uint64_t streams_a_probe = uint64_t{1} << 32U;
 
 void store(const RitzPairs& ritz, const at::Tensor& nodes, const at::Tensor& weights) {
@@ -29,7 +29,7 @@ at::Tensor integrals(const SpectralQuadrature& quadrature, const at::Tensor& val
   return (quadrature.weights * values.masked_fill(quadrature.nodes.isnan(), 0)).sum(2);
 }
 
-/// The Gaussians about one probe's nodes [m] at the points of a grid [G], by their weights.
+/// The Gaussians about one sample's nodes [m] at the points of a grid [G], by their weights.
 at::Tensor broadened(const at::Tensor& nodes, const at::Tensor& weights, const at::Tensor& grid, double width) {
   const at::Tensor present = nodes.isnan().logical_not();
   const at::Tensor distance = (grid.unsqueeze(1) - nodes.masked_select(present).unsqueeze(0)) / width;
@@ -58,7 +58,7 @@ void check_density_options(const DensityOptions& options) {
 }  // namespace
 
 SpectralQuadrature spectral_quadrature(const LinearOperator& op, const QuadratureOptions& options) {
-  check_probe_arguments(op, options);
+  check_sample_arguments(op, options);
   if (options.steps < 1) {
     throw std::invalid_argument("the number of Lanczos steps is " + std::to_string(options.steps) +
                                 "; it must be positive");
@@ -67,17 +67,18 @@ SpectralQuadrature spectral_quadrature(const LinearOperator& op, const Quadratur
   const int64_t steps = std::min(options.steps, op.dim());
   SpectralQuadrature result;
   result.dim = op.dim();
-  result.nodes = at::full({op.blocks(), options.probes, steps}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
-  result.weights = at::zeros({op.blocks(), options.probes, steps}, at::kDouble);
-  for (int64_t probe = 0; probe < options.probes; ++probe) {
-    KrylovBatch batch(op, 1, steps, options, static_cast<uint64_t>(probe) * streams_a_probe);
+  result.nodes =
+      at::full({op.problems(), options.samples, steps}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
+  result.weights = at::zeros({op.problems(), options.samples, steps}, at::kDouble);
+  for (int64_t sample = 0; sample < options.samples; ++sample) {
+    KrylovBatch batch(op, 1, steps, options, static_cast<uint64_t>(sample) * streams_a_probe);
     while (!batch.empty()) {
       batch.extend();
       batch.require_finite();
-      BlockIndices unfinished;
+      ProblemIndices unfinished;
       for (int64_t i = 0; i < batch.size(); ++i) {
         if (batch.basis_size() == steps || batch.exhausted(i)) {
-          store(batch.ritz_pairs(i), result.nodes[batch.block(i)][probe], result.weights[batch.block(i)][probe]);
+          store(batch.ritz_pairs(i), result.nodes[batch.problem(i)][sample], result.weights[batch.problem(i)][sample]);
         } else {
           unfinished.push_back(i);
         }
@@ -100,8 +101,8 @@ Estimate spectral_moment(const SpectralQuadrature& quadrature, int power) {
 SpectralDensity spectral_density(SpectralQuadrature quadrature, const DensityOptions& options) {
   check_density_options(options);
   const c10::NoGradGuard no_grad;
-  const int64_t blocks = quadrature.nodes.size(0);
-  const int64_t probes = quadrature.nodes.size(1);
+  const int64_t problems = quadrature.nodes.size(0);
+  const int64_t samples = quadrature.nodes.size(1);
   const at::Tensor absent = quadrature.nodes.isnan();
   const double infinity = std::numeric_limits<double>::infinity();
   const at::Tensor smallest = quadrature.nodes.masked_fill(absent, infinity).amin({1, 2});
@@ -115,19 +116,19 @@ SpectralDensity spectral_density(SpectralQuadrature quadrature, const DensityOpt
       at::where(range > 1e-6 * magnitude, range, at::where(magnitude > 0, magnitude, at::ones_like(magnitude)));
   result.width = options.relative_width * scale;
   result.zero_threshold = options.relative_zero * magnitude;
-  result.grid = at::empty({blocks, options.grid_points}, at::kDouble);
-  at::Tensor samples = at::empty({blocks, probes, options.grid_points}, at::kDouble);
-  for (int64_t block = 0; block < blocks; ++block) {
-    const double width = result.width[block].item<double>();
-    const at::Tensor grid = result.grid[block];
-    grid.copy_(at::linspace(smallest[block].item<double>() - 4 * width, largest[block].item<double>() + 4 * width,
+  result.grid = at::empty({problems, options.grid_points}, at::kDouble);
+  at::Tensor densities = at::empty({problems, samples, options.grid_points}, at::kDouble);
+  for (int64_t problem = 0; problem < problems; ++problem) {
+    const double width = result.width[problem].item<double>();
+    const at::Tensor grid = result.grid[problem];
+    grid.copy_(at::linspace(smallest[problem].item<double>() - 4 * width, largest[problem].item<double>() + 4 * width,
                             options.grid_points, at::kDouble));
-    for (int64_t probe = 0; probe < probes; ++probe) {
-      samples[block][probe].copy_(
-          broadened(quadrature.nodes[block][probe], quadrature.weights[block][probe], grid, width));
+    for (int64_t sample = 0; sample < samples; ++sample) {
+      densities[problem][sample].copy_(
+          broadened(quadrature.nodes[problem][sample], quadrature.weights[problem][sample], grid, width));
     }
   }
-  result.density = mean_of_samples(samples);
+  result.density = mean_of_samples(densities);
   const at::Tensor is_zero = quadrature.nodes.abs() <= result.zero_threshold.view({-1, 1, 1});
   result.mass_near_zero = mean_of_samples(integrals(quadrature, is_zero.to(at::kDouble)));
   result.quadrature = std::move(quadrature);

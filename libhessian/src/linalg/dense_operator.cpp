@@ -16,8 +16,8 @@ DenseOperator::DenseOperator(at::Tensor matrices) : matrices_(std::move(matrices
   }
 }
 
-at::Tensor DenseOperator::do_apply(const at::Tensor& v, const BlockIndices& blocks) const {
-  return at::matmul(v, rows_of(matrices_, blocks).transpose(1, 2));
+at::Tensor DenseOperator::do_apply(const at::Tensor& v, const ProblemIndices& problems) const {
+  return at::matmul(v, rows_of(matrices_, problems).transpose(1, 2));
 }
 
 at::Tensor to_dense(const LinearOperator& op, int64_t columns_at_once) {
@@ -25,7 +25,7 @@ at::Tensor to_dense(const LinearOperator& op, int64_t columns_at_once) {
   std::vector<at::Tensor> rows;
   for (int64_t first = 0; first < op.dim(); first += columns_at_once) {
     const int64_t count = std::min(columns_at_once, op.dim() - first);
-    rows.push_back(op.apply(identity.narrow(0, first, count).expand({op.blocks(), count, op.dim()})));
+    rows.push_back(op.apply(identity.narrow(0, first, count).expand({op.problems(), count, op.dim()})));
   }
   // Each product with a basis vector is a column of the matrix.
   return at::cat(rows, 1).transpose(1, 2).contiguous();

@@ -10,12 +10,12 @@ namespace {
 class InverseOperator final : public LinearOperator {
  public:
   InverseOperator(OperatorPtr op, const InverseOptions& options) : op_(std::move(op)), options_(options) {}
-  int64_t blocks() const override { return op_->blocks(); }
+  int64_t problems() const override { return op_->problems(); }
   int64_t dim() const override { return op_->dim(); }
   at::TensorOptions vector_options() const override { return op_->vector_options(); }
 
  private:
-  at::Tensor do_apply(const at::Tensor& b, const BlockIndices& blocks) const override {
+  at::Tensor do_apply(const at::Tensor& b, const ProblemIndices& problems) const override {
     at::Tensor x = at::zeros_like(b);
     at::Tensor residual = b.clone();
     at::Tensor direction = b.clone();
@@ -26,7 +26,7 @@ class InverseOperator final : public LinearOperator {
       if (!open.any().item<bool>()) {
         return x;
       }
-      const at::Tensor image = op_->apply(direction, blocks) + options_.damping * direction;
+      const at::Tensor image = op_->apply(direction, problems) + options_.damping * direction;
       const at::Tensor curvature = dot(direction, image);
       // Of what is solved the direction may be zero.
       if (!(curvature.masked_select(open) > 0).all().item<bool>()) {

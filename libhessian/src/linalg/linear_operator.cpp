@@ -6,22 +6,22 @@
 
 namespace hessian {
 
-BlockIndices all_blocks(int64_t count) {
-  BlockIndices blocks(static_cast<std::size_t>(count));
-  std::iota(blocks.begin(), blocks.end(), 0);
-  return blocks;
+ProblemIndices all_problems(int64_t count) {
+  ProblemIndices problems(static_cast<std::size_t>(count));
+  std::iota(problems.begin(), problems.end(), 0);
+  return problems;
 }
 
-at::Tensor rows_of(const at::Tensor& all, const BlockIndices& blocks) {
-  return all.index_select(0, at::tensor(blocks, at::device(all.device()).dtype(at::kLong)));
+at::Tensor rows_of(const at::Tensor& all, const ProblemIndices& problems) {
+  return all.index_select(0, at::tensor(problems, at::device(all.device()).dtype(at::kLong)));
 }
 
 at::Tensor LinearOperator::apply(const at::Tensor& v) const {
-  return apply(v, all_blocks(blocks()));
+  return apply(v, all_problems(problems()));
 }
 
-at::Tensor LinearOperator::apply(const at::Tensor& v, const BlockIndices& blocks) const {
-  const auto count = static_cast<int64_t>(blocks.size());
+at::Tensor LinearOperator::apply(const at::Tensor& v, const ProblemIndices& problems) const {
+  const auto count = static_cast<int64_t>(problems.size());
   if (v.dim() != 3 || v.size(0) != count || v.size(2) != dim()) {
     std::ostringstream message;
     message << "vectors are " << v.sizes() << ", expected [" << count << ", k, " << dim() << "]";
@@ -34,13 +34,13 @@ at::Tensor LinearOperator::apply(const at::Tensor& v, const BlockIndices& blocks
             << wanted.device();
     throw std::invalid_argument(message.str());
   }
-  for (const int64_t block : blocks) {
-    if (block < 0 || block >= this->blocks()) {
-      throw std::invalid_argument("block " + std::to_string(block) + " is not among the operator's " +
-                                  std::to_string(this->blocks()));
+  for (const int64_t problem : problems) {
+    if (problem < 0 || problem >= this->problems()) {
+      throw std::invalid_argument("problem " + std::to_string(problem) + " is not among the operator's " +
+                                  std::to_string(this->problems()));
     }
   }
-  return do_apply(v, blocks);
+  return do_apply(v, problems);
 }
 
 }  // namespace hessian

@@ -10,7 +10,7 @@ namespace {
 class DerivedOperator : public LinearOperator {
  public:
   explicit DerivedOperator(OperatorPtr op) : op_(std::move(op)) {}
-  int64_t blocks() const override { return op_->blocks(); }
+  int64_t problems() const override { return op_->problems(); }
   int64_t dim() const override { return op_->dim(); }
   at::TensorOptions vector_options() const override { return op_->vector_options(); }
 
@@ -26,8 +26,8 @@ class ScaledOperator final : public DerivedOperator {
   ScaledOperator(OperatorPtr op, double factor) : DerivedOperator(std::move(op)), factor_(factor) {}
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
-    return inner().apply(v, blocks) * factor_;
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
+    return inner().apply(v, problems) * factor_;
   }
   double factor_;
 };
@@ -37,8 +37,8 @@ class SumOperator final : public DerivedOperator {
   SumOperator(OperatorPtr a, OperatorPtr b) : DerivedOperator(std::move(a)), other_(std::move(b)) {}
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
-    return inner().apply(v, blocks) + other_->apply(v, blocks);
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
+    return inner().apply(v, problems) + other_->apply(v, problems);
   }
   OperatorPtr other_;
 };
@@ -49,8 +49,8 @@ class ShiftedOperator final : public DerivedOperator {
       : DerivedOperator(std::move(op)), shifts_(shifts.to(vector_options()).view({-1, 1, 1})) {}
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
-    return inner().apply(v, blocks) - rows_of(shifts_, blocks) * v;
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
+    return inner().apply(v, problems) - rows_of(shifts_, problems) * v;
   }
   at::Tensor shifts_;
 };
@@ -58,12 +58,12 @@ class ShiftedOperator final : public DerivedOperator {
 class RescaledOperator final : public DerivedOperator {
  public:
   RescaledOperator(OperatorPtr op, const at::Tensor& scale)
-      : DerivedOperator(std::move(op)), scale_(scale.to(vector_options()).view({blocks(), 1, dim()})) {}
+      : DerivedOperator(std::move(op)), scale_(scale.to(vector_options()).view({problems(), 1, dim()})) {}
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
-    const at::Tensor scale = rows_of(scale_, blocks);
-    return inner().apply(scale * v, blocks) * scale;
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
+    const at::Tensor scale = rows_of(scale_, problems);
+    return inner().apply(scale * v, problems) * scale;
   }
   at::Tensor scale_;
 };
@@ -76,10 +76,10 @@ class DeflatedOperator final : public DerivedOperator {
         values_(values.to(vector_options()).unsqueeze(1)) {}
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const BlockIndices& blocks) const override {
-    const at::Tensor u = rows_of(vectors_, blocks);
-    const at::Tensor coefficients = at::matmul(v, u.transpose(1, 2)) * rows_of(values_, blocks);
-    return inner().apply(v, blocks) - at::matmul(coefficients, u);
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
+    const at::Tensor u = rows_of(vectors_, problems);
+    const at::Tensor coefficients = at::matmul(v, u.transpose(1, 2)) * rows_of(values_, problems);
+    return inner().apply(v, problems) - at::matmul(coefficients, u);
   }
   at::Tensor vectors_;
   at::Tensor values_;
@@ -94,8 +94,8 @@ OperatorPtr scaled(OperatorPtr op, double factor) {
 OperatorPtr sum(OperatorPtr a, OperatorPtr b) {
   const at::TensorOptions x = a->vector_options();
   const at::TensorOptions y = b->vector_options();
-  if (a->blocks() != b->blocks() || a->dim() != b->dim() || x.dtype() != y.dtype() || x.device() != y.device()) {
-    throw std::invalid_argument("only operators of equal blocks, size, precision and device can be added");
+  if (a->problems() != b->problems() || a->dim() != b->dim() || x.dtype() != y.dtype() || x.device() != y.device()) {
+    throw std::invalid_argument("only operators of equal problems, size, precision and device can be added");
   }
   return std::make_shared<SumOperator>(std::move(a), std::move(b));
 }

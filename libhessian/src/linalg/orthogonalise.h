@@ -10,9 +10,9 @@ struct Orthogonalised {
   at::Tensor coefficients;  ///< [A, k, m]
 };
 
-/// The part of each row that is orthogonal to the basis of its block, if not to the other rows, by classical Gram-Schmidt twice: as good as
+/// The part of each row that is orthogonal to the basis of its problem, if not to the other rows, by classical Gram-Schmidt twice: as good as
 /// modified Gram-Schmidt, and it runs as matrix products (Giraud et al. 2005).
-/// \param basis  [A, m, n], orthonormal within a block; rows of zeros do no harm
+/// \param basis  [A, m, n], orthonormal within a problem; rows of zeros do no harm
 /// \param w      [A, k, n]
 Orthogonalised orthogonalise(const at::Tensor& basis, const at::Tensor& w);
 

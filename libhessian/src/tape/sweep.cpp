@@ -54,17 +54,17 @@ void Sweep::assign_slots() {
   for (const TapeVectors& entering : vectors_) {
     Slots slots;
     slots.before = in_use;
-    BlockIndices chosen;
+    ProblemIndices chosen;
     for (const int64_t sequence : entering.sequences) {
       chosen.push_back(filled[static_cast<std::size_t>(sequence)]++);
       in_use = std::max(in_use, chosen.back() + 1);
     }
     slots.after = in_use;
-    BlockIndices index;
+    ProblemIndices index;
     for (std::size_t row = 0; row < chosen.size(); ++row) {
       index.push_back(entering.sequences[row] * in_use + chosen[row]);
     }
-    slots.whole = slots.before == 0 && index == all_blocks(sequences * in_use);
+    slots.whole = slots.before == 0 && index == all_problems(sequences * in_use);
     if (!slots.whole) {
       slots.index = at::tensor(index, at::kLong).to(entering.rows.device());
     }

@@ -94,17 +94,17 @@ class RecordingOperator final : public hessian::LinearOperator {
  public:
   explicit RecordingOperator(const hessian::LinearOperator& op) : op_(op) {}
 
-  int64_t blocks() const override { return op_.blocks(); }
+  int64_t problems() const override { return op_.problems(); }
   int64_t dim() const override { return op_.dim(); }
   at::TensorOptions vector_options() const override { return op_.vector_options(); }
 
   /// The blocks of each call of apply(), in order.
-  const std::vector<hessian::BlockIndices>& calls() const { return calls_; }
+  const std::vector<hessian::ProblemIndices>& calls() const { return calls_; }
   /// How many vectors were multiplied with a block.
   int64_t products(int64_t block) const { return products_[static_cast<std::size_t>(block)]; }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const hessian::BlockIndices& blocks) const override {
+  at::Tensor do_apply(const at::Tensor& v, const hessian::ProblemIndices& blocks) const override {
     calls_.push_back(blocks);
     for (const int64_t block : blocks) {
       products_[static_cast<std::size_t>(block)] += v.size(1);
@@ -113,8 +113,8 @@ class RecordingOperator final : public hessian::LinearOperator {
   }
 
   const hessian::LinearOperator& op_;
-  mutable std::vector<hessian::BlockIndices> calls_;
-  mutable std::vector<int64_t> products_ = std::vector<int64_t>(static_cast<std::size_t>(op_.blocks()), 0);
+  mutable std::vector<hessian::ProblemIndices> calls_;
+  mutable std::vector<int64_t> products_ = std::vector<int64_t>(static_cast<std::size_t>(op_.problems()), 0);
 };
 
 /// What an action's exception of type E says; "" if it throws none, another exception passes.

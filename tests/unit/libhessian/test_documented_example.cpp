@@ -53,7 +53,7 @@ struct Example {
   }
 
   hessian::HessianOperator hessian() const {
-    return {[this](const at::Tensor& x, const hessian::BlockIndices& /*blocks*/) {
+    return {[this](const at::Tensor& x, const hessian::ProblemIndices& /*blocks*/) {
               const hessian::Parameters p = hessian::split_like(x.squeeze(0), parameters);
               const auto layer = [&p](const char* name, const at::Tensor& in) {
                 return at::linear(in, p.at(std::string(name) + ".weight"), p.at(std::string(name) + ".bias"));
@@ -89,19 +89,19 @@ TEST(DocumentedExample, HasTheTraceAndNormOfItsMatrixWithinStandardErrors) {
   const auto op = example.hessian();
   constexpr double trace = 4.294839144356729;
   constexpr double norm = 2.5935373577521386;
-  hessian::ProbeOptions probes;
-  probes.probes = 256;
+  hessian::SampleOptions samples;
+  samples.samples = 256;
   const auto expect = [](const hessian::Estimate& estimate, double value) {
     const auto error = estimate.standard_error.item<double>();
     EXPECT_GT(error, 0);
     EXPECT_LT(error, 0.1 * std::abs(value));
     EXPECT_NEAR(estimate.value.item<double>(), value, 4 * error);
   };
-  expect(hessian::hutchinson_trace(op, probes), trace);
+  expect(hessian::hutchinson_trace(op, samples), trace);
   expect(hessian::hutch_plus_plus_trace(op), trace);
-  expect(hessian::frobenius_norm(op, probes), norm);
+  expect(hessian::frobenius_norm(op, samples), norm);
   hessian::QuadratureOptions quadrature;
-  quadrature.probes = 64;
+  quadrature.samples = 64;
   const auto density = hessian::spectral_quadrature(op, quadrature);
   expect(hessian::spectral_moment(density, 1), trace);
   expect(hessian::spectral_moment(density, 2), norm * norm);

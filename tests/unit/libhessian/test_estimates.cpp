@@ -14,7 +14,7 @@
 using hessian::DenseOperator;
 using hessian::Estimate;
 using hessian::HutchPlusPlusOptions;
-using hessian::ProbeOptions;
+using hessian::SampleOptions;
 using hessian::TraceEstimate;
 using hessian::support::largest;
 using hessian::support::numbers_from;
@@ -34,10 +34,10 @@ at::Tensor frobenius_norms(const at::Tensor& matrices) {
   return matrices.square().sum({1, 2}).sqrt();
 }
 
-ProbeOptions with_seed(uint64_t seed, int64_t probes) {
-  ProbeOptions options;
+SampleOptions with_seed(uint64_t seed, int64_t samples) {
+  SampleOptions options;
   options.seed = seed;
-  options.probes = probes;
+  options.samples = samples;
   return options;
 }
 
@@ -59,8 +59,8 @@ TEST(HutchinsonTrace, IsWithinItsStandardErrors) {
 }
 
 TEST(HutchinsonTrace, HasTheVarianceOfRandomSigns) {
-  // 2 (||H||_F^2 - sum H_ii^2) a probe; 2000 probes know a variance within sqrt(2 / 2000), 3 %, and are held to four of
-  // these. Normal probes, with 2 ||H||_F^2, would be off by half: the diagonal holds a third of the norm.
+  // 2 (||H||_F^2 - sum H_ii^2) a sample; 2000 samples know a variance within sqrt(2 / 2000), 3 %, and are held to four of
+  // these. Normal samples, with 2 ||H||_F^2, would be off by half: the diagonal holds a third of the norm.
   Random random(2);
   const at::Tensor matrices = random.symmetric(2, 30) + at::diag_embed(3 * random.normal({2, 30}));
   const TraceEstimate estimate = hessian::hutchinson_trace(DenseOperator(matrices), with_seed(0, 2000));
@@ -144,7 +144,7 @@ TEST(EstimateDiagonal, HasTheVarianceOfTheOtherEntriesOfEachRow) {
   const Estimate estimate = hessian::estimate_diagonal(DenseOperator(matrices), with_seed(0, 3000));
   const at::Tensor diagonal = matrices.diagonal(0, 1, 2);
   const at::Tensor expected = matrices.square().sum(2) - diagonal.square();
-  // A variance from 3000 probes is within 2.6 %; the worst of 40 within four times that.
+  // A variance from 3000 samples is within 2.6 %; the worst of 40 within four times that.
   EXPECT_LT(largest(estimate.standard_error.square() * 3000 / expected - 1), 0.11);
   const at::Tensor exact = Random(9).normal({2, 20});
   const Estimate of_diagonal = hessian::estimate_diagonal(DenseOperator(at::diag_embed(exact)), with_seed(1, 3));
@@ -183,7 +183,7 @@ TEST(ParticipationRatio, IsWithinItsStandardErrors) {
 }
 
 TEST(ParticipationRatio, CountsEqualEigenvalues) {
-  // A projector on diagonal coordinates: each probe says exactly 5.
+  // A projector on diagonal coordinates: each sample says exactly 5.
   at::Tensor diagonal = at::zeros({1, 40}, at::kDouble);
   diagonal.narrow(1, 3, 5).fill_(0.7);
   const Estimate estimate = hessian::participation_ratio(DenseOperator(at::diag_embed(diagonal)));
@@ -195,7 +195,7 @@ TEST(Estimates, AgreeInFloat32) {
   const at::Tensor matrices = Random(12).symmetric(3, 70);
   const DenseOperator wide(matrices);
   const DenseOperator narrow(matrices.to(at::kFloat));
-  const ProbeOptions options = with_seed(2, 10);
+  const SampleOptions options = with_seed(2, 10);
   const auto expect_close = [](const Estimate& a, const Estimate& b) {
     // Rounding at 6e-8 of sums of 70 numbers that reach about 50.
     EXPECT_LT(largest(a.value - b.value), 1e-4);
@@ -211,10 +211,10 @@ TEST(Estimates, AgreeInFloat32) {
 TEST(Estimates, DoNotDependOnHowTheBlocksAreDividedIntoGroups) {
   const at::Tensor matrices = Random(13).symmetric(5, 30);
   const auto estimates = [](const at::Tensor& blocks, std::vector<int64_t> numbers) {
-    ProbeOptions options = with_seed(4, 6);
-    options.block_numbers = numbers;
+    SampleOptions options = with_seed(4, 6);
+    options.problem_numbers = numbers;
     HutchPlusPlusOptions plus_plus;
-    plus_plus.block_numbers = std::move(numbers);
+    plus_plus.problem_numbers = std::move(numbers);
     const DenseOperator op(blocks);
     return at::stack({hessian::hutchinson_trace(op, options).value, hessian::frobenius_norm(op, options).value,
                       hessian::participation_ratio(op, options).standard_error,
@@ -244,7 +244,7 @@ TEST(Estimates, RefuseProductsThatAreNotFinite) {
 TEST(Estimates, RefuseOptionsOutOfRange) {
   const DenseOperator op(Random(15).symmetric(1, 8));
   EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::hutchinson_trace(op, with_seed(0, 1)); }),
-            "the number of probes is 1; it must be 2 at least");
+            "the number of samples is 1; it must be 2 at least");
   EXPECT_EQ(text_of<std::invalid_argument>([&] {
               HutchPlusPlusOptions options;
               options.products = 5;

@@ -10,10 +10,10 @@
 
 #include "random_problems.h"
 
-using hessian::BlockFunction;
-using hessian::BlockIndices;
 using hessian::central_difference_product;
 using hessian::HessianOperator;
+using hessian::ProblemFunction;
+using hessian::ProblemIndices;
 using hessian::relative_difference;
 using hessian::support::largest;
 using hessian::support::Random;
@@ -45,19 +45,19 @@ at::Tensor rms_norm(const at::Tensor& x) {
 
 /// sum of cos(x + f(norm(x))): the residual form, in which a broken norm raises no error.
 template <class Norm>
-BlockFunction residual_form(const Norm& norm, const at::Tensor& weight) {
+ProblemFunction residual_form(const Norm& norm, const at::Tensor& weight) {
   return
-      [=](const at::Tensor& x, const BlockIndices&) { return (x + at::matmul(norm(x), weight).tanh()).cos().sum(1); };
+      [=](const at::Tensor& x, const ProblemIndices&) { return (x + at::matmul(norm(x), weight).tanh()).cos().sum(1); };
 }
 
-at::Tensor hessian_product(const BlockFunction& f, const at::Tensor& x, const at::Tensor& v) {
+at::Tensor hessian_product(const ProblemFunction& f, const at::Tensor& x, const at::Tensor& v) {
   return HessianOperator(f, x).apply(v.unsqueeze(1)).squeeze(1);
 }
 
 TEST(CentralDifferenceProduct, IsAccurateForAKnownHessian) {
   // f = sum exp(x_i) x_(i+1): products in closed form, at points and along directions of very different sizes.
   Random random(1);
-  const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) { return (x.exp() * x.roll(-1, 1)).sum(1); };
+  const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) { return (x.exp() * x.roll(-1, 1)).sum(1); };
   for (const double size : {0.1, 1.0, 4.0}) {
     for (const double length : {1e-6, 1.0, 1e6}) {
       SCOPED_TRACE("x of size " + std::to_string(size) + ", v of length " + std::to_string(length) + ", seed 1");
@@ -73,7 +73,7 @@ TEST(CentralDifferenceProduct, IsAccurateForAKnownHessian) {
 TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
   Random random(2);
   const at::Tensor a = random.symmetric(1, 5)[0];
-  const BlockFunction f = [a](const at::Tensor& x, const BlockIndices&) {
+  const ProblemFunction f = [a](const at::Tensor& x, const ProblemIndices&) {
     return (x * at::matmul(x, a)).sum(1) / 2 + x.sum(1);  // the constant gradient swallows a step that is too small
   };
   const at::Tensor v = random.normal({2, 5});
@@ -84,7 +84,7 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
 }
 
 TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneNumberABlock) {
-  const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) {
+  const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) {
     return x.pow(3).reshape({x.size(0), -1}).sum(1);
   };
   Random random(3);
@@ -96,7 +96,7 @@ TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneNumberABlock) {
 }
 
 TEST(CentralDifferenceProduct, RefusesDirectionsOfAnotherShape) {
-  const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) { return x.flatten(1).sum(1); };
+  const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) { return x.flatten(1).sum(1); };
   EXPECT_EQ(text_of<std::invalid_argument>([&] {
               central_difference_product(f, at::zeros({2, 3, 4}, at::kDouble), at::zeros({2, 11}, at::kDouble));
             }),
@@ -107,7 +107,7 @@ TEST(CentralDifferenceProduct, ConfirmsARightSecondDerivative) {
   Random random(4);
   const at::Tensor x = random.normal({4, 8});
   const at::Tensor v = random.normal({4, 8});
-  const BlockFunction f = residual_form(rms_norm, random.normal({8, 8}));
+  const ProblemFunction f = residual_form(rms_norm, random.normal({8, 8}));
   EXPECT_LT(largest(relative_difference(hessian_product(f, x, v), central_difference_product(f, x, v))), 1e-7);
 }
 
@@ -116,9 +116,9 @@ TEST(CentralDifferenceProduct, ExposesABackwardWithoutAHistory) {
   const at::Tensor x = random.normal({4, 8});
   const at::Tensor v = random.normal({4, 8});
   const at::Tensor weight = random.normal({8, 8});
-  const BlockFunction right = residual_form(rms_norm, weight);
-  const BlockFunction wrong = residual_form([](const at::Tensor& y) { return FusedRmsNorm::apply(y); }, weight);
-  const BlockIndices blocks = hessian::all_blocks(4);
+  const ProblemFunction right = residual_form(rms_norm, weight);
+  const ProblemFunction wrong = residual_form([](const at::Tensor& y) { return FusedRmsNorm::apply(y); }, weight);
+  const ProblemIndices blocks = hessian::all_problems(4);
   EXPECT_LT(largest(hessian::value_and_gradient(wrong, x, blocks).gradient -
                     hessian::value_and_gradient(right, x, blocks).gradient),
             1e-12)

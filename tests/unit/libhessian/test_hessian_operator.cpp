@@ -14,10 +14,10 @@
 #include "hessian/memory.h"
 #include "random_problems.h"
 
-using hessian::BlockFunction;
-using hessian::BlockIndices;
 using hessian::HessianOperator;
 using hessian::HessianOptions;
+using hessian::ProblemFunction;
+using hessian::ProblemIndices;
 using hessian::support::largest;
 using hessian::support::Random;
 using hessian::support::text_of;
@@ -26,8 +26,8 @@ namespace hessian::tests {
 namespace {
 
 /// x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
-BlockFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
-  return [=](const at::Tensor& x, const BlockIndices& blocks) {
+ProblemFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
+  return [=](const at::Tensor& x, const ProblemIndices& blocks) {
     const at::Tensor flat = x.flatten(1);
     const at::Tensor ax = at::bmm(hessian::rows_of(a, blocks), flat.unsqueeze(2)).squeeze(2);
     return (flat * (ax / 2 + hessian::rows_of(b, blocks))).sum(1);
@@ -64,8 +64,8 @@ struct RandomBlock {
     targets = random.integers(0, vocab, {sequences, positions});
   }
 
-  BlockFunction losses() const {
-    return [this](const at::Tensor& activation, const BlockIndices& blocks) {
+  ProblemFunction losses() const {
+    return [this](const at::Tensor& activation, const ProblemIndices& blocks) {
       return hessian::evaluate(program, parameters, std::array{activation, hessian::rows_of(targets, blocks)});
     };
   }
@@ -84,7 +84,7 @@ TEST(HessianOperator, HasTheMatrixOfAQuadraticForm) {
     SCOPED_TRACE("blocks " + std::to_string(blocks) + ", n " + std::to_string(n) + ", seed " + std::to_string(seed));
     const at::Tensor a = random.normal({blocks, n, n});
     const HessianOperator op(quadratic(a, random.normal({blocks, n})), random.normal({blocks, 2, n / 2}));
-    EXPECT_EQ(op.blocks(), blocks);
+    EXPECT_EQ(op.problems(), blocks);
     EXPECT_EQ(op.dim(), n);
     EXPECT_LT(largest(hessian::to_dense(op) - (a + a.transpose(1, 2)) / 2), 1e-12);
   }
@@ -93,7 +93,8 @@ TEST(HessianOperator, HasTheMatrixOfAQuadraticForm) {
 TEST(HessianOperator, HasTheMatrixOfAQuartic) {
   // f = (x^T x)^2 / 4: H = (x^T x) I + 2 x x^T.
   const at::Tensor x = Random(1).normal({3, 7});
-  const HessianOperator op([](const at::Tensor& y, const BlockIndices&) { return y.square().sum(1).square() / 4; }, x);
+  const HessianOperator op([](const at::Tensor& y, const ProblemIndices&) { return y.square().sum(1).square() / 4; },
+                           x);
   const at::Tensor expected =
       x.square().sum(1).view({3, 1, 1}) * at::eye(7, at::kDouble) + 2 * x.unsqueeze(2) * x.unsqueeze(1);
   EXPECT_LT(largest(hessian::to_dense(op) - expected), 1e-12);
@@ -105,7 +106,7 @@ TEST(HessianOperator, HasTheMatrixOfARationalFunction) {
   const at::Tensor x = random.normal({2, 5});
   const at::Tensor c = random.normal({5});
   const HessianOperator op(
-      [c](const at::Tensor& y, const BlockIndices&) { return at::matmul(y, c) / (1 + y.square().sum(1)); }, x);
+      [c](const at::Tensor& y, const ProblemIndices&) { return at::matmul(y, c) / (1 + y.square().sum(1)); }, x);
   const at::Tensor q = (1 + x.square().sum(1)).view({2, 1, 1});
   const at::Tensor cx = at::matmul(x, c).view({2, 1, 1});
   const at::Tensor mixed = c.view({1, 5, 1}) * x.unsqueeze(1);
@@ -116,7 +117,7 @@ TEST(HessianOperator, HasTheMatrixOfARationalFunction) {
 
 TEST(HessianOperator, TakesOneNumberABlock) {
   const at::Tensor x = Random(3).normal({4});
-  const HessianOperator op([](const at::Tensor& y, const BlockIndices&) { return y.pow(4); }, x);
+  const HessianOperator op([](const at::Tensor& y, const ProblemIndices&) { return y.pow(4); }, x);
   EXPECT_EQ(op.dim(), 1);
   EXPECT_LT(largest(hessian::to_dense(op).flatten() - 12 * x.square()), 1e-12);
 }
@@ -126,14 +127,14 @@ TEST(HessianOperator, IsZeroForLinearConstantAndPartlyLinearFunctions) {
   const at::Tensor x = random.normal({2, 6});
   const at::Tensor v = random.normal({2, 3, 6});
   const at::Tensor b = random.normal({2, 6});
-  const auto product = [&](const BlockFunction& f) { return HessianOperator(f, x).apply(v); };
-  EXPECT_EQ(largest(product([b](const at::Tensor& y, const BlockIndices&) { return (y * b).sum(1); })), 0.0);
+  const auto product = [&](const ProblemFunction& f) { return HessianOperator(f, x).apply(v); };
+  EXPECT_EQ(largest(product([b](const at::Tensor& y, const ProblemIndices&) { return (y * b).sum(1); })), 0.0);
   EXPECT_EQ(
-      largest(product([](const at::Tensor& y, const BlockIndices&) { return at::ones({y.size(0)}, y.options()); })),
+      largest(product([](const at::Tensor& y, const ProblemIndices&) { return at::ones({y.size(0)}, y.options()); })),
       0.0);
   // Depends on another tensor that requires a gradient, and not on x.
   const at::Tensor other = at::ones({2}, at::kDouble).requires_grad_();
-  EXPECT_EQ(largest(product([other](const at::Tensor&, const BlockIndices&) { return other.square(); })), 0.0);
+  EXPECT_EQ(largest(product([other](const at::Tensor&, const ProblemIndices&) { return other.square(); })), 0.0);
 }
 
 TEST(HessianOperator, AgreesWithCentralDifferencesOnARandomTransformerBlock) {
@@ -170,18 +171,18 @@ TEST(HessianOperator, GivesTheSameProductsHoweverTheBlocksShareGraphs) {
   const auto check = [&](const HessianOptions& options) {
     const HessianOperator op(block.losses(), block.x, options);
     for (int repeat = 0; repeat < 2; ++repeat) {
-      EXPECT_LT(largest(op.apply(v) - expected), 1e-13 * largest(expected)) << op.blocks_per_graph() << " a graph";
+      EXPECT_LT(largest(op.apply(v) - expected), 1e-13 * largest(expected)) << op.problems_per_graph() << " a graph";
     }
-    return op.blocks_per_graph();
+    return op.problems_per_graph();
   };
   for (const int64_t count : {1, 2, 3, 5}) {
-    EXPECT_EQ(check({.memory_bytes = std::nullopt, .blocks_per_graph = count}), count);
+    EXPECT_EQ(check({.memory_bytes = std::nullopt, .problems_per_graph = count}), count);
   }
-  EXPECT_EQ(check({.memory_bytes = std::nullopt, .blocks_per_graph = 99}), 5);
-  EXPECT_EQ(check({.memory_bytes = 1, .blocks_per_graph = 2}), 2) << "the number of blocks wins";
-  const int64_t one = hessian::measure_block_bytes(block.losses(), block.x);
-  EXPECT_EQ(check({.memory_bytes = one * 5 / 2, .blocks_per_graph = std::nullopt}), 2);
-  EXPECT_EQ(check({.memory_bytes = one * 100, .blocks_per_graph = std::nullopt}), 5);
+  EXPECT_EQ(check({.memory_bytes = std::nullopt, .problems_per_graph = 99}), 5);
+  EXPECT_EQ(check({.memory_bytes = 1, .problems_per_graph = 2}), 2) << "the number of blocks wins";
+  const int64_t one = hessian::measure_problem_bytes(block.losses(), block.x);
+  EXPECT_EQ(check({.memory_bytes = one * 5 / 2, .problems_per_graph = std::nullopt}), 2);
+  EXPECT_EQ(check({.memory_bytes = one * 100, .problems_per_graph = std::nullopt}), 5);
 }
 
 TEST(HessianOperator, TakesSubsetsOfTheBlocksInAnyOrderAndSequence) {
@@ -190,10 +191,11 @@ TEST(HessianOperator, TakesSubsetsOfTheBlocksInAnyOrderAndSequence) {
   const at::Tensor v = random.normal({5, 1, 24});
   const at::Tensor expected = HessianOperator(block.losses(), block.x).apply(v);
   for (const int64_t per_graph : {1, 2, 5}) {
-    const HessianOperator op(block.losses(), block.x, {.memory_bytes = {}, .blocks_per_graph = per_graph});
-    for (const BlockIndices& blocks : {BlockIndices{0, 1, 2, 3, 4}, BlockIndices{4, 2, 0}, BlockIndices{2},
-                                       BlockIndices{3, 2}, BlockIndices{4, 3, 2, 1, 0}, BlockIndices{1, 3, 4, 0},
-                                       BlockIndices{0, 4}, BlockIndices{1}, BlockIndices{1, 0, 4}}) {
+    const HessianOperator op(block.losses(), block.x, {.memory_bytes = {}, .problems_per_graph = per_graph});
+    for (const ProblemIndices& blocks :
+         {ProblemIndices{0, 1, 2, 3, 4}, ProblemIndices{4, 2, 0}, ProblemIndices{2}, ProblemIndices{3, 2},
+          ProblemIndices{4, 3, 2, 1, 0}, ProblemIndices{1, 3, 4, 0}, ProblemIndices{0, 4}, ProblemIndices{1},
+          ProblemIndices{1, 0, 4}}) {
       const at::Tensor product = op.apply(hessian::rows_of(v, blocks), blocks);
       EXPECT_LT(largest(product - hessian::rows_of(expected, blocks)), 1e-13 * largest(expected))
           << per_graph << " a graph, blocks " << at::IntArrayRef(blocks);
@@ -204,15 +206,15 @@ TEST(HessianOperator, TakesSubsetsOfTheBlocksInAnyOrderAndSequence) {
 TEST(HessianOperator, RecordsTheGraphAgainOnlyWhereItHasTo) {
   Random random(8);
   const at::Tensor a = random.normal({4, 3, 3});
-  const BlockFunction f = quadratic(a, random.normal({4, 3}));
+  const ProblemFunction f = quadratic(a, random.normal({4, 3}));
   std::vector<std::size_t> recordings;
   const HessianOperator op(
-      [&](const at::Tensor& x, const BlockIndices& blocks) {
+      [&](const at::Tensor& x, const ProblemIndices& blocks) {
         recordings.push_back(blocks.size());
         return f(x, blocks);
       },
       random.normal({4, 3}));
-  const auto apply = [&](const BlockIndices& blocks) {
+  const auto apply = [&](const ProblemIndices& blocks) {
     op.apply(random.normal({static_cast<int64_t>(blocks.size()), 2, 3}), blocks);
   };
   EXPECT_TRUE(recordings.empty()) << "nothing is recorded before it is needed";
@@ -229,9 +231,9 @@ TEST(HessianOperator, RecordsTheGraphAgainOnlyWhereItHasTo) {
 TEST(HessianOperator, RefusesAByteBudgetBelowOneBlockAndSaysWhatItNeeds) {
   Random random(9);
   const RandomBlock block(random, 2, 6);
-  const std::string needed = hessian::format_bytes(hessian::measure_block_bytes(block.losses(), block.x));
+  const std::string needed = hessian::format_bytes(hessian::measure_problem_bytes(block.losses(), block.x));
   EXPECT_EQ(text_of<std::runtime_error>(
-                [&] { HessianOperator(block.losses(), block.x, {.memory_bytes = 1024, .blocks_per_graph = {}}); }),
+                [&] { HessianOperator(block.losses(), block.x, {.memory_bytes = 1024, .problems_per_graph = {}}); }),
             "one block needs " + needed + " of memory, 1.0 KiB are allowed");
 }
 
@@ -240,7 +242,7 @@ TEST(HessianOperator, NeedsMemoryInProportionToTheSequence) {
   // Short enough for the attention weights, T^2, to weigh little beside the activations.
   const auto bytes = [&](int64_t positions) {
     const RandomBlock block(random, 1, positions);
-    return static_cast<double>(hessian::measure_block_bytes(block.losses(), block.x));
+    return static_cast<double>(hessian::measure_problem_bytes(block.losses(), block.x));
   };
   const double ratio = bytes(8) / bytes(4);
   EXPECT_GT(ratio, 1.6);
@@ -250,9 +252,9 @@ TEST(HessianOperator, NeedsMemoryInProportionToTheSequence) {
 TEST(HessianOperator, StaysWithinTheMemoryThatItMeasured) {
   Random random(11);
   const RandomBlock block(random, 6, 16);
-  const int64_t budget = 2 * hessian::measure_block_bytes(block.losses(), block.x);
-  const HessianOperator op(block.losses(), block.x, {.memory_bytes = budget, .blocks_per_graph = {}});
-  EXPECT_EQ(op.blocks_per_graph(), 2);
+  const int64_t budget = 2 * hessian::measure_problem_bytes(block.losses(), block.x);
+  const HessianOperator op(block.losses(), block.x, {.memory_bytes = budget, .problems_per_graph = {}});
+  EXPECT_EQ(op.problems_per_graph(), 2);
   const at::Tensor v = random.normal({6, 1, op.dim()});
   const hessian::MemoryScope scope;
   op.apply(v);
@@ -275,7 +277,7 @@ TEST(HessianOperator, ReleasesItsMemoryOnDestruction) {
 }
 
 TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
-  const BlockFunction f = [](const at::Tensor& x, const BlockIndices&) { return x.flatten(1).sum(1); };
+  const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) { return x.flatten(1).sum(1); };
   EXPECT_EQ(text_of<std::invalid_argument>([&] {
               HessianOperator(f, at::zeros({2, 3}, at::kLong));
             }),
@@ -285,7 +287,7 @@ TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
             }),
             "x is [0, 3] of Double, expected [S, ...] of a floating-point type");
   EXPECT_NE(text_of<std::invalid_argument>([&] { HessianOperator(f, at::zeros({}, at::kDouble)); }), "");
-  const HessianOperator op([](const at::Tensor& x, const BlockIndices&) { return x.sum(); },
+  const HessianOperator op([](const at::Tensor& x, const ProblemIndices&) { return x.sum(); },
                            at::zeros({2, 3}, at::kDouble));
   EXPECT_EQ(text_of<std::invalid_argument>([&] {
               op.apply(at::zeros({2, 1, 3}, at::kDouble));
@@ -298,7 +300,7 @@ TEST(ValueAndGradient, GivesThoseOfEachBlockWithoutAGraph) {
   const at::Tensor a = random.normal({3, 4, 4});
   const at::Tensor b = random.normal({3, 4});
   const at::Tensor x = random.normal({2, 4});
-  const BlockIndices blocks = {2, 0};
+  const ProblemIndices blocks = {2, 0};
   const auto result = hessian::value_and_gradient(quadratic(a, b), x, blocks);
   const at::Tensor rows = hessian::rows_of((a + a.transpose(1, 2)) / 2, blocks);
   const at::Tensor hx = at::bmm(rows, x.unsqueeze(2)).squeeze(2);

@@ -262,7 +262,7 @@ TEST(Lanczos, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
   // The hard blocks by themselves: the same start vectors, and the same iterations but for the order of sums.
   for (const int64_t block : {0, 2}) {
     LanczosOptions alone = options;
-    alone.block_numbers = {block};
+    alone.problem_numbers = {block};
     const DenseOperator one(hard.narrow(0, block / 2, 1));
     const ExtremalEigenvalues single = hessian::lanczos(one, alone);
     EXPECT_EQ(single.iterations[0].item<int>(), result.iterations[block].item<int>());
@@ -281,7 +281,7 @@ TEST(Lanczos, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
     for (int64_t first = 0; first < 7; first += group) {
       SCOPED_TRACE("blocks " + std::to_string(first) + " in groups of " + std::to_string(group));
       const int64_t count = std::min(group, 7 - first);
-      options.block_numbers = numbers_from(first, count);
+      options.problem_numbers = numbers_from(first, count);
       const ExtremalEigenvalues part = hessian::lanczos(DenseOperator(matrices.narrow(0, first, count)), options);
       EXPECT_LT(largest(part.lambda_max - whole.lambda_max.narrow(0, first, count)), 1e-10);
       EXPECT_LT(largest(part.lambda_min - whole.lambda_min.narrow(0, first, count)), 1e-10);

@@ -85,7 +85,7 @@ struct Problem {
     hessian::EvaluateOptions look;
     look.observe = [&](ValueId id, const at::Tensor& tensor) { point = id == value ? tensor : point; };
     hessian::evaluate(of, parameters, inputs, look);
-    const auto losses = [&](const at::Tensor& x, const hessian::BlockIndices& blocks) {
+    const auto losses = [&](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
       hessian::EvaluateOptions options;
       options.overrides[value] = x;
       const std::vector<at::Tensor> rows = {hessian::rows_of(inputs[0], blocks), hessian::rows_of(inputs[1], blocks)};

@@ -10,9 +10,9 @@
 #include "hessian/restricted_operator.h"
 #include "random_problems.h"
 
-using hessian::BlockIndices;
 using hessian::DenseOperator;
 using hessian::OperatorPtr;
+using hessian::ProblemIndices;
 using hessian::support::largest;
 using hessian::support::Random;
 using hessian::support::text_of;
@@ -31,14 +31,14 @@ OperatorPtr dense(const at::Tensor& matrices) {
 void expect_equals(const OperatorPtr& op, const at::Tensor& matrices, Random& random) {
   const int64_t blocks = matrices.size(0);
   const int64_t n = matrices.size(1);
-  ASSERT_EQ(op->blocks(), blocks);
+  ASSERT_EQ(op->problems(), blocks);
   ASSERT_EQ(op->dim(), n);
   EXPECT_LT(largest(hessian::to_dense(*op) - matrices), rounding);
   for (const int64_t k : {1, 3}) {
     const at::Tensor v = random.normal({blocks, k, n});
     const at::Tensor expected = at::bmm(v, matrices.transpose(1, 2));
     EXPECT_LT(largest(op->apply(v) - expected), rounding);
-    BlockIndices backwards;
+    ProblemIndices backwards;
     for (int64_t block = blocks - 1; block >= 0; block -= 2) {
       backwards.push_back(block);
     }
@@ -78,7 +78,7 @@ TEST(DenseOperator, RefusesWhatIsNoStackOfSquareMatrices) {
 
 TEST(LinearOperator, RefusesVectorsThatDoNotFit) {
   const DenseOperator op(at::zeros({2, 4, 4}, at::kDouble));
-  const auto refusal = [&](const at::Tensor& v, const BlockIndices& blocks) {
+  const auto refusal = [&](const at::Tensor& v, const ProblemIndices& blocks) {
     return text_of<std::invalid_argument>([&] { op.apply(v, blocks); });
   };
   EXPECT_EQ(refusal(at::zeros({2, 1, 5}, at::kDouble), {0, 1}), "vectors are [2, 1, 5], expected [2, k, 4]");

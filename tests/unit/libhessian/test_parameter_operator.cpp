@@ -73,7 +73,7 @@ struct Problem : ParameterProblem {
     for (const auto& entry : parameters) {
       parts.push_back(entry.second.flatten());
     }
-    const auto loss = [this](const at::Tensor& x, const hessian::BlockIndices&) {
+    const auto loss = [this](const at::Tensor& x, const hessian::ProblemIndices&) {
       return hessian::evaluate(program, hessian::split_like(x.squeeze(0), parameters), inputs).mean().unsqueeze(0);
     };
     return {loss, at::cat(parts).unsqueeze(0)};

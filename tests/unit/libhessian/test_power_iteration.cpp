@@ -126,7 +126,7 @@ TEST(PowerIteration, AsksNothingMoreOfBlocksThatHaveConverged) {
   }
   for (const int64_t block : {0, 2}) {
     EigensolverOptions options = tight();
-    options.block_numbers = {block};
+    options.problem_numbers = {block};
     const auto alone = hessian::power_iteration(DenseOperator(matrices.narrow(0, block, 1)), options);
     EXPECT_EQ(alone.iterations.item<int>(), pairs.iterations[block][0].item<int>());
     EXPECT_NEAR(alone.values.item<double>(), pairs.values[block][0].item<double>(), 1e-12);

@@ -10,10 +10,10 @@
 #include "random_problems.h"
 
 using hessian::apply_operation;
-using hessian::BlockIndices;
 using hessian::Numerics;
 using hessian::Operation;
 using hessian::Parameters;
+using hessian::ProblemIndices;
 using hessian::support::largest;
 using hessian::support::Random;
 
@@ -70,7 +70,7 @@ TEST_P(SmoothPrimitive, HasSecondDerivativesThatAgreeWithDifferencesOfTheGradien
     const at::Tensor x = random.normal({3, random.integer(1, 5), width});
     const at::Tensor probe = random.normal({x.size(1), 12});
     // The sine of a random functional: its own curvature meets the Jacobian, its slope the primitive's curvature.
-    const hessian::BlockFunction f = [&](const at::Tensor& activation, const BlockIndices&) {
+    const hessian::ProblemFunction f = [&](const at::Tensor& activation, const ProblemIndices&) {
       const at::Tensor y = apply_operation(chosen.operation, parameters, split(activation, chosen.widths));
       return (y * probe.narrow(1, 0, y.size(2))).sum(2).sin().sum(1);
     };
@@ -94,7 +94,7 @@ TEST(CrossEntropyHead, HasTheHessianOfSoftmaxInClosedForm) {
   const at::Tensor x = random.normal({1, 3, 4});
   const at::Tensor targets = random.integers(0, 7, {1, 3});
   const hessian::HessianOperator op(
-      [&](const at::Tensor& y, const BlockIndices&) {
+      [&](const at::Tensor& y, const ProblemIndices&) {
         return apply_operation(hessian::CrossEntropyHead{"w"}, parameters, std::array{y, targets});
       },
       x);

@@ -29,10 +29,10 @@ using hessian::support::ZScores;
 namespace hessian::tests {
 namespace {
 
-QuadratureOptions with_seed(uint64_t seed, int64_t probes, int64_t steps) {
+QuadratureOptions with_seed(uint64_t seed, int64_t samples, int64_t steps) {
   QuadratureOptions options;
   options.seed = seed;
-  options.probes = probes;
+  options.samples = samples;
   options.steps = steps;
   return options;
 }
@@ -48,7 +48,7 @@ TEST(SpectralQuadrature, IsExactForPolynomialsOfDegreeBelowTwiceTheSteps) {
   const DenseOperator op(matrices);
   const QuadratureOptions options = with_seed(2, 2, 5);
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, options);
-  const at::Tensor v = hessian::random_unit_vectors(op, options).unsqueeze(2);  // what the first probe starts from
+  const at::Tensor v = hessian::random_unit_vectors(op, options).unsqueeze(2);  // what the first sample starts from
   at::Tensor image = v;
   for (int power = 0; power <= 10; ++power) {
     const at::Tensor expected = (v * image).sum({1, 2});
@@ -107,7 +107,7 @@ TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
     EXPECT_LT(largest(quadrature.weights[block].sum(1) - 1), 1e-12);
   }
   QuadratureOptions alone = with_seed(0, 3, 12);
-  alone.block_numbers = {3};
+  alone.problem_numbers = {3};
   const SpectralQuadrature single = hessian::spectral_quadrature(DenseOperator(matrices.narrow(0, 3, 1)), alone);
   EXPECT_LT(largest(single.nodes[0] - quadrature.nodes[3]), 1e-11);
 }
@@ -211,7 +211,7 @@ TEST(SpectralDensity, AgreesInFloat32AndForPartsOfTheBlocks) {
   EXPECT_LT(largest(narrow.density.value - whole.density.value), 1e-3 * largest(whole.density.value));
   for (int64_t first = 0; first < 4; first += 2) {
     QuadratureOptions options = with_seed(5, 3, 10);
-    options.block_numbers = numbers_from(first, 2);
+    options.problem_numbers = numbers_from(first, 2);
     const SpectralDensity part =
         hessian::spectral_density(hessian::spectral_quadrature(DenseOperator(matrices.narrow(0, first, 2)), options));
     EXPECT_LT(largest(part.density.value - whole.density.value.narrow(0, first, 2)), 1e-10);
@@ -226,7 +226,7 @@ TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
   const auto refusal = [&](const QuadratureOptions& options) {
     return text_of<std::invalid_argument>([&] { hessian::spectral_quadrature(op, options); });
   };
-  EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of probes is 1; it must be 2 at least");
+  EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of samples is 1; it must be 2 at least");
   EXPECT_EQ(refusal(with_seed(0, 2, 0)), "the number of Lanczos steps is 0; it must be positive");
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op);
   const auto density_refusal = [&](const DensityOptions& options) {

@@ -68,7 +68,7 @@ struct Problem : Network {
       options.observe = [&](ValueId id, const at::Tensor& tensor) { activation = id == value ? tensor : activation; };
       hessian::evaluate(program, parameters, inputs, options);
     }
-    const auto losses = [this, value](const at::Tensor& x, const hessian::BlockIndices& blocks) {
+    const auto losses = [this, value](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
       hessian::EvaluateOptions options;
       options.overrides[value] = x;
       const std::vector<at::Tensor> rows = {value == 0 ? x : hessian::rows_of(inputs[0], blocks),
@@ -104,8 +104,8 @@ TEST(TapeOperator, GivesTheSameProductsForSomeOfTheBlocksInAnyOrder) {
   const at::Tensor v = problem.random.normal({6, 2, op.dim()});
   const at::Tensor whole = op.apply(v);
   // All but one: taken from the tape at hand. Two: recorded again. Then blocks that the new tape does not have.
-  for (const hessian::BlockIndices& blocks :
-       {hessian::BlockIndices{5, 0, 1, 2, 3}, hessian::BlockIndices{4, 1}, hessian::BlockIndices{0, 4, 5}}) {
+  for (const hessian::ProblemIndices& blocks :
+       {hessian::ProblemIndices{5, 0, 1, 2, 3}, hessian::ProblemIndices{4, 1}, hessian::ProblemIndices{0, 4, 5}}) {
     const at::Tensor part = op.apply(hessian::rows_of(v, blocks), blocks);
     EXPECT_LT(largest(part - hessian::rows_of(whole, blocks)), tolerance);
   }
@@ -127,7 +127,7 @@ TEST(TapeOperator, TakesSeveralValuesAsBlocksOfTheirOwn) {
     Problem problem(seed, 4);
     const std::vector<ValueId> values = {0, problem.normed, problem.middle};
     const TapeOperator op({problem.program, problem.parameters, problem.inputs, values, {}});
-    ASSERT_EQ(op.blocks(), 12);
+    ASSERT_EQ(op.problems(), 12);
     std::vector<at::Tensor> parts;
     for (const ValueId value : values) {
       parts.push_back(hessian::to_dense(TapeOperator(problem.program, problem.parameters, problem.inputs, value)));
@@ -135,8 +135,9 @@ TEST(TapeOperator, TakesSeveralValuesAsBlocksOfTheirOwn) {
     const at::Tensor dense = at::cat(parts);
     EXPECT_LT(largest(hessian::to_dense(op) - dense), tolerance);
     // Blocks that leave gaps, in no order, of fewer and fewer sequences, and then of more again.
-    for (const hessian::BlockIndices& blocks : {hessian::BlockIndices{11, 0, 5, 6, 1}, hessian::BlockIndices{2, 8, 10},
-                                                hessian::BlockIndices{4}, hessian::BlockIndices{3, 7}}) {
+    for (const hessian::ProblemIndices& blocks :
+         {hessian::ProblemIndices{11, 0, 5, 6, 1}, hessian::ProblemIndices{2, 8, 10}, hessian::ProblemIndices{4},
+          hessian::ProblemIndices{3, 7}}) {
       const at::Tensor v = problem.random.normal({static_cast<int64_t>(blocks.size()), 2, op.dim()});
       const at::Tensor expected = at::matmul(v, hessian::rows_of(dense, blocks));
       EXPECT_LT(largest(op.apply(v, blocks) - expected), tolerance * (1 + largest(expected)));
@@ -251,10 +252,10 @@ TEST(Tape, HoldsOnePartAtATimeBetweenCheckpoints) {
 TEST(Tape, GivesLossesAndGradients) {
   const Problem problem(20);
   const Tape tape(problem.program, problem.parameters, problem.inputs, {0, problem.inner});
-  const auto losses = [&](const at::Tensor& x, const hessian::BlockIndices&) {
+  const auto losses = [&](const at::Tensor& x, const hessian::ProblemIndices&) {
     return hessian::evaluate(problem.program, problem.parameters, std::vector{x, problem.inputs[1]});
   };
-  const auto expected = hessian::value_and_gradient(losses, problem.inputs[0], hessian::all_blocks(3));
+  const auto expected = hessian::value_and_gradient(losses, problem.inputs[0], hessian::all_problems(3));
   EXPECT_LT(largest(tape.losses() - expected.value), tolerance);
   EXPECT_LT(largest(tape.gradient(0) - expected.gradient), tolerance);
   EXPECT_EQ(tape.gradient(1).sizes(), (std::vector<int64_t>{3, 3, 5}));

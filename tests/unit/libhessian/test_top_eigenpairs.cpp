@@ -250,7 +250,7 @@ TEST(TopEigenpairs, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
     }
     for (const int64_t block : {0, 2}) {
       TopEigenpairsOptions alone = options;
-      alone.block_numbers = {block};
+      alone.problem_numbers = {block};
       const TopEigenpairs single = hessian::top_eigenpairs(DenseOperator(matrices.narrow(0, block, 1)), alone);
       EXPECT_EQ(single.iterations[0].item<int>(), pairs.iterations[block].item<int>());
       EXPECT_LT(largest(single.values[0] - pairs.values[block]), 1e-11);
@@ -271,7 +271,7 @@ TEST(TopEigenpairs, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
   options.seed = 3;
   const TopEigenpairs whole = hessian::top_eigenpairs(DenseOperator(matrices), options);
   for (int64_t first = 0; first < 6; first += 2) {
-    options.block_numbers = numbers_from(first, 2);
+    options.problem_numbers = numbers_from(first, 2);
     const TopEigenpairs part = hessian::top_eigenpairs(DenseOperator(matrices.narrow(0, first, 2)), options);
     EXPECT_LT(largest(part.values - whole.values.narrow(0, first, 2)), 1e-10) << "blocks from " << first;
     EXPECT_TRUE(at::equal(part.iterations, whole.iterations.narrow(0, first, 2)));
@@ -305,7 +305,7 @@ TEST(TopEigenpairs, RefusesOptionsOutOfRange) {
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.tolerance = -1; }),
             "the tolerance is -1.000000; it must be positive");
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) {
-              o.block_numbers = {1, 2};
+              o.problem_numbers = {1, 2};
             }),
             "there are 2 block numbers for 1 blocks");
 }

@@ -53,8 +53,8 @@ class FamilyAndPlacement : public testing::TestWithParam<GptConfig> {
     return found;
   }
 
-  hessian::BlockFunction losses_at(Site site, int64_t layer) const {
-    return [this, site, layer](const at::Tensor& x, const hessian::BlockIndices& blocks) {
+  hessian::ProblemFunction losses_at(Site site, int64_t layer) const {
+    return [this, site, layer](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
       return forward.losses_from_site(site, layer, x,
                                       hessian::rows_of(residuals[static_cast<std::size_t>(layer)], blocks),
                                       hessian::rows_of(targets, blocks));
@@ -167,7 +167,7 @@ TEST_P(FamilyAndPlacement, LetsNoSequenceInfluenceAnother) {
   const at::Tensor v = at::randn({1, 1, both.dim()}, at::detail::createCPUGenerator(11), at::dtype(at::kDouble));
   const at::Tensor product = both.apply(at::cat({v, at::zeros_like(v)}));
   EXPECT_EQ(largest(product[1]), 0.0);
-  const auto first_alone = [&](const at::Tensor& x, const hessian::BlockIndices&) {
+  const auto first_alone = [&](const at::Tensor& x, const hessian::ProblemIndices&) {
     return forward.losses(1, x, targets.narrow(0, 0, 1));
   };
   const hessian::HessianOperator alone(first_alone, residuals[1].narrow(0, 0, 1));

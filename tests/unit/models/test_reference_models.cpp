@@ -18,10 +18,10 @@ using support::relative_error;
 class ReferenceModel : public testing::TestWithParam<Fixture> {
  protected:
   /// The references' loss is the mean over the batch, the toolkit's the mean over each sequence.
-  hessian::BlockFunction share_of_batch_loss(const models::Forward& forward, int64_t layer) const {
+  hessian::ProblemFunction share_of_batch_loss(const models::Forward& forward, int64_t layer) const {
     const auto losses = support::residual_losses(forward, layer, expected.at("targets"));
     const auto sequences = static_cast<double>(tokens.size(0));
-    return [=](const at::Tensor& x, const hessian::BlockIndices& blocks) { return losses(x, blocks) / sequences; };
+    return [=](const at::Tensor& x, const hessian::ProblemIndices& blocks) { return losses(x, blocks) / sequences; };
   }
 
   bool rounds_inside() const { return GetParam().model.starts_with("huggingface/llama"); }
@@ -53,7 +53,7 @@ TEST_P(ReferenceModel, GivesTheReferenceLogitsLossAndGradientsInFloat64) {
     if (expected.contains("dx." + index)) {
       const auto result =
           hessian::value_and_gradient(share_of_batch_loss(forward, layer), residuals[static_cast<std::size_t>(layer)],
-                                      hessian::all_blocks(tokens.size(0)));
+                                      hessian::all_problems(tokens.size(0)));
       EXPECT_LT(relative_error(result.value.sum().view({1}), expected.at("loss")), tolerance()) << "layer " << layer;
       EXPECT_LT(relative_error(result.gradient, expected.at("dx." + index)), tolerance()) << "layer " << layer;
       ++gradients;
@@ -67,7 +67,7 @@ TEST_P(ReferenceModel, GivesTheReferenceLogitsLossAndGradientsInFloat32) {
   const auto residuals = support::residuals_of(forward, tokens);
   EXPECT_LT(relative_error(forward.logits(residuals.back()), expected.at("logits")), 1e-4);
   const auto result =
-      hessian::value_and_gradient(share_of_batch_loss(forward, 0), residuals[0], hessian::all_blocks(tokens.size(0)));
+      hessian::value_and_gradient(share_of_batch_loss(forward, 0), residuals[0], hessian::all_problems(tokens.size(0)));
   EXPECT_LT(relative_error(result.value.sum().view({1}), expected.at("loss")), 1e-4);
   EXPECT_LT(relative_error(result.gradient, expected.at("dx.0")), 1e-4);
 }

@@ -28,7 +28,7 @@ void expect_same_products(const models::Forward& forward, const at::Tensor& toke
         });
       }
       const hessian::HessianOperator reference(
-          [&](const at::Tensor& x, const hessian::BlockIndices&) {
+          [&](const at::Tensor& x, const hessian::ProblemIndices&) {
             return forward.losses_from_site(site, layer, x, residual, targets);
           },
           activation);
@@ -86,7 +86,7 @@ TEST(TapeOfModel, CarriesTheProbesOfAllLayersTogether) {
   const hessian::TapeOperator together(problem);
   const hessian::TapeOperator in_parts(with_checkpoints);
   const at::Tensor v =
-      at::randn({together.blocks(), 3, together.dim()}, at::detail::createCPUGenerator(11), at::kDouble);
+      at::randn({together.problems(), 3, together.dim()}, at::detail::createCPUGenerator(11), at::kDouble);
   const at::Tensor products = together.apply(v);
   EXPECT_LT(relative_error(in_parts.apply(v), products), 1e-12);
   for (int64_t layer = 0; layer <= config.n_layers; ++layer) {

@@ -54,9 +54,9 @@ std::vector<at::Tensor> residuals_of(const hessian::models::Forward& forward, co
   return residuals;
 }
 
-hessian::BlockFunction residual_losses(const hessian::models::Forward& forward, int64_t layer,
-                                       const at::Tensor& targets) {
-  return [&forward, layer, targets](const at::Tensor& x, const hessian::BlockIndices& blocks) {
+hessian::ProblemFunction residual_losses(const hessian::models::Forward& forward, int64_t layer,
+                                         const at::Tensor& targets) {
+  return [&forward, layer, targets](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
     return forward.losses(layer, x, hessian::rows_of(targets, blocks));
   };
 }

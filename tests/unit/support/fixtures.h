@@ -40,8 +40,8 @@ hessian::Parameters load_expected(const Fixture& fixture);
 std::vector<at::Tensor> residuals_of(const hessian::models::Forward& forward, const at::Tensor& tokens);
 
 /// Losses of the sequences as a function of the residual before `layer`.
-hessian::BlockFunction residual_losses(const hessian::models::Forward& forward, int64_t layer,
-                                       const at::Tensor& targets);
+hessian::ProblemFunction residual_losses(const hessian::models::Forward& forward, int64_t layer,
+                                         const at::Tensor& targets);
 
 /// max |a - b| / max |b|.
 double relative_error(const at::Tensor& actual, const at::Tensor& expected);

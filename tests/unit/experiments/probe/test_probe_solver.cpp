@@ -32,7 +32,7 @@ class ProbeSolver : public testing::TestWithParam<std::tuple<models::Site, Engin
   models::Site site = std::get<0>(GetParam());
   at::Tensor targets = expected.at("targets");
   at::Tensor x = experiments::site_activation(forward, site, 1, residual);
-  hessian::BlockFunction losses = experiments::site_losses(forward, site, 1, residual, targets);
+  hessian::ProblemFunction losses = experiments::site_losses(forward, site, 1, residual, targets);
   experiments::ProbeProblem problem =
       experiments::probe_problem(std::get<1>(GetParam()), forward, site, {1}, residual, targets);
   std::vector<int64_t> positions = {1, 3};
@@ -134,7 +134,7 @@ class ProbeMemory : public testing::TestWithParam<Engine> {
   at::Tensor tokens = at::randint(64, {4, 64}, at::detail::createCPUGenerator(1), at::kLong);
   at::Tensor targets = at::randint(64, {4, 64}, at::detail::createCPUGenerator(2), at::kLong);
   std::vector<at::Tensor> residuals = support::residuals_of(forward, tokens);
-  std::vector<int64_t> layers = hessian::all_blocks(config.n_layers + 1);
+  std::vector<int64_t> layers = hessian::all_problems(config.n_layers + 1);
 
   ProbeOptions options_with(int64_t memory_bytes) const {
     ProbeOptions options;
@@ -231,7 +231,7 @@ TEST(ProbeSolverOfLayers, FindsTheSameTogetherAsEachAlone) {
   options.tolerance = 1e-6;
   for (const models::Site site : models::all_sites()) {
     SCOPED_TRACE(models::to_string(site));
-    const auto layers = hessian::all_blocks(models::site_layers(forward.config(), site));
+    const auto layers = hessian::all_problems(models::site_layers(forward.config(), site));
     experiments::MemoryPlan plan;
     plan.sequences_at_once = 2;
     const auto together = experiments::solve(

@@ -93,7 +93,7 @@ struct Point {
 
 /// The same for every operator of that size.
 at::Tensor random_vectors(const hessian::LinearOperator& op, int64_t k) {
-  return at::randn({op.blocks(), k, op.dim()}, at::detail::createCPUGenerator(73), at::dtype(at::kDouble));
+  return at::randn({op.problems(), k, op.dim()}, at::detail::createCPUGenerator(73), at::dtype(at::kDouble));
 }
 
 // Sums are taken in another order, 1e-16 relative each.

@@ -1,4 +1,4 @@
-#include "hessian/block_seeds.h"
+#include "hessian/problem_seeds.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 
@@ -8,7 +8,7 @@
 namespace hessian {
 namespace {
 
-// The golden-ratio multiplier keeps neighbouring seeds, blocks and streams apart (Knuth, The Art of Computer
+// The golden-ratio multiplier keeps neighbouring seeds, problems and streams apart (Knuth, The Art of Computer
 // Programming, 6.4).
 constexpr uint64_t golden_ratio = 0x9E3779B97F4A7C15ULL;
 
@@ -21,44 +21,45 @@ uint64_t mixed(uint64_t x) {
 }
 
 template <class Draw>
-at::Tensor for_every_block(const LinearOperator& op, const BlockSeeds& seeds, uint64_t stream, const Draw& draw) {
+at::Tensor for_every_block(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream, const Draw& draw) {
   std::vector<at::Tensor> rows;
-  for (int64_t block = 0; block < op.blocks(); ++block) {
-    rows.push_back(draw(block_generator(seeds, block, stream)));
+  for (int64_t problem = 0; problem < op.problems(); ++problem) {
+    rows.push_back(draw(problem_generator(seeds, problem, stream)));
   }
   return at::stack(rows).to(op.vector_options());
 }
 
 }  // namespace
 
-at::Generator block_generator(const BlockSeeds& seeds, int64_t block, uint64_t stream) {
-  const int64_t number = seeds.block_numbers.empty() ? block : seeds.block_numbers[static_cast<std::size_t>(block)];
+at::Generator problem_generator(const ProblemSeeds& seeds, int64_t problem, uint64_t stream) {
+  const int64_t number =
+      seeds.problem_numbers.empty() ? problem : seeds.problem_numbers[static_cast<std::size_t>(problem)];
   const uint64_t first = ((seeds.seed + 1) * golden_ratio) ^ (static_cast<uint64_t>(number) << 20U);
   return at::detail::createCPUGenerator(stream == 0 ? first : mixed(mixed(first) + stream * golden_ratio));
 }
 
-at::Tensor random_unit_vectors(const LinearOperator& op, const BlockSeeds& seeds, uint64_t stream) {
+at::Tensor random_unit_vectors(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream) {
   return for_every_block(op, seeds, stream, [&op](const at::Generator& generator) {
     const at::Tensor row = at::randn({op.dim()}, generator, at::dtype(at::kDouble));
     return row / row.norm();
   });
 }
 
-at::Tensor random_signs(const LinearOperator& op, const BlockSeeds& seeds, uint64_t stream) {
+at::Tensor random_signs(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream) {
   const auto dtype = op.vector_options().dtype();
   return for_every_block(op, seeds, stream, [&](const at::Generator& generator) {
     return at::randint(0, 2, {op.dim()}, generator, at::dtype(dtype)).mul_(2).sub_(1);
   });
 }
 
-void check_blocks(const LinearOperator& op, const BlockSeeds& seeds, const char* asker) {
-  if (op.dim() < 1 || op.blocks() < 1) {
-    throw std::invalid_argument("the operator has " + std::to_string(op.blocks()) + " blocks of size " +
+void check_problems(const LinearOperator& op, const ProblemSeeds& seeds, const char* asker) {
+  if (op.dim() < 1 || op.problems() < 1) {
+    throw std::invalid_argument("the operator has " + std::to_string(op.problems()) + " problems of size " +
                                 std::to_string(op.dim()) + "; " + asker + " needs one at least of each");
   }
-  if (!seeds.block_numbers.empty() && static_cast<int64_t>(seeds.block_numbers.size()) != op.blocks()) {
-    throw std::invalid_argument("there are " + std::to_string(seeds.block_numbers.size()) + " block numbers for " +
-                                std::to_string(op.blocks()) + " blocks");
+  if (!seeds.problem_numbers.empty() && static_cast<int64_t>(seeds.problem_numbers.size()) != op.problems()) {
+    throw std::invalid_argument("there are " + std::to_string(seeds.problem_numbers.size()) + " problem numbers for " +
+                                std::to_string(op.problems()) + " problems");
   }
 }
 

@@ -1,20 +1,27 @@
-# make demo and make test do everything, set-up included; LIBTORCH=/path uses another LibTorch.
+# `make demo` and `make test` do everything, set-up included. LIBTORCH=/path builds against another LibTorch.
 PRESET ?= release
 BUILD := build/$(PRESET)
 
-.PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz format lint clean
+.PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz coverage docs format lint clean
 
 help:
-	@echo "make demo    set up, build, train three small models, compare their curvature, search their stable learning rates"
-	@echo "make test    set up, build, run all tests;  make test-cuda  those that need a CUDA device"
-	@echo "make soak    kill sweeps of a hundred runs and their runs at random, go on with them, and compare (some minutes)"
-	@echo "make build   set up and build (PRESET=release, debug, asan, cuda, ci)"
-	@echo "make bench   run the benchmarks;  make bench-cuda  those of a CUDA device, ten minutes, into gpu-measurements.txt"
-	@echo "make peers   time training steps, Hessian-vector products and probes beside other tools' (installs them into .venv-peers,"
-	@echo "             with PyTorch for CUDA: several GB)"
-	@echo "make asan    run the unit tests of the libraries under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make fuzz    build the libFuzzer targets (needs clang)"
-	@echo "make format  format the sources;  make lint  check them"
+	@echo "make demo        set up, build, train three small models, compare their curvature, find their largest stable learning rates"
+	@echo "make test        set up, build, run all tests"
+	@echo "make build       set up and build; PRESET=release (default), debug, asan, cuda or ci"
+	@echo "make test-cuda   run the tests that need a CUDA device"
+	@echo "make soak        kill and resume a sweep of a hundred runs at random, and compare its results with an undisturbed sweep"
+	@echo "                 (some minutes)"
+	@echo "make asan        run the unit tests of the libraries under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make fuzz        build the libFuzzer targets"
+	@echo "make coverage    print the line coverage of libhessian and models by their unit tests"
+	@echo "make bench       run the benchmarks"
+	@echo "make bench-cuda  run the benchmarks of a CUDA device and write gpu-measurements.txt (ten minutes)"
+	@echo "make peers       time training steps, Hessian-vector products and probes, and compare with other tools; installs them"
+	@echo "                 into .venv-peers (several GB: PyTorch for CUDA is among them)"
+	@echo "make docs        build the reference of the public headers in build/docs"
+	@echo "make lint        check the layout of the sources, common mistakes, and which room includes which"
+	@echo "make format      format the sources"
+	@echo "make clean       delete all build folders"
 
 setup:
 	@scripts/setup.sh
@@ -37,7 +44,7 @@ soak:
 	@HESSIAN_SOAK_RUNS=$${HESSIAN_SOAK_RUNS:-100} HESSIAN_PROBE=$(BUILD)/bin/hessian-probe PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
 		.venv/bin/pytest -q -s -p no:cacheprovider tests/cli/test_sweep_soak.py
 
-# Before anything is installed for a device that is not there. /dev/dxg is that of Windows' Linux.
+# Fails early, before anything is installed, if the machine has no CUDA device. /dev/dxg is the device of Windows' Linux.
 need_cuda_device = [ -n "$$(ls -d /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)" ] || { echo "no CUDA device: $(1)" >&2; exit 1; }
 
 test-cuda:
@@ -72,6 +79,21 @@ fuzz:
 	@scripts/setup.sh --clang
 	@cmake --preset fuzz >/dev/null
 	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream
+
+# Only the unit tests of these libraries; counters of an earlier run would add up.
+coverage:
+	@scripts/setup.sh
+	@cmake --preset coverage >/dev/null
+	@cmake --build build/coverage --target test_libhessian test_models test_run_file
+	@find build/coverage -name '*.gcda' -delete
+	@ctest --test-dir build/coverage --parallel 2 --output-on-failure --no-tests=error -R '^test_(libhessian|models|run_file)$$'
+	@scripts/coverage.py build/coverage libhessian models
+
+docs:
+	@scripts/setup.sh --docs
+	@mkdir -p build/docs
+	@doxygen Doxyfile
+	@echo "build/docs/html/index.html"
 
 format:
 	@scripts/setup.sh --lint

@@ -24,16 +24,13 @@ def line_counts(notes, folders):
 
     An object file of which no code was run has no counters (.gcda), and gcov reports zeros for it.
     """
-    report = subprocess.run(
-        ["gcov", "--json-format", "--stdout", "--relative-only", "--source-prefix", str(ROOT), str(notes.resolve())],
-        capture_output=True,
-        cwd=notes.parent,
-        check=True,
+    reports = subprocess.run(
+        ["gcov", "--json-format", "--stdout", str(notes.resolve())], capture_output=True, cwd=notes.parent, check=True
     ).stdout
     counts = defaultdict(int)
-    for text in report.splitlines():
-        for source in json.loads(text)["files"]:
-            path = os.path.normpath(source["file"])
+    for report in map(json.loads, reports.splitlines()):
+        for source in report["files"]:
+            path = os.path.relpath(Path(report["current_working_directory"], source["file"]), ROOT)
             if path.startswith(folders):
                 for line in source["lines"]:
                     key = path, line["line_number"]

@@ -1,6 +1,8 @@
 # `make demo` and `make test` do everything, set-up included. LIBTORCH=/path builds against another LibTorch.
 PRESET ?= release
 BUILD := build/$(PRESET)
+# What is built: the five programs, or all with the tests and benchmarks.
+TARGET ?= programs
 
 .PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz coverage docs format lint clean
 
@@ -28,19 +30,19 @@ setup:
 
 build: setup
 	@cmake --preset $(PRESET) >$(if $(VERBOSE),/dev/stderr,/dev/null)
-	@cmake --build $(BUILD)
+	@cmake --build $(BUILD) --target $(TARGET)
 
 demo: build
 	@scripts/demo.sh $(BUILD)
 
 test:
 	@scripts/setup.sh --tests
-	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@$(MAKE) --no-print-directory build TARGET=all
 	@ctest --test-dir $(BUILD) --parallel 3 --output-on-failure --no-tests=error
 
 soak:
 	@scripts/setup.sh --tests
-	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@$(MAKE) --no-print-directory build
 	@HESSIAN_SOAK_RUNS=$${HESSIAN_SOAK_RUNS:-100} HESSIAN_PROBE=$(BUILD)/bin/hessian-probe PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
 		.venv/bin/pytest -q -s -p no:cacheprovider tests/cli/test_sweep_soak.py
 
@@ -50,21 +52,23 @@ need_cuda_device = [ -n "$$(ls -d /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)" ] || 
 test-cuda:
 	@$(call need_cuda_device,nothing tested)
 	@scripts/setup.sh --tests --cuda
-	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@$(MAKE) --no-print-directory build TARGET=all
 	@scripts/test_cuda.sh $(BUILD)
 
 bench-cuda:
 	@$(call need_cuda_device,nothing measured)
 	@scripts/setup.sh --peers --cuda
-	@$(MAKE) --no-print-directory build PRESET=$(PRESET)
+	@$(MAKE) --no-print-directory build TARGET=all
 	@scripts/measure_gpu.sh $(BUILD)
 
-bench: build
+bench:
+	@$(MAKE) --no-print-directory build TARGET=all
 	@for program in $(filter-out %/bench_exchange,$(wildcard $(BUILD)/bin/bench_*)); do \
 	  $$program --benchmark_counters_tabular=true || exit 1; done
 	@for processes in 2 4; do scripts/run_job.sh $$processes $(BUILD)/bin/bench_exchange || exit 1; done
 
-peers: build
+peers:
+	@$(MAKE) --no-print-directory build TARGET=all
 	@scripts/setup.sh --peers
 	@.venv-peers/bin/python tests/peers/train_step.py $(BUILD)/bin
 	@.venv-peers/bin/python tests/peers/hvp.py $(BUILD)/bin

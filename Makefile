@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, set-up included. LIBTORCH=/path builds against another LibTorch.
 PRESET ?= release
 BUILD := build/$(PRESET)
-# What is built: the five programs, or all with the tests and benchmarks.
+# What to build: the five programs, or `all` for the tests and benchmarks too.
 TARGET ?= programs
 
 .PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz coverage docs format lint clean
@@ -9,7 +9,8 @@ TARGET ?= programs
 help:
 	@echo "make demo        set up, build, train three small models, compare their curvature, find their largest stable learning rates"
 	@echo "make test        set up, build, run all tests"
-	@echo "make build       set up and build; PRESET=release (default), debug, asan, cuda or ci"
+	@echo "make build       set up and build the five programs; TARGET=all adds tests and benchmarks;"
+	@echo "                 PRESET=release (default), debug, asan, cuda or ci"
 	@echo "make test-cuda   run the tests that need a CUDA device"
 	@echo "make soak        kill and resume a sweep of a hundred runs at random, and compare its results with an undisturbed sweep"
 	@echo "                 (some minutes)"

@@ -97,7 +97,7 @@ coverage:
 docs:
 	@scripts/setup.sh --docs
 	@mkdir -p build/docs
-	@doxygen Doxyfile
+	@{ cat Doxyfile; echo 'INPUT += $(wildcard experiments/include)'; } | doxygen -
 	@echo "build/docs/html/index.html"
 
 format:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the layout of every source file (clang-format), and the code of the libraries and programs (clang-tidy).
+# Checks the layout of every source file (clang-format), the order of the rooms (check_rooms.py), and the code of the libraries
+# and programs (clang-tidy).
 #
 # Usage: scripts/lint.sh [--fix]    --fix formats instead of checking, and stops there
 set -euo pipefail
@@ -11,6 +12,7 @@ if [ "${1:-}" = --fix ]; then
   exit
 fi
 clang-format --dry-run --Werror "${sources[@]}"
+python3 scripts/check_rooms.py
 cmake --preset tidy >/dev/null
 # clang-tidy reads the precompiled headers, which it finds in the compile commands, in a third of the time of LibTorch's own.
 cmake --build build/tidy --target git_commit {libhessian/CMakeFiles/hessian,analysis/CMakeFiles/analysis}.dir/cmake_pch.hxx.pch >/dev/null

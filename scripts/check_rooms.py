@@ -2,128 +2,184 @@
 """Checks every #include of the project against the order of its rooms in scripts/rooms.txt.
 
 Usage: scripts/check_rooms.py [ROOT]      ROOT is the tree to check (by default this project)
-Prints a line for each include against the order: the file, its line, and the rule. Checks also that docs/architecture.md shows
-the table as it stands. Exit status: 0 if all is in order, 1 otherwise.
+Prints one line per violation: the file, its line, and the rule. Also checks the table itself (every room has files, may include
+only rooms above it, and stands in docs/architecture.md as it does here), and that rooms without LibTorch include none of its
+headers. Exit status: 0 if all is in order, 1 otherwise.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
 
-INCLUDE = re.compile(r'\s*#\s*include\s*"([^"]+)"')
-SOURCES = {".h", ".cpp", ".cu", ".cuh"}
-# From where the quoted includes are found, and the room that a path below it begins with.
-ROOTS = {
-    "libhessian/src": "libhessian/",
-    "models/src": "models/",
-    "experiments/src": "experiments/",
-    "experiments": "experiments/",
-    "analysis/src": "analysis/",
-}
-PUBLIC = ["libhessian/include", "models/include", "experiments/include", "experiments/run_file/include"]
-MAINS = ["experiments/programs", "analysis/programs"]
+TABLE = "scripts/rooms.txt"
+DOCUMENT = "docs/architecture.md"
+INCLUDE = re.compile(r'\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
+LIBTORCH = re.compile(r"(ATen|c10|torch|caffe2)/")
+SOURCES = {".h", ".hpp", ".cpp", ".cc", ".cu", ".cuh"}
+PROJECTS = ("libhessian", "models", "experiments", "analysis")
+THIRD_PARTY = ("experiments/src/distributed/gloo",)
+# The folders that includes are relative to; a room is the path below one of them, behind the project's name.
+ROOTS = ("libhessian/src", "models/src", "experiments/src", "experiments", "analysis/src")
+PUBLIC = ("libhessian/include", "models/include", "experiments/include", "experiments/run_file/include", "analysis/include")
+MAINS = ("experiments/programs", "analysis/programs")
 
 
-def read_table(text):
-    """Reads `room: rooms and headers that it may include` and `public header = its room`."""
-    table, placed = {}, {}
-    for line in text.splitlines():
-        line = line.split("#")[0].strip()
-        if "=" in line:
-            header, room = line.split("=")
-            placed[header.strip()] = room.strip()
-        elif line:
-            room, allowed = line.split(":")
-            table[room.strip()] = allowed.split()
-    return table, placed
+class Table:
+    """The rules of rooms.txt: rooms in order with what each may include, the rooms of public headers, those without LibTorch."""
 
-
-class Tree:
-    def __init__(self, root, table, placed):
-        self.root = root
-        self.table = table
-        self.placed = placed
-        self.files = sorted(
-            path.relative_to(root)
-            for top in ("libhessian", "models", "experiments", "analysis")
-            for path in (root / top).rglob("*")
-            if path.suffix in SOURCES and "gloo" not in path.parts
-        )
-        self.room_of_source = {}
-        for path in self.files:
-            room = self.room_of_folder(path)
-            if room and not any(path.is_relative_to(public) for public in PUBLIC):
-                self.room_of_source.setdefault((path.parts[0], path.stem), room)
-
-    def room_of_folder(self, path):
-        """The room of the longest name that the path lies in."""
-        for prefix, replacement in ROOTS.items():
-            if path.is_relative_to(prefix):
-                inner = replacement + str(path.relative_to(prefix).with_suffix(""))
-                rooms = [room for room in self.table if inner == room or inner.startswith(room + "/")]
-                if rooms:
-                    return max(rooms, key=len)
-        for main in MAINS:
-            if path.is_relative_to(main):
-                return main
-        return None
-
-    def room(self, path):
-        """A public header belongs to the room that the table says, or else to the one with the source file of its name."""
-        for public in PUBLIC:
-            if path.is_relative_to(public):
-                placed = self.placed.get(str(path.relative_to(public)))
-                return placed or self.room_of_source.get((path.parts[0], path.stem))
-        return self.room_of_folder(path)
-
-    def find(self, source, included):
-        """The file that an include names, or None if it is not one of the project's."""
-        folders = [source.parent, *map(Path, PUBLIC), *map(Path, ROOTS)]
-        for folder in folders:
-            if (self.root / folder / included).is_file():
-                path = folder / included
-                return path if path.parts[0] in ("libhessian", "models", "experiments", "analysis") else None
-        return None
+    def __init__(self, text):
+        self.allowed, self.lines, self.header_rooms, self.without_libtorch = {}, {}, {}, []
+        for number, line in enumerate(text.splitlines(), 1):
+            line = line.split("#")[0].strip()
+            if "=" in line:
+                header, room = (word.strip() for word in line.split("="))
+                self.header_rooms[header] = room
+                self.lines[header] = number
+            elif line.startswith("without LibTorch:"):
+                self.without_libtorch = line.split(":")[1].split()
+                self.lines["without LibTorch"] = number
+            elif line:
+                room, words = line.split(":")
+                self.allowed[room.strip()] = words.split()
+                self.lines[room.strip()] = number
 
     def allows(self, room, other, header):
+        """Whether files of `room` may include this header (room/name.h) of the room `other`."""
         if other == room:
             return True
         return any(
-            allowed in (other, header) or (("/" not in allowed) and other.startswith(allowed + "/"))
-            for allowed in self.table[room]
+            word in (other, header) or ("/" not in word and other.startswith(word + "/")) for word in self.allowed[room]
         )
 
-    def complaints(self):
+    def rooms_named(self, word):
+        """The rooms that an allowance stands for: one, those of a whole project, or that of a header."""
+        if word.endswith(tuple(SOURCES)):
+            word = word.rsplit("/", 1)[0]
+        return [room for room in self.allowed if room == word or ("/" not in word and room.startswith(word + "/"))]
+
+    def violations(self):
+        above = []
+        for room, words in self.allowed.items():
+            for word in words:
+                rooms = self.rooms_named(word)
+                if not rooms:
+                    yield f"{TABLE}:{self.lines[room]}: {room} may include {word}, which is no room"
+                for other in rooms:
+                    if other != room and other not in above:
+                        yield f"{TABLE}:{self.lines[room]}: {room} may include {other}, which stands below it"
+                    if room in self.without_libtorch and other not in self.without_libtorch:
+                        yield f"{TABLE}:{self.lines[room]}: {room} is without LibTorch, but may include {other}, which is not"
+            above.append(room)
+        for header, room in self.header_rooms.items():
+            if room not in self.allowed:
+                yield f"{TABLE}:{self.lines[header]}: {header} = {room}, which is no room"
+        for room in self.without_libtorch:
+            if room not in self.allowed:
+                yield f"{TABLE}:{self.lines['without LibTorch']}: {room} is no room"
+
+
+class Tree:
+    """The source files below a root, each with its room."""
+
+    def __init__(self, root, table):
+        self.root = root
+        self.table = table
+        found = [path for project in PROJECTS for path in (root / project).rglob("*")] + list(root.glob("*"))
+        self.files = sorted(
+            path.relative_to(root)
+            for path in found
+            if path.suffix in SOURCES and not any(path.is_relative_to(root / folder) for folder in THIRD_PARTY)
+        )
+        self.rooms_of_stems = {}
+        for path in self.files:
+            room = self.room_of_folder(path)
+            if room and not self.is_public(path):
+                self.rooms_of_stems.setdefault((path.parts[0], path.stem), set()).add(room)
+
+    @staticmethod
+    def is_public(path):
+        return any(path.is_relative_to(folder) for folder in PUBLIC)
+
+    def room_of_folder(self, path):
+        """The longest room name that the path lies in, or None."""
+        rooms = []
+        for folder in ROOTS:
+            if path.is_relative_to(folder):
+                inner = f"{path.parts[0]}/{path.relative_to(folder).with_suffix('')}"
+                rooms += [room for room in self.table.allowed if inner == room or inner.startswith(room + "/")]
+        rooms += [room for room in MAINS if path.is_relative_to(room) and room in self.table.allowed]
+        return max(rooms, key=len, default=None)
+
+    def room(self, path):
+        """The room of a file. A public header has that of rooms.txt, or else that of the only source file of its name."""
+        if not self.is_public(path):
+            return self.room_of_folder(path)
+        folder = next(folder for folder in PUBLIC if path.is_relative_to(folder))
+        placed = self.table.header_rooms.get(str(path.relative_to(folder)))
+        rooms = {placed} if placed else self.rooms_of_stems.get((path.parts[0], path.stem), set())
+        return next((room for room in rooms if room in self.table.allowed), None) if len(rooms) == 1 else None
+
+    def find(self, source, quoted, bracketed):
+        """The project's file that an include names, or None. Quoted names are first looked for next to the source."""
+        own = [folder for folder in (*PUBLIC, *ROOTS) if source.parts[0] == folder.split("/")[0]]
+        folders = [*([source.parent] if quoted else []), *own, *PUBLIC, *ROOTS]
+        for folder in folders:
+            path = Path(os.path.normpath(Path(folder) / (quoted or bracketed)))
+            if path in self.known:
+                return path
+        return None
+
+    def violations(self):
+        self.known = set(self.files)
+        inhabited = set()
         for source in self.files:
             room = self.room(source)
+            inhabited.add(room)
             if room is None:
-                yield f"{source}:1: belongs to no room of scripts/rooms.txt"
+                yield f"{source}:1: belongs to no room of {TABLE}"
+            else:
+                yield from self.violations_of(source, room)
+        for room in self.table.allowed:
+            if room not in inhabited:
+                yield f"{TABLE}:{self.table.lines[room]}: room {room} has no files"
+
+    def violations_of(self, source, room):
+        for number, line in enumerate((self.root / source).read_text(encoding="utf-8").splitlines(), 1):
+            match = INCLUDE.match(line)
+            if not match:
                 continue
-            for number, line in enumerate((self.root / source).read_text().splitlines(), 1):
-                match = INCLUDE.match(line)
-                path = match and self.find(source, match.group(1))
-                if not path:
-                    continue
-                other = self.room(path)
-                header = f"{other}/{path.name}"
-                if other is None:
-                    yield f"{source}:{number}: includes {path}, which belongs to no room of scripts/rooms.txt"
-                elif not self.allows(room, other, header):
-                    allowed = " ".join(self.table[room]) or "nothing else"
-                    yield f"{source}:{number}: includes {match.group(1)} of {other}; {room} may include: {allowed}"
+            name = match[1] or match[2]
+            path = self.find(source, *match.groups())
+            if path is None:
+                if room in self.table.without_libtorch and LIBTORCH.match(name):
+                    yield f"{source}:{number}: includes {name} of LibTorch; {room} is without LibTorch"
+                continue
+            other = self.room(path)
+            if other is None:
+                yield f"{source}:{number}: includes {path}, which belongs to no room of {TABLE}"
+            elif not self.table.allows(room, other, f"{other}/{path.name}"):
+                allowed = " ".join(self.table.allowed[room]) or "no other room"
+                yield f"{source}:{number}: includes {name} of {other}; {room} may include: {allowed}"
+
+
+def violations(root):
+    text = (root / TABLE).read_text(encoding="utf-8")
+    table = Table(text)
+    yield from table.violations()
+    yield from Tree(root, table).violations()
+    document = root / DOCUMENT
+    shown = text[text.index("# room:") :].strip()
+    if not document.is_file() or shown not in document.read_text(encoding="utf-8"):
+        yield f"{DOCUMENT}:1: does not show the table of {TABLE} as it stands, from '# room:' on"
 
 
 def main():
     root = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent)
-    text = (root / "scripts/rooms.txt").read_text()
-    complaints = list(Tree(root, *read_table(text)).complaints())
-    architecture = root / "docs/architecture.md"
-    table = text[text.index("# room:") :].strip()
-    if architecture.is_file() and table not in architecture.read_text():
-        complaints.append("docs/architecture.md:1: does not show the table of scripts/rooms.txt as it stands")
-    for complaint in complaints:
-        print(complaint, file=sys.stderr)
-    return 1 if complaints else 0
+    found = list(violations(root))
+    for violation in found:
+        print(violation, file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ if [ "${1:-}" = --fix ]; then
   exit
 fi
 clang-format --dry-run --Werror "${sources[@]}"
-scripts/check_rooms.py
+python3 scripts/check_rooms.py
 cmake --preset tidy >/dev/null
 # clang-tidy reads the precompiled headers, which it finds in the compile commands, in a third of the time of LibTorch's own.
 cmake --build build/tidy --target git_commit {libhessian/CMakeFiles/hessian,analysis/CMakeFiles/analysis}.dir/cmake_pch.hxx.pch >/dev/null

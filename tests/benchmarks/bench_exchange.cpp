@@ -2,37 +2,30 @@
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <vector>
 
 #include "distributed/process_group.h"
 #include "program/job_place.h"
+#include "program/statistics.h"
 #include "reproduce/step_times.h"
 #include "subject.h"
+#include "training_config.h"
 
-// What the processes of a job spend on messages, to be started as several of them (scripts/run_job.sh 2 bench_exchange):
-// a line t = a + b V is fitted to exchanges of V bytes, and says what an update of a model should cost beside its
-// arithmetic; updates of models are timed, and show whether that is so.
+// Measures the time that the processes of a job spend on messages; start it as several processes (scripts/run_job.sh 2
+// bench_exchange). It fits a line t = a + b V to exchanges of V bytes, predicts from it what an update of a model costs
+// besides its arithmetic, and times updates of models to check the prediction.
 
+namespace hessian::benchmarks {
 namespace {
 
-using namespace hessian::experiments;
-using hessian::benchmarks::seconds_of;
+using namespace experiments;
 
-/// Bytes that each process sends for an update of `bytes` of parameters: a reduce-scatter and an all-gather. Gloo does
-/// the first by an all-reduce, which sends twice as much.
+/// Returns the bytes that each process sends for an update of `bytes` of parameters: a reduce-scatter and an all-gather.
+/// Gloo implements the first by an all-reduce, which sends twice as much.
 double volume(double bytes, int size) {
   return 3.0 * (size - 1) / size * bytes;
-}
-
-double median_of(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 double exchange_seconds(const ProcessGroup& group, int64_t floats) {
@@ -42,7 +35,7 @@ double exchange_seconds(const ProcessGroup& group, int64_t floats) {
     group.wait_for_all();
     seconds.push_back(seconds_of([&] { group.gather(group.sum_of_part(whole)); }));
   }
-  return median_of(seconds);
+  return median(seconds);
 }
 
 struct Line {
@@ -50,7 +43,7 @@ struct Line {
   double slope = 0;
 };
 
-/// Weighted so that small and large exchanges count alike: least squares of the relative error.
+/// Fits y = constant + slope * x by least squares of the relative error, so that small and large exchanges count alike.
 Line fit(const std::vector<double>& x, const std::vector<double>& y) {
   double w = 0, wx = 0, wxx = 0, wy = 0, wxy = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
@@ -65,16 +58,6 @@ Line fit(const std::vector<double>& x, const std::vector<double>& y) {
   return {(wy - slope * wx) / w, slope};
 }
 
-TrainConfig config_of(const std::string& model, int64_t batch_size) {
-  TrainConfig config;
-  config.steps = 1'000'000;
-  config.device = "cpu";
-  config.model.name = model;
-  config.data.batch_size = batch_size;
-  config.validation.every = 0;
-  return config;
-}
-
 int64_t parameter_bytes(const Training& training) {
   int64_t count = 0;
   for (const auto& [name, parameter] : training.forward().parameters()) {
@@ -83,10 +66,10 @@ int64_t parameter_bytes(const Training& training) {
   return count * 4;
 }
 
-/// An update of all together, and one of each process alone with as many sequences of its own, in turn.
+/// Times, in turn, updates of all processes together and updates of each process alone with as many sequences of its own.
 void compare(const ProcessGroup& group, const std::string& model, int64_t sequences, const Line& line) {
-  Training together = fresh_training(config_of(model, sequences * group.size()), group);
-  Training alone = fresh_training(config_of(model, sequences));
+  Training together = fresh_training(timed_training(model, sequences * group.size()), group);
+  Training alone = fresh_training(timed_training(model, sequences));
   std::vector<double> with_messages;
   std::vector<double> without;
   for (int i = 0; i < 12; ++i) {
@@ -94,19 +77,19 @@ void compare(const ProcessGroup& group, const std::string& model, int64_t sequen
     const double here = seconds_of([&] { alone.update(); });
     group.wait_for_all();
     const double all = seconds_of([&] { together.update(); });
-    if (i >= 2) {  // the first ones touch their memory for the first time
+    if (i >= 2) {  // the first updates allocate their memory
       without.push_back(here);
       with_messages.push_back(all);
     }
   }
   const auto bytes = static_cast<double>(parameter_bytes(together));
-  const double predicted = median_of(without) + line.constant + line.slope * volume(bytes, group.size());
+  const double predicted = median(without) + line.constant + line.slope * volume(bytes, group.size());
   if (group.is_first()) {
     fmt::print(
         "{} {}, {} sequences each: update alone {:.4f} s, together {:.4f} s, predicted {:.4f} s, measured/predicted "
         "{:.2f}, efficiency {:.2f}\n",
-        group.size(), model, sequences, median_of(without), median_of(with_messages), predicted,
-        median_of(with_messages) / predicted, median_of(without) / median_of(with_messages));
+        group.size(), model, sequences, median(without), median(with_messages), predicted,
+        median(with_messages) / predicted, median(without) / median(with_messages));
   }
 }
 
@@ -118,7 +101,7 @@ void measure(const ProcessGroup& group) {
     volumes.push_back(volume(4.0 * static_cast<double>(floats), group.size()));
     seconds.push_back(exchange_seconds(group, floats));
   }
-  // Every process has to predict from the same line.
+  // Every process predicts from the same line.
   at::Tensor times = at::tensor(seconds, at::kDouble);
   group.take_first(times);
   seconds.assign(times.data_ptr<double>(), times.data_ptr<double>() + times.numel());
@@ -136,17 +119,17 @@ void measure(const ProcessGroup& group) {
 }
 
 }  // namespace
+}  // namespace hessian::benchmarks
 
 int main() {
   try {
     at::set_num_threads(1);
-    const ProcessGroup group = ProcessGroup::join(job_place(), at::kCPU);
+    const auto group = hessian::experiments::ProcessGroup::join(hessian::experiments::job_place(), at::kCPU);
     if (group.is_alone()) {
-      std::fputs("bench_exchange: is to be started as several processes: scripts/run_job.sh 2 bench_exchange\n",
-                 stderr);
+      std::fputs("bench_exchange: start it as several processes: scripts/run_job.sh 2 bench_exchange\n", stderr);
       return 2;
     }
-    measure(group);
+    hessian::benchmarks::measure(group);
     return 0;
   } catch (const std::exception& error) {
     fmt::print(stderr, "bench_exchange: {}\n", error.what());

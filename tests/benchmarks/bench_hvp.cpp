@@ -11,32 +11,31 @@
 #include "hessian/tape_operator.h"
 #include "subject.h"
 
-// The cost of one Hessian-vector product by the tape and by double backward, in gradients and in matrix products. All
-// are taken in turn within one loop, so that a slow moment of the machine hits them alike.
+// Measures the cost of one Hessian-vector product by the tape and by double backward, in gradients and in matrix
+// products. All run in turn within one loop, so that a slow moment of the machine affects all of them.
 
+namespace hessian::benchmarks {
 namespace {
-
-using hessian::benchmarks::Contender;
 
 constexpr int64_t several = 8;
 
 void hvp(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
-  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(model, vocab_size, sequences, seq_len);
-  const hessian::benchmarks::MatrixProducts products(subject);
-  const hessian::ProblemFunction f = subject.losses();
-  const hessian::ProblemIndices blocks = hessian::all_problems(sequences);
-  const hessian::HessianOperator autograd(f, subject.residual);
-  const hessian::TapeOperator tape(subject.forward.losses_program(0), subject.forward.parameters(),
-                                   {subject.residual, subject.targets}, 0);
+  const Subject subject = make_subject(model, vocab_size, sequences, seq_len);
+  const MatrixProducts products(subject);
+  const ProblemFunction f = subject.losses();
+  const ProblemIndices problems = all_problems(sequences);
+  const HessianOperator autograd(f, subject.residual);
+  const TapeOperator tape(subject.forward.losses_program(0), subject.forward.parameters(),
+                          {subject.residual, subject.targets}, 0);
   const at::Tensor v = at::randn({sequences, several, tape.dim()});
   const at::Tensor first = v.narrow(1, 0, 1).contiguous();
   Contender one{[&] { tape.apply(first); }};
   Contender eight{[&] { tape.apply(v); }};
   Contender double_backward{[&] { autograd.apply(first); }};
-  Contender gradient{[&] { hessian::value_and_gradient(f, subject.residual, blocks); }};
+  Contender gradient{[&] { value_and_gradient(f, subject.residual, problems); }};
   Contender matrix_products{[&] { products.run(); }};
   const std::array all = {&one, &eight, &double_backward, &gradient, &matrix_products};
-  hessian::benchmarks::run_in_turn(state, all, one);
+  run_in_turn(state, all, one);
   state.counters["hvp_over_gradient"] = one.seconds / gradient.seconds;
   state.counters["hvp_over_matmul"] = one.seconds / matrix_products.seconds;
   state.counters["hvp8_over_matmul"] = eight.seconds / several / matrix_products.seconds;
@@ -61,8 +60,8 @@ BENCHMARK_CAPTURE(hvp, gpt2_124M_prenorm_2x128_bytes, "new:gpt2-124M-prenorm", 2
     ->Unit(benchmark::kMillisecond)
     ->MinTime(3);
 
-/// The time of one product at four sizes, each twice the one before: `growth_N` is the time at N times the size over N
-/// times that of the smallest, 1 where cost is linear and less where larger products run faster.
+/// Measures the time of one product at four sizes, each twice the one before. `growth_N` is the time at N times the size
+/// over N times that of the smallest: 1 if the cost is linear, less if larger products run faster.
 void growth(benchmark::State& state, const std::function<std::function<void()>(int64_t factor)>& work_at) {
   constexpr std::array<int64_t, 4> factors = {1, 2, 4, 8};
   std::array<Contender, factors.size()> contenders;
@@ -72,7 +71,7 @@ void growth(benchmark::State& state, const std::function<std::function<void()>(i
   }
   for (auto _ : state) {
     for (Contender& contender : contenders) {
-      contender.seconds += hessian::benchmarks::seconds_of(contender.work);
+      contender.seconds += seconds_of(contender.work);
     }
     state.SetIterationTime(contenders.back().seconds);
   }
@@ -82,14 +81,13 @@ void growth(benchmark::State& state, const std::function<std::function<void()>(i
   }
 }
 
-/// A product with k random vectors for each sequence of a fresh model.
+/// Returns a function that multiplies with k random vectors per sequence of a fresh model.
 std::function<void()> product_of(int64_t layers, int64_t sequences, int64_t k) {
-  hessian::models::GptConfig config = hessian::models::parse_model_name("new:llama2-20M-prenorm", 256);
+  models::GptConfig config = models::parse_model_name("new:llama2-20M-prenorm", 256);
   config.n_layers = layers;
-  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(config, sequences, 128);
-  const auto op =
-      std::make_shared<hessian::TapeOperator>(subject.forward.losses_program(0), subject.forward.parameters(),
-                                              std::vector<at::Tensor>{subject.residual, subject.targets}, 0);
+  const Subject subject = make_subject(config, sequences, 128);
+  const auto op = std::make_shared<TapeOperator>(subject.forward.losses_program(0), subject.forward.parameters(),
+                                                 std::vector<at::Tensor>{subject.residual, subject.targets}, 0);
   const at::Tensor v = at::randn({sequences, k, op->dim()});
   return [op, v] { op->apply(v); };
 }
@@ -108,3 +106,4 @@ BENCHMARK(growth_in_sequences)->UseManualTime()->Unit(benchmark::kMillisecond)->
 BENCHMARK(growth_in_vectors)->UseManualTime()->Unit(benchmark::kMillisecond)->Iterations(8);
 
 }  // namespace
+}  // namespace hessian::benchmarks

@@ -13,32 +13,29 @@
 #include "hessian/models/named_models.h"
 #include "hessian/parameter_operator.h"
 
-// The cost of one product with the Hessian, Gauss-Newton or Fisher matrix of all parameters, in gradients of all
-// parameters. All are taken in turn within one loop, so that a slow moment of the machine hits them alike.
+// Measures the cost of one product with the Hessian or the Gauss-Newton matrix of all parameters, in gradients of all
+// parameters. All run in turn within one loop, so that a slow moment of the machine affects all of them.
 
+namespace hessian::benchmarks {
 namespace {
-
-using hessian::benchmarks::Contender;
-
-using hessian::Curvature;
 
 constexpr int64_t several = 4;
 
 struct Batch {
-  hessian::models::Model model;
+  models::Model model;
   at::Tensor tokens;
   at::Tensor targets;
 };
 
-/// The gradient of the mean loss with respect to all parameters, by autograd.
-std::function<void()> gradient_of(const Batch& batch, hessian::Derivatives derivatives) {
+/// Returns a function that computes the gradient of the mean loss with respect to all parameters by autograd.
+std::function<void()> gradient_of(const Batch& batch, Derivatives derivatives) {
   std::vector<at::Tensor> leaves;
-  hessian::models::Model model{batch.model.config, {}};
+  models::Model model{batch.model.config, {}};
   for (const auto& [name, tensor] : batch.model.parameters) {
     leaves.push_back(tensor.detach().requires_grad_());
     model.parameters.add(name, leaves.back());
   }
-  const hessian::models::Forward forward(model, hessian::Numerics::wide, derivatives);
+  const models::Forward forward(model, Numerics::wide, derivatives);
   return [=] {
     const c10::AutoGradMode recording_on(true);
     const at::Tensor loss = forward.losses(0, forward.embed(batch.tokens), batch.targets).mean();
@@ -46,34 +43,32 @@ std::function<void()> gradient_of(const Batch& batch, hessian::Derivatives deriv
   };
 }
 
-hessian::ParameterOperator operator_of(const Batch& batch, Curvature curvature) {
-  hessian::ParameterOperatorOptions options;
+ParameterOperator operator_of(const Batch& batch, Curvature curvature) {
+  ParameterOperatorOptions options;
   options.curvature = curvature;
-  return hessian::ParameterOperator({hessian::models::Forward(batch.model).whole_program(),
-                                     batch.model.parameters,
-                                     {batch.tokens, batch.targets},
-                                     {}},
-                                    options);
+  return ParameterOperator(
+      {models::Forward(batch.model).whole_program(), batch.model.parameters, {batch.tokens, batch.targets}, {}},
+      options);
 }
 
 void parameter_hvp(benchmark::State& state, const std::string& name, int64_t vocab_size, int64_t sequences,
                    int64_t seq_len) {
-  hessian::keep_freed_memory();  // as the programs do
-  const hessian::models::GptConfig config =
-      hessian::models::parse_model_name(name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt);
+  keep_freed_memory();  // as the programs do
+  const models::GptConfig config =
+      models::parse_model_name(name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt);
   const auto tokens = [&] { return at::randint(config.vocab_size, {sequences, seq_len}, at::kLong); };
-  const Batch batch{hessian::models::initialise_model(config, 1), tokens(), tokens()};
-  const hessian::ParameterOperator curved = operator_of(batch, Curvature::hessian);
-  const hessian::ParameterOperator gauss_newton = operator_of(batch, Curvature::gauss_newton);
+  const Batch batch{models::initialise_model(config, 1), tokens(), tokens()};
+  const ParameterOperator curved = operator_of(batch, Curvature::hessian);
+  const ParameterOperator gauss_newton = operator_of(batch, Curvature::gauss_newton);
   const at::Tensor v = at::randn({1, several, curved.dim()});
   const at::Tensor first = v.narrow(1, 0, 1).contiguous();
   Contender one{[&] { curved.apply(first); }};
   Contender four{[&] { curved.apply(v); }};
   Contender one_gauss_newton{[&] { gauss_newton.apply(first); }};
-  Contender gradient{gradient_of(batch, hessian::Derivatives::any)};
-  Contender fused_gradient{gradient_of(batch, hessian::Derivatives::first)};
+  Contender gradient{gradient_of(batch, Derivatives::any)};
+  Contender fused_gradient{gradient_of(batch, Derivatives::first)};
   const std::array all = {&one, &four, &one_gauss_newton, &gradient, &fused_gradient};
-  hessian::benchmarks::run_in_turn(state, all, one);
+  run_in_turn(state, all, one);
   state.counters["hvp_over_gradient"] = one.seconds / gradient.seconds;
   state.counters["hvp4_over_gradient"] = four.seconds / several / gradient.seconds;
   state.counters["gauss_newton_over_gradient"] = one_gauss_newton.seconds / gradient.seconds;
@@ -98,3 +93,4 @@ BENCHMARK_CAPTURE(parameter_hvp, gpt2_124M_prenorm_2x128_bytes, "new:gpt2-124M-p
     ->MinTime(3);
 
 }  // namespace
+}  // namespace hessian::benchmarks

@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -15,26 +14,28 @@
 #include "figures/figures.h"
 #include "hessian/run_file.h"
 #include "output/gnuplot.h"
+#include "seconds.h"
 
-// Run files of a million training steps: to append, to read, to go on with and to draw, each beside the same bytes in a
-// plain file.
+// Times run files of a million training steps: appending, reading, continuing and drawing them, each compared with the
+// same bytes in a plain file.
 
+namespace hessian::benchmarks {
 namespace {
 
 namespace fs = std::filesystem;
-using hessian::experiments::ElementType;
-using hessian::experiments::RunFileWriter;
+using experiments::ElementType;
+using experiments::RunFileWriter;
 
 constexpr int64_t rows = 1'000'000;
 
-/// Columns of one number a step, as hessian-train writes them.
+/// Columns of one number per step, as hessian-train writes them.
 const std::vector<std::string> columns = {"/train/loss", "/train/lr", "/train/grad_norm", "/train/step_seconds",
                                           "/train/tokens_per_second"};
 const std::vector<std::string> whole_columns = {"/train/tokens", "/train/step"};
 const std::size_t row_bytes = 8 * (columns.size() + whole_columns.size());
 
-std::vector<hessian::experiments::DatasetSpec> datasets() {
-  std::vector<hessian::experiments::DatasetSpec> specs;
+std::vector<experiments::DatasetSpec> datasets() {
+  std::vector<experiments::DatasetSpec> specs;
   for (const std::string& path : columns) {
     specs.push_back({path, ElementType::float64, {0}, "1", path});
   }
@@ -48,7 +49,7 @@ double loss_at(int64_t step) {
   return 3 + std::sin(static_cast<double>(step) * 0.37) + (step == rows / 3 ? 50 : 0);
 }
 
-/// A folder of its own that goes with it.
+/// A temporary folder, removed by the destructor.
 class Folder {
  public:
   Folder() : path_(fs::temp_directory_path() / ("bench_run_file." + std::to_string(::getpid()))) {
@@ -63,14 +64,7 @@ class Folder {
   fs::path path_;
 };
 
-template <class Action>
-double seconds_of(const Action& action) {
-  const auto start = std::chrono::steady_clock::now();
-  action();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-/// Row by row; what was appended is flushed every 10,000 rows, a second of a fast run.
+/// Writes row by row and flushes every 10,000 rows, as a fast run does each second.
 void write_run(const fs::path& path) {
   auto writer = RunFileWriter::create(path, {}, datasets(), /*overwrite=*/true);
   for (int64_t row = 0; row < rows; ++row) {
@@ -108,7 +102,7 @@ double read_plainly(const fs::path& path) {
   return values[7];
 }
 
-void go_on(const fs::path& path) {
+void continue_run(const fs::path& path) {
   std::map<std::string, int64_t> kept;
   for (const auto& dataset : datasets()) {
     kept[dataset.path] = rows - 1;
@@ -116,8 +110,8 @@ void go_on(const fs::path& path) {
   RunFileWriter::continue_from(path, {}, datasets(), kept).finish();
 }
 
-/// append_over_plain, read_over_plain and continue_over_plain are times over those of a plain file of the same bytes;
-/// continue's plain file is copied. Drawing, of all figures as SVG, is given in seconds.
+/// append_over_plain, read_over_plain and continue_over_plain are times relative to a plain file of the same bytes; for
+/// continuing, relative to copying it. draw_seconds is the time to draw all figures as SVG.
 void million_steps(benchmark::State& state) {
   for (auto _ : state) {
     const Folder folder;
@@ -126,25 +120,25 @@ void million_steps(benchmark::State& state) {
     const double plain_write = seconds_of([&] { write_plainly(plain); });
     const double append = seconds_of([&] { write_run(run); });
     const double plain_read = seconds_of([&] { benchmark::DoNotOptimize(read_plainly(plain)); });
-    hessian::analysis::RunContent content;
-    const double read = seconds_of([&] { content = hessian::analysis::read_run(run); });
+    analysis::RunContent content;
+    const double read = seconds_of([&] { content = analysis::read_run(run); });
     const double copy = seconds_of([&] { fs::copy_file(plain, folder / "copy"); });
-    const double go_on_seconds = seconds_of([&] { go_on(run); });
+    const double continue_seconds = seconds_of([&] { continue_run(run); });
     double largest_svg = 0;
     const double draw = seconds_of([&] {
-      for (const auto& figure : hessian::analysis::figures_of({content})) {
-        hessian::analysis::draw(figure, "svg", folder / "figure.svg");
+      for (const auto& figure : analysis::figures_of({content})) {
+        analysis::draw(figure, "svg", folder / "figure.svg");
         const auto bytes = static_cast<double>(fs::file_size(folder / "figure.svg"));
         largest_svg = std::max(largest_svg, bytes);
       }
     });
-    state.SetIterationTime(append + read + go_on_seconds + draw);
+    state.SetIterationTime(append + read + continue_seconds + draw);
     state.counters["rows_per_second"] = static_cast<double>(rows) / append;
     state.counters["append_over_plain"] = append / plain_write;
     state.counters["read_over_plain"] = read / plain_read;
-    state.counters["continue_over_plain"] = go_on_seconds / copy;
+    state.counters["continue_over_plain"] = continue_seconds / copy;
     state.counters["read_seconds"] = read;
-    state.counters["continue_seconds"] = go_on_seconds;
+    state.counters["continue_seconds"] = continue_seconds;
     state.counters["draw_seconds"] = draw;
     state.counters["largest_svg_bytes"] = largest_svg;
     state.counters["file_over_bytes"] = static_cast<double>(fs::file_size(run)) / static_cast<double>(row_bytes * rows);
@@ -154,3 +148,4 @@ void million_steps(benchmark::State& state) {
 BENCHMARK(million_steps)->UseManualTime()->Unit(benchmark::kSecond)->Iterations(1);
 
 }  // namespace
+}  // namespace hessian::benchmarks

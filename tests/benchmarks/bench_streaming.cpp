@@ -13,56 +13,52 @@
 #include "hessian/tape_operator.h"
 #include "subject.h"
 
-// What a product costs whose weights are streamed, in products whose weights are held: with everything kept, and with
-// the blocks computed again as streaming has them. The checkpoint is in the system's memory after its first reading:
-// a disk slower than the products adds to this.
+// Measures the cost of a product with streamed weights in products with loaded weights: with all values kept, and with the
+// layers computed again, as streaming does. After the first reading the checkpoint is in the system's page cache; a disk
+// slower than the products adds to this.
 
+namespace hessian::benchmarks {
 namespace {
 
-using hessian::benchmarks::Contender;
-
-/// A bfloat16 checkpoint of a fresh model, gone at the end.
+/// A bfloat16 checkpoint of a fresh model, removed by the destructor.
 class TemporaryCheckpoint {
  public:
-  explicit TemporaryCheckpoint(const hessian::models::GptConfig& config)
+  explicit TemporaryCheckpoint(const models::GptConfig& config)
       : path_(std::filesystem::temp_directory_path() / "hessian-bench-streaming.safetensors") {
-    const hessian::models::Model model = hessian::models::initialise_model(config, 1);
-    hessian::models::save_checkpoint({config, model.parameters.to(at::kCPU, at::kBFloat16)}, path_, 0);
+    const models::Model model = models::initialise_model(config, 1);
+    models::save_checkpoint({config, model.parameters.to(at::kCPU, at::kBFloat16)}, path_, 0);
   }
   ~TemporaryCheckpoint() { std::filesystem::remove(path_); }
   TemporaryCheckpoint(const TemporaryCheckpoint&) = delete;
   TemporaryCheckpoint& operator=(const TemporaryCheckpoint&) = delete;
 
-  hessian::models::Model load() const {
-    return hessian::models::load_checkpoint(path_, hessian::models::WeightAccess::deferred).model;
-  }
+  models::Model load() const { return models::load_checkpoint(path_, models::WeightAccess::deferred).model; }
 
  private:
   std::filesystem::path path_;
 };
 
 void streaming(benchmark::State& state, const std::string& name, int64_t vocab_size, int64_t sequences) {
-  const hessian::models::GptConfig config = hessian::models::parse_model_name(name, vocab_size);
+  const models::GptConfig config = models::parse_model_name(name, vocab_size);
   const TemporaryCheckpoint checkpoint(config);
-  const hessian::models::Model model = checkpoint.load();
-  const hessian::benchmarks::Subject subject = hessian::benchmarks::make_subject(config, sequences, 128);
-  const hessian::Parameters held = model.parameters.to(at::kCPU, at::kFloat);
-  const hessian::Program program = subject.forward.losses_program(0);
-  std::vector<hessian::ValueId> checkpoints;
+  const models::Model model = checkpoint.load();
+  const Subject subject = make_subject(config, sequences, 128);
+  const Parameters held = model.parameters.to(at::kCPU, at::kFloat);
+  const Program program = subject.forward.losses_program(0);
+  std::vector<ValueId> checkpoints;
   for (int64_t layer = 1; layer <= config.n_layers; ++layer) {
-    checkpoints.push_back(program.sites.at(hessian::models::site_name(hessian::models::Site::residual, layer)));
+    checkpoints.push_back(program.sites.at(models::site_name(models::Site::residual, layer)));
   }
   const std::vector<at::Tensor> inputs = {subject.residual, subject.targets};
-  const hessian::TapeOperator kept({program, held, inputs, {0}, {}});
-  const hessian::TapeOperator again({program, held, inputs, {0}, checkpoints});
-  const hessian::TapeOperator streamed(
-      {program, hessian::models::stream_weights(model, at::kCPU, at::kFloat), inputs, {0}, checkpoints});
+  const TapeOperator kept({program, held, inputs, {0}, {}});
+  const TapeOperator again({program, held, inputs, {0}, checkpoints});
+  const TapeOperator streamed({program, models::stream_weights(model, at::kCPU, at::kFloat), inputs, {0}, checkpoints});
   const at::Tensor v = at::randn({sequences, 1, kept.dim()});
   Contender with_all{[&] { kept.apply(v); }};
   Contender with_weights{[&] { again.apply(v); }};
   Contender without{[&] { streamed.apply(v); }};
   const std::array all = {&with_all, &with_weights, &without};
-  hessian::benchmarks::run_in_turn(state, all, without);
+  run_in_turn(state, all, without);
   state.counters["streamed_over_kept"] = without.seconds / with_all.seconds;
   state.counters["streamed_over_again"] = without.seconds / with_weights.seconds;
 }
@@ -81,3 +77,4 @@ BENCHMARK_CAPTURE(streaming, llama2_134M_prenorm_8x128_bytes, "new:llama2-134M-p
     ->Iterations(3);
 
 }  // namespace
+}  // namespace hessian::benchmarks

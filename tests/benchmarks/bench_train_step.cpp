@@ -1,42 +1,33 @@
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
-
+#include "program/statistics.h"
 #include "reproduce/step_times.h"
 #include "subject.h"
+#include "training_config.h"
 
-// The cost of a training step on the CPU, and what the additional norms of SimpleNorm add to it; device_times has both
-// on a CUDA device.
+// Times training steps on the CPU, and what the additional norms of SimpleNorm cost. device_times measures both on a CUDA
+// device.
 
+namespace hessian::benchmarks {
 namespace {
 
-using hessian::benchmarks::seconds_of;
-using hessian::experiments::fresh_training;
-using hessian::experiments::TrainConfig;
-using hessian::experiments::Training;
+using experiments::fresh_training;
+using experiments::median;
+using experiments::TrainConfig;
+using experiments::Training;
 
 TrainConfig config_of(const std::string& model, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
-  TrainConfig config;
-  config.steps = 1'000'000;
-  config.device = "cpu";
-  config.model.name = model;
+  TrainConfig config = timed_training(model, sequences);
   config.model.vocab_size = vocab_size;
-  config.data.batch_size = sequences;
   config.data.seq_len = seq_len;
-  config.validation.every = 0;
   return config;
 }
 
-/// The first updates touch their memory for the first time.
+/// Runs the first updates, which allocate their memory.
 void warm_up(Training& training) {
   for (int i = 0; i < 3; ++i) {
     training.update();
   }
-}
-
-double median_of(std::vector<double> seconds) {
-  std::nth_element(seconds.begin(), seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2), seconds.end());
-  return seconds[seconds.size() / 2];
 }
 
 void train_step(benchmark::State& state, const std::string& model, int64_t vocab_size, int64_t sequences,
@@ -48,11 +39,11 @@ void train_step(benchmark::State& state, const std::string& model, int64_t vocab
     all.push_back(seconds_of([&] { training.update(); }));
     state.SetIterationTime(all.back());
   }
-  state.counters["median_seconds"] = median_of(all);
-  state.counters["tokens_per_second"] = static_cast<double>(training.tokens_per_update()) / median_of(all);
+  state.counters["median_seconds"] = median(all);
+  state.counters["tokens_per_second"] = static_cast<double>(training.tokens_per_update()) / median(all);
 }
 
-/// SimpleNorm step time over PreNorm step time at equal width, the steps taken in turn.
+/// Measures the step time of SimpleNorm over that of PreNorm at equal width. The steps run in turn.
 void normalisation_overhead(benchmark::State& state, const std::string& size, int64_t vocab_size, int64_t sequences,
                             int64_t seq_len) {
   Training prenorm = fresh_training(config_of(size + "-prenorm", vocab_size, sequences, seq_len));
@@ -70,8 +61,8 @@ void normalisation_overhead(benchmark::State& state, const std::string& size, in
     simple_seconds.push_back(seconds_of([&] { simple.update(); }));
     state.SetIterationTime(simple_seconds.back());
   }
-  state.counters["normalisation_overhead"] = median_of(simple_seconds) / median_of(prenorm_seconds);
-  state.counters["preqknorm_overhead"] = median_of(preqknorm_seconds) / median_of(prenorm_seconds);
+  state.counters["normalisation_overhead"] = median(simple_seconds) / median(prenorm_seconds);
+  state.counters["preqknorm_overhead"] = median(preqknorm_seconds) / median(prenorm_seconds);
 }
 
 void add_step(const std::string& name, const std::string& model, int64_t vocab_size, int64_t sequences,
@@ -103,3 +94,4 @@ const bool registered = [] {
 }();
 
 }  // namespace
+}  // namespace hessian::benchmarks

@@ -9,17 +9,17 @@
 
 namespace hessian::benchmarks {
 
-/// Seconds spent in one of the things that are compared.
+/// One of the computations that are compared, and the seconds spent in it so far.
 struct Contender {
   std::function<void()> work;
   double seconds = 0;
 };
 
-/// Takes contenders in turn within one loop, so that a slow moment of the machine hits them alike; an iteration's time
-/// is that of `timed`, one of them.
+/// Runs the contenders in turn within one loop, so that a slow moment of the machine affects all of them. The time of an
+/// iteration is that of `timed`, one of them.
 inline void run_in_turn(benchmark::State& state, std::span<Contender* const> all, const Contender& timed) {
   for (const Contender* contender : all) {
-    contender->work();  // the first time records graphs and touches memory
+    contender->work();  // the first run records graphs and touches memory
   }
   for (auto _ : state) {
     const double before = timed.seconds;

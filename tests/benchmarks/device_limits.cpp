@@ -3,21 +3,20 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include <algorithm>
-#include <chrono>
 #include <vector>
 
 #include "gpt/architecture.h"
+#include "program/statistics.h"
 #include "subject.h"
 
 namespace hessian::benchmarks {
 namespace {
 
-/// Entries of the matrices that a token is multiplied with, embeddings left out.
-double map_entries(const hessian::models::GptConfig& config) {
+/// Number of entries of the matrices that a token is multiplied with, without the embeddings.
+double map_entries(const models::GptConfig& config) {
   double entries = static_cast<double>(config.vocab_size) * static_cast<double>(config.dim);
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    for (const hessian::models::ParameterSpec& parameter : hessian::models::describe_block(config, layer).parameters) {
+    for (const models::ParameterSpec& parameter : models::describe_block(config, layer).parameters) {
       if (parameter.shape.size() == 2) {
         entries += static_cast<double>(parameter.shape[0]) * static_cast<double>(parameter.shape[1]);
       }
@@ -26,8 +25,9 @@ double map_entries(const hessian::models::GptConfig& config) {
   return entries;
 }
 
-/// Of one product of attention, queries with keys or weights with values, for all heads and layers, of the past alone.
-double attention_flops(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions) {
+/// Operations of one product of attention (queries with keys, or weights with values) over past positions, for all heads
+/// and layers.
+double attention_flops(const models::GptConfig& config, int64_t sequences, int64_t positions) {
   const auto pairs =
       static_cast<double>(sequences) * static_cast<double>(positions) * static_cast<double>(positions + 1) / 2;
   return 2 * pairs * static_cast<double>(config.n_layers * config.n_heads * config.head_dim);
@@ -56,9 +56,7 @@ double median_seconds(const std::function<void()>& work, at::Device device, doub
     times.push_back(timed());
     total += times.back();
   }
-  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-  std::nth_element(times.begin(), middle, times.end());
-  return *middle;
+  return experiments::median(times);
 }
 
 DeviceLimits measure_limits(at::Device device, at::ScalarType products) {
@@ -78,16 +76,15 @@ DeviceLimits measure_limits(at::Device device, at::ScalarType products) {
   return {2 * size * size * size / product_seconds, 2 * static_cast<double>(bytes) / copy_seconds};
 }
 
-Work training_step_work(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions) {
+Work training_step_work(const models::GptConfig& config, int64_t sequences, int64_t positions) {
   const double tokens = static_cast<double>(sequences) * static_cast<double>(positions);
   constexpr double adamw_bytes = 4 * (4 + 3);
   constexpr double map_bytes = 4 * 2;
   return {6 * tokens * map_entries(config) + 6 * attention_flops(config, sequences, positions),
-          (adamw_bytes + map_bytes) * static_cast<double>(hessian::models::parameter_count(config))};
+          (adamw_bytes + map_bytes) * static_cast<double>(models::parameter_count(config))};
 }
 
-Work hvp_work(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k,
-              int64_t weight_bytes) {
+Work hvp_work(const models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k, int64_t weight_bytes) {
   const double tokens = static_cast<double>(sequences) * static_cast<double>(positions);
   return {
       static_cast<double>(k) * (4 * tokens * map_entries(config) + 12 * attention_flops(config, sequences, positions)),

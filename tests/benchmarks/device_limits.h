@@ -9,7 +9,8 @@
 
 namespace hessian::benchmarks {
 
-/// What a device does at best, as large operations of LibTorch's own show: one product of square matrices, one copy.
+/// The highest rates of a device, as measured with large operations of LibTorch: one product of square matrices and one
+/// copy.
 struct DeviceLimits {
   double flops_per_second = 0;
   double bytes_per_second = 0;  ///< read and written
@@ -18,19 +19,19 @@ struct DeviceLimits {
 /// \param products  precision of the matrices: sums of bfloat16 are taken in float32
 DeviceLimits measure_limits(at::Device device, at::ScalarType products);
 
-/// Waits until the device has done what it was given.
+/// Waits until the device has finished its queued work.
 void synchronise(at::Device device);
 
-/// Median time of the work with all that it gives the device to do, over about that many seconds and three times at
-/// least, after two runs that are not counted.
+/// Returns the median time of the work, including what it queues on the device, over about `seconds` and at least three
+/// runs, after two runs that are not counted.
 double median_seconds(const std::function<void()>& work, at::Device device, double seconds);
 
-/// The least that a computation has to do, whatever it is written with.
+/// The least work of a computation, however it is implemented.
 struct Work {
-  double flops = 0;  ///< of matrix products, a multiplication and an addition being two
-  double bytes = 0;  ///< of weights and the optimizer's state
+  double flops = 0;  ///< of matrix products; a multiplication and an addition count as two
+  double bytes = 0;  ///< read and written: weights and the optimizer's state
 
-  /// Shares of what the device could have done in that time.
+  /// The share of the device's rate that is reached if the computation takes this long.
   double matmul_fraction(double seconds, const DeviceLimits& limits) const {
     return flops / seconds / limits.flops_per_second;
   }
@@ -39,15 +40,14 @@ struct Work {
   }
 };
 
-/// A step of training in float32 weights: 3 products for each linear map; 6 for attention, of the past alone; AdamW
-/// reads weight, gradient and two moments and writes all but the gradient, and the maps read and write the weight and
+/// The work of a training step with float32 weights: 3 products per linear map and 6 per attention, over past positions
+/// only. AdamW reads weight, gradient and two moments and writes all but the gradient; the maps read the weight and write
 /// the gradient once more.
-Work training_step_work(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions);
+Work training_step_work(const models::GptConfig& config, int64_t sequences, int64_t positions);
 
-/// A product of the Hessian of one activation, before block 0, with k vectors a sequence: 2 products for each linear
-/// map, each weight read twice; 12 for attention, of the past alone.
+/// The work of multiplying the Hessian of the residual before layer 0 with k vectors per sequence: 2 products per linear
+/// map, whose weight is read twice, and 12 per attention, over past positions only.
 /// \param weight_bytes  of one entry of a weight
-Work hvp_work(const hessian::models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k,
-              int64_t weight_bytes);
+Work hvp_work(const models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k, int64_t weight_bytes);
 
 }  // namespace hessian::benchmarks

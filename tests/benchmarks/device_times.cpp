@@ -16,20 +16,19 @@
 #include "hessian/tape_operator.h"
 #include "program/statistics.h"
 #include "reproduce/step_times.h"
+#include "training_config.h"
 
-// How near to a device's limits training steps and Hessian-vector products come, and what SimpleNorm costs there. The
-// limits are measured in the same run. scripts/measure_gpu.sh runs it on a CUDA device; it works on the CPU too, with
+// Measures how close training steps and Hessian-vector products come to the limits of a device, and what SimpleNorm costs
+// there. The limits are measured in the same run. scripts/measure_gpu.sh runs it on a CUDA device; on the CPU it takes
 // small models.
 
+namespace hessian::benchmarks {
 namespace {
 
-using hessian::benchmarks::DeviceLimits;
-using hessian::benchmarks::median_seconds;
-using hessian::benchmarks::Work;
-using hessian::experiments::TrainConfig;
-using hessian::experiments::Training;
+using experiments::TrainConfig;
+using experiments::Training;
 
-/// A model and the batches that it is measured with.
+/// A model size and the batches that it is measured with.
 struct Case {
   std::string size;  ///< such as llama2-271M
   int64_t step_sequences = 0;
@@ -38,7 +37,7 @@ struct Case {
   int64_t positions = 0;
 };
 
-/// Of a device with 80 GB.
+/// For a device with 80 GB.
 const std::vector<Case> large = {{"llama2-271M", 16, 16, 4, 1024}, {"llama2-1B", 8, 4, 2, 1024}};
 const std::vector<Case> small = {{"llama2-20M", 2, 2, 2, 64}};
 
@@ -47,7 +46,8 @@ struct Options {
   std::string dtype = "auto";
   double seconds = 5;
   int64_t vectors = 8;
-  std::string step;  ///< one model's training step, its median seconds alone on stdout: for tests/peers/train_step.py
+  std::string
+      step;  ///< if given, prints only the median seconds of this model's training step (tests/peers/train_step.py)
   int64_t vocab_size = 0;
   int64_t sequences = 8;
   int64_t positions = 128;
@@ -55,15 +55,11 @@ struct Options {
 
 TrainConfig config_of(const std::string& model, const Options& options, int64_t sequences, int64_t positions,
                       at::Device device) {
-  TrainConfig config;
-  config.steps = 1'000'000;
+  TrainConfig config = timed_training("new:" + model, sequences);
   config.device = device.str();
   config.dtype = options.dtype;
-  config.model.name = "new:" + model;
   config.model.vocab_size = options.vocab_size;
-  config.data.batch_size = sequences;
   config.data.seq_len = positions;
-  config.validation.every = 0;
   return config;
 }
 
@@ -78,9 +74,8 @@ void measure_step(const Case& of, const std::string& placement, const Options& o
   const std::string model = of.size + "-" + placement;
   Training training = fresh_training(config_of(model, options, of.step_sequences, of.positions, device));
   const double seconds = median_seconds([&] { training.update(); }, device, options.seconds);
-  print_shares(
-      "step " + model + " " + std::to_string(of.step_sequences) + " x " + std::to_string(of.positions), seconds,
-      hessian::benchmarks::training_step_work(training.forward().config(), of.step_sequences, of.positions), limits);
+  print_shares("step " + model + " " + std::to_string(of.step_sequences) + " x " + std::to_string(of.positions),
+               seconds, training_step_work(training.forward().config(), of.step_sequences, of.positions), limits);
 }
 
 /// Steps of the placements in turn, so that a slow moment meets all.
@@ -98,9 +93,7 @@ void measure_overhead(const Case& of, const Options& options, at::Device device)
       seconds[i].push_back(median_seconds([&] { trainings[i].update(); }, device, options.seconds / rounds));
     }
   }
-  const auto ratio = [&](std::size_t i) {
-    return hessian::experiments::median(seconds[i]) / hessian::experiments::median(seconds[0]);
-  };
+  const auto ratio = [&](std::size_t i) { return experiments::median(seconds[i]) / experiments::median(seconds[0]); };
   std::printf("normalisation_overhead %s %ld x %ld: SimpleNorm %.3f, QKNorm %.3f of PreNorm\n", of.size.c_str(),
               static_cast<long>(of.overhead_sequences), static_cast<long>(of.positions), ratio(2), ratio(1));
   std::fflush(stdout);
@@ -110,29 +103,28 @@ void measure_hvp(const Case& of, const std::string& placement, const Options& op
                  const DeviceLimits& limits) {
   const c10::NoGradGuard no_grad;
   const std::string name = of.size + "-" + placement;
-  const at::ScalarType weights = hessian::experiments::parse_dtype(options.dtype);
-  const hessian::models::GptConfig config = hessian::models::parse_model_name("new:" + name, std::nullopt);
-  const hessian::models::Model model = hessian::models::initialise_model(config, 1);
+  const at::ScalarType weights = experiments::parse_dtype(options.dtype);
+  const models::GptConfig config = models::parse_model_name("new:" + name, std::nullopt);
+  const models::Model model = models::initialise_model(config, 1);
   const at::Tensor ids = at::randint(config.vocab_size, {of.hvp_sequences, of.positions + 1}, at::kLong).to(device);
   const at::Tensor residual =
-      hessian::models::Forward({config, model.parameters.to(device, at::kFloat)}).embed(ids.narrow(1, 0, of.positions));
-  const hessian::models::Forward forward({config, model.parameters.to(device, weights)});
-  const hessian::TapeOperator op(forward.losses_program(0), forward.parameters(),
-                                 {residual, ids.narrow(1, 1, of.positions).contiguous()}, 0);
+      models::Forward({config, model.parameters.to(device, at::kFloat)}).embed(ids.narrow(1, 0, of.positions));
+  const models::Forward forward({config, model.parameters.to(device, weights)});
+  const TapeOperator op(forward.losses_program(0), forward.parameters(),
+                        {residual, ids.narrow(1, 1, of.positions).contiguous()}, 0);
   for (const int64_t k : {int64_t{1}, options.vectors}) {
     const at::Tensor v = at::randn({of.hvp_sequences, k, op.dim()}, op.vector_options());
     const double seconds = median_seconds([&] { op.apply(v); }, device, options.seconds);
     print_shares("hvp " + name + " " + std::to_string(of.hvp_sequences) + " x " + std::to_string(of.positions) + ", " +
                      std::to_string(k) + " vectors",
                  seconds,
-                 hessian::benchmarks::hvp_work(config, of.hvp_sequences, of.positions, k,
-                                               static_cast<int64_t>(c10::elementSize(weights))),
+                 hvp_work(config, of.hvp_sequences, of.positions, k, static_cast<int64_t>(c10::elementSize(weights))),
                  limits);
   }
 }
 
 void measure(Options options) {
-  const at::Device device = hessian::select_device(options.device);
+  const at::Device device = select_device(options.device);
   if (options.dtype == "auto") {
     options.dtype = device.is_cpu() ? "float32" : "bfloat16";
   }
@@ -141,10 +133,9 @@ void measure(Options options) {
     std::printf("%.6g\n", median_seconds([&] { training.update(); }, device, options.seconds));
     return;
   }
-  const DeviceLimits limits =
-      hessian::benchmarks::measure_limits(device, hessian::experiments::parse_dtype(options.dtype));
+  const DeviceLimits limits = measure_limits(device, experiments::parse_dtype(options.dtype));
   std::printf("%s, %s; one large product runs at %.4g TFLOP/s, one large copy at %.4g GB/s\n",
-              hessian::describe_device(device).c_str(), options.dtype.c_str(), limits.flops_per_second / 1e12,
+              describe_device(device).c_str(), options.dtype.c_str(), limits.flops_per_second / 1e12,
               limits.bytes_per_second / 1e9);
   for (const Case& of : device.is_cpu() ? small : large) {
     for (const std::string placement : {"prenorm", "simplegpt"}) {
@@ -156,21 +147,24 @@ void measure(Options options) {
 }
 
 }  // namespace
+}  // namespace hessian::benchmarks
 
 int main(int argc, char** argv) {
-  CLI::App app("Training steps and Hessian-vector products beside what the device does at best", "device_times");
-  Options options;
+  CLI::App app("Compares training steps and Hessian-vector products with the highest rates of the device",
+               "device_times");
+  hessian::benchmarks::Options options;
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   app.add_option("--dtype", options.dtype, "of products; auto: bfloat16 on a CUDA device, float32 on the CPU");
-  app.add_option("--seconds", options.seconds, "about how long each is measured")->capture_default_str();
-  app.add_option("--vectors", options.vectors, "of an HVP of several")->capture_default_str();
-  app.add_option("--step", options.step, "print the seconds of a training step of this model alone");
+  app.add_option("--seconds", options.seconds, "about how long to measure each")->capture_default_str();
+  app.add_option("--vectors", options.vectors, "vectors per sequence in the HVP of several vectors")
+      ->capture_default_str();
+  app.add_option("--step", options.step, "print only the seconds of a training step of this model");
   app.add_option("--vocab-size", options.vocab_size, "of --step; 0: the model's own")->capture_default_str();
   app.add_option("--sequences", options.sequences, "of --step")->capture_default_str();
   app.add_option("--tokens", options.positions, "of each sequence of --step")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
-    measure(options);
+    hessian::benchmarks::measure(options);
   } catch (const std::exception& error) {
     std::cerr << "device_times: " << error.what() << '\n';
     return 1;

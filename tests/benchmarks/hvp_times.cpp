@@ -22,74 +22,71 @@
 #include "hessian/parameter_operator.h"
 #include "hessian/tape_operator.h"
 
-// Our side of tests/peers/hvp.py, which asks for Hessian-vector products line by line on standard input. Each line is
-// answered by one number; the first answer, 0, says that all is loaded.
+// Our side of tests/peers/hvp.py, which requests Hessian-vector products on standard input, one request per line. Each is
+// answered by a line with one number; a first line, 0, tells that everything is loaded.
 //
-//   product K FILE  writes the products with the first K vectors; answers how many bytes the process has grown by at
-//                   its peak since just before the operator was made; on a CUDA device, bytes of LibTorch's there
-//   time K SECONDS  makes them again and again for about that long; answers the median seconds of all K
+//   product K FILE  writes the products with the first K vectors; answers by how many bytes the peak memory has grown
+//                   since just before the operator was constructed: the process's, or LibTorch's on a CUDA device
+//   time K SECONDS  repeats these products for about that long; answers the median seconds of all K
 
+namespace hessian::benchmarks {
 namespace {
 
-/// A Hessian, and the vectors that it is to be multiplied with. Files hold vectors by name, [K, ...] each.
+/// A Hessian, and the vectors to multiply it with. Files hold vectors by name, [K, ...] each.
 struct Problem {
-  std::function<std::unique_ptr<hessian::LinearOperator>()> make_operator;
-  at::Tensor vectors;                                             ///< [S, K, n]
-  std::function<hessian::Parameters(const at::Tensor&)> by_name;  ///< products [S, K, n] as a file holds them
+  std::function<std::unique_ptr<LinearOperator>()> make_operator;
+  at::Tensor vectors;                                    ///< [S, K, n]
+  std::function<Parameters(const at::Tensor&)> by_name;  ///< names products [S, K, n] as a file holds them
 };
 
-/// Each sequence's loss with respect to the residual entering block 0.
-Problem activation_problem(const hessian::models::Model& model, const hessian::models::TokenBatch& batch,
-                           const hessian::Parameters& vectors) {
-  const hessian::models::Forward forward(model);
+/// The Hessian of each sequence's loss with respect to the residual before layer 0.
+Problem activation_problem(const models::Model& model, const models::TokenBatch& batch, const Parameters& vectors) {
+  const models::Forward forward(model);
   const c10::NoGradGuard no_grad;
   const at::Tensor residual = forward.embed(batch.tokens);
   Problem problem;
   problem.vectors = vectors.at("residual").flatten(2).transpose(0, 1).contiguous();
   problem.make_operator = [=] {
-    return std::make_unique<hessian::TapeOperator>(forward.losses_program(0), forward.parameters(),
-                                                   std::vector{residual, batch.targets}, 0);
+    return std::make_unique<TapeOperator>(forward.losses_program(0), forward.parameters(),
+                                          std::vector{residual, batch.targets}, 0);
   };
   problem.by_name = [=](const at::Tensor& products) {
-    hessian::Parameters named;
+    Parameters named;
     named.add("residual", products.transpose(0, 1).unflatten(2, residual.sizes().slice(1)));
     return named;
   };
   return problem;
 }
 
-/// The mean loss with respect to all parameters.
-Problem parameter_problem(const hessian::models::Model& model, const hessian::models::TokenBatch& batch,
-                          const hessian::Parameters& vectors) {
-  const hessian::models::Forward forward(model);
-  std::vector<at::Tensor> parts;
+/// The Hessian of the mean loss with respect to all parameters.
+Problem parameter_problem(const models::Model& model, const models::TokenBatch& batch, const Parameters& vectors) {
+  const models::Forward forward(model);
+  std::vector<at::Tensor> columns;
   for (const auto& entry : model.parameters) {
-    parts.push_back(vectors.at(entry.first).flatten(1));
+    columns.push_back(vectors.at(entry.first).flatten(1));
   }
   Problem problem;
-  problem.vectors = at::cat(parts, 1).unsqueeze(0);
+  problem.vectors = at::cat(columns, 1).unsqueeze(0);
   problem.make_operator = [=] {
-    return std::make_unique<hessian::ParameterOperator>(
-        hessian::ParameterProblem{forward.whole_program(), forward.parameters(), {batch.tokens, batch.targets}, {}});
+    return std::make_unique<ParameterOperator>(
+        ParameterProblem{forward.whole_program(), forward.parameters(), {batch.tokens, batch.targets}, {}});
   };
-  problem.by_name = [=](const at::Tensor& products) {
-    return hessian::split_like(products.squeeze(0), model.parameters);
-  };
+  problem.by_name = [=](const at::Tensor& products) { return split_like(products.squeeze(0), model.parameters); };
   return problem;
 }
 
 Problem load_problem(const std::string& model_path, const std::string& data_path, const std::string& vectors_path,
                      const std::string& kind, at::Device device) {
-  hessian::models::Model model = hessian::models::load_checkpoint(model_path).model;
-  hessian::models::DataOptions data;
+  models::Model model = models::load_checkpoint(model_path).model;
+  models::DataOptions data;
   data.source = data_path;
   data.max_seq_len = model.config.max_seq_len;
   data.vocab_size = model.config.vocab_size;
-  hessian::models::TokenBatch batch = hessian::models::load_token_batch(data);
+  models::TokenBatch batch = models::load_token_batch(data);
   batch.tokens = batch.tokens.to(device);
   batch.targets = batch.targets.to(device);
   model.parameters = model.parameters.to(device, at::kFloat);
-  const hessian::Parameters vectors = hessian::models::load_safetensors(vectors_path).tensors.to(device, at::kFloat);
+  const Parameters vectors = models::load_safetensors(vectors_path).tensors.to(device, at::kFloat);
   if (kind == "activation") {
     return activation_problem(model, batch, vectors);
   }
@@ -99,7 +96,7 @@ Problem load_problem(const std::string& model_path, const std::string& data_path
   throw std::runtime_error("'" + kind + "' is no Hessian; known are activation and parameters");
 }
 
-/// A line of /proc/self/status in bytes: VmRSS, what the process holds now, or VmHWM, the most that it has held.
+/// Returns a line of /proc/self/status in bytes: VmRSS, the resident memory, or VmHWM, its peak.
 int64_t resident_bytes(const std::string& key) {
   std::ifstream status("/proc/self/status");
   std::string word;
@@ -115,9 +112,9 @@ int64_t resident_bytes(const std::string& key) {
 void answer_requests(const Problem& problem) {
   const at::Device device = problem.vectors.device();
   std::cout << 0 << std::endl;
-  std::ofstream("/proc/self/clear_refs") << 5;  // VmHWM begins anew: loading does not count
+  std::ofstream("/proc/self/clear_refs") << 5;  // resets VmHWM, so that loading does not count
   const int64_t bytes_before = resident_bytes("VmRSS");
-  std::optional<hessian::MemoryScope> device_memory;
+  std::optional<MemoryScope> device_memory;
   if (!device.is_cpu()) {
     device_memory.emplace();
   }
@@ -131,19 +128,20 @@ void answer_requests(const Problem& problem) {
     if (request == "time") {
       double seconds = 0;
       words >> seconds;
-      std::cout << hessian::benchmarks::median_seconds([&] { op->apply(v); }, device, seconds) << std::endl;
+      std::cout << median_seconds([&] { op->apply(v); }, device, seconds) << std::endl;
     } else {
       std::string path;
       words >> path;
       const at::Tensor products = op->apply(v);
       const int64_t grown = device_memory ? device_memory->peak_bytes() : resident_bytes("VmHWM") - bytes_before;
-      hessian::models::save_safetensors(path, problem.by_name(products), {});
+      models::save_safetensors(path, problem.by_name(products), {});
       std::cout << grown << std::endl;
     }
   }
 }
 
 }  // namespace
+}  // namespace hessian::benchmarks
 
 int main(int argc, char** argv) {
   if (argc != 5 && argc != 6) {
@@ -151,8 +149,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    answer_requests(
-        load_problem(argv[1], argv[2], argv[3], argv[4], hessian::select_device(argc > 5 ? argv[5] : "cpu")));
+    hessian::benchmarks::answer_requests(hessian::benchmarks::load_problem(
+        argv[1], argv[2], argv[3], argv[4], hessian::select_device(argc > 5 ? argv[5] : "cpu")));
   } catch (const std::exception& error) {
     std::cerr << "hvp_times: " << error.what() << '\n';
     return 1;

@@ -2,7 +2,6 @@
 
 #include <c10/core/GradMode.h>
 
-#include <chrono>
 #include <variant>
 
 #include "gpt/architecture.h"
@@ -12,15 +11,15 @@
 
 namespace hessian::benchmarks {
 
-hessian::ProblemFunction Subject::losses() const {
-  return [this](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
-    return forward.losses(0, x, hessian::rows_of(targets, blocks));
+ProblemFunction Subject::losses() const {
+  return [this](const at::Tensor& x, const ProblemIndices& blocks) {
+    return forward.losses(0, x, rows_of(targets, blocks));
   };
 }
 
-Subject make_subject(const hessian::models::GptConfig& config, int64_t sequences, int64_t seq_len) {
-  hessian::keep_freed_memory();  // as the programs do
-  hessian::models::Forward forward(hessian::models::initialise_model(config, 1));
+Subject make_subject(const models::GptConfig& config, int64_t sequences, int64_t seq_len) {
+  keep_freed_memory();  // as the programs do
+  models::Forward forward(models::initialise_model(config, 1));
   const at::Tensor tokens = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
   const at::Tensor targets = at::randint(config.vocab_size, {sequences, seq_len}, at::kLong);
   const c10::NoGradGuard no_grad;
@@ -30,7 +29,7 @@ Subject make_subject(const hessian::models::GptConfig& config, int64_t sequences
 
 Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len) {
   return make_subject(
-      hessian::models::parse_model_name(model_name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt),
+      models::parse_model_name(model_name, vocab_size > 0 ? std::optional<int64_t>(vocab_size) : std::nullopt),
       sequences, seq_len);
 }
 
@@ -44,7 +43,7 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
     maps_.push_back({at::randn({rows, weight.size(1)}), weight});
     transposed_.push_back({at::randn({rows, weight.size(0)}), weight});
   };
-  const auto attention = [&](const hessian::CausalAttention& core) {
+  const auto attention = [&](const CausalAttention& core) {
     const int64_t width = config.head_dim;
     const int64_t group = core.n_heads / core.n_kv_heads;
     const auto heads = [&](int64_t n, int64_t m) { return at::randn({sequences * core.n_kv_heads, n, m}); };
@@ -58,10 +57,10 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
     heads_.push_back({heads(positions, queries), heads(queries, width)});
   };
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    for (const hessian::Step& step : hessian::models::describe_block(config, layer).program.steps) {
-      if (const auto* map = std::get_if<hessian::Linear>(&step.operation)) {
+    for (const Step& step : models::describe_block(config, layer).program.steps) {
+      if (const auto* map = std::get_if<Linear>(&step.operation)) {
         linear(map->weight);
-      } else if (const auto* core = std::get_if<hessian::CausalAttention>(&step.operation)) {
+      } else if (const auto* core = std::get_if<CausalAttention>(&step.operation)) {
         attention(*core);
       }
     }
@@ -72,20 +71,14 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
 void MatrixProducts::run() const {
   const c10::NoGradGuard no_grad;
   for (const Pair& pair : maps_) {
-    hessian::times_transposed(pair.left, pair.right);
+    times_transposed(pair.left, pair.right);
   }
   for (const Pair& pair : transposed_) {
-    hessian::times(pair.left, pair.right);
+    times(pair.left, pair.right);
   }
   for (const Pair& pair : heads_) {
     at::bmm(pair.left, pair.right);
   }
-}
-
-double seconds_of(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 }  // namespace hessian::benchmarks

@@ -8,25 +8,26 @@
 
 #include "hessian/hessian_operator.h"
 #include "hessian/models/forward.h"
+#include "seconds.h"
 
 namespace hessian::benchmarks {
 
-/// A fresh model and random tokens, to be differentiated with respect to the input of its first block.
+/// A fresh model and random tokens. Its losses are differentiated with respect to the residual before layer 0.
 struct Subject {
-  hessian::models::Forward forward;
+  models::Forward forward;
   at::Tensor residual;  ///< [S, T, dim]
   at::Tensor targets;   ///< [S, T]
 
-  hessian::ProblemFunction losses() const;
+  ProblemFunction losses() const;
 };
 
-Subject make_subject(const hessian::models::GptConfig& config, int64_t sequences, int64_t seq_len);
+Subject make_subject(const models::GptConfig& config, int64_t sequences, int64_t seq_len);
 /// \param vocab_size  0 for the model's own
 Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len);
 
-/// The matrix products of one gradient with respect to the residual, weights frozen, and nothing else: for every linear
-/// map one product forward and one backward, by the same library as the tape's, for attention two forward and four
-/// backward, of whole heads. The lower limit of an HVP's cost, but for what attention saves by leaving out the future.
+/// The matrix products of one gradient with respect to the residual with frozen weights, and nothing else: one forward
+/// and one backward per linear map, by the same library as the tape's, and two forward and four backward per attention,
+/// over whole heads. They bound the cost of an HVP from below, except that attention can skip the future positions.
 class MatrixProducts {
  public:
   explicit MatrixProducts(const Subject& subject);
@@ -41,7 +42,5 @@ class MatrixProducts {
   std::vector<Pair> transposed_;  // activations [rows, out], weight [out, in]
   std::vector<Pair> heads_;       // of attention
 };
-
-double seconds_of(const std::function<void()>& work);
 
 }  // namespace hessian::benchmarks

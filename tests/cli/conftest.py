@@ -1,4 +1,3 @@
-import os
 import pathlib
 import shutil
 import subprocess
@@ -13,17 +12,6 @@ import tiny_models
 import train_runs
 
 MAKER = pathlib.Path(__file__).with_name("make_nanogpt_checkpoint.py")
-
-
-def pytest_configure():
-    program = os.environ.get("HESSIAN_PROBE")
-    if not program:
-        raise pytest.UsageError(
-            "set HESSIAN_PROBE to the hessian-probe to test, such as build/release/bin/hessian-probe"
-        )
-    if not os.access(program, os.X_OK):
-        raise pytest.UsageError(f"HESSIAN_PROBE is {program!r}, which is no program; build it first")
-    probe_runs.PROGRAM = os.path.abspath(program)
 
 
 @pytest.fixture
@@ -54,14 +42,14 @@ def make_checkpoint():
 
 @pytest.fixture(scope="session")
 def nanogpt(make_checkpoint, tmp_path_factory):
-    """A fresh nanoGPT of three blocks that reads bytes."""
+    """A fresh nanoGPT of three layers that reads bytes."""
     path = tmp_path_factory.mktemp("nanogpt") / "ckpt.pt"
     return make_checkpoint(path, "--vocab", 256, "--layers", 3, "--block-size", 64, "--step", 7)
 
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory):
-    """A Llama of two blocks with a vocabulary of 31."""
+    """A Llama of two layers with a vocabulary of 31."""
     return tiny_models.write(tmp_path_factory.mktemp("llama") / "model.safetensors", tiny_models.configuration())
 
 
@@ -85,7 +73,7 @@ def sweep(tmp_path):
 
 @pytest.fixture(scope="session")
 def whole_sweep(tmp_path_factory):
-    """A sweep that nobody disturbed, with what it printed, as JSON and as text. To be read only: `swept` is a copy."""
+    """A sweep that ran undisturbed, with its output as JSON and as text. Read-only for tests: `swept` is a copy."""
     sweep = sweep_runs.Sweep(tmp_path_factory.mktemp("whole_sweep"))
     sweep.outcome = sweep("--json")
     assert sweep.outcome.status == 0, sweep.outcome.stderr

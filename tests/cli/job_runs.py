@@ -1,12 +1,12 @@
 """Starts a program as several processes of one job, as torchrun would."""
 
-import os
 import signal
 import socket
 import subprocess
 import time
 
-from probe_runs import environment
+import programs
+from programs import environment
 
 
 def free_port():
@@ -16,7 +16,7 @@ def free_port():
 
 
 def place(rank, size, port):
-    """The variables that torchrun gives to a process."""
+    """The environment variables that torchrun sets for a process."""
     return {
         "RANK": str(rank),
         "WORLD_SIZE": str(size),
@@ -28,7 +28,7 @@ def place(rank, size, port):
 
 
 class Job:
-    """A program in `size` processes; what process r says goes to stdout-r.txt and stderr-r.txt."""
+    """A program in `size` processes. The output of process r goes to stdout-r.txt and stderr-r.txt."""
 
     def __init__(self, command, size, folder):
         self.folder, self.size = folder, size
@@ -51,18 +51,18 @@ class Job:
         return (self.folder / f"{stream}-{rank}.txt").read_text(encoding="utf-8")
 
     def wait_until(self, condition):
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, "it never came to this"
+        def holds():
             for rank, process in enumerate(self.processes):
                 assert process.poll() is None, self.said(rank)
-            time.sleep(0.005)
+            return condition()
+
+        programs.wait_until(holds)
 
     def send(self, signal_number, rank):
         self.processes[rank].send_signal(signal_number)
 
     def end(self, within=120):
-        """Waits for all of them; their exit statuses."""
+        """Waits for all processes and returns their exit statuses."""
         deadline = time.monotonic() + within
         try:
             return [process.wait(timeout=max(0.1, deadline - time.monotonic())) for process in self.processes]
@@ -75,7 +75,7 @@ class Job:
 
 
 def done(command, size, folder):
-    """A job whose processes all end well; what the first of them printed."""
+    """Runs a job whose processes all succeed; returns what the first of them printed."""
     job = Job(command, size, folder)
     statuses = job.end()
     assert statuses == [0] * size, [job.said(rank) for rank in range(size)]

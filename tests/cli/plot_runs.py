@@ -2,37 +2,32 @@
 
 import csv
 import pathlib
-import subprocess
 
 import h5py
 import numpy
 
-from probe_runs import environment
-from sweep_runs import program
+import programs
+from programs import program
 
 
-class Outcome:
+class Outcome(programs.Outcome):
+    name = "hessian-plot"
+
     def __init__(self, status, stdout, stderr, out):
-        self.status, self.stdout, self.stderr, self.out = status, stdout, stderr, out
-
-    def error_line(self):
-        """The one line on stderr, without the program's name."""
-        assert self.stdout == ""
-        assert self.stderr.count("\n") == 1 and self.stderr.endswith("\n"), self.stderr
-        assert self.stderr.startswith("hessian-plot: "), self.stderr
-        assert len(self.stderr) < 600, self.stderr
-        return self.stderr[len("hessian-plot: ") : -1]
+        super().__init__(status, stdout, stderr)
+        self.out = out
 
     def warnings(self):
-        start = "hessian-plot: warning: "
-        assert all(line.startswith(start) for line in self.stderr.splitlines()), self.stderr
-        return [line[len(start) :] for line in self.stderr.splitlines()]
+        """The lines of stderr, all of which are warnings."""
+        found = super().warnings()
+        assert len(found) == len(self.stderr.splitlines()), self.stderr
+        return found
 
     def names(self):
         return sorted(path.name for path in self.out.iterdir())
 
     def table(self, figure):
-        """Rows of a figure's CSV: words where they are no numbers, None where there is nothing."""
+        """Rows of a figure's CSV: each cell as a number, or else a word, or None if it is empty."""
         with open(self.out / f"{figure}.csv", newline="", encoding="utf-8") as file:
             _, *rows = csv.reader(file)
         return [[number_or_word(cell) for cell in row] for row in rows]
@@ -61,16 +56,8 @@ class Plot:
         return [program("hessian-plot"), *map(str, arguments), *(["--out", out] if out else [])]
 
     def __call__(self, *arguments, out="plots", **changes):
-        done = subprocess.run(
-            self.command(*arguments, out=out),
-            cwd=self.folder,
-            env=environment(**changes),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=120,
-            encoding="utf-8",
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr, self.folder / (out or ""))
+        done = programs.execute(self.command(*arguments, out=out), self.folder, changes=changes)
+        return Outcome(*done, self.folder / (out or ""))
 
     def done(self, *arguments, **options):
         outcome = self(*arguments, **options)
@@ -79,7 +66,7 @@ class Plot:
 
 
 def write_run(path, datasets, **attributes):
-    """A run file as the programs write them, made by h5py."""
+    """Writes a run file in the programs' format with h5py."""
     defaults = {
         "format": "hessian-run",
         "format_version": numpy.int32(1),
@@ -107,7 +94,7 @@ def write_run(path, datasets, **attributes):
 
 
 def probe_datasets(norms, converged=None):
-    """What a probe of the residual has, from its norms [P, N, S]."""
+    """The datasets of a probe of the residual with these norms, [probes, layers, sequences]."""
     norms = numpy.asarray(norms, dtype=float)
     probes, layers, _ = norms.shape
     scales = numpy.ones((probes, layers))

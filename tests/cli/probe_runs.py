@@ -1,28 +1,16 @@
-"""Runs the real hessian-probe, and reads what it wrote by way of h5py."""
+"""Runs the real hessian-probe, and reads what it wrote with h5py."""
 
-import os
-import pathlib
 import re
-import subprocess
 
 import h5py
 
-PROGRAM = os.environ.get("HESSIAN_PROBE", "")
+import programs
+from programs import program
+
 SITES = ("residual", "attn_in", "attn_proj_in", "ffn_in", "ffn_down_in")
 OF_SEQUENCES = ("spectral_norm", "lambda_max", "lambda_min", "residual_norm", "iterations", "converged")
 OF_ROWS = ("rms", "abs_max", "abs_mean", "feature_outlier")
 PROGRESS = re.compile(rb"(\d+) of (\d+), [^\r\x1b]* left")
-
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FIXTURES = ROOT / "tests" / "fixtures"
-
-
-def environment(**changes):
-    """The tests' own environment: one thread, so that numbers repeat exactly. None takes a variable out."""
-    result = {**os.environ, "OMP_NUM_THREADS": "1", **changes}
-    if (ROOT / "data" / "kjv.txt").exists():
-        result.setdefault("HESSIAN_DATA_DIR", str(ROOT / "data"))
-    return {name: value for name, value in result.items() if value is not None}
 
 
 class RunFile:
@@ -45,21 +33,16 @@ class RunFile:
         return self.datasets["/probe/" + name]
 
 
-class Outcome:
+class Outcome(programs.Outcome):
+    name = "hessian-probe"
+
     def __init__(self, status, stdout, stderr, path):
-        self.status, self.stdout, self.stderr, self.path = status, stdout, stderr, path
+        super().__init__(status, stdout, stderr)
+        self.path = path
 
     @property
     def run(self):
         return RunFile(self.path)
-
-    def error_line(self):
-        """The one line on stderr, without the program's name."""
-        assert self.stdout == ""
-        assert self.stderr.count("\n") == 1 and self.stderr.endswith("\n"), self.stderr
-        assert self.stderr.startswith("hessian-probe: "), self.stderr
-        assert len(self.stderr) < 600, self.stderr
-        return self.stderr[len("hessian-probe: ") : -1]
 
 
 class Probe:
@@ -69,21 +52,12 @@ class Probe:
         self.folder = folder
 
     def command(self, arguments, out="run.h5"):
-        return [PROGRAM, *map(str, arguments), *(["--out", str(out)] if out else [])]
+        return [program("hessian-probe"), *map(str, arguments), *(["--out", str(out)] if out else [])]
 
     def __call__(self, *arguments, out="run.h5", environment_changes=None, **options):
-        done = subprocess.run(
-            self.command(arguments, out),
-            cwd=self.folder,
-            env=environment(**(environment_changes or {})),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=120,
-            encoding="utf-8",
-            errors="surrogateescape",
-            **options,
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr, self.folder / (out or ""))
+        command = self.command(arguments, out)
+        done = programs.execute(command, self.folder, changes=environment_changes, **options)
+        return Outcome(*done, self.folder / (out or ""))
 
     def run(self, *arguments, out="run.h5"):
         """The run file of a run that succeeds; a file of that name is replaced."""
@@ -96,7 +70,7 @@ class Probe:
         return RunFile(self.folder / out)
 
     def fails(self, status, *arguments, **options):
-        """The error line of a run that fails, and leaves no file."""
+        """The error line of a run that fails and leaves no file."""
         before = sorted(path.name for path in self.folder.iterdir())
         outcome = self(*arguments, **options)
         assert outcome.status == status, (outcome.status, outcome.stderr)
@@ -105,5 +79,5 @@ class Probe:
 
 
 def expected_rows(sites, layers, last):
-    """Sites and layers in the order in which they are reported; the last layer has no site but the residual."""
+    """Sites and layers in the order of the report. At the last layer, the input of the final norm, only the residual exists."""
     return [(site, layer) for layer in layers for site in sites if layer < last or site == "residual"]

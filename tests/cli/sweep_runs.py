@@ -1,6 +1,5 @@
-"""Runs the real hessian-sweep, and reads what it and its runs wrote by way of h5py."""
+"""Runs the real hessian-sweep, and reads what it and its runs wrote with h5py."""
 
-import json
 import os
 import pathlib
 import re
@@ -11,8 +10,8 @@ import time
 import h5py
 import numpy
 
-import probe_runs
-from probe_runs import environment
+import programs
+from programs import environment, program
 
 # A language model of a few thousand parameters: a third of a second for a run, most of it the start of its process.
 CONFIG = """
@@ -59,34 +58,16 @@ ENDED = re.compile(
 )
 
 
-def program(name):
-    """A program beside hessian-probe."""
-    return str(pathlib.Path(probe_runs.PROGRAM).with_name(name))
-
-
-class Outcome:
-    def __init__(self, status, stdout, stderr):
-        self.status, self.stdout, self.stderr = status, stdout, stderr
+class Outcome(programs.Outcome):
+    name = "hessian-sweep"
 
     @property
     def table(self):
-        return json.loads(self.stdout)
-
-    def error_line(self):
-        """The one line on stderr, without the program's name."""
-        assert self.stdout == ""
-        assert self.stderr.count("\n") == 1 and self.stderr.endswith("\n"), self.stderr
-        assert self.stderr.startswith("hessian-sweep: "), self.stderr
-        assert len(self.stderr) < 600, self.stderr
-        return self.stderr[len("hessian-sweep: ") : -1]
+        return self.report
 
     def ended(self):
-        """What stderr says of the runs that ended, in that order."""
+        """The lines on stderr about runs that ended, in their order, each as a dictionary of ENDED's groups."""
         return [found.groupdict() for found in map(ENDED.fullmatch, self.stderr.splitlines()) if found]
-
-    def warnings(self):
-        start = "hessian-sweep: warning: "
-        return [line[len(start) :] for line in self.stderr.splitlines() if line.startswith(start)]
 
 
 class Sweep:
@@ -102,16 +83,7 @@ class Sweep:
         return [program("hessian-sweep"), "sweep.toml", *sets, *map(str, arguments)]
 
     def __call__(self, *arguments, settings=(), timeout=120):
-        done = subprocess.run(
-            self.command(*arguments, settings=settings),
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=timeout,
-            encoding="utf-8",
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr)
+        return Outcome(*programs.execute(self.command(*arguments, settings=settings), self.folder, timeout))
 
     def start(self, *arguments, settings=()):
         return RunningSweep(self.command(*arguments, settings=settings), self.folder)
@@ -120,11 +92,11 @@ class Sweep:
         return self.out / model / f"lr-{lr:.3e}" / f"seed-{seed}"
 
     def children(self):
-        """Process numbers of the training runs of this sweep, with the folders of their cells."""
+        """Process ids of the training runs of this sweep, each with the folder of its cell."""
         return children_below(self.out)
 
     def wait_for_child(self, running, among=lambda folder: True, after=()):
-        """A run that goes on and is not among `after`; nothing if the sweep ends first."""
+        """Waits for a running run that is not among `after`; returns None if the sweep ends first."""
         deadline = time.monotonic() + 60
         while running.process.poll() is None:
             for number, folder in self.children().items():
@@ -135,13 +107,10 @@ class Sweep:
         return None
 
     def wait_for_no_children(self):
-        deadline = time.monotonic() + 20
-        while self.children():
-            assert time.monotonic() < deadline, self.children()
-            time.sleep(0.005)
+        programs.wait_until(lambda: not self.children(), lambda: str(self.children()), seconds=20)
 
     def finished_runs(self):
-        """What would change if a finished run was made again: its file and that file's date, and its log."""
+        """For each finished run, what would change if it were repeated: its file's inode, date and creation time, and its log."""
         marks = {}
         for path in self.out.glob("*/lr-*/seed-*/run.h5"):
             if not path.is_file():
@@ -156,7 +125,7 @@ class Sweep:
 
 
 class RunningSweep:
-    """A sweep that goes on, with its stdout and stderr in files."""
+    """A sweep in progress, with its stdout and stderr in files."""
 
     def __init__(self, command, folder):
         self.out = open(folder / "stdout.txt", "w+")
@@ -167,11 +136,8 @@ class RunningSweep:
         return pathlib.Path(self.err.name).read_text()
 
     def wait_for_ended(self, count):
-        """Until so many runs have ended."""
-        deadline = time.monotonic() + 60
-        while len(ENDED.findall(self.said())) < count:
-            assert time.monotonic() < deadline and self.process.poll() is None, self.said()
-            time.sleep(0.005)
+        """Waits until so many runs have ended."""
+        programs.wait_until(lambda: len(ENDED.findall(self.said())) >= count, self.said, self.process)
 
     def end(self, signal_number=None):
         if signal_number is not None:
@@ -179,7 +145,7 @@ class RunningSweep:
         try:
             self.process.wait(timeout=60)
         finally:
-            self.process.kill()  # if it is there still
+            self.process.kill()  # does nothing once it has ended
             self.process.wait()
         outcome = Outcome(self.process.returncode, pathlib.Path(self.out.name).read_text(), self.said())
         self.out.close()
@@ -251,7 +217,7 @@ class SweepFile:
 
 
 def diverged_at(losses, norms, margin=0.5, patience=5, smoothing=11):
-    """The step at which a recorded run diverged, -1 where it did not: the definition in experiments/divergence.h."""
+    """The step at which a recorded run diverged, -1 if it did not, by the definition in experiments/src/train/divergence.h."""
     best, above = numpy.inf, 0
     padded = [losses[0]] * (smoothing - 1) + list(losses)
     for index, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
@@ -266,7 +232,7 @@ def diverged_at(losses, norms, margin=0.5, patience=5, smoothing=11):
 
 
 def only(table, models):
-    """The part of a table that is about these models; each model's is independent of the others'."""
+    """The entries of a table that are about these models. Those of one model do not depend on the others."""
     return {
         "models": [entry for entry in table["models"] if entry["model"] in models],
         "ratios": [entry for entry in table["ratios"] if {entry["model"], entry["baseline"]} <= set(models)],

@@ -8,7 +8,7 @@ import pytest
 
 import safetensors_file
 import tiny_models
-from probe_runs import FIXTURES
+from programs import FIXTURES
 
 DENSE = sorted(path.name for path in (FIXTURES / "dense").iterdir())
 REFERENCES = sorted(

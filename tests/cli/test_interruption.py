@@ -1,8 +1,5 @@
-"""What is left of a run that is killed, and what others see while it goes on."""
+"""What a killed probe leaves, and what readers see while it runs."""
 
-import os
-import pty
-import random
 import signal
 import subprocess
 import time
@@ -11,13 +8,15 @@ import h5py
 import numpy
 import pytest
 
-from probe_runs import FIXTURES, OF_ROWS, OF_SEQUENCES, PROGRESS, SITES, Probe, RunFile, environment, expected_rows
+import programs
+from probe_runs import OF_ROWS, OF_SEQUENCES, PROGRESS, SITES, Probe, RunFile, expected_rows
+from programs import FIXTURES
 
 MODEL = FIXTURES / "reference" / "llama2_prenorm"
 LAST = 3
 # In the order in which they are written: the layers of a site are measured together.
 ROWS = sorted(expected_rows(SITES, range(LAST + 1), LAST), key=lambda row: SITES.index(row[0]))
-# Sixteen rows in a second.
+# Sixteen rows, in about a second.
 ARGUMENTS = [
     *("--model", MODEL / "model.safetensors", "--data", MODEL / "expected.safetensors"),
     *("--site", "all", "--sequences", "2", "--seq-len", "8", "--tol", "1e-3"),
@@ -25,46 +24,33 @@ ARGUMENTS = [
 
 
 class RunningProbe:
-    """A probe whose stderr is a terminal, so that it tells how many rows it has written."""
+    """A probe whose stderr is a terminal, so that it shows how many rows it has written."""
 
     def __init__(self, command, folder):
-        self.leader, terminal = pty.openpty()
-        os.set_blocking(self.leader, False)
-        self.text = b""
+        self.terminal = programs.Terminal()
         self.process = subprocess.Popen(
-            command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=terminal
+            command, cwd=folder, env=programs.environment(), stdout=subprocess.DEVNULL, stderr=self.terminal.end
         )
-        os.close(terminal)
+        self.terminal.close_end()
 
     def rows_reported(self):
-        try:
-            while True:
-                text = os.read(self.leader, 4096)
-                if not text:
-                    break
-                self.text += text
-        except OSError:  # nothing more at present, or the other end is closed
-            pass
-        reports = PROGRESS.findall(self.text)
+        reports = PROGRESS.findall(self.terminal.read())
         return int(reports[-1][0]) if reports else 0
 
     def wait_for_rows(self, count):
-        deadline = time.monotonic() + 60
-        while self.rows_reported() < count:
-            assert time.monotonic() < deadline and self.process.poll() is None
-            time.sleep(0.005)
+        programs.wait_until(lambda: self.rows_reported() >= count, process=self.process)
 
     def end(self, signal_number):
         self.process.send_signal(signal_number)
         self.process.wait(timeout=60)
         reported = self.rows_reported()
-        os.close(self.leader)
+        self.terminal.close()
         return reported
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run to its end, and the seconds that it took."""
+    """A complete run, and the seconds that it took."""
     start = time.monotonic()
     run = Probe(tmp_path_factory.mktemp("whole")).run(*ARGUMENTS)
     return run, time.monotonic() - start
@@ -75,13 +61,13 @@ def values_of_row(run, site, place):
 
 
 def complete_rows(run, whole_run):
-    """Number of leading rows that equal the whole run's. The row behind them may be in part; the rest is empty."""
+    """Number of leading rows that equal the whole run's. The next row may be incomplete; all others are empty."""
     equal = []
     empty = []
     for site, layer in ROWS:
         found, expected = (values_of_row(each, site, layer) for each in (run, whole_run))
         equal.append(all(numpy.array_equal(found[name], expected[name]) for name in expected))
-        # What was not written yet: NaN, and -1 for the iterations.
+        # Values not written yet: NaN, and -1 for the iterations.
         empty.append(
             numpy.isnan(found["spectral_norm"]).all()
             and numpy.isnan(found["rms"])
@@ -97,11 +83,9 @@ def complete_rows(run, whole_run):
 
 def test_a_probe_killed_at_any_moment_leaves_no_file_or_every_row_that_it_reported(probe, whole):
     whole_run, seconds = whole
-    seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
-    print(f"HESSIAN_TEST_SEED={seed}")
-    generator = random.Random(seed)
+    generator = programs.random_generator()
     counts = []
-    # One moment in each fiftieth of the run, a little beyond its end, and in random order.
+    # One moment in each fiftieth of a little more than the run's time, in random order.
     moments = [(index + generator.random()) / 50 * 1.05 * seconds for index in range(50)]
     for moment in generator.sample(moments, len(moments)):
         path = probe.folder / "run.h5"
@@ -121,10 +105,10 @@ def test_a_probe_killed_at_any_moment_leaves_no_file_or_every_row_that_it_report
             assert count == len(ROWS)
         assert (run["layer/residual"] == whole_run["layer/residual"]).all()
     print("complete rows after each kill:", sorted(counts))
-    # The kills met runs at their start, in their middle and at their end.
+    # The kills hit runs at their start, in their middle and at their end.
     assert len(set(counts)) > 3
 
-    # What killed writers left of files that had no name yet goes with the next run.
+    # The next run removes the temporary files of killed writers.
     assert probe.run(*ARGUMENTS).attributes["finished"] == 1
     assert [path.name for path in probe.folder.iterdir()] == ["run.h5"]
 
@@ -133,10 +117,8 @@ def test_a_reader_follows_a_growing_file(probe, whole):
     whole_run, _ = whole
     path = probe.folder / "run.h5"
     running = RunningProbe(probe.command(ARGUMENTS), probe.folder)
+    programs.wait_until(path.exists, process=running.process, pause=0.002)
     deadline = time.monotonic() + 60
-    while not path.exists():
-        assert running.process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.002)
     seen = []
     with h5py.File(path, "r", swmr=True) as file:
         assert file.attrs["finished"] == 0
@@ -156,7 +138,7 @@ def test_a_reader_follows_a_growing_file(probe, whole):
             seen.append(count)
             assert time.monotonic() < deadline
             time.sleep(0.01)
-    os.close(running.leader)
+    running.terminal.close()
     assert running.process.returncode == 0
     assert seen == sorted(seen)
     assert len(set(seen) - {0, len(ROWS)}) > 2
@@ -175,7 +157,7 @@ def test_an_interrupted_probe_fails_and_leaves_its_rows(probe, whole, number):
     assert 3 <= reported <= complete_rows(run, whole[0]) < len(ROWS)
 
 
-def test_an_old_file_is_replaced_at_once_and_stays_with_those_who_read_it(probe, whole):
+def test_an_old_file_is_replaced_at_once_and_its_readers_keep_it(probe, whole):
     probe.run(*ARGUMENTS, "--layer", "2-3")
     with h5py.File(probe.folder / "run.h5", "r", swmr=True) as old:
         running = RunningProbe(probe.command([*ARGUMENTS, "--overwrite"]), probe.folder)

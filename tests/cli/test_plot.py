@@ -12,7 +12,8 @@ import pytest
 
 import plot_runs
 import train_runs
-from probe_runs import RunFile, environment
+from probe_runs import RunFile
+from programs import environment
 
 PROBED = {"probe.every": 6, "probe.sequences": 2, "probe.sharpness": True, "validation.every": 4}
 

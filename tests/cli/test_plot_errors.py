@@ -6,7 +6,6 @@ import h5py
 import numpy
 import pytest
 
-import plot_runs
 from plot_runs import probe_datasets, write_run
 
 

@@ -1,16 +1,16 @@
-"""What hessian-probe prints: the table, --json, warnings, progress, help."""
+"""The output of hessian-probe: the table, --json, warnings, progress, help."""
 
 import json
 import os
-import pty
 import re
 import subprocess
-import threading
 
 import numpy
 import pytest
 
-from probe_runs import OF_ROWS, OF_SEQUENCES, PROGRESS, environment
+import programs
+from probe_runs import OF_ROWS, OF_SEQUENCES, PROGRESS
+from programs import environment
 
 COLUMNS = ["site", "layer", "||H_xx||_2", "range", "over", "sequences", "lambda_min", "residual", "iter.", "RMS"]
 
@@ -96,32 +96,10 @@ def test_json_stays_alone_on_stdout_where_there_are_warnings(probe, nanogpt):
     assert all(row["converged"] == [False, False] for row in json.loads(outcome.stdout)["rows"])
 
 
-def run_on_a_terminal(command, folder):
-    """Status and what the program wrote to stdout, a pipe, and to stderr, a terminal."""
-    leader, terminal = pty.openpty()
-    process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=terminal)
-    os.close(terminal)
-    written = []
-
-    def collect():
-        try:
-            while True:
-                written.append(os.read(leader, 4096))
-        except OSError:  # the other end is closed
-            pass
-
-    reader = threading.Thread(target=collect)
-    reader.start()
-    stdout = process.communicate(timeout=120)[0]
-    reader.join(timeout=20)
-    os.close(leader)
-    return process.returncode, stdout.decode(), b"".join(written)
-
-
 def test_progress_shows_on_a_terminal_and_is_wiped_at_the_end(probe, llama, tokens):
     # The layers of a site are measured together: three of the residual, two of each other site.
     command = probe.command(["--model", llama, "--data", tokens, "--site", "residual,attn_in,ffn_in"])
-    status, stdout, stderr = run_on_a_terminal(command, probe.folder)
+    status, stdout, stderr = programs.execute_on_terminal(command, probe.folder)
     assert status == 0
     assert [(int(done), int(total)) for done, total in PROGRESS.findall(stderr)] == [(3, 7), (5, 7), (7, 7)]
     assert re.search(rb"probing: 5 of 7, \d+ s left", stderr)
@@ -165,7 +143,7 @@ def test_help_names_every_option(probe):
         ),
     ):
         assert option in outcome.stdout, option
-    assert "->" not in outcome.stdout  # numbers behind the words are nobody's business
+    assert "->" not in outcome.stdout  # CLI11 would show the numbers of enumerators
     assert list(probe.folder.iterdir()) == []
 
 

@@ -5,19 +5,26 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import h5py
 import numpy
 import pytest
 
-from probe_runs import RunFile, environment
-from sweep_runs import program
+import programs
+import sweep_runs
+from probe_runs import RunFile
+from programs import environment, program
 
 FAMILIES = ("gpt2", "llama2", "llama3")
 SIZES = ("small", "medium", "large")
 PLACEMENTS = ("prenorm", "preqknorm", "simplegpt")
+# Runs of one thread each, two at a time.
+TWO_RUNS = {"OMP_NUM_THREADS": "2"}
+
+
+class Outcome(programs.Outcome):
+    name = "hessian-reproduce"
 
 
 def command(*arguments):
@@ -25,15 +32,7 @@ def command(*arguments):
 
 
 def reproduce(folder, *arguments, timeout=600):
-    return subprocess.run(
-        command(*arguments),
-        cwd=folder,
-        env=environment(OMP_NUM_THREADS="2"),  # runs side by side, one thread each
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        timeout=timeout,
-        text=True,
-    )
+    return Outcome(*programs.execute(command(*arguments), folder, timeout, TWO_RUNS))
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +40,7 @@ def smoke(tmp_path_factory):
     """Everything at the smoke scale. To be read only."""
     folder = tmp_path_factory.mktemp("smoke")
     done = reproduce(folder)
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     (folder / "stdout.txt").write_text(done.stdout)
     return folder
 
@@ -166,14 +165,14 @@ def smoke_copy(smoke, tmp_path):
 def test_what_is_done_is_not_done_again(smoke_copy):
     before, marks = (smoke_copy / "out" / "claims.csv").read_bytes(), run_marks(smoke_copy)
     done = reproduce(smoke_copy, "--resume")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert (smoke_copy / "out" / "claims.csv").read_bytes() == before
     assert run_marks(smoke_copy) == marks
 
 
 def test_results_that_are_there_are_not_touched_without_a_word(smoke_copy):
     done = reproduce(smoke_copy)
-    assert done.returncode == 1
+    assert done.status == 1
     assert done.stderr.count("\n") == 1 and "already exists; use --resume to go on with it or --overwrite" in done.stderr
     assert done.stdout == ""
 
@@ -182,7 +181,7 @@ def test_one_figure_may_be_made_anew_and_the_page_keeps_the_others(smoke_copy):
     synthetic = smoke_copy / "out" / "synthetic.h5"
     before, marks = synthetic.stat().st_ino, run_marks(smoke_copy)
     done = reproduce(smoke_copy, "--overwrite", "--figure", "a")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     assert synthetic.stat().st_ino != before
     assert run_marks(smoke_copy) == marks
     assert {row["figure"] for row in claims_of(smoke_copy)} == set("abcdefg")
@@ -190,24 +189,23 @@ def test_one_figure_may_be_made_anew_and_the_page_keeps_the_others(smoke_copy):
 
 def test_the_sweeps_are_those_of_hessian_sweep(smoke_copy):
     marks = run_marks(smoke_copy)
-    done = subprocess.run(
-        [program("hessian-sweep"), "out/llama2-small.toml", "--resume"],
-        cwd=smoke_copy, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    command = [program("hessian-sweep"), "out/llama2-small.toml", "--resume"]
+    done = sweep_runs.Outcome(*programs.execute(command, smoke_copy))
+    assert done.status == 0, done.stderr
     assert run_marks(smoke_copy) == marks
     assert "llama2-20M-simplegpt" in done.stdout
 
 
 def test_an_interrupted_reproduction_goes_on(tmp_path):
     running = subprocess.Popen(
-        command("--figure", "b"), cwd=tmp_path, env=environment(OMP_NUM_THREADS="2"), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        command("--figure", "b"), cwd=tmp_path, env=environment(**TWO_RUNS), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while len([path for path in run_marks(tmp_path) if RunFile(path).attributes["finished"]]) < 3:
-        assert time.monotonic() < deadline and running.poll() is None
-        time.sleep(0.05)
+
+    def three_runs_are_finished():
+        return len([path for path in run_marks(tmp_path) if RunFile(path).attributes["finished"]]) >= 3
+
+    programs.wait_until(three_runs_are_finished, process=running, seconds=120, pause=0.05)
     running.send_signal(signal.SIGINT)
     stdout, stderr = running.communicate(timeout=60)
     assert running.returncode == 1, stderr
@@ -216,18 +214,15 @@ def test_an_interrupted_reproduction_goes_on(tmp_path):
     assert "not finished" in page.read_text(encoding="utf-8") or "not there yet" in page.read_text(encoding="utf-8")
     finished = {path: mark for path, mark in run_marks(tmp_path).items() if RunFile(path).attributes["finished"]}
     done = reproduce(tmp_path, "--figure", "b", "--resume")
-    assert done.returncode == 0, done.stderr
+    assert done.status == 0, done.stderr
     after = run_marks(tmp_path)
     assert len(after) == 18 and all(after[path] == mark for path, mark in finished.items())
 
 
 @pytest.mark.parametrize("scale", ["smoke", "cpu", "gpu"])
 def test_the_plan_says_what_would_be_run_and_runs_nothing(tmp_path, scale):
-    done = subprocess.run(
-        [program("hessian-reproduce"), "--scale", scale, "--plan"],
-        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stderr == ""
+    done = Outcome(*programs.execute([program("hessian-reproduce"), "--scale", scale, "--plan"], tmp_path))
+    assert done.status == 0 and done.stderr == ""
     assert list(Path(tmp_path).iterdir()) == []
     assert re.search(r"^llama2-\w+: at most \d+ runs of \S+ parameters and \S+ tokens, \S+ flop$", done.stdout, re.M)
     if scale == "gpu":
@@ -246,10 +241,7 @@ def test_the_plan_says_what_would_be_run_and_runs_nothing(tmp_path, scale):
     ],
 )
 def test_usage_errors_are_one_line(tmp_path, arguments, message):
-    done = subprocess.run(
-        [program("hessian-reproduce"), *arguments],
-        cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, text=True,
-    )  # fmt: skip
-    assert done.returncode == 2 and done.stdout == ""
+    done = Outcome(*programs.execute([program("hessian-reproduce"), *arguments], tmp_path))
+    assert done.status == 2 and done.stdout == ""
     assert done.stderr.count("\n") == 1 and message in done.stderr, done.stderr
     assert list(Path(tmp_path).iterdir()) == []

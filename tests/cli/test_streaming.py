@@ -9,7 +9,8 @@ import pytest
 
 import safetensors_file
 import tiny_models
-from probe_runs import OF_ROWS, OF_SEQUENCES, environment
+from probe_runs import OF_ROWS, OF_SEQUENCES
+from programs import environment
 
 MIB = 1 << 20
 LAYERS = 24

@@ -1,43 +1,19 @@
-"""What a sweep shows on a terminal."""
+"""The display of a sweep on a terminal."""
 
-import os
-import pty
 import re
-import subprocess
-import time
 
-from probe_runs import environment
+import programs
 from sweep_runs import ENDED, NO_BISECTION, ONE_MODEL, SIMPLEGPT
 
-# Two runs at a time of two seconds or more, since rows are flushed once a second. Whatever the losses do, they go on.
+# Two runs at a time, of two seconds or more since rows are flushed once a second. They do not stop, whatever the losses.
 SLOW = [
     *(*ONE_MODEL, *NO_BISECTION, "sweep.lr.from=1e-3", "sweep.lr.to=1e-3", "sweep.jobs=2"),
     *("steps=3000", "divergence.margin=100", "validation.every=0", "log.update_every=0"),
 ]
 
 
-def shown_on_terminal(command, folder):
-    """What the program writes to a terminal, its stderr."""
-    leader, terminal = pty.openpty()
-    with subprocess.Popen(
-        command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=terminal, encoding="utf-8"
-    ) as process:
-        os.close(terminal)
-        text = b""
-        deadline = time.monotonic() + 120
-        try:
-            while data := os.read(leader, 4096):
-                text += data
-                assert time.monotonic() < deadline
-        except OSError:  # the other end is closed
-            pass
-        os.close(leader)
-        stdout = process.stdout.read()
-    return process.returncode, stdout, text.decode().replace("\r\n", "\n")
-
-
 def screen_of(text):
-    """The lines that stand on the screen at last, by a terminal that knows two commands: up, and clear from here on."""
+    """The lines on the screen at the end, for a terminal with two commands: move up, and clear from here on."""
     lines, row = [""], 0
     for piece in re.split(r"(\n|\x1b\[\d+A|\x1b\[J)", text):
         if piece == "\n":
@@ -55,8 +31,9 @@ def screen_of(text):
     return lines
 
 
-def test_on_a_terminal_every_running_run_has_a_line_that_follows_it(sweep):
-    status, stdout, text = shown_on_terminal(sweep.command(settings=SLOW), sweep.folder)
+def test_on_a_terminal_every_running_run_has_a_line_that_shows_its_progress(sweep):
+    status, stdout, written = programs.execute_on_terminal(sweep.command(settings=SLOW), sweep.folder)
+    text = written.decode().replace("\r\n", "\n")
     assert status == 0
     for seed in (0, 1):
         shown = re.findall(
@@ -66,9 +43,9 @@ def test_on_a_terminal_every_running_run_has_a_line_that_follows_it(sweep):
         assert steps == sorted(steps)
         assert len(set(steps)) > 1 and 0 < steps[-1] <= 3000
         assert all((loss == "-") == (step == "0") for step, loss in shown)
-    # Both at a time, drawn over each time.
+    # Both at a time, each redrawn over the last.
     assert re.search(r"seed 0: step .*, running\n.*seed 1: step .*, running\n0 of 2 runs done\n\x1b\[3A\x1b\[J", text)
-    # What is left of all that is a line for each run that has ended; stdout has the table for itself.
+    # At the end the screen has one line per run, and stdout nothing but the table.
     *lines, last = screen_of(text)
     assert last == ""
     ended = [found.groupdict() for found in map(ENDED.fullmatch, lines) if found]

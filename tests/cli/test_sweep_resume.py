@@ -1,13 +1,12 @@
 """Sweeps that are cut short, whose runs die, or that are asked for more: what is left, and how they go on."""
 
-import os
-import random
 import shutil
 import signal
 import time
 
 import pytest
 
+import programs
 from sweep_runs import (
     FACTOR,
     GRID,
@@ -42,9 +41,7 @@ def test_a_finished_sweep_is_gone_on_with_by_running_nothing(swept, whole_sweep)
 
 
 def test_a_sweep_killed_at_any_moment_repeats_nothing_finished_and_ends_with_the_same_table(sweep, whole_sweep):
-    seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
-    print(f"HESSIAN_TEST_SEED={seed}")
-    generator = random.Random(seed)
+    generator = programs.random_generator()
     finished = {}
     counts = []
     for _ in range(5):

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import sweep_runs
-from probe_runs import environment
-from sweep_runs import NO_BISECTION, ONE_MODEL, ONE_SEED, SIMPLEGPT, Sweep, program
+from programs import environment, program
+from sweep_runs import NO_BISECTION, ONE_MODEL, ONE_SEED, SIMPLEGPT, Sweep
 
 # Takes options that sbatch documents, and as sbatch does runs each task by way of a shell script, in the folder where it
 # was called. The tasks of an array run in an order by chance; dependencies are met, since a job ends before the next.

@@ -4,15 +4,16 @@ HESSIAN_SOAK_RUNS is the number of runs (12 unless it is set; `make soak` has a 
 """
 
 import os
-import random
 import signal
 import time
 
-import h5py
 import numpy
 
+import programs
 import sweep_runs
+from probe_runs import RunFile
 from sweep_runs import SweepFile, kill
+from train_runs import TIMES
 
 RUNS = int(os.environ.get("HESSIAN_SOAK_RUNS", 12))
 # Two models and two rates, one of which diverges; checkpoints in between, so that a killed run is gone on with.
@@ -25,22 +26,13 @@ SETTINGS = [
 ]
 # A killed run is started once more before it is given up as failed, until the sweep is resumed.
 KILLS_A_ROUND = 4
-# What differs between two runs of the same: how long they took.
-TIMES = {"/train/step_seconds", "/train/tokens_per_second"}
 
 
 def numbers_of(path):
-    """All datasets of a run file but for those of time."""
-    found = {}
-    with h5py.File(path, "r", swmr=True) as run:
-        assert run.attrs["finished"] == 1, path
-
-        def take(name, item):
-            if isinstance(item, h5py.Dataset) and "/" + name not in TIMES:
-                found["/" + name] = item[:]
-
-        run.visititems(take)
-    return found
+    """All datasets of a finished run file except those that depend on the clock."""
+    run = RunFile(path)
+    assert run.attributes["finished"] == 1, path
+    return {name: values for name, values in run.datasets.items() if name not in TIMES}
 
 
 def disturb(sweep, running, generator):
@@ -58,9 +50,7 @@ def disturb(sweep, running, generator):
 
 
 def test_a_sweep_killed_again_and_again_ends_as_if_nobody_had_disturbed_it(sweep, tmp_path_factory):
-    seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
-    print(f"HESSIAN_TEST_SEED={seed}")
-    generator = random.Random(seed)
+    generator = programs.random_generator()
     undisturbed = sweep_runs.Sweep(tmp_path_factory.mktemp("undisturbed"))
     expected = undisturbed("--json", settings=SETTINGS, timeout=20 + 5 * RUNS)
     assert expected.status == 0, expected.stderr

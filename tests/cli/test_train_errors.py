@@ -6,6 +6,7 @@ import pytest
 
 import train_runs
 from probe_runs import SITES
+from programs import program
 
 SEE_HELP = "; see hessian-train --help"
 SCHEDULES = "linear, cosine, constant, wsd"
@@ -14,7 +15,7 @@ SCHEDULES = "linear, cosine, constant, wsd"
 def fails(train, status, *arguments):
     """The error line of a command of which nothing is left."""
     before = train_runs.contents(train.folder)
-    outcome = train.execute([train_runs.program(), *map(str, arguments)])
+    outcome = train.execute([program("hessian-train"), *map(str, arguments)])
     assert outcome.status == status, outcome.stderr
     assert train_runs.contents(train.folder) == before
     return outcome.error_line()

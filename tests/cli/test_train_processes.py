@@ -5,7 +5,6 @@ import pathlib
 import signal
 import time
 
-import h5py
 import numpy
 import pytest
 
@@ -13,7 +12,7 @@ import job_runs
 import safetensors_file
 from job_runs import Job
 from probe_runs import RunFile
-from train_runs import TIMES, Train, assert_same_bytes
+from train_runs import TIMES, Train, assert_same_bytes, mark_unfinished
 
 # Sequences and order are the same, so that numbers differ by the order of sums alone: a few roundings of float64 here.
 TOLERANCE = 1e-9
@@ -95,21 +94,15 @@ def test_a_run_goes_on_with_another_number_of_processes(train, alone):
     changes = {**PROBED, "checkpoint.every": 3}
     job_runs.done(train.command(changes), 4, train.folder)
     (train.folder / "run" / "checkpoint-00000008.safetensors").unlink()  # as if it had been killed after step 6
-    reopen(train.folder / "run" / "run.h5")
+    mark_unfinished(train.folder / "run" / "run.h5")
     job_runs.done(train.command(changes, "--resume"), 2, train.folder)
     assert_close(train_run(train), one.run)
     # And alone, from what four had written.
     (train.folder / "run" / "checkpoint-00000008.safetensors").unlink()
-    reopen(train.folder / "run" / "run.h5")
+    mark_unfinished(train.folder / "run" / "run.h5")
     resumed = train.done(changes, "--resume", "--json")
     assert resumed.report["resumed_from"] == 6
     assert_close(resumed.run, one.run)
-
-
-def reopen(path):
-    """Leaves the file as a process does that was killed just before its last word."""
-    with h5py.File(path, "r+") as file:
-        file.attrs.modify("finished", numpy.int32(0))
 
 
 def running_job(train, changes, size):

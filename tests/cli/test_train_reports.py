@@ -5,6 +5,7 @@ import re
 import pytest
 
 import train_runs
+from programs import program
 
 # "[######                  ] 93/400, loss 3.1234, 45.6k tokens/s, 1 s left"
 BAR = re.compile(r"\[(?P<bar>#* *)\] (?P<step>\d+)/(?P<steps>\d+), (?P<rest>.*)")
@@ -93,11 +94,11 @@ def test_a_result_that_cannot_be_printed_is_an_error(train):
 
 
 def test_help_names_every_option_and_keys_every_key(train):
-    help_text = train.execute([train_runs.program(), "--help"])
+    help_text = train.execute([program("hessian-train"), "--help"])
     assert help_text.status == 0 and help_text.stderr == ""
     for option in ("--set", "--resume", "--overwrite", "--json", "--keys", "CONFIG.toml"):
         assert option in help_text.stdout
-    keys = train.execute([train_runs.program(), "--keys"])
+    keys = train.execute([program("hessian-train"), "--keys"])
     assert keys.status == 0 and keys.stderr == ""
     for line in keys.stdout.splitlines():
         assert re.fullmatch(r"  [a-z0-9_.]+ +\S.*\[.+\]", line), line

@@ -1,7 +1,5 @@
 """A run that was cut short and goes on, bit by bit the run that was not."""
 
-import os
-import random
 import signal
 import time
 
@@ -9,8 +7,9 @@ import h5py
 import numpy
 import pytest
 
+import programs
 from probe_runs import RunFile
-from train_runs import Train, assert_same_bytes, assert_same_run, contents
+from train_runs import Train, assert_same_bytes, assert_same_run, contents, mark_unfinished
 
 PROBE = {"probe.every": 40, "probe.sequences": 1, "probe.tolerance": 0.1, "probe.layers": "0,2"}
 LONG = {
@@ -41,19 +40,11 @@ def apart(tmp_path):
     return Train(folder)
 
 
-def finish_without_saying_so(path):
-    """Leaves the file as a process does that was killed just before its last word."""
-    with h5py.File(path, "r+") as file:
-        file.attrs.modify("finished", numpy.int32(0))
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_killed_at_any_moments_becomes_the_unbroken_run(train, apart, text_file, name):
     changes = RUNS[name]
     (apart.folder / "notes.txt").write_bytes(text_file.read_bytes())
-    seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
-    print(f"HESSIAN_TEST_SEED={seed}")
-    generator = random.Random(seed)
+    generator = programs.random_generator()
 
     start = time.monotonic()
     unbroken = apart.done(changes)
@@ -175,7 +166,7 @@ def test_a_finished_run_that_diverged_stays_as_it_is_too(train):
 def test_a_run_killed_between_its_last_checkpoint_and_its_last_word_is_finished_by_resume(train):
     first = train.done({}, "--json")
     whole = first.run
-    finish_without_saying_so(first.folder / "run.h5")
+    mark_unfinished(first.folder / "run.h5")
     again = train.done({}, "--resume", "--json")
     assert again.run.attributes["finished"] == 1
     assert_same_run(again.run, whole)
@@ -191,7 +182,7 @@ def test_a_run_killed_after_it_diverged_does_not_go_on(train):
     first = train.done(changes, "--json")
     assert first.report["divergence"] == "loss_rose" and first.report["step"] < 60
     whole = first.run
-    finish_without_saying_so(first.folder / "run.h5")
+    mark_unfinished(first.folder / "run.h5")
     again = train.done(changes, "--resume", "--json")
     assert again.report["step"] == first.report["step"]
     assert_same_run(again.run, whole)
@@ -217,7 +208,7 @@ def test_resume_starts_anew_where_there_is_no_checkpoint_yet(train, apart):
 def test_resume_goes_on_from_the_checkpoint_before_a_damaged_one(train):
     first = train.done({}, "--json")
     whole = first.run
-    finish_without_saying_so(first.folder / "run.h5")
+    mark_unfinished(first.folder / "run.h5")
     last = last_checkpoint(first)
     sound = last.read_bytes()
     last.write_bytes(sound[: len(sound) // 2])
@@ -237,7 +228,7 @@ def test_resume_leaves_no_hole_where_the_run_file_lacks_steps_of_its_checkpoint(
         for name, dataset in file["train"].items():
             if name != "update_group":
                 dataset.resize(0, axis=0)
-    finish_without_saying_so(first.folder / "run.h5")
+    mark_unfinished(first.folder / "run.h5")
     again = train({}, "--resume")
     # It may say so and end, or begin anew.
     if again.status:
@@ -259,7 +250,7 @@ def test_resume_leaves_no_hole_where_the_run_file_lacks_steps_of_its_checkpoint(
 def test_resume_with_another_configuration_names_the_key(train, text_file, changes, key, before, now, finished):
     outcome = train.done({})
     if not finished:
-        finish_without_saying_so(outcome.folder / "run.h5")
+        mark_unfinished(outcome.folder / "run.h5")
     line = train.fails(2, changes, "--resume")
     assert line.startswith("run/")
     assert f"was made with {key} = {before}, the run is asked for {now}; " in line
@@ -268,7 +259,7 @@ def test_resume_with_another_configuration_names_the_key(train, text_file, chang
 
 def test_resume_takes_other_values_of_what_computes_nothing(train):
     outcome = train.done({})
-    finish_without_saying_so(outcome.folder / "run.h5")
+    mark_unfinished(outcome.folder / "run.h5")
     outcome.folder.rename(train.folder / "moved")
     again = train.done({"out": "moved", "threads": 2, "checkpoint.keep": 1, "device": "auto"}, "--resume")
     assert again.run.attributes["finished"] == 1

@@ -9,8 +9,8 @@ import numpy
 import pytest
 
 import safetensors_file
-import train_runs
 from probe_runs import OF_ROWS, OF_SEQUENCES
+from programs import program
 from test_run_file import UNITS as PROBE_UNITS
 from test_run_file import parse_toml
 from train_runs import SMALL, assert_same_run
@@ -247,7 +247,7 @@ def test_root_attributes_tell_the_whole_run(train):
 
 
 def test_the_configuration_holds_every_key_that_there_is(train):
-    keys = train.execute([train_runs.program(), "--keys"])
+    keys = train.execute([program("hessian-train"), "--keys"])
     assert keys.status == 0
     defaults = {}
     for line in keys.stdout.splitlines():

@@ -1,15 +1,17 @@
 """Runs the real hessian-train, and reads what it wrote."""
 
 import json
-import os
 import pathlib
-import pty
 import subprocess
 import time
 
-import probe_runs
+import h5py
+import numpy
+
+import programs
 import safetensors_file
-from probe_runs import RunFile, environment
+from probe_runs import RunFile
+from programs import environment, program
 
 # A model of some thousand parameters: most of the quarter of a second that a run takes is the start of its process.
 SMALL = {
@@ -31,33 +33,25 @@ SMALL = {
     # No run of a few steps leaves its plateau.
     "divergence.plateau_drop": 0,
 }
-# What the clock decides.
+# The datasets that depend on the clock.
 TIMES = ("/train/step_seconds", "/train/tokens_per_second")
-
-safetensors_file.TYPES.setdefault("U8", "|u1")
-
-
-def program():
-    return str(pathlib.Path(probe_runs.PROGRAM).with_name("hessian-train"))
 
 
 def toml(values):
-    """Dotted keys with their values; what JSON writes of words, numbers, booleans and flat lists is TOML."""
+    """Dotted keys with their values as TOML, which writes strings, numbers, booleans and flat lists as JSON does."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
-class Outcome:
+class Outcome(programs.Outcome):
+    name = "hessian-train"
+
     def __init__(self, status, stdout, stderr, folder):
-        self.status, self.stdout, self.stderr, self.folder = status, stdout, stderr, folder
+        super().__init__(status, stdout, stderr)
+        self.folder = folder
 
     @property
     def run(self):
         return RunFile(self.folder / "run.h5")
-
-    @property
-    def report(self):
-        """What --json printed."""
-        return json.loads(self.stdout)
 
     def checkpoints(self):
         return sorted(path.name for path in self.folder.glob("checkpoint-*"))
@@ -65,14 +59,6 @@ class Outcome:
     def checkpoint(self, step):
         """Tensors and metadata."""
         return safetensors_file.read(self.folder / f"checkpoint-{step:08}.safetensors")
-
-    def error_line(self):
-        """The one line on stderr, without the program's name."""
-        assert self.stdout == ""
-        assert self.stderr.count("\n") == 1 and self.stderr.endswith("\n"), self.stderr
-        assert self.stderr.startswith("hessian-train: "), self.stderr
-        assert len(self.stderr) < 600, self.stderr
-        return self.stderr[len("hessian-train: ") : -1]
 
 
 class Train:
@@ -87,27 +73,17 @@ class Train:
         if isinstance(changes, dict):
             text = toml({key: value for key, value in {**SMALL, **changes}.items() if value is not None})
         (self.folder / "run.toml").write_text(text, encoding="utf-8")
-        return [program(), "run.toml", *map(str, options)]
+        return [program("hessian-train"), "run.toml", *map(str, options)]
 
     def execute(self, command, out="run"):
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=120,
-            encoding="utf-8",
-            errors="surrogateescape",
-        )
-        return Outcome(done.returncode, done.stdout, done.stderr, self.folder / out)
+        return Outcome(*programs.execute(command, self.folder), self.folder / out)
 
     def __call__(self, changes, *options):
         out = (changes.get("out") if isinstance(changes, dict) else None) or SMALL["out"]
         return self.execute(self.command(changes, *options), out)
 
     def done(self, changes, *options):
-        """A run that ends well; one that is there is replaced, unless it is to go on."""
+        """A run that succeeds. It replaces an existing one unless --resume is given."""
         if "--resume" not in options:
             options = (*options, "--overwrite")
         outcome = self(changes, *options)
@@ -133,39 +109,24 @@ def contents(folder):
 
 
 class RunningTrain:
-    """A run that goes on; its stdout goes to a file and its stderr to another, or to a terminal."""
+    """A run in progress. Its stdout goes to a file, its stderr to another file or to a terminal."""
 
     def __init__(self, command, folder, terminal=False):
         self.folder = folder
         self.out_path, self.err_path = folder / "stdout.txt", folder / "stderr.txt"
-        self.leader, self.text = None, b""
+        self.terminal = programs.Terminal() if terminal else None
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
-            if terminal:
-                self.leader, end = pty.openpty()
-                os.set_blocking(self.leader, False)
-            self.process = subprocess.Popen(
-                command, cwd=folder, env=environment(), stdout=out, stderr=end if terminal else err
-            )
-            if terminal:
-                os.close(end)
+            stderr = self.terminal.end if terminal else err
+            self.process = subprocess.Popen(command, cwd=folder, env=environment(), stdout=out, stderr=stderr)
+        if terminal:
+            self.terminal.close_end()
 
     def said(self):
-        """What has come to the terminal, or to the file, so far."""
-        if self.leader is None:
-            return self.err_path.read_text()
-        try:
-            while text := os.read(self.leader, 4096):
-                self.text += text
-        except OSError:  # nothing more at present, or the other end is closed
-            pass
-        return self.text.decode()
+        """All that it has written to stderr so far."""
+        return self.terminal.read().decode() if self.terminal else self.err_path.read_text()
 
     def wait_until(self, condition):
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, "it never came to this"
-            assert self.process.poll() is None, self.said()
-            time.sleep(0.002)
+        programs.wait_until(condition, self.said, self.process, pause=0.002)
 
     def wait_for_checkpoint(self):
         self.wait_until(lambda: any(self.folder.glob("run/checkpoint-*")))
@@ -175,24 +136,30 @@ class RunningTrain:
         try:
             if signal_number is not None:
                 self.process.send_signal(signal_number)
-            while self.leader is not None and self.process.poll() is None:
+            while self.terminal and self.process.poll() is None:
                 self.said()
                 time.sleep(0.005)
             self.process.wait(timeout=60)
         finally:
-            self.process.kill()  # if it is there still
+            self.process.kill()  # does nothing once it has ended
             self.process.wait()
         said = self.said()
-        if self.leader is not None:
-            os.close(self.leader)
+        if self.terminal:
+            self.terminal.close()
         outcome = Outcome(self.process.returncode, self.out_path.read_text(), said, self.folder / "run")
         self.out_path.unlink()
         self.err_path.unlink()
         return outcome
 
 
+def mark_unfinished(path):
+    """Leaves a run file as a process does that is killed just before it marks the run as finished."""
+    with h5py.File(path, "r+") as file:
+        file.attrs.modify("finished", numpy.int32(0))
+
+
 def assert_same_run(found, expected, attributes=True):
-    """Bit by bit: every dataset but the times, and the attributes that do not tell of the process."""
+    """Compares bit by bit: every dataset but the times, and the attributes that do not depend on the process."""
     assert found.datasets.keys() == expected.datasets.keys()
     for path, values in expected.datasets.items():
         assert found.datasets[path].shape == values.shape, path

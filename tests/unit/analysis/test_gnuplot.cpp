@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "figures/figures.h"
+#include "refusal.h"
 #include "run_file_support.h"
 
 using hessian::analysis::Figure;
@@ -125,12 +126,7 @@ TEST(Gnuplot, SaysThatItIsMissing) {
   const TemporaryFolder folder;
   const std::string path = std::getenv("PATH");
   ::setenv("PATH", folder.path().c_str(), 1);
-  std::string message;
-  try {
-    draw(simple_figure(), "svg", folder / "a.svg");
-  } catch (const std::runtime_error& error) {
-    message = error.what();
-  }
+  const std::string message = support::refusal_of([&] { draw(simple_figure(), "svg", folder / "a.svg"); });
   ::setenv("PATH", path.c_str(), 1);
   EXPECT_EQ(message, "gnuplot was not found; install the package gnuplot-nox, or use --csv, which needs none");
   EXPECT_TRUE(folder.names().empty());

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "refusal.h"
 #include "run_file/probe_layout.h"
 #include "run_file_support.h"
 
@@ -164,12 +165,7 @@ TEST(RunContent, HasSpectraDensitiesAndAnatomyAsTheyAreWritten) {
 TEST(RunContent, RefusesWhatIsNoRunFile) {
   const TemporaryFolder folder;
   std::ofstream(folder / "run.h5") << "not HDF5";
-  try {
-    read_run(folder / "run.h5");
-    FAIL();
-  } catch (const std::runtime_error& error) {
-    EXPECT_THAT(error.what(), HasSubstr((folder / "run.h5").string()));
-  }
+  EXPECT_THAT(support::refusal_of([&] { read_run(folder / "run.h5"); }), HasSubstr((folder / "run.h5").string()));
 }
 
 }  // namespace

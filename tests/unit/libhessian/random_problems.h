@@ -117,17 +117,6 @@ class RecordingOperator final : public hessian::LinearOperator {
   mutable std::vector<int64_t> products_ = std::vector<int64_t>(static_cast<std::size_t>(op_.problems()), 0);
 };
 
-/// What an action's exception of type E says; "" if it throws none, another exception passes.
-template <class E, class Action>
-std::string text_of(const Action& action) {
-  try {
-    action();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
 inline double largest(const at::Tensor& a) {
   return a.abs().max().to(at::kDouble).item<double>();
 }

@@ -7,9 +7,10 @@
 #include <string>
 
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::select_device;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 TEST(SelectDevice, KnowsTheProcessor) {
   EXPECT_TRUE(select_device("cpu").is_cpu());
@@ -19,7 +20,7 @@ TEST(SelectDevice, KnowsTheProcessor) {
 TEST(SelectDevice, RefusesOtherWordsAndNamesThoseAccepted) {
   for (const std::string word : {"", "gpu", "CPU", "cuda:", "cuda:x", "cuda:-1", "cuda0", "cuda:1 ", " cpu", "cpu:0",
                                  "auto:0", "cuda:99999999999999999999"}) {
-    EXPECT_EQ(text_of<std::invalid_argument>([&] { select_device(word); }),
+    EXPECT_EQ(refusal_of<std::invalid_argument>([&] { select_device(word); }),
               "'" + word + "' is not a device; use auto, cpu, cuda or cuda:N");
   }
 }
@@ -30,7 +31,7 @@ TEST(SelectDevice, FallsBackToTheProcessorOnlyWhereNothingElseWasAskedFor) {
   }
   EXPECT_TRUE(select_device("auto").is_cpu());
   for (const std::string word : {"cuda", "cuda:0", "cuda:3"}) {
-    const std::string text = text_of<std::runtime_error>([&] { select_device(word); });
+    const std::string text = refusal_of([&] { select_device(word); });
     EXPECT_TRUE(text.starts_with("CUDA cannot be used: ")) << text;
     EXPECT_GT(text.size(), std::string("CUDA cannot be used: ").size()) << "no reason given";
     EXPECT_EQ(text.find('\n'), std::string::npos) << text;
@@ -45,6 +46,6 @@ TEST(SelectDevice, TakesTheCudaDeviceThatIsThere) {
   EXPECT_EQ(select_device("cuda"), at::Device(at::kCUDA, 0));
   EXPECT_EQ(select_device("cuda:0"), at::Device(at::kCUDA, 0));
   EXPECT_TRUE(hessian::describe_device(select_device("cuda")).starts_with("cuda:0"));
-  const std::string text = text_of<std::runtime_error>([] { select_device("cuda:99"); });
+  const std::string text = refusal_of([] { select_device("cuda:99"); });
   EXPECT_TRUE(text.starts_with("there is no device cuda:99; this machine has ")) << text;
 }

@@ -9,6 +9,7 @@
 #include "hessian/norms.h"
 #include "hessian/trace.h"
 #include "random_problems.h"
+#include "refusal.h"
 #include "z_scores.h"
 
 using hessian::DenseOperator;
@@ -20,7 +21,7 @@ using hessian::support::largest;
 using hessian::support::numbers_from;
 using hessian::support::Random;
 using hessian::support::RecordingOperator;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 using hessian::support::ZScores;
 
 namespace hessian::tests {
@@ -234,24 +235,24 @@ TEST(Estimates, RefuseProductsThatAreNotFinite) {
   matrices[2][1][1] = std::numeric_limits<double>::infinity();
   const DenseOperator op(matrices);
   const std::string message = "the operator's product with a vector of block 2 is not finite";
-  EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::hutchinson_trace(op); }), message);
-  EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::hutch_plus_plus_trace(op); }), message);
-  EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::estimate_diagonal(op); }), message);
-  EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::frobenius_norm(op); }), message);
-  EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::participation_ratio(op); }), message);
+  EXPECT_EQ(refusal_of([&] { hessian::hutchinson_trace(op); }), message);
+  EXPECT_EQ(refusal_of([&] { hessian::hutch_plus_plus_trace(op); }), message);
+  EXPECT_EQ(refusal_of([&] { hessian::estimate_diagonal(op); }), message);
+  EXPECT_EQ(refusal_of([&] { hessian::frobenius_norm(op); }), message);
+  EXPECT_EQ(refusal_of([&] { hessian::participation_ratio(op); }), message);
 }
 
 TEST(Estimates, RefuseOptionsOutOfRange) {
   const DenseOperator op(Random(15).symmetric(1, 8));
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::hutchinson_trace(op, with_seed(0, 1)); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { hessian::hutchinson_trace(op, with_seed(0, 1)); }),
             "the number of samples is 1; it must be 2 at least");
-  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               HutchPlusPlusOptions options;
               options.products = 5;
               hessian::hutch_plus_plus_trace(op, options);
             }),
             "the number of products is 5; it must be 6 at least");
-  EXPECT_EQ(text_of<std::invalid_argument>([] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               hessian::estimate_diagonal(DenseOperator(at::zeros({0, 4, 4}, at::kDouble)));
             }),
             "the operator has 0 blocks of size 4; an estimate needs one at least of each");

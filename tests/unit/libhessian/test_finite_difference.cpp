@@ -9,6 +9,7 @@
 #include <string>
 
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::central_difference_product;
 using hessian::HessianOperator;
@@ -17,7 +18,7 @@ using hessian::ProblemIndices;
 using hessian::relative_difference;
 using hessian::support::largest;
 using hessian::support::Random;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
@@ -97,7 +98,7 @@ TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneNumberABlock) {
 
 TEST(CentralDifferenceProduct, RefusesDirectionsOfAnotherShape) {
   const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) { return x.flatten(1).sum(1); };
-  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               central_difference_product(f, at::zeros({2, 3, 4}, at::kDouble), at::zeros({2, 11}, at::kDouble));
             }),
             "directions are [2, 11], expected [2, 12]");

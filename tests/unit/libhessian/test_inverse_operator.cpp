@@ -7,6 +7,7 @@
 
 #include "hessian/dense_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::DenseOperator;
 using hessian::inverse;
@@ -18,13 +19,8 @@ using testing::HasSubstr;
 namespace hessian::tests {
 namespace {
 
-std::string complaint(const hessian::OperatorPtr& op, const at::Tensor& v) {
-  try {
-    op->apply(v);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+std::string refusal(const hessian::OperatorPtr& op, const at::Tensor& v) {
+  return support::refusal_of([&] { op->apply(v); });
 }
 
 TEST(InverseOperator, IsTheInverseOfTheDampedMatricesOfAllBlocks) {
@@ -51,15 +47,15 @@ TEST(InverseOperator, SaysWhenAMatrixIsNotPositiveDefiniteOrTheToleranceIsNotRea
   const at::Tensor indefinite = at::diag(at::tensor({2.0, 1.0, -1.0}, at::kDouble)).unsqueeze(0);
   const auto bare = std::make_shared<DenseOperator>(indefinite);
   const at::Tensor v = at::ones({1, 1, 3}, at::kDouble);
-  EXPECT_THAT(complaint(inverse(bare), v), HasSubstr("not positive definite with a damping of 0"));
+  EXPECT_THAT(refusal(inverse(bare), v), HasSubstr("not positive definite with a damping of 0"));
   InverseOptions damped;
   damped.damping = 1.5;
-  EXPECT_EQ(complaint(inverse(bare, damped), v), "");
+  EXPECT_NO_THROW(inverse(bare, damped)->apply(v));
   InverseOptions hurried;
   hurried.max_iterations = 2;
   const at::Tensor root = random.normal({1, 8, 8});
   const auto ill = std::make_shared<DenseOperator>(at::matmul(root, root.transpose(1, 2)));
-  EXPECT_THAT(complaint(inverse(ill, hurried), random.normal({1, 1, 8})), HasSubstr("in 2 products"));
+  EXPECT_THAT(refusal(inverse(ill, hurried), random.normal({1, 1, 8})), HasSubstr("in 2 products"));
   InverseOptions wrong;
   wrong.damping = -1;
   EXPECT_THROW(inverse(bare, wrong), std::invalid_argument);

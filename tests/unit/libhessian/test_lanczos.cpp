@@ -13,6 +13,7 @@
 #include "hessian/dense_operator.h"
 #include "hessian/spectra_solver.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::DenseOperator;
 using hessian::ExtremalEigenvalues;
@@ -21,9 +22,9 @@ using hessian::support::largest;
 using hessian::support::numbers_from;
 using hessian::support::Random;
 using hessian::support::RecordingOperator;
+using hessian::support::refusal_of;
 using hessian::support::spectra_of_size;
 using hessian::support::Spectrum;
-using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {
@@ -308,18 +309,18 @@ TEST(Lanczos, RefusesOptionsOutOfRange) {
   const auto refusal = [&](auto&& change) {
     LanczosOptions options;
     change(options);
-    return text_of<std::invalid_argument>([&] { hessian::lanczos(op, options); });
+    return refusal_of<std::invalid_argument>([&] { hessian::lanczos(op, options); });
   };
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_basis = 7; }), "the basis has 7 vectors; it must have 8 at least");
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = 0; }), "the tolerance is 0.000000; it must be positive");
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = std::nan(""); }),
             "the tolerance is nan; it must be positive");
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_iterations = 0; }), "the iteration limit is 0; it must be positive");
-  EXPECT_EQ(text_of<std::invalid_argument>([] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               hessian::lanczos(DenseOperator(at::zeros({0, 4, 4}, at::kDouble)));
             }),
             "the operator has 0 blocks of size 4; an eigensolver needs one at least of each");
-  EXPECT_EQ(text_of<std::invalid_argument>([] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               hessian::lanczos(DenseOperator(at::zeros({2, 0, 0}, at::kDouble)));
             }),
             "the operator has 2 blocks of size 0; an eigensolver needs one at least of each");

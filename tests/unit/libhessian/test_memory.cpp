@@ -9,11 +9,12 @@
 #include <string>
 
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::format_bytes;
 using hessian::MemoryScope;
 using hessian::parse_bytes;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
@@ -91,7 +92,7 @@ TEST(ParseBytes, ReadsEveryUnitInAnyCaseWithAndWithoutASpace) {
 TEST(ParseBytes, RefusesWhatIsNoAmountOfMemory) {
   for (const std::string text : {"", "GiB", "8 gigs", "8GiBs", "8G", "-1GiB", "0", "0.3", "nan", "inf", "1e30",
                                  "8GiB 2", "8,5GiB", "9000000TiB"}) {
-    EXPECT_EQ(text_of<std::invalid_argument>([&] { parse_bytes(text); }),
+    EXPECT_EQ(refusal_of<std::invalid_argument>([&] { parse_bytes(text); }),
               "'" + text + "' is not an amount of memory; write it as 8GiB, 512MiB or 2GB");
   }
 }

@@ -9,13 +9,14 @@
 #include "hessian/operator_algebra.h"
 #include "hessian/restricted_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::DenseOperator;
 using hessian::OperatorPtr;
 using hessian::ProblemIndices;
 using hessian::support::largest;
 using hessian::support::Random;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
@@ -66,11 +67,11 @@ TEST(DenseOperator, MultipliesWithItsMatricesThoughTheyAreNotSymmetric) {
 }
 
 TEST(DenseOperator, RefusesWhatIsNoStackOfSquareMatrices) {
-  EXPECT_EQ(text_of<std::invalid_argument>([] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               DenseOperator(at::zeros({2, 3, 4}));
             }),
             "matrices are [2, 3, 4], expected [S, n, n]");
-  EXPECT_EQ(text_of<std::invalid_argument>([] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               DenseOperator(at::zeros({3, 3}));
             }),
             "matrices are [3, 3], expected [S, n, n]");
@@ -79,7 +80,7 @@ TEST(DenseOperator, RefusesWhatIsNoStackOfSquareMatrices) {
 TEST(LinearOperator, RefusesVectorsThatDoNotFit) {
   const DenseOperator op(at::zeros({2, 4, 4}, at::kDouble));
   const auto refusal = [&](const at::Tensor& v, const ProblemIndices& blocks) {
-    return text_of<std::invalid_argument>([&] { op.apply(v, blocks); });
+    return refusal_of<std::invalid_argument>([&] { op.apply(v, blocks); });
   };
   EXPECT_EQ(refusal(at::zeros({2, 1, 5}, at::kDouble), {0, 1}), "vectors are [2, 1, 5], expected [2, k, 4]");
   EXPECT_EQ(refusal(at::zeros({2, 1, 4}, at::kDouble), {1}), "vectors are [2, 1, 4], expected [1, k, 4]");
@@ -87,7 +88,7 @@ TEST(LinearOperator, RefusesVectorsThatDoNotFit) {
   EXPECT_EQ(refusal(at::zeros({1, 1, 4}, at::kFloat), {0}), "vectors are Float on cpu, expected double on cpu");
   EXPECT_EQ(refusal(at::zeros({1, 1, 4}, at::kDouble), {2}), "block 2 is not among the operator's 2");
   EXPECT_EQ(refusal(at::zeros({1, 1, 4}, at::kDouble), {-1}), "block -1 is not among the operator's 2");
-  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               op.apply(at::zeros({1, 1, 4}, at::kDouble));
             }),
             "vectors are [1, 1, 4], expected [2, k, 4]");
@@ -158,7 +159,7 @@ TEST(OperatorAlgebra, RefusesToAddOperatorsThatDoNotMatch) {
   const std::string wanted = "only operators of equal blocks, size, precision and device can be added";
   for (const OperatorPtr& other : {dense(at::zeros({1, 3, 3}, at::kDouble)), dense(at::zeros({2, 4, 4}, at::kDouble)),
                                    dense(at::zeros({2, 3, 3}, at::kFloat))}) {
-    EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::sum(op, other); }), wanted);
+    EXPECT_EQ(refusal_of<std::invalid_argument>([&] { hessian::sum(op, other); }), wanted);
   }
 }
 
@@ -180,7 +181,7 @@ TEST(RestrictedOperator, IsThePrincipalSubmatrixOfEachBlock) {
 TEST(RestrictedOperator, RefusesRangesOutsideTheBlocks) {
   const OperatorPtr op = dense(at::zeros({2, 6, 6}, at::kDouble));
   const auto refusal = [&](std::vector<int64_t> starts, int64_t length) {
-    return text_of<std::invalid_argument>([&] { hessian::RestrictedOperator(op, starts, length); });
+    return refusal_of<std::invalid_argument>([&] { hessian::RestrictedOperator(op, starts, length); });
   };
   EXPECT_EQ(refusal({0}, 2), "a restriction needs one range for each of the operator's 2 blocks, not 1");
   EXPECT_EQ(refusal({0, 5}, 2), "coordinates 5 to 7 are not within a block of size 6");

@@ -14,6 +14,7 @@
 #include "hessian/parameter_selection.h"
 #include "hessian/tape_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::Curvature;
 using hessian::ParameterOperator;
@@ -199,7 +200,8 @@ TEST(ParameterTape, RefusesWhatDoesNotFit) {
   Problem problem(14);
   const auto refusal = [&](const Program& program, const Parameters& parameters,
                            const std::vector<std::string>& names) {
-    return support::text_of<std::invalid_argument>([&] { ParameterTape(program, parameters, problem.inputs, names); });
+    return support::refusal_of<std::invalid_argument>(
+        [&] { ParameterTape(program, parameters, problem.inputs, names); });
   };
   EXPECT_THAT(refusal(problem.program, problem.parameters, {}), HasSubstr("none of the parameters"));
   EXPECT_THAT(refusal(problem.program, problem.parameters, {"map", "map"}), HasSubstr("given twice"));
@@ -215,7 +217,7 @@ TEST(ParameterTape, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refusal(problem.program, problem.parameters.to(at::kCPU, at::kBFloat16), {"map"}),
               HasSubstr("float32 or float64"));
   const ParameterTape tape(problem.program, problem.parameters, problem.inputs, {"map"});
-  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+  EXPECT_THAT(support::refusal_of<std::invalid_argument>([&] {
                 tape.apply(at::zeros({2, 15}, at::kDouble));
               }),
               HasSubstr("expected [k, 16]"));
@@ -224,7 +226,7 @@ TEST(ParameterTape, RefusesWhatDoesNotFit) {
 TEST(ParameterOperator, RefusesWhatDoesNotFit) {
   const Problem problem(15);
   const auto refusal = [](const ParameterProblem& wrong, const ParameterOperatorOptions& options) {
-    return support::text_of<std::invalid_argument>([&] { ParameterOperator(wrong, options); });
+    return support::refusal_of<std::invalid_argument>([&] { ParameterOperator(wrong, options); });
   };
   ParameterProblem uneven = problem.plain();
   uneven.inputs[1] = uneven.inputs[1].narrow(0, 0, 2);
@@ -255,7 +257,7 @@ TEST(ParameterSelection, FollowsThePatternsAndKeepsTheOrder) {
   EXPECT_EQ(select({"*w?.*", "*wq*"}).size(), 3U);
   EXPECT_EQ(select({"**norm.weight**"}), (Names{"norm.weight"}));
   const auto refusal = [&](const Names& patterns) {
-    return support::text_of<std::invalid_argument>([&] { select(patterns); });
+    return support::refusal_of<std::invalid_argument>([&] { select(patterns); });
   };
   EXPECT_THAT(refusal({"tok*", "norm"}), testing::AllOf(HasSubstr("'norm'"), HasSubstr("tok.weight")));
   EXPECT_THAT(refusal({"layers.*.attention"}), HasSubstr("no parameter matches"));

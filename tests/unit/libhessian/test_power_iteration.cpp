@@ -10,6 +10,7 @@
 
 #include "hessian/dense_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::DenseOperator;
 using hessian::DominantEigenpairs;
@@ -18,7 +19,7 @@ using hessian::ExtremalEigenvalues;
 using hessian::support::largest;
 using hessian::support::Random;
 using hessian::support::RecordingOperator;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
@@ -191,7 +192,7 @@ TEST(PowerIteration, NeverCallsNonFiniteProductsConverged) {
 TEST(PowerIteration, RefusesOptionsOutOfRange) {
   const DenseOperator op(Random(26).symmetric(1, 4));
   const auto refusal = [&](const EigensolverOptions& options, int64_t count) {
-    return text_of<std::invalid_argument>([&] { hessian::power_iteration(op, options, count); });
+    return refusal_of<std::invalid_argument>([&] { hessian::power_iteration(op, options, count); });
   };
   EXPECT_EQ(refusal(tight(), 0), "0 eigenpairs asked of an operator of size 4");
   EXPECT_EQ(refusal(tight(), 5), "5 eigenpairs asked of an operator of size 4");

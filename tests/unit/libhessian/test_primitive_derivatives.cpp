@@ -7,6 +7,7 @@
 
 #include "hessian/evaluate.h"
 #include "hessian/finite_difference.h"
+#include "primitive_cases.h"
 #include "random_problems.h"
 
 using hessian::apply_operation;
@@ -15,64 +16,35 @@ using hessian::Operation;
 using hessian::Parameters;
 using hessian::ProblemIndices;
 using hessian::support::largest;
+using hessian::support::PrimitiveCase;
 using hessian::support::Random;
 
 namespace hessian::tests {
 namespace {
 
-/// One primitive in front of a random functional, as a function of all of its activations laid side by side.
-struct Case {
-  std::string name;
-  Operation operation;
-  std::vector<int64_t> widths;  ///< of the activations that it takes
-};
-
-std::vector<Case> cases() {
-  return {{"Linear", hessian::Linear{"w", "b"}, {6}},
-          {"RmsNorm", hessian::RmsNorm{"g"}, {6}},
-          {"LayerNorm", hessian::LayerNorm{"g", "b"}, {6}},
-          {"Rope", hessian::Rope{2, 30.0}, {6}},
-          {"CausalAttention", hessian::CausalAttention{3, 3}, {6, 6, 6}},
-          {"CausalAttentionGrouped", hessian::CausalAttention{6, 2}, {12, 4, 4}},
-          {"SiluGate", hessian::SiluGate{}, {6, 6}},
-          {"Gelu", hessian::Gelu{false}, {6}},
-          {"GeluTanh", hessian::Gelu{true}, {6}},
-          {"Add", hessian::Add{}, {6, 6}},
-          {"Identity", hessian::Identity{}, {6}},
-          {"AddPositions", hessian::AddPositions{"p"}, {6}}};
-}
-
-Parameters parameters_of(Random& random, at::ScalarType dtype) {
-  Parameters parameters;
-  parameters.add("w", random.normal({6, 6}, dtype));
-  parameters.add("b", random.normal({6}, dtype));
-  parameters.add("g", random.normal({6}, dtype));
-  parameters.add("p", random.normal({9, 6}, dtype));
-  return parameters;
-}
-
 std::vector<at::Tensor> split(const at::Tensor& x, const std::vector<int64_t>& widths) {
   return at::split_with_sizes(x, widths, 2);
 }
 
-class SmoothPrimitive : public testing::TestWithParam<Case> {};
+/// One primitive in front of a random functional, as a function of all of its activations, concatenated.
+class SmoothPrimitive : public testing::TestWithParam<PrimitiveCase> {};
 
 TEST_P(SmoothPrimitive, HasSecondDerivativesThatAgreeWithDifferencesOfTheGradient) {
-  const Case& chosen = GetParam();
+  const PrimitiveCase& chosen = GetParam();
   for (uint64_t seed = 0; seed < 5; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Random random(seed);
-    const Parameters parameters = parameters_of(random, at::kDouble);
+    const Parameters parameters = support::primitive_parameters(random);
     int64_t width = 0;
     for (const int64_t w : chosen.widths) {
       width += w;
     }
     const at::Tensor x = random.normal({3, random.integer(1, 5), width});
-    const at::Tensor probe = random.normal({x.size(1), 12});
+    const at::Tensor weights = random.normal({x.size(1), 12});
     // The sine of a random functional: its own curvature meets the Jacobian, its slope the primitive's curvature.
     const hessian::ProblemFunction f = [&](const at::Tensor& activation, const ProblemIndices&) {
       const at::Tensor y = apply_operation(chosen.operation, parameters, split(activation, chosen.widths));
-      return (y * probe.narrow(1, 0, y.size(2))).sum(2).sin().sum(1);
+      return (y * weights.narrow(1, 0, y.size(2))).sum(2).sin().sum(1);
     };
     const at::Tensor v = random.normal({3, x.size(1) * width});
     const at::Tensor product = hessian::HessianOperator(f, x).apply(v.unsqueeze(1)).squeeze(1);
@@ -82,7 +54,7 @@ TEST_P(SmoothPrimitive, HasSecondDerivativesThatAgreeWithDifferencesOfTheGradien
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SmoothPrimitive, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(All, SmoothPrimitive, testing::ValuesIn(support::primitive_cases()),
                          [](const auto& instance) { return instance.param.name; });
 
 TEST(CrossEntropyHead, HasTheHessianOfSoftmaxInClosedForm) {
@@ -164,9 +136,9 @@ TEST(Precision, RopeKeepsItsAnglesExactAtLongPositions) {
 TEST(Precision, Float32InternalsRoundFloat64ActivationsAndWideDoesNot) {
   Random random(5);
   const at::Tensor x = random.normal({2, 5, 6});
-  Parameters parameters = parameters_of(random, at::kDouble);
-  for (const Operation& operation :
-       {Operation(hessian::RmsNorm{"g"}), Operation(hessian::LayerNorm{"g", "b"}), Operation(hessian::Rope{6, 30.0})}) {
+  Parameters parameters = support::primitive_parameters(random);
+  for (const Operation& operation : {Operation(hessian::RmsNorm{"g"}), Operation(hessian::LayerNorm{"g", "shift"}),
+                                     Operation(hessian::Rope{6, 30.0})}) {
     const at::Tensor wide = apply_operation(operation, parameters, std::array{x}, Numerics::wide);
     const at::Tensor narrow = apply_operation(operation, parameters, std::array{x}, Numerics::float32_internals);
     EXPECT_EQ(narrow.scalar_type(), at::kDouble);

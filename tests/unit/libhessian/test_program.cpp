@@ -8,6 +8,7 @@
 
 #include "hessian/evaluate.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::evaluate;
 using hessian::EvaluateOptions;
@@ -16,7 +17,7 @@ using hessian::Program;
 using hessian::ValueId;
 using hessian::support::largest;
 using hessian::support::Random;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
@@ -143,13 +144,13 @@ TEST(Evaluate, HandsItsNumericsToThePrimitives) {
 
 TEST(Evaluate, RefusesAWrongNumberOfInputsAndAbsentParameters) {
   const Diamond d;
-  EXPECT_EQ(text_of<std::invalid_argument>([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               evaluate(d.program, d.parameters, std::array{d.x, d.x});
             }),
             "the program takes 1 inputs, not 2");
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { evaluate(d.program, d.parameters, {}); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { evaluate(d.program, d.parameters, {}); }),
             "the program takes 1 inputs, not 0");
-  EXPECT_EQ(text_of<std::out_of_range>([&] { evaluate(d.program, {}, std::array{d.x}); }),
+  EXPECT_EQ(refusal_of<std::out_of_range>([&] { evaluate(d.program, {}, std::array{d.x}); }),
             "there is no parameter 'w1'");
   EvaluateOptions options;
   options.overrides = {{99, d.x}};
@@ -170,8 +171,8 @@ TEST(Parameters, KeepTheirOrderAndRefuseANameTwice) {
   EXPECT_EQ(parameters.size(), 3U);
   EXPECT_TRUE(parameters.contains("a"));
   EXPECT_FALSE(parameters.contains("b"));
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { parameters.add("a", tensor); }), "parameter 'a' is given twice");
-  EXPECT_EQ(text_of<std::out_of_range>([&] { parameters.at("b"); }), "there is no parameter 'b'");
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { parameters.add("a", tensor); }), "parameter 'a' is given twice");
+  EXPECT_EQ(refusal_of<std::out_of_range>([&] { parameters.at("b"); }), "there is no parameter 'b'");
 }
 
 TEST(Parameters, ShareTensorsThatFitAndConvertTheOthers) {

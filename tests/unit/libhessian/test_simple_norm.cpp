@@ -15,6 +15,7 @@
 #include "kernels/fused/functions.h"
 #include "program/program_steps.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::Derivatives;
 using hessian::EvaluateOptions;
@@ -24,7 +25,7 @@ using hessian::ValueId;
 
 using hessian::support::largest;
 using hessian::support::Random;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 // A linear map and the RMSNorm behind it as one step of autograd, against the two apart.
 
@@ -204,9 +205,7 @@ TEST(SimpleNorm, OfAGateRefusesASecondDerivative) {
     return {problem.x, problem.parameters.at(name), problem.parameters.at(name + "g"), 0.1};
   };
   const at::Tensor y = hessian::fused::simple_norm_gate(map("a"), map("b"));
-  EXPECT_EQ(
-      text_of<std::runtime_error>([&] { torch::autograd::grad({y.square().sum()}, {problem.x}, {}, true, true); }),
-      refusal);
+  EXPECT_EQ(refusal_of([&] { torch::autograd::grad({y.square().sum()}, {problem.x}, {}, true, true); }), refusal);
 }
 
 TEST(SimpleNorm, IsWhatEvaluateTakesForAMapAndTheNormBehindIt) {
@@ -214,7 +213,7 @@ TEST(SimpleNorm, IsWhatEvaluateTakesForAMapAndTheNormBehindIt) {
   Problem problem(random, 4, 6);
   problem.become(at::kDouble);
   const auto second = [&] {
-    return text_of<std::runtime_error>([&] {
+    return refusal_of([&] {
       torch::autograd::grad({problem.value(Derivatives::first).square().sum()}, {problem.x}, {}, true, true);
     });
   };
@@ -302,7 +301,7 @@ TEST(SimpleNorm, RefusesAWeightThatDoesNotFit) {
   }
   EvaluateOptions options;
   options.derivatives = Derivatives::first;
-  EXPECT_EQ(text_of<std::invalid_argument>(
+  EXPECT_EQ(refusal_of<std::invalid_argument>(
                 [&] { hessian::evaluate(problem.program, wrong, std::array{problem.x}, options); }),
             "weight is [6, 3], expected [6, 4]");
 }

@@ -9,6 +9,7 @@
 
 #include "hessian/dense_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::DenseOperator;
 using hessian::ExtremalEigenvalues;
@@ -16,7 +17,7 @@ using hessian::LanczosOptions;
 using hessian::support::largest;
 using hessian::support::Random;
 using hessian::support::RecordingOperator;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
@@ -126,7 +127,7 @@ TEST(SpectraExtremes, RefusesOptionsOutOfRange) {
   const DenseOperator op(Random(7).symmetric(1, 6));
   LanczosOptions options;
   options.tolerance = -1;
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::spectra_extremes(op, options); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { hessian::spectra_extremes(op, options); }),
             "the tolerance is -1.000000; it must be positive");
 }
 

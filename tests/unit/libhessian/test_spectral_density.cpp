@@ -12,6 +12,7 @@
 
 #include "hessian/dense_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 #include "z_scores.h"
 
 using hessian::DenseOperator;
@@ -23,7 +24,7 @@ using hessian::support::largest;
 using hessian::support::numbers_from;
 using hessian::support::Random;
 using hessian::support::RecordingOperator;
-using hessian::support::text_of;
+using hessian::support::refusal_of;
 using hessian::support::ZScores;
 
 namespace hessian::tests {
@@ -224,22 +225,22 @@ TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
   at::Tensor matrices = Random(11).symmetric(2, 8);
   const DenseOperator op(matrices);
   const auto refusal = [&](const QuadratureOptions& options) {
-    return text_of<std::invalid_argument>([&] { hessian::spectral_quadrature(op, options); });
+    return refusal_of<std::invalid_argument>([&] { hessian::spectral_quadrature(op, options); });
   };
   EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of samples is 1; it must be 2 at least");
   EXPECT_EQ(refusal(with_seed(0, 2, 0)), "the number of Lanczos steps is 0; it must be positive");
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op);
   const auto density_refusal = [&](const DensityOptions& options) {
-    return text_of<std::invalid_argument>([&] { hessian::spectral_density(quadrature, options); });
+    return refusal_of<std::invalid_argument>([&] { hessian::spectral_density(quadrature, options); });
   };
   EXPECT_EQ(density_refusal({108, 0.01, 1e-3}),
             "the grid has 108 points; it must have 109 at least, or peaks of this width may fall between them");
   EXPECT_EQ(density_refusal({401, 0, 1e-3}), "the relative width is 0.000000; it must be positive");
   EXPECT_EQ(density_refusal({401, 0.01, -1}), "the relative zero is -1.000000; it must not be negative");
-  EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::spectral_moment(quadrature, -1); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { hessian::spectral_moment(quadrature, -1); }),
             "the power is -1; it must not be negative");
   matrices[0][2][2] = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
+  EXPECT_EQ(refusal_of([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
             "the operator's product with a vector of block 0 is not finite");
 }
 

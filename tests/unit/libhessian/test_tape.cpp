@@ -11,6 +11,7 @@
 #include "hessian/memory.h"
 #include "hessian/tape_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::Parameters;
 using hessian::Program;
@@ -310,41 +311,41 @@ TEST(Tape, RoundsTheFactorsOfProductsAloneWhereWeightsAreBfloat16) {
 TEST(Tape, RefusesWhatDoesNotFit) {
   const Problem problem(40);
   const auto make = [&](std::vector<ValueId> entries) {
-    return support::text_of<std::invalid_argument>(
+    return support::refusal_of<std::invalid_argument>(
         [&] { Tape(problem.program, problem.parameters, problem.inputs, entries); });
   };
   EXPECT_THAT(make({}), HasSubstr("ascending order"));
   EXPECT_THAT(
-      support::text_of<std::invalid_argument>([&] { TapeOperator(problem.program, problem.parameters, {}, 0); }),
+      support::refusal_of<std::invalid_argument>([&] { TapeOperator(problem.program, problem.parameters, {}, 0); }),
       HasSubstr("at least one"));
   EXPECT_THAT(make({3, 2}), HasSubstr("ascending order"));
   EXPECT_THAT(make({99}), HasSubstr("ascending order"));
   Program with_idle_step = problem.program;
   const ValueId idle = with_idle_step.push(hessian::Identity{}, {0});
-  EXPECT_THAT(support::text_of<std::invalid_argument>(
+  EXPECT_THAT(support::refusal_of<std::invalid_argument>(
                   [&] { Tape(with_idle_step, problem.parameters, problem.inputs, {idle}); }),
               HasSubstr("does not depend on value " + std::to_string(idle)));
   Program without_head = problem.program;
   without_head.output = problem.inner;
   EXPECT_THAT(
-      support::text_of<std::invalid_argument>([&] { Tape(without_head, problem.parameters, problem.inputs, {0}); }),
+      support::refusal_of<std::invalid_argument>([&] { Tape(without_head, problem.parameters, problem.inputs, {0}); }),
       HasSubstr("expected one loss for each of 3 sequences"));
-  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+  EXPECT_THAT(support::refusal_of<std::invalid_argument>([&] {
                 const std::vector<at::Tensor> half = {problem.inputs[0].to(at::kBFloat16), problem.inputs[1]};
                 Tape(problem.program, problem.parameters, half, {0});
               }),
               HasSubstr("float32 or float64"));
   const Tape tape(problem.program, problem.parameters, problem.inputs, {0});
-  EXPECT_THAT(support::text_of<std::invalid_argument>([&] { tape.apply({}); }), HasSubstr("1 entries, not 0"));
-  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+  EXPECT_THAT(support::refusal_of<std::invalid_argument>([&] { tape.apply({}); }), HasSubstr("1 entries, not 0"));
+  EXPECT_THAT(support::refusal_of<std::invalid_argument>([&] {
                 tape.apply({{problem.inputs[0], {0}}});
               }),
               HasSubstr("expected [1, ...] for an activation [3, 3, 4]"));
-  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+  EXPECT_THAT(support::refusal_of<std::invalid_argument>([&] {
                 tape.apply({{problem.inputs[0], {0, 1, 3}}});
               }),
               HasSubstr("sequence 3 is not among the tape's 3"));
-  EXPECT_THAT(support::text_of<std::invalid_argument>([&] {
+  EXPECT_THAT(support::refusal_of<std::invalid_argument>([&] {
                 TapeOperator({problem.program, problem.parameters, problem.inputs, {0, problem.inner}, {}});
               }),
               HasSubstr("one operator takes one shape"));

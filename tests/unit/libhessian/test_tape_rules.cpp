@@ -9,12 +9,15 @@
 #include "cuda_device.h"
 #include "hessian/evaluate.h"
 #include "hessian/tape.h"
+#include "primitive_cases.h"
 #include "random_problems.h"
+#include "refusal.h"
 #include "tape/rule.h"
 
 using hessian::Operation;
 using hessian::Parameters;
 using hessian::support::largest;
+using hessian::support::PrimitiveCase;
 using hessian::support::Random;
 using torch::autograd::grad;
 
@@ -23,56 +26,16 @@ using torch::autograd::grad;
 namespace hessian::tests {
 namespace {
 
-struct Case {
-  std::string name;
-  Operation operation;
-  std::vector<int64_t> widths;  ///< of the activations that it takes
-};
-
-std::vector<Case> cases() {
-  return {{"Linear", hessian::Linear{"w", "b"}, {6}},
-          {"RmsNorm", hessian::RmsNorm{"g", 0.1}, {6}},
-          {"LayerNorm", hessian::LayerNorm{"g", "b", 0.1}, {6}},
-          {"LayerNormWithoutBias", hessian::LayerNorm{"g", ""}, {6}},
-          {"Rope", hessian::Rope{6, 30.0}, {12}},
-          {"CausalAttention", hessian::CausalAttention{3, 3}, {6, 6, 6}},
-          {"CausalAttentionGrouped", hessian::CausalAttention{6, 2}, {12, 4, 4}},
-          {"CausalAttentionOfOneKeyHead", hessian::CausalAttention{2, 1}, {6, 3, 3}},
-          {"SiluGate", hessian::SiluGate{}, {6, 6}},
-          {"Gelu", hessian::Gelu{false}, {6}},
-          {"GeluTanh", hessian::Gelu{true}, {6}},
-          {"Add", hessian::Add{}, {6, 6}},
-          {"Identity", hessian::Identity{}, {6}},
-          {"AddPositions", hessian::AddPositions{"p"}, {6}},
-          {"CrossEntropyHead", hessian::CrossEntropyHead{"head"}, {6}}};
-}
-
-Parameters parameters_of(Random& random) {
-  Parameters parameters;
-  parameters.add("w", random.normal({5, 6}));
-  parameters.add("b", random.normal({5}));
-  parameters.add("g", random.normal({6}));
-  parameters.add("p", random.normal({9, 6}));
-  parameters.add("head", random.normal({11, 6}));
-  return parameters;
-}
-
-/// The bias of a norm has the norm's width.
-Parameters with_bias_of(const Operation& operation, Parameters parameters, Random& random) {
-  if (!std::holds_alternative<hessian::LayerNorm>(operation)) {
-    return parameters;
-  }
-  Parameters fitting;
-  for (const auto& [name, tensor] : parameters) {
-    fitting.add(name, name == "b" ? random.normal({6}) : tensor);
-  }
-  return fitting;
+std::vector<PrimitiveCase> cases() {
+  auto cases = support::primitive_cases();
+  cases.push_back({"CrossEntropyHead", hessian::CrossEntropyHead{"head"}, {6}});
+  return cases;
 }
 
 /// One primitive at a random point, with autograd's graph of its value and of its cotangents.
 struct Problem {
-  Problem(const Case& chosen, uint64_t seed) : random(seed), operation(chosen.operation) {
-    parameters = with_bias_of(operation, parameters_of(random), random);
+  Problem(const PrimitiveCase& chosen, uint64_t seed) : random(seed), operation(chosen.operation) {
+    parameters = support::primitive_parameters(random);
     const int64_t sequences = random.integer(1, 3);
     const int64_t positions = random.integer(1, 6);
     for (const int64_t width : chosen.widths) {
@@ -145,7 +108,7 @@ constexpr uint64_t seeds = 8;
 /// Sums of at most some hundred terms of size 1 in float64.
 constexpr double tolerance = 1e-11;
 
-class TapeRule : public testing::TestWithParam<Case> {};
+class TapeRule : public testing::TestWithParam<PrimitiveCase> {};
 
 TEST_P(TapeRule, GivesThePrimitivesValueAndCotangents) {
   for (uint64_t seed = 0; seed < seeds; ++seed) {
@@ -358,8 +321,9 @@ TEST(TapeRules, AreNotThereForTokenIds) {
   const Parameters none;
   const std::vector<at::Tensor> inputs = {at::zeros({1, 2}, at::kLong)};
   const Operation embedding = hessian::Embedding{"table"};
-  EXPECT_EQ(support::text_of<std::invalid_argument>([&] { hessian::tape::record_operation(embedding, inputs, none); }),
-            "token ids have no tangents: a tape begins after the embedding");
+  EXPECT_EQ(
+      support::refusal_of<std::invalid_argument>([&] { hessian::tape::record_operation(embedding, inputs, none); }),
+      "token ids have no tangents: a tape begins after the embedding");
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 
 #include "hessian/dense_operator.h"
 #include "random_problems.h"
+#include "refusal.h"
 
 using hessian::DenseOperator;
 using hessian::Ends;
@@ -22,9 +23,9 @@ using hessian::support::largest;
 using hessian::support::numbers_from;
 using hessian::support::Random;
 using hessian::support::RecordingOperator;
+using hessian::support::refusal_of;
 using hessian::support::spectra_of_size;
 using hessian::support::Spectrum;
-using hessian::support::text_of;
 
 namespace hessian::tests {
 namespace {
@@ -282,7 +283,7 @@ TEST(TopEigenpairs, RefusesProductsThatAreNotFinite) {
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     at::Tensor matrices = Random(8).symmetric(2, 12);
     matrices[1][3][3] = bad;
-    EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::top_eigenpairs(DenseOperator(matrices)); }),
+    EXPECT_EQ(refusal_of([&] { hessian::top_eigenpairs(DenseOperator(matrices)); }),
               "the operator's product with a vector of block 1 is not finite");
   }
 }
@@ -293,7 +294,7 @@ TEST(TopEigenpairs, RefusesOptionsOutOfRange) {
     TopEigenpairsOptions options;
     options.count = 5;
     change(options);
-    return text_of<std::invalid_argument>([&] { hessian::top_eigenpairs(op, options); });
+    return refusal_of<std::invalid_argument>([&] { hessian::top_eigenpairs(op, options); });
   };
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 0; }), "0 eigenpairs asked of an operator of size 40");
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 41; }), "41 eigenpairs asked of an operator of size 40");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ATen/ATen.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -7,10 +8,13 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "formats/safetensors.h"
 
 namespace hessian::support {
 
@@ -55,16 +59,21 @@ inline std::span<const std::byte> as_bytes(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-/// What an action's std::runtime_error says; "" if it throws none. A message has to be one line.
-template <typename Action>
-std::string message_of(const Action& action) {
-  try {
-    action();
-  } catch (const std::runtime_error& error) {
-    const std::string message = error.what();
-    return message.find('\n') == std::string::npos ? message : "more than one line: " + message;
+using Tensors = std::map<std::string, at::Tensor>;
+using Metadata = std::map<std::string, std::string>;
+
+/// Writes to `to` the tensors and metadata of the safetensors file `from` as `change(tensors, metadata)` leaves them.
+template <typename Change>
+void write_changed(const std::string& from, const std::string& to, const Change& change) {
+  const auto original = models::load_safetensors(from);
+  Tensors tensors(original.tensors.begin(), original.tensors.end());
+  Metadata metadata = original.metadata;
+  change(tensors, metadata);
+  Parameters changed;
+  for (const auto& [name, tensor] : tensors) {
+    changed.add(name, tensor);
   }
-  return "";
+  models::save_safetensors(to, changed, metadata);
 }
 
 /// The number as little-endian bytes.

@@ -7,6 +7,7 @@
 
 #include "hessian/models/model.h"
 #include "loader_support.h"
+#include "refusal.h"
 #include "tiny_models.h"
 
 using hessian::models::assemble_model;
@@ -14,12 +15,11 @@ using hessian::models::Family;
 using hessian::models::GptConfig;
 using hessian::models::Model;
 using hessian::models::Placement;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
+using hessian::support::Tensors;
 
 namespace hessian::tests {
 namespace {
-
-using Tensors = std::map<std::string, at::Tensor>;
 
 const GptConfig config = support::tiny_config(Family::llama2, Placement::prenorm);
 
@@ -36,11 +36,11 @@ Tensors fresh() {
   return {model.parameters.begin(), model.parameters.end()};
 }
 
-/// What is said of a model's tensors after a change.
+/// How a model's tensors are refused after a change.
 std::string refusal(const std::function<void(Tensors&)>& change) {
   Tensors tensors = fresh();
   change(tensors);
-  return message_of([&] { assemble_model(config, as_parameters(tensors), "m.pt"); });
+  return refusal_of([&] { assemble_model(config, as_parameters(tensors), "m.pt"); });
 }
 
 TEST(AssembleModel, PutsTheTensorsInOrderAndSharesThem) {
@@ -100,7 +100,7 @@ TEST(AssembleModel, RefusesIntegers) {
 }
 
 TEST(AssembleModel, TakesTensorsWithoutMemory) {
-  EXPECT_EQ(message_of([] { assemble_model(config, models::meta_parameters(config), "m.pt"); }), "");
+  EXPECT_NO_THROW(assemble_model(config, models::meta_parameters(config), "m.pt"));
 }
 
 }  // namespace

@@ -8,9 +8,10 @@
 
 #include "io/atomic_file.h"
 #include "loader_support.h"
+#include "refusal.h"
 
 using hessian::models::AtomicFile;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
@@ -96,7 +97,7 @@ TEST(AtomicFile, HasTheUsualPermissions) {
 
 TEST(AtomicFile, SaysWhatIsWrongWithAPlace) {
   const TemporaryFolder folder;
-  const auto refusal = [](const std::string& path) { return message_of([&] { const AtomicFile file(path); }); };
+  const auto refusal = [](const std::string& path) { return refusal_of([&] { const AtomicFile file(path); }); };
   const std::string nowhere = folder / "nowhere/out.bin";
   EXPECT_EQ(refusal(nowhere),
             nowhere + ": cannot write into folder '" + (folder / "nowhere") + "': no such file or directory");
@@ -115,7 +116,7 @@ TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   const rlimit small{1000, old_limit.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
   const std::string contents(5000, 'x');
-  const std::string message = message_of([&] {
+  const std::string message = refusal_of([&] {
     AtomicFile file(path);
     file.write(support::as_bytes(contents));
     file.commit();

@@ -6,14 +6,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "loader_support.h"
+#include "refusal.h"
 #include "tiny_models.h"
 
 using hessian::models::config_from_json;
 using hessian::models::Family;
 using hessian::models::GptConfig;
 using hessian::models::Placement;
-using hessian::support::message_of;
 using nlohmann::json;
 
 namespace hessian::tests {
@@ -30,12 +29,12 @@ GptConfig read(const json& object) {
   return config_from_json(object.dump());
 }
 
-/// What is said of the official form after a change.
+/// How the official form is refused after a change.
 template <class Change>
 std::string refusal(const Change& change) {
   json object = official();
   change(object);
-  return message_of([&] { read(object); });
+  return support::refusal_of([&] { read(object); });
 }
 
 std::string refusal_of(const char* key, const json& value) {
@@ -162,7 +161,7 @@ TEST(ConfigJson, RefusesNumbersNearTheEndOfTheirTypeInsteadOfOverflowing) {
 
 TEST(ConfigJson, RefusesWhatIsNoJsonObject) {
   for (const char* text : {"", "[]", "3", "{", "{\"dim\": }", "null", "\"family\"", "{\"dim\": 1e999}"}) {
-    EXPECT_EQ(message_of([&] { config_from_json(text); }), "the configuration is not a JSON object") << text;
+    EXPECT_EQ(support::refusal_of([&] { config_from_json(text); }), "the configuration is not a JSON object") << text;
   }
 }
 

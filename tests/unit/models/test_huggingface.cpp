@@ -6,9 +6,10 @@
 #include "checkpoints/huggingface.h"
 #include "formats/safetensors.h"
 #include "loader_support.h"
+#include "refusal.h"
 
 using hessian::models::load_huggingface_model;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
@@ -23,7 +24,7 @@ std::string copy_fixture(const TemporaryFolder& folder, const std::string& name)
   return folder / name;
 }
 
-/// What is said of a fixture after a change of a JSON file, without the folder.
+/// How a fixture is refused after a change of a JSON file, without the folder.
 template <typename Change>
 std::string refusal(const std::string& name, const std::string& file, const Change& change) {
   const TemporaryFolder folder;
@@ -31,8 +32,7 @@ std::string refusal(const std::string& name, const std::string& file, const Chan
   auto json = nlohmann::json::parse(support::read_file(path + "/" + file));
   change(json);
   folder.write(name + "/" + file, json.dump());
-  const std::string message = message_of([&] { load_huggingface_model(path); });
-  return message.starts_with(path + "/") ? message.substr(path.size() + 1) : message;
+  return support::without_prefix(refusal_of([&] { load_huggingface_model(path); }), path + "/");
 }
 
 std::string config_refusal(const std::string& name, const char* key, const nlohmann::json& value) {

@@ -3,9 +3,10 @@
 
 #include "hessian/models/mapped_file.h"
 #include "loader_support.h"
+#include "refusal.h"
 
 using hessian::models::MappedFile;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 using hessian::support::TemporaryFolder;
 
 TEST(MappedFile, ShowsTheBytesOfTheFile) {
@@ -34,7 +35,7 @@ TEST(MappedFile, KeepsTheOldBytesWhenTheFileIsReplaced) {
 
 TEST(MappedFile, SaysWhatIsWrongWithAPath) {
   const TemporaryFolder folder;
-  const auto refusal = [](const std::string& path) { return message_of([&] { MappedFile::open(path); }); };
+  const auto refusal = [](const std::string& path) { return refusal_of([&] { MappedFile::open(path); }); };
   const std::string absent = folder / "absent.bin";
   EXPECT_EQ(refusal(absent), absent + ": no such file");
   const std::string empty = folder.write("empty.bin", "");
@@ -52,5 +53,5 @@ TEST(MappedFile, SaysThatAFileMayNotBeRead) {
   const TemporaryFolder folder;
   const std::string path = folder.write("secret.bin", "0123");
   ASSERT_EQ(::chmod(path.c_str(), 0), 0);
-  EXPECT_EQ(message_of([&] { MappedFile::open(path); }), path + ": permission denied");
+  EXPECT_EQ(refusal_of([&] { MappedFile::open(path); }), path + ": permission denied");
 }

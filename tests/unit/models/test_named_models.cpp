@@ -6,17 +6,18 @@
 #include <string>
 
 #include "loader_support.h"
+#include "refusal.h"
 #include "tiny_models.h"
 
 using hessian::models::GptConfig;
 using hessian::models::parse_model_name;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
 
 std::string refusal(const std::string& name) {
-  return message_of([&] { parse_model_name(name); });
+  return refusal_of([&] { parse_model_name(name); });
 }
 
 TEST(ModelNames, GiveTheSizesOfTheFamilies) {
@@ -59,7 +60,7 @@ TEST(ModelNames, TakeAnotherVocabulary) {
   GptConfig expected = parse_model_name("new:llama2-39M-preqknorm");
   expected.vocab_size = 256;
   EXPECT_TRUE(parse_model_name("new:llama2-39M-preqknorm", 256) == expected);
-  EXPECT_EQ(message_of([] { parse_model_name("new:llama2-39M-preqknorm", 0); }),
+  EXPECT_EQ(refusal_of([] { parse_model_name("new:llama2-39M-preqknorm", 0); }),
             "new:llama2-39M-preqknorm: vocab_size is 0, expected 1 to 1073741824");
 }
 

@@ -2,9 +2,10 @@
 
 #include "formats/pickle.h"
 #include "loader_support.h"
+#include "refusal.h"
 
 using hessian::models::Pickle;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 using Kind = Pickle::Kind;
 using namespace std::string_literals;
 
@@ -16,7 +17,7 @@ Pickle parse(const std::string& bytes) {
 }
 
 std::string refusal(const std::string& bytes) {
-  return message_of([&] { parse(bytes); });
+  return refusal_of([&] { parse(bytes); });
 }
 
 const Pickle::Node& value(const Pickle& pickle, const char* key) {

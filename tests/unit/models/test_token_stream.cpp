@@ -6,11 +6,12 @@
 
 #include "hessian/models/token_stream.h"
 #include "loader_support.h"
+#include "refusal.h"
 
 using hessian::models::TokenStream;
 using hessian::support::as_bytes;
 using hessian::support::little_endian;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 
 namespace hessian::tests {
 namespace {
@@ -20,7 +21,7 @@ std::string llmc_file(std::int32_t magic, std::int32_t version, std::int32_t tok
 }
 
 std::string bin_refusal(const std::string& file) {
-  return message_of([&] { TokenStream::bin(as_bytes(file), "train.bin"); });
+  return refusal_of([&] { TokenStream::bin(as_bytes(file), "train.bin"); });
 }
 
 TEST(TokenStream, ReadsTheThreeFormsOfTokenFiles) {
@@ -59,7 +60,7 @@ TEST(TokenStream, KnowsWellFormedUtf8) {
     EXPECT_EQ(invalid("ok " + text), 3U);
     EXPECT_EQ(invalid("ok " + text + " more"), 3U);
   }
-  EXPECT_EQ(message_of([] { TokenStream::text(as_bytes("two\xfftwo"), "notes.txt"); }),
+  EXPECT_EQ(refusal_of([] { TokenStream::text(as_bytes("two\xfftwo"), "notes.txt"); }),
             "notes.txt: is not UTF-8 text (byte 3 is 0xff); give tokens as a .bin or a .safetensors");
 }
 
@@ -124,7 +125,7 @@ TEST(WindowStarts, AreTheSameOnEveryPlatform) {
 
 TEST(WindowStarts, RefuseWhatDoesNotFit) {
   const auto refusal = [](std::int64_t total, std::int64_t count, std::int64_t length) {
-    return message_of([&] { models::draw_window_starts(total, count, length, 0, "t.txt"); });
+    return refusal_of([&] { models::draw_window_starts(total, count, length, 0, "t.txt"); });
   };
   EXPECT_EQ(refusal(20, 1, 33),
             "t.txt: has 20 tokens, but one window takes 33 (a sequence of 32, and the token after it)");

@@ -3,9 +3,10 @@
 
 #include "formats/torch_checkpoint.h"
 #include "loader_support.h"
+#include "refusal.h"
 
 using hessian::models::TorchCheckpoint;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 using hessian::support::TemporaryFolder;
 using hessian::support::zip_bytes;
 using namespace std::string_literals;
@@ -83,7 +84,7 @@ TEST(TorchCheckpoint, RefusesATensorThatReachesOutOfItsStorage) {
        "has a storage that is not read here; float, half, bfloat16 and integer storages are"},
   };
   for (const auto& [pickle, complaint] : cases) {
-    EXPECT_EQ(message_of([&, &pickle = pickle] { read_tensor(folder, pickle, six_floats); }),
+    EXPECT_EQ(refusal_of([&, &pickle = pickle] { read_tensor(folder, pickle, six_floats); }),
               (folder / "x.pt") + ": tensor 'w' " + complaint);
   }
 }
@@ -92,17 +93,16 @@ TEST(TorchCheckpoint, SaysWhatAFileIsThatItCannotRead) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& contents) {
     const auto path = folder.write("x.pt", contents);
-    const std::string message = message_of([&] { TorchCheckpoint::open(path); });
-    return message.starts_with(path + ": ") ? message.substr(path.size() + 2) : message;
+    return support::refusal_about(path, [&] { TorchCheckpoint::open(path); });
   };
   EXPECT_EQ(refusal("\x80\x02\x8a\x0al\xfc\x9c"s),
             "is in the form of torch.save that PyTorch used before 1.6; save it anew with "
             "torch.save(torch.load(path), path)");
   EXPECT_EQ(refusal("hello"), "is not a file of torch.save");
   EXPECT_EQ(refusal(zip_bytes({{"a/b.txt", "x"}})), "is a zip archive without data.pkl, so it is not from torch.save");
-  EXPECT_EQ(message_of([&] { read_tensor(folder, tensor_pickle("K\0"s, {1}, {1}), six_floats, "big"); }),
+  EXPECT_EQ(refusal_of([&] { read_tensor(folder, tensor_pickle("K\0"s, {1}, {1}), six_floats, "big"); }),
             (folder / "x.pt") + ": has byte order 'big', expected 'little'");
-  EXPECT_EQ(message_of([&] { read_tensor(folder, "\x80\x02N.", six_floats); }),
+  EXPECT_EQ(refusal_of([&] { read_tensor(folder, "\x80\x02N.", six_floats); }),
             (folder / "x.pt") + ": tensor 'w' is None, expected a tensor");
 }
 

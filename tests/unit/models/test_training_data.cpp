@@ -9,11 +9,12 @@
 #include "hessian/models/token_stream.h"
 #include "hessian/models/training_data.h"
 #include "loader_support.h"
+#include "refusal.h"
 
 using hessian::models::TokenBatch;
 using hessian::models::TrainingData;
 using hessian::models::TrainingDataOptions;
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
@@ -66,8 +67,7 @@ void expect_equal(const TokenBatch& actual, const TokenBatch& expected) {
 }
 
 std::string refusal(const TrainingDataOptions& options) {
-  const std::string message = message_of([&] { TrainingData::open(options); });
-  return message.starts_with(options.source + ": ") ? message.substr(options.source.size() + 2) : message;
+  return support::refusal_about(options.source, [&] { TrainingData::open(options); });
 }
 
 // 1000 tokens, 900 of them for training, windows of 8: the cut begins at 0 to 7, so 893 / 8 = 111 windows fit always.
@@ -252,13 +252,13 @@ TEST(TrainingData, SaysWhatIsTooShort) {
             "has 9 tokens to train on, but one window takes 21 (a sequence of 20, and the token after it)");
   const auto short_tail = options_for(counting_file(folder, 100), 20);
   const auto data = TrainingData::open(short_tail);
-  EXPECT_EQ(message_of([&] { data.held_out(1, 0); }),
+  EXPECT_EQ(refusal_of([&] { data.held_out(1, 0); }),
             short_tail.source + ": has 10 tokens, but one window takes 21 (a sequence of 20, and the token after it)");
   EXPECT_EQ(refusal(options_for(rows_file(folder, 1, 6), 6)),
             "has one sequence; training needs at least two, since one is held out");
   const auto rows = options_for(rows_file(folder, 25, 6), 6);
   const auto few = TrainingData::open(rows);
-  EXPECT_EQ(message_of([&] { few.held_out(3, 0); }),
+  EXPECT_EQ(refusal_of([&] { few.held_out(3, 0); }),
             rows.source + ": holds out 2 of its 25 sequences, but 3 are asked for");
   EXPECT_EQ(refusal(options_for(rows.source, 7)), "has 6 tokens in a sequence, but 7 are asked for");
   EXPECT_EQ(refusal(options_for(folder / "absent.bin", 7)), "no such file");
@@ -269,7 +269,7 @@ TEST(TrainingData, NamesATokenBeyondTheVocabulary) {
   auto options = options_for(counting_file(folder, 100), 7);
   options.vocab_size = 80;
   const auto data = TrainingData::open(options);
-  const std::string message = message_of([&] { data.batch(0, data.sequences_per_epoch()); });
+  const std::string message = refusal_of([&] { data.batch(0, data.sequences_per_epoch()); });
   EXPECT_TRUE(message.starts_with(options.source + ": token 8")) << message;
   EXPECT_TRUE(message.ends_with("but the model has a vocabulary of 80 (ids 0 to 79)")) << message;
 }

@@ -2,15 +2,16 @@
 
 #include "formats/zip_archive.h"
 #include "loader_support.h"
+#include "refusal.h"
 
-using hessian::support::message_of;
+using hessian::support::refusal_of;
 using hessian::support::zip_bytes;
 
 namespace hessian::tests {
 namespace {
 
 std::string refusal(const std::string& file) {
-  return message_of([&] { models::read_zip_directory(support::as_bytes(file), "a.zip"); });
+  return refusal_of([&] { models::read_zip_directory(support::as_bytes(file), "a.zip"); });
 }
 
 TEST(ZipArchive, FindsStoredEntries) {

@@ -1,11 +1,14 @@
 #include "program/job_place.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <map>
 #include <stdexcept>
 #include <string>
+
+#include "refusal.h"
 
 namespace hessian::tests {
 namespace {
@@ -40,13 +43,8 @@ class Environment {
   }
 };
 
-std::string complaint() {
-  try {
-    job_place();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
+std::string refusal() {
+  return support::refusal_of<std::invalid_argument>([] { job_place(); });
 }
 
 TEST(JobPlace, IsAloneWithoutALauncher) {
@@ -101,15 +99,15 @@ TEST(JobPlace, IsAloneInABatchScriptWhoseStepHasNotBegun) {
 TEST(JobPlace, RefusesHalfAPlaceNamingTheVariable) {
   {
     const Environment environment(Variables{{"WORLD_SIZE", "2"}});
-    EXPECT_NE(complaint().find("RANK is not set"), std::string::npos) << complaint();
+    EXPECT_THAT(refusal(), testing::HasSubstr("RANK is not set"));
   }
   {
     const Environment environment(Variables{{"WORLD_SIZE", "2"}, {"RANK", "-1"}});
-    EXPECT_NE(complaint().find("RANK is '-1', expected a whole number from 0 to 1"), std::string::npos) << complaint();
+    EXPECT_THAT(refusal(), testing::HasSubstr("RANK is '-1', expected a whole number from 0 to 1"));
   }
   {
     const Environment environment(Variables{{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"}});
-    EXPECT_NE(complaint().find("SLURM_STEP_NODELIST is not set"), std::string::npos) << complaint();
+    EXPECT_THAT(refusal(), testing::HasSubstr("SLURM_STEP_NODELIST is not set"));
   }
 }
 

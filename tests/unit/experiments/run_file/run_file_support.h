@@ -95,17 +95,6 @@ inline std::string read_text_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// The message of the exception that `action` throws, or an empty text.
-template <typename Action>
-std::string message_of(Action&& action) {
-  try {
-    action();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
 /// A message as the programs print it: one line that begins with the file's name.
 inline ::testing::AssertionResult is_one_line_about(const std::string& message, const std::filesystem::path& file) {
   if (!message.starts_with(file.string() + ": ")) {

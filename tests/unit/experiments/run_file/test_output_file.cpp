@@ -10,6 +10,7 @@
 #include <csignal>
 #include <functional>
 
+#include "refusal.h"
 #include "run_file_support.h"
 
 namespace hessian::tests {
@@ -21,19 +22,19 @@ using experiments::ensure_writable_output;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::TemporaryOutput;
+using hessian::support::refusal_of;
 using hessian::tests::example_info;
 using hessian::tests::is_one_line_about;
-using hessian::tests::message_of;
 using hessian::tests::read_text_file;
 using hessian::tests::TemporaryFolder;
 using hessian::tests::write_text_file;
 using ::testing::HasSubstr;
 
 std::string refusal(const fs::path& path, bool overwrite = false) {
-  const std::string message = message_of([&] { ensure_writable_output(path, overwrite); });
+  const std::string message = refusal_of([&] { ensure_writable_output(path, overwrite); });
   EXPECT_TRUE(is_one_line_about(message, path));
   // The writer itself must not be more lenient, nor say anything else.
-  EXPECT_EQ(message_of([&] { RunFileWriter::create(path, example_info(), {}, overwrite); }), message);
+  EXPECT_EQ(refusal_of([&] { RunFileWriter::create(path, example_info(), {}, overwrite); }), message);
   return message;
 }
 
@@ -56,7 +57,7 @@ TEST(OutputFile, NeverReplacesAFileThatAppearsAfterTheCheck) {
     TemporaryOutput output(folder / "run.h5", false);
     write_text_file(output.path(), "ours");
     write_text_file(folder / "run.h5", "theirs");
-    EXPECT_EQ(message_of([&] { output.publish(); }),
+    EXPECT_EQ(refusal_of([&] { output.publish(); }),
               (folder / "run.h5").string() + ": already exists; use --overwrite to replace it");
   }
   EXPECT_EQ(read_text_file(folder / "run.h5"), "theirs");
@@ -197,11 +198,11 @@ ChildResult run_in_child(const std::function<void()>& action) {
 /// Appends and flushes rows until that fails; prints the number of rows flushed and the message.
 void write_until_full(const fs::path& path) {
   int64_t flushed = 0;
-  const std::string message = message_of([&] {
+  const std::string message = refusal_of([&] {
     auto writer = RunFileWriter::create(path, example_info(),
                                         {{"/train/step", ElementType::int64, {0}, "steps", "training step"},
                                          {"/train/loss", ElementType::float64, {0}, "nats", "training loss"}});
-    const std::string failure = message_of([&] {
+    const std::string failure = refusal_of([&] {
       for (std::vector<int64_t> steps(1000); flushed < 1'000'000;) {
         for (int64_t& step : steps) {
           step = flushed + (&step - steps.data());
@@ -212,8 +213,8 @@ void write_until_full(const fs::path& path) {
         flushed += 1000;
       }
     });
-    const std::string later = message_of([&] { writer.flush(); });
-    const std::string last = message_of([&] { writer.finish(); });
+    const std::string later = refusal_of([&] { writer.flush(); });
+    const std::string last = refusal_of([&] { writer.finish(); });
     if (later != path.string() + ": an earlier write failed, nothing more can be written to it" || last != later) {
       throw std::runtime_error("after a failure: " + later);
     }

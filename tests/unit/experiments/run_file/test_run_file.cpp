@@ -8,6 +8,7 @@
 #include <random>
 
 #include "raw_hdf5.h"
+#include "refusal.h"
 #include "run_file_support.h"
 
 namespace hessian::tests {
@@ -20,9 +21,9 @@ using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::Shape;
+using hessian::support::refusal_of;
 using hessian::tests::example_info;
 using hessian::tests::has_program;
-using hessian::tests::message_of;
 using hessian::tests::open_raw;
 using hessian::tests::raw_integer;
 using hessian::tests::raw_integer_type;
@@ -161,7 +162,7 @@ TEST(RunFile, AppendsWholeRowsOfAnyRank) {
   writer.append("/flags", std::vector<uint8_t>{1, 0, 1});
   writer.append("/flags", std::span<const uint8_t>());
   EXPECT_EQ(writer.shape("/rows"), (Shape{3, 2, 3}));
-  EXPECT_EQ(message_of([&] { writer.append("/rows", std::span(two_rows).first(7)); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { writer.append("/rows", std::span(two_rows).first(7)); }),
             (folder / "run.h5").string() + ": dataset '/rows' given 7 values, expected whole rows of 6");
   writer.finish();
 
@@ -234,21 +235,21 @@ TEST(RunFile, RefusesBlocksThatDoNotFitWithTheShapesInTheMessage) {
   auto writer = RunFileWriter::create(name, example_info(), {{"/x", ElementType::float64, {2, 3}, "1", "x"}});
   const std::vector<double> six(6);
   const std::vector<int64_t> integers(6);
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/y", {0, 0}, {2, 3}, six);
             }),
             name + ": dataset '/y' was not announced when the file was made");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/x", {0, 0}, {2, 3}, integers);
             }),
             name + ": dataset '/x' holds float64, given int64");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/x", {0, 1}, {2, 3}, six);
             }),
             name + ": dataset '/x' is [2, 3], a block of [2, 3] at [0, 1] does not lie inside it");
-  EXPECT_EQ(message_of([&] { writer.write("/x", {0}, {6}, six); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { writer.write("/x", {0}, {6}, six); }),
             name + ": dataset '/x' is [2, 3], a block of [6] at [0] does not lie inside it");
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/x", {0, 0}, {1, 3}, six);
             }),
             name + ": dataset '/x' given 6 values, expected 3 for a block of [1, 3]");
@@ -256,13 +257,13 @@ TEST(RunFile, RefusesBlocksThatDoNotFitWithTheShapesInTheMessage) {
   writer.write("/x", {0, 0}, {2, 3}, six);  // none of these did harm
   writer.finish();
   EXPECT_EQ(RunFileReader(name).read<double>("/x").values, six);
-  EXPECT_THAT(message_of([&] { writer.write("/x", {0, 0}, {2, 3}, six); }), HasSubstr("is closed"));
+  EXPECT_THAT(refusal_of<std::logic_error>([&] { writer.write("/x", {0, 0}, {2, 3}, six); }), HasSubstr("is closed"));
 }
 
 TEST(RunFile, RefusesMalformedDatasetsBeforeTouchingTheDisk) {
   const TemporaryFolder folder;
   const auto create = [&](const std::vector<DatasetSpec>& datasets) {
-    return message_of([&] { RunFileWriter::create(folder / "run.h5", example_info(), datasets); });
+    return refusal_of<std::exception>([&] { RunFileWriter::create(folder / "run.h5", example_info(), datasets); });
   };
   EXPECT_THAT(create({{"x", ElementType::float64, {1}, "", ""}}), HasSubstr("not an absolute path"));
   EXPECT_THAT(create({{"/x/", ElementType::float64, {1}, "", ""}}), HasSubstr("not an absolute path"));

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "child_process.h"
+#include "refusal.h"
 #include "run_file/hdf5_handle.h"
 #include "run_file_support.h"
 
@@ -24,9 +25,9 @@ using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::RunInfo;
 using experiments::Shape;
+using hessian::support::refusal_of;
 using hessian::tests::example_info;
 using hessian::tests::is_one_line_about;
-using hessian::tests::message_of;
 using hessian::tests::read_text_file;
 using hessian::tests::report;
 using hessian::tests::start;
@@ -234,11 +235,12 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
   write_run(path, 80, false);
   const std::string before = read_text_file(path);
   const auto refusal = [&](const std::vector<DatasetSpec>& wanted, const Rows& rows) {
-    const std::string message = message_of([&] { RunFileWriter::continue_from(path, later_info(), wanted, rows); });
+    const std::string message =
+        refusal_of<std::exception>([&] { RunFileWriter::continue_from(path, later_info(), wanted, rows); });
     EXPECT_TRUE(is_one_line_about(message, path));
     EXPECT_EQ(read_text_file(path), before) << message;
     EXPECT_EQ(folder.names(), Texts{"run.h5"}) << message;
-    return message.substr(std::min(message.size(), path.string().size()));
+    return support::without_prefix(message, path.string());
   };
   const auto changed = [](size_t index, auto&& change) {
     auto result = datasets;
@@ -291,7 +293,7 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
 TEST(RunFileContinue, RefusesWhatIsNoRunFile) {
   const TemporaryFolder folder;
   const auto refusal = [&](const fs::path& path) {
-    std::string message = message_of([&] { RunFileWriter::continue_from(path, later_info(), {}, {}); });
+    std::string message = refusal_of([&] { RunFileWriter::continue_from(path, later_info(), {}, {}); });
     EXPECT_TRUE(is_one_line_about(message, path));
     return message;
   };

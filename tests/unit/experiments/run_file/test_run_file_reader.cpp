@@ -3,6 +3,7 @@
 #include <numeric>
 #include <random>
 
+#include "refusal.h"
 #include "run_file/hdf5_handle.h"
 #include "run_file_support.h"
 
@@ -16,10 +17,10 @@ using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::Shape;
+using hessian::support::refusal_of;
 using hessian::tests::example_info;
 using hessian::tests::has_program;
 using hessian::tests::is_one_line_about;
-using hessian::tests::message_of;
 using hessian::tests::run_command;
 using hessian::tests::TemporaryFolder;
 using hessian::tests::write_text_file;
@@ -90,7 +91,7 @@ TEST(RunFileReader, TwoReadersInOneProcessSeeWhatAnotherProcessFlushes) {
 TEST(RunFileReader, RefusesWhatIsNoRunFileInOneLine) {
   const TemporaryFolder folder;
   const auto refusal = [](const fs::path& path) {
-    const std::string message = message_of([&] { RunFileReader reader(path); });
+    const std::string message = refusal_of([&] { RunFileReader reader(path); });
     EXPECT_TRUE(is_one_line_about(message, path));
     return message;
   };
@@ -148,7 +149,7 @@ TEST(RunFileReader, SurvivesFilesCutAtAnyLength) {
     const int64_t length = trial == 0 ? size - 1 : std::uniform_int_distribution<int64_t>(0, size - 1)(random);
     fs::copy_file(folder / "run.h5", folder / "cut.h5", fs::copy_options::overwrite_existing);
     fs::resize_file(folder / "cut.h5", static_cast<uintmax_t>(length));
-    const std::string message = message_of([&] {
+    const auto message = support::possible_refusal([&] {
       const RunFileReader reader(folder / "cut.h5");
       EXPECT_LE(reader.datasets().size(), 2U);
       // A whole dataset, or a clear word: never rows that were not there.
@@ -156,8 +157,8 @@ TEST(RunFileReader, SurvivesFilesCutAtAnyLength) {
         ASSERT_EQ(value, 1.0) << "cut at " << length << " of " << size;
       }
     });
-    if (!message.empty()) {
-      EXPECT_TRUE(is_one_line_about(message, folder / "cut.h5")) << "cut at " << length << " of " << size;
+    if (message) {
+      EXPECT_TRUE(is_one_line_about(*message, folder / "cut.h5")) << "cut at " << length << " of " << size;
     }
   }
 }
@@ -167,11 +168,11 @@ TEST(RunFileReader, NamesWhatADatasetHoldsWhenAskedForAnotherType) {
   const std::string name = (folder / "run.h5").string();
   RunFileWriter::create(name, example_info(), train_datasets).finish();
   const RunFileReader reader(name);
-  EXPECT_EQ(message_of([&] { static_cast<void>(reader.read<double>("/train/step")); }),
+  EXPECT_EQ(refusal_of([&] { static_cast<void>(reader.read<double>("/train/step")); }),
             name + ": dataset '/train/step' holds int64, expected float64");
-  EXPECT_EQ(message_of([&] { static_cast<void>(reader.read<double>("/train/los")); }),
+  EXPECT_EQ(refusal_of([&] { static_cast<void>(reader.read<double>("/train/los")); }),
             name + ": no dataset '/train/los' in this file");
-  EXPECT_EQ(message_of([&] { static_cast<void>(reader.describe("/train")); }),
+  EXPECT_EQ(refusal_of([&] { static_cast<void>(reader.describe("/train")); }),
             name + ": cannot open dataset '/train': not a dataset");
   EXPECT_FALSE(reader.contains("/nowhere/at/all"));
 }
@@ -202,7 +203,7 @@ TEST(RunFileReader, ReadsTheRowsAskedForAndRefusesOthers) {
   EXPECT_EQ(reader.read_rows<int32_t>("/cube", 1, 2).values, std::vector<int32_t>(cube.begin() + 6, cube.end() - 6));
   EXPECT_EQ(reader.read_rows<std::string>("/name", 1, 2).values, (std::vector<std::string>{"", "c"}));
 
-  EXPECT_EQ(message_of([&] { static_cast<void>(reader.read_rows<int32_t>("/cube", 3, 2)); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { static_cast<void>(reader.read_rows<int32_t>("/cube", 3, 2)); }),
             name + ": dataset '/cube' is [4, 2, 3], 2 rows from row 3 on do not lie inside it");
   EXPECT_THROW(static_cast<void>(reader.read_rows<double>("/loss", -1, 2)), std::invalid_argument);
   EXPECT_THROW(static_cast<void>(reader.read_rows<double>("/loss", 1, -1)), std::invalid_argument);
@@ -236,7 +237,7 @@ TEST(RunFileReader, DoesNotAllocateWhatADamagedShapeClaims) {
     ASSERT_GE(H5Dset_extent(dataset.get(), &claimed), 0);
   }
   const RunFileReader reader(folder / "run.h5");
-  EXPECT_THAT(message_of([&] { static_cast<void>(reader.read<double>("/train/loss")); }), HasSubstr("is damaged"));
+  EXPECT_THAT(refusal_of([&] { static_cast<void>(reader.read<double>("/train/loss")); }), HasSubstr("is damaged"));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "child_process.h"
 #include "raw_hdf5.h"
+#include "refusal.h"
 #include "run_file_support.h"
 
 namespace hessian::tests {
@@ -19,9 +20,9 @@ using experiments::Hdf5Handle;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
 using experiments::Shape;
+using hessian::support::refusal_of;
 using hessian::tests::example_info;
 using hessian::tests::has_program;
-using hessian::tests::message_of;
 using hessian::tests::open_raw;
 using hessian::tests::report;
 using hessian::tests::run_command;
@@ -131,18 +132,18 @@ TEST(RunFileText, RefusesWhatItCouldNotGiveBackAndWritesNothingOfIt) {
       RunFileWriter::create(name, example_info(), {status_dataset(6), {"/x", ElementType::text, {2}, "1", "x", 6}});
   const auto append = [&](const Texts& texts) {
     EXPECT_THROW(writer.append("/sweep/status", texts), std::invalid_argument);
-    return message_of([&] { writer.append("/sweep/status", texts); });
+    return refusal_of<std::invalid_argument>([&] { writer.append("/sweep/status", texts); });
   };
   EXPECT_EQ(append({"stable", "pending"}),
             name + ": dataset '/sweep/status' given a text of 7 bytes, expected at most 6");
   EXPECT_EQ(append({std::string("a\0b", 3)}),
             name + ": dataset '/sweep/status' given a text with a NUL byte, which ends a text in HDF5");
   EXPECT_THAT(append({std::string("a\0", 2)}), HasSubstr("NUL byte"));
-  EXPECT_EQ(message_of([&] {
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/x", {0}, {2}, Texts{"fits", "does not"});
             }),
             name + ": dataset '/x' given a text of 8 bytes, expected at most 6");
-  EXPECT_EQ(message_of([&] { writer.append("/sweep/status", std::vector<double>{1.0}); }),
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { writer.append("/sweep/status", std::vector<double>{1.0}); }),
             name + ": dataset '/sweep/status' holds text, given float64");
   EXPECT_EQ(writer.shape("/sweep/status"), Shape{0});
   writer.append("/sweep/status", Texts{"stable"});  // none of these did harm
@@ -151,7 +152,7 @@ TEST(RunFileText, RefusesWhatItCouldNotGiveBackAndWritesNothingOfIt) {
   const RunFileReader reader(name);
   EXPECT_EQ(reader.read<std::string>("/sweep/status").values, Texts{"stable"});
   EXPECT_EQ(reader.read<std::string>("/x").values, (Texts{"", ""}));
-  EXPECT_EQ(message_of([&] { static_cast<void>(reader.read<double>("/x")); }),
+  EXPECT_EQ(refusal_of([&] { static_cast<void>(reader.read<double>("/x")); }),
             name + ": dataset '/x' holds text, expected float64");
 }
 
@@ -159,7 +160,9 @@ TEST(RunFileText, RefusesALengthThatDoesNotFitTheType) {
   const TemporaryFolder folder;
   const std::string name = (folder / "run.h5").string();
   const auto create = [&](ElementType type, int64_t text_bytes) {
-    return message_of([&] { RunFileWriter::create(name, example_info(), {{"/x", type, {0}, "1", "x", text_bytes}}); });
+    return refusal_of<std::invalid_argument>([&] {
+      RunFileWriter::create(name, example_info(), {{"/x", type, {0}, "1", "x", text_bytes}});
+    });
   };
   EXPECT_EQ(create(ElementType::text, 0),
             name + ": dataset '/x' holds text and has text_bytes 0, expected 1 to 1048576");
@@ -228,7 +231,7 @@ TEST(RunFileText, DoesNotAllocateWhatADamagedShapeClaims) {
     ASSERT_GE(H5Dset_extent(dataset.get(), &claimed), 0);
   }
   const RunFileReader reader(folder / "run.h5");
-  EXPECT_THAT(message_of([&] { static_cast<void>(reader.read<std::string>("/sweep/status")); }),
+  EXPECT_THAT(refusal_of([&] { static_cast<void>(reader.read<std::string>("/sweep/status")); }),
               HasSubstr("is damaged"));
   EXPECT_EQ(reader.read_rows<std::string>("/sweep/status", 0, 2).values, (Texts{"stable", ""}));
 }

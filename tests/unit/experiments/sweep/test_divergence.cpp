@@ -9,6 +9,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "refusal.h"
+
 namespace hessian::tests {
 namespace {
 
@@ -264,12 +266,7 @@ TEST(Divergence, GivesTheSameVerdictAfterReplayingAPrefix) {
 }
 
 std::string refusal(DivergenceOptions options) {
-  try {
-    const DivergenceMonitor monitor(options);
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
+  return support::refusal_of<std::invalid_argument>([&] { const DivergenceMonitor monitor(options); });
 }
 
 TEST(Divergence, RefusesOptionsByTheirKeys) {

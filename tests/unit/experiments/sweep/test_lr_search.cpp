@@ -9,6 +9,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "refusal.h"
+
 namespace hessian::tests {
 namespace {
 
@@ -64,12 +66,7 @@ TEST(LrGrid, KeepsItsLastRateWhateverTheRounding) {
 }
 
 std::string refusal(const LrGrid& grid) {
-  try {
-    experiments::grid_rates(grid);
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
+  return support::refusal_of<std::invalid_argument>([&] { experiments::grid_rates(grid); });
 }
 
 TEST(LrGrid, RefusesRangesByTheirKeys) {

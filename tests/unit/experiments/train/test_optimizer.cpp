@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "loader_support.h"
+#include "refusal.h"
 
 namespace hessian::tests {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 using experiments::clip_gradients;
 using experiments::Optimizer;
 using OptimizerConfig = experiments::TrainConfig::Optimizer;
-using support::message_of;
+using support::refusal_of;
 
 OptimizerConfig adamw() {
   return {};
@@ -300,7 +301,7 @@ TEST(Optimizer, RefusesTheStateOfAnotherRunAndStaysAsItWas) {
     own.add(name, tensor.clone());
   }
   const auto refusal = [&optimizer](const hessian::Parameters& state) {
-    return message_of([&] { optimizer.restore(state, "run/c.safetensors"); });
+    return refusal_of([&] { optimizer.restore(state, "run/c.safetensors"); });
   };
   const std::string one = "exp_avg.layers.0.attention.wq.weight";
   const auto changed = [&own, &one](const at::Tensor& replacement) {

@@ -19,8 +19,8 @@ torch.backends.cuda.enable_mem_efficient_sdp(False)
 
 
 class Tail(nn.Module):
-    """The network from one layer on, with the residual before it as its only parameter, for tools that differentiate with respect
-    to parameters only. Its input is ignored."""
+    """The network from one layer on, with the residual before it as its only parameter, for tools that differentiate only with
+    respect to parameters. Its input is ignored."""
 
     def __init__(self, model, layer, residual):
         super().__init__()
@@ -58,7 +58,7 @@ class Problem:
         self.loss = Loss(1)
         self.module = self.model
         if self.layer is not None:
-            # The Hessian of the sum of the sequences' losses with respect to their residuals is block diagonal, a block per sequence.
+            # The Hessian of the sum of the sequences' losses by their residuals is block diagonal, with a block per sequence.
             self.loss = Loss(len(self.tokens))
             with torch.no_grad():
                 residual = self.model.before(self.layer, self.tokens)
@@ -179,8 +179,8 @@ class EigenthingsFiniteDifference(EigenthingsAutograd):
 
 
 class Curvlinops(Contender):
-    """Activations: double backward twice, with one graph of the gradient for the vectors of a call. Parameters: forward over reverse
-    with vmap. Each call starts from the tokens. The check for determinism, two gradients and products, is turned off."""
+    """Activations: double backward twice, with one graph of the gradient for the vectors of a call. Parameters: forward over
+    reverse with vmap. Each call starts from the tokens. The check for determinism, two gradients and products, is turned off."""
 
     def __init__(self, problem):
         super().__init__(problem)

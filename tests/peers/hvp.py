@@ -1,12 +1,12 @@
-"""Compares the times of Hessian-vector products and probes of other tools with ours: same model, weights, data and threads, float32.
+"""Compares Hessian-vector products and probes of other tools with ours: same model, weights, data and threads, in float32.
 
 Usage: hvp.py BIN [--device cpu|cuda] [--case NAME] [--rounds N] [--seconds S] [--skip-products] [--skip-probe] [--all-probes]
               [--json FILE]
 
 BIN is the folder of this project's programs. There are two Hessians: that of each sequence's loss with respect to the residual
-before layer 0, with one product for all sequences at once; and that of the mean loss with respect to all parameters. Each contender
-runs in its own process, so that its memory can be measured. The contenders run in turn, so that a slow moment of the machine affects
-all of them; ratios are ratios of medians. First, the products of every contender are compared with ours.
+before layer 0, with one product for all sequences at once; and that of the mean loss with respect to all parameters. Each
+contender runs in its own process, so that its memory can be measured. The contenders run in turn, so that a slow moment of the
+machine affects all of them; ratios are ratios of medians. First, the products of every contender are compared with ours.
 
 Then each finds the eigenvalue of largest magnitude before every layer and before the final norm, for each sequence, to the same
 residual, with its own solver or else with SciPy's eigsh. Our time is that of hessian-probe including start-up and run file, for that

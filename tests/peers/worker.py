@@ -5,8 +5,8 @@ Usage: worker.py CONTENDER FOLDER activation|parameters [cpu|cuda]
     product K FILE  writes the products with the first K vectors; answers by how many bytes the peak memory has grown since just
                     before the operator was constructed: the process's, or PyTorch's on a CUDA device
     time K SECONDS  repeats these products for about that long; answers the median seconds of all K
-    probe           answers the eigenvalue of largest magnitude before each layer and the final norm, for each sequence, and the peak
-                    memory of the process in bytes
+    probe           answers the eigenvalue of largest magnitude before each layer and the final norm, for each sequence, and
+                    the peak memory of the process in bytes
 
 A first line, 0, tells that everything is loaded. CONTENDER is a class, such as contenders.PyHessian. FOLDER holds the model, tokens
 and vectors that hvp.py wrote.

@@ -1,25 +1,25 @@
-"""What an update costs on many GPUs, by the model that bench_exchange checks on small runs.
+"""Predicts the cost of a training update on many GPUs, with the model that bench_exchange checks on small runs.
 
-An update is the arithmetic of 6 P operations a token (Kaplan et al. 2020, arXiv 2001.08361, section 2.1; P parameters), then a
-reduce-scatter of the gradients and an all-gather of the parameters, in float32 and not overlapped: each GPU sends
-2 (N-1)/N 4P bytes, in 2 (N-1) messages. The rates of the machine are assumptions; give your own.
+An update consists of 6 P operations per token (Kaplan et al. 2020, arXiv 2001.08361, section 2.1; P parameters), then a
+reduce-scatter of the gradients and an all-gather of the parameters, in float32 and without overlap: each GPU sends
+2 (N-1)/N 4P bytes in 2 (N-1) messages. The rates of the machine are assumptions, which the options change.
 """
 
 import argparse
 
-# Parameters of llama2 prenorm with 32,000 words, as test_parameter_counts.cpp has them.
+# Parameters of llama2 prenorm with a vocabulary of 32,000, from test_parameter_counts.cpp.
 MODELS = {"1B": 1_055_991_808, "7B": 6_738_415_616}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peak", type=float, default=989e12, help="operations per second of a GPU (H100, bfloat16, dense)")
-    parser.add_argument("--fraction", type=float, default=0.4, help="of the peak that the arithmetic reaches")
-    parser.add_argument("--node", type=int, default=8, help="GPUs of a machine")
-    parser.add_argument("--inside", type=float, default=450e9, help="bytes per second between GPUs of a machine")
-    parser.add_argument("--outside", type=float, default=50e9, help="bytes per second of each GPU between machines")
-    parser.add_argument("--latency", type=float, default=10e-6, help="seconds of a message")
-    parser.add_argument("--tokens", type=int, default=16384, help="tokens of each GPU in an update")
+    parser.add_argument("--fraction", type=float, default=0.4, help="share of the peak that the arithmetic reaches")
+    parser.add_argument("--node", type=int, default=8, help="GPUs per machine")
+    parser.add_argument("--inside", type=float, default=450e9, help="bytes per second between GPUs of one machine")
+    parser.add_argument("--outside", type=float, default=50e9, help="bytes per second and GPU between machines")
+    parser.add_argument("--latency", type=float, default=10e-6, help="seconds per message")
+    parser.add_argument("--tokens", type=int, default=16384, help="tokens per GPU and update")
     options = parser.parse_args()
     print("model  GPUs  tokens/update  GB sent by each  arithmetic s  messages s  efficiency  optimizer state GB")
     for name, parameters in MODELS.items():

@@ -4,11 +4,11 @@
 
 namespace hessian::benchmarks {
 
-/// Runs the work once and returns its wall-clock time in seconds.
-template <class Work>
-double seconds_of(const Work& work) {
+/// Runs `action` once and returns its wall-clock time in seconds.
+template <class Action>
+double seconds_of(const Action& action) {
   const auto start = std::chrono::steady_clock::now();
-  work();
+  action();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 

@@ -12,8 +12,8 @@
 namespace hessian::benchmarks {
 
 ProblemFunction Subject::losses() const {
-  return [this](const at::Tensor& x, const ProblemIndices& blocks) {
-    return forward.losses(0, x, rows_of(targets, blocks));
+  return [this](const at::Tensor& x, const ProblemIndices& problems) {
+    return forward.losses(0, x, rows_of(targets, problems));
   };
 }
 

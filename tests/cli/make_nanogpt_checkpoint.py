@@ -1,6 +1,6 @@
-"""Writes a checkpoint in the form of nanoGPT's train.py, without PyTorch: a zip that holds a pickle and raw tensors.
+"""Writes a checkpoint in the format of nanoGPT's train.py, without PyTorch: a zip archive with a pickle and raw tensors.
 
-The same arguments give the same bytes. Options make the kinds of checkpoint that occur in practice (prefixes of
+The same arguments give the same bytes. Options select the kinds of checkpoint that occur in practice (prefixes of
 torch.compile and DistributedDataParallel, no biases, an untied copy of the head) and hostile ones.
 """
 
@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 
 class Storage:
-    """Stands for a typed storage; pickled as a persistent id, as torch.save does."""
+    """A stand-in for a typed storage, pickled as a persistent id as torch.save does."""
 
     def __init__(self, key, values):
         self.key = key
@@ -25,7 +25,7 @@ class Storage:
 
 
 class Tensor:
-    """Pickles as torch.Tensor does: a call of torch._utils._rebuild_tensor_v2."""
+    """Is pickled as torch.Tensor is: as a call of torch._utils._rebuild_tensor_v2."""
 
     def __init__(self, storage, shape):
         self.storage = storage
@@ -42,7 +42,7 @@ class Tensor:
 
 
 class RunsACommand:
-    """Would create a file if a reader called what the pickle names."""
+    """Runs a shell command if a reader calls the functions that the pickle names."""
 
     def __init__(self, command):
         self.command = command
@@ -54,7 +54,7 @@ class RunsACommand:
 
 
 def install_stand_ins():
-    """Modules under PyTorch's names, so that pickle writes these names."""
+    """Installs modules with PyTorch's names, so that pickle writes these names."""
     torch = types.ModuleType("torch")
     utils = types.ModuleType("torch._utils")
 
@@ -81,7 +81,7 @@ def make_pickler(torch, buffer, protocol):
 
 
 class StateDict:
-    """Collects named tensors with drawn values."""
+    """Collects named tensors with random values."""
 
     def __init__(self, seed, prefix):
         self.generator = random.Random(seed)
@@ -121,15 +121,15 @@ def draw_model(options):
     state.draw("transformer.wte.weight", (options.vocab, dim))
     state.draw("transformer.wpe.weight", (options.block_size, dim))
     for index in range(options.layers):
-        block = f"transformer.h.{index}"
-        norm(f"{block}.ln_1")
-        layer(f"{block}.attn.c_attn", 3 * dim, dim)
-        layer(f"{block}.attn.c_proj", dim, dim)
+        prefix = f"transformer.h.{index}"
+        norm(f"{prefix}.ln_1")
+        layer(f"{prefix}.attn.c_attn", 3 * dim, dim)
+        layer(f"{prefix}.attn.c_proj", dim, dim)
         if options.mask_buffer:
-            state.draw(f"{block}.attn.bias", (1, 1, options.block_size, options.block_size))
-        norm(f"{block}.ln_2")
-        layer(f"{block}.mlp.c_fc", 4 * dim, dim)
-        layer(f"{block}.mlp.c_proj", dim, 4 * dim)
+            state.draw(f"{prefix}.attn.bias", (1, 1, options.block_size, options.block_size))
+        norm(f"{prefix}.ln_2")
+        layer(f"{prefix}.mlp.c_fc", 4 * dim, dim)
+        layer(f"{prefix}.mlp.c_proj", dim, 4 * dim)
     norm("transformer.ln_f")
     if options.untied_head:
         state.draw("lm_head.weight", (options.vocab, dim))

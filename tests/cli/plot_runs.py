@@ -1,4 +1,4 @@
-"""Runs the real hessian-plot, and reads what it drew."""
+"""Runs the real hessian-plot, and reads its output."""
 
 import csv
 import pathlib

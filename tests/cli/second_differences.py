@@ -1,8 +1,7 @@
-"""A dense activation Hessian from nothing but losses: the oracle of test_spectra.py.
+"""Computes a dense activation Hessian from losses only: the reference of test_spectra.py.
 
-The residual before the first block is the embedding of a sequence's tokens. So a model can be given more tokens, whose
-embeddings are those of the sequence moved by a step along one or two coordinates, and its losses on sequences of these
-tokens are the points of central second differences.
+The residual before layer 0 is the embedding of a sequence's tokens. A model with additional tokens, whose embeddings are those of
+the sequence moved by a step along one or two coordinates, therefore gives the losses for central second differences.
 """
 
 import itertools
@@ -13,7 +12,7 @@ import numpy
 import safetensors_file
 import tiny_models
 
-STEP = 2.0**-11  # embeddings are rounded to multiples of it, so that they move exactly, in float32 too
+STEP = 2.0**-11  # embeddings are rounded to multiples of it, so that steps are exact, also in float32
 DIM, LENGTH = 8, 2
 SIZE = DIM * LENGTH
 FIRST = 3  # tokens that are not moved
@@ -41,7 +40,7 @@ class Problem:
         self.moved = self._write(folder / "moved-tokens.safetensors", rows)
 
     def _moved(self, i, a, j, b):
-        """The tokens of the sequence with coordinate i moved by a steps, and then j by b."""
+        """The tokens of the sequence with coordinate i moved by a steps and coordinate j by b."""
         step = numpy.zeros((LENGTH, DIM), dtype=int)
         step[i // DIM, i % DIM] += a
         step[j // DIM, j % DIM] += b

@@ -13,7 +13,7 @@ import numpy
 import programs
 from programs import environment, program
 
-# A language model of a few thousand parameters: a third of a second for a run, most of it the start of its process.
+# A language model of a few thousand parameters. A run takes a third of a second, mostly for the start of its process.
 CONFIG = """
 out = "sweep"
 steps = 24
@@ -71,7 +71,7 @@ class Outcome(programs.Outcome):
 
 
 class Sweep:
-    """hessian-sweep, working in a folder of its own, where the sweep is SWEEP/."""
+    """hessian-sweep, working in a folder of its own, with its output in sweep/."""
 
     def __init__(self, folder, text=CONFIG):
         self.folder = pathlib.Path(folder)
@@ -161,7 +161,7 @@ def children_below(folder):
             continue
         try:
             words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:  # it has ended meanwhile
+        except OSError:  # it has ended in the meantime
             continue
         if len(words) > 1 and words[0].endswith("/hessian-train"):
             config = pathlib.Path(words[1])
@@ -187,7 +187,7 @@ def kill(number):
 
 
 class SweepFile:
-    """The contents of a sweep.h5, in memory, texts as str."""
+    """The contents of a sweep.h5 in memory, with texts as str."""
 
     def __init__(self, path):
         self.datasets, self.units, self.long_names = {}, {}, {}

@@ -1,4 +1,4 @@
-"""hessian-probe --decompose: H_xx at each linear map as J^T H_zz J + C."""
+"""hessian-probe --decompose: the Hessian at the input of each linear map as J^T H_zz J + C."""
 
 import numpy
 import pytest
@@ -23,7 +23,7 @@ def dissect(probe, tokens, placement, *options):
 
 
 @pytest.mark.parametrize("placement", MAPS)
-def test_every_map_of_every_block_has_a_row(probe, tokens, placement):
+def test_every_map_of_every_layer_has_a_row(probe, tokens, placement):
     outcome, anatomy, _ = dissect(probe, tokens, placement, "--layer", "all")
     assert sorted(anatomy["map"].astype(str)) == sorted(2 * MAPS[placement])
     assert (anatomy["layer"] == [0] * 7 + [1] * 7).all()
@@ -37,14 +37,14 @@ def test_every_map_of_every_block_has_a_row(probe, tokens, placement):
         assert row[4] == f"{numpy.median(norm):.4e}"
 
 
-def test_a_bare_map_has_the_gain_term_alone(probe, tokens):
+def test_a_map_without_a_norm_has_only_the_gain_term(probe, tokens):
     _, anatomy, _ = dissect(probe, tokens, "prenorm", "--layer", "all")
     assert (anatomy["curvature_norm"] == 0).all() and numpy.isnan(anatomy["cosine"]).all()
     assert anatomy["norm"] == pytest.approx(anatomy["gain_norm"], rel=1e-6)
     assert (anatomy["gain_norm"] > 0).all()
 
 
-def test_behind_a_map_a_norm_bends(probe, tokens):
+def test_a_norm_after_a_map_adds_a_curvature_term(probe, tokens):
     _, anatomy, _ = dissect(probe, tokens, "simplegpt", "--layer", 0)
     gain, curvature, norm, cosine = (anatomy[name] for name in ("gain_norm", "curvature_norm", "norm", "cosine"))
     assert (gain > 0).all() and (curvature > 0).all()
@@ -56,7 +56,7 @@ def test_behind_a_map_a_norm_bends(probe, tokens):
 
 
 @pytest.mark.parametrize("placement", MAPS)
-def test_the_sum_of_both_terms_is_the_hessian_of_a_site_that_one_map_reads(probe, tokens, placement):
+def test_the_sum_of_both_terms_is_the_hessian_at_a_site_that_one_map_reads(probe, tokens, placement):
     _, anatomy, common = dissect(probe, tokens, placement, "--layer", "all")
     sites = probe.run(*common, "--site", "attn_proj_in,ffn_down_in")
     for site, place in (("attn_proj_in", 3), ("ffn_down_in", 6)):
@@ -64,7 +64,7 @@ def test_the_sum_of_both_terms_is_the_hessian_of_a_site_that_one_map_reads(probe
         assert anatomy["norm"][rows] == pytest.approx(sites[f"{site}/spectral_norm"][0], rel=1e-6), site
 
 
-def test_behind_a_norm_the_scale_of_a_weight_changes_neither_term(probe, tokens):
+def test_the_scale_of_a_normalised_weight_changes_neither_term(probe, tokens):
     config = tiny_models.configuration(placement="simplegpt")
     tensors = tiny_models.draw(config)
     norms = []
@@ -75,7 +75,7 @@ def test_behind_a_norm_the_scale_of_a_weight_changes_neither_term(probe, tokens)
         options = ("--model", model, "--data", tokens, "--layer", 1, "--decompose", "--dtype", "float64", "--tol", 1e-7)
         run = probe.run(*options)
         norms.append([run.datasets[f"/anatomy/{term}_norm"] for term in ("gain", "curvature")])
-    # But for the eps of the norm, 1e-5 beside a mean square near 1.
+    # Except for the epsilon of the norm, 1e-5 added to a mean square near 1.
     assert norms[1][0] == pytest.approx(norms[0][0], rel=1e-3)
     assert norms[1][1] == pytest.approx(norms[0][1], rel=1e-3)
 

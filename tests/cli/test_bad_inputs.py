@@ -1,4 +1,4 @@
-"""Checkpoints and data that cannot be used: exit status 1, one line that begins with the file, and no run file."""
+"""Unusable checkpoints and data: exit status 1, one line that begins with the file, and no run file."""
 
 import json
 import zipfile
@@ -11,11 +11,11 @@ import tiny_models
 from programs import FIXTURES
 
 
-def test_an_absent_checkpoint(probe):
+def test_an_absent_checkpoint_is_refused(probe):
     assert probe.fails(1, "--model", "nowhere.pt") == "nowhere.pt: no such file"
 
 
-def test_a_folder_without_config_json(probe):
+def test_a_folder_without_config_json_is_refused_with_the_accepted_kinds(probe):
     (probe.folder / "empty").mkdir()
     line = probe.fails(1, "--model", "empty")
     assert line.startswith("empty: is a folder without config.json; accepted are a model.safetensors with ")
@@ -23,7 +23,7 @@ def test_a_folder_without_config_json(probe):
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"not a checkpoint at all\n" * 20, bytes(range(256))])
-def test_a_file_that_is_no_checkpoint(probe, content):
+def test_a_file_that_is_not_a_checkpoint_is_refused(probe, content):
     (probe.folder / "model").write_bytes(content)
     assert probe.fails(1, "--model", "model").startswith("model: ")
 
@@ -32,14 +32,14 @@ def cuts(size):
     return sorted({1, 4, 8, 9, 100, *(size * part // 8 for part in range(1, 8)), size - 100, size - 22, size - 1})
 
 
-def test_a_truncated_nanogpt_checkpoint_of_any_length(probe, nanogpt):
+def test_a_nanogpt_checkpoint_truncated_at_any_length_is_refused(probe, nanogpt):
     whole = nanogpt.read_bytes()
     for length in cuts(len(whole)):
         (probe.folder / "cut.pt").write_bytes(whole[:length])
         assert probe.fails(1, "--model", "cut.pt").startswith("cut.pt: "), length
 
 
-def test_a_truncated_safetensors_of_any_length(probe, llama, tokens):
+def test_a_safetensors_file_truncated_at_any_length_is_refused(probe, llama, tokens):
     whole = llama.read_bytes()
     for length in cuts(len(whole)):
         (probe.folder / "cut.safetensors").write_bytes(whole[:length])
@@ -54,7 +54,7 @@ def rewrite_pickle(source, target, change):
             after.writestr(zipfile.ZipInfo(name), change(data) if name.endswith("data.pkl") else data)
 
 
-def test_a_corrupted_pickle_is_an_error_and_no_crash(probe, nanogpt):
+def test_a_corrupted_pickle_is_refused_without_a_crash(probe, nanogpt):
     generator = numpy.random.default_rng(1)
     refused = 0
     for _ in range(20):
@@ -69,7 +69,7 @@ def test_a_corrupted_pickle_is_an_error_and_no_crash(probe, nanogpt):
         outcome = probe(
             "--model", "bad.pt", "--sequences", 1, "--seq-len", 4, "--layer", 3, "--overwrite", out="bad.h5"
         )
-        # A changed byte may lie where it does not matter, such as the learning rate.
+        # The changed byte may belong to something that is not read, such as the learning rate.
         assert outcome.status in (0, 1), (place, value, outcome.stderr)
         if outcome.status == 1:
             line = outcome.error_line()
@@ -79,7 +79,7 @@ def test_a_corrupted_pickle_is_an_error_and_no_crash(probe, nanogpt):
 
 
 @pytest.mark.parametrize("key", ["config", "model_args", "model", "iter_num"])
-def test_a_hostile_pickle_is_not_run(probe, make_checkpoint, key):
+def test_a_command_in_a_pickle_is_not_executed(probe, make_checkpoint, key):
     marker = probe.folder / "marker"
     make_checkpoint(probe.folder / "hostile.pt", "--vocab", 256, "--command", f"touch {marker}", "--command-key", key)
     outcome = probe("--model", "hostile.pt", "--sequences", 1, "--seq-len", 4, "--layer", 2)
@@ -90,13 +90,13 @@ def test_a_hostile_pickle_is_not_run(probe, make_checkpoint, key):
     assert not marker.exists()
 
 
-def test_a_tensor_that_is_absent_from_a_nanogpt_checkpoint(probe, make_checkpoint):
+def test_a_tensor_missing_from_a_nanogpt_checkpoint_is_named(probe, make_checkpoint):
     make_checkpoint(probe.folder / "ckpt.pt", "--vocab", 256, "--drop", "transformer.h.1.mlp.c_fc.weight")
     line = probe.fails(1, "--model", "ckpt.pt")
     assert line.startswith("ckpt.pt: ") and "h.1.mlp.c_fc.weight" in line
 
 
-def test_an_untied_head_in_a_nanogpt_checkpoint(probe, make_checkpoint):
+def test_an_untied_head_in_a_nanogpt_checkpoint_is_refused(probe, make_checkpoint):
     make_checkpoint(probe.folder / "ckpt.pt", "--vocab", 256, "--untied-head")
     line = probe.fails(1, "--model", "ckpt.pt")
     assert line == "ckpt.pt: tensor 'lm_head.weight' differs from the token embedding, to which it should be tied"
@@ -123,7 +123,7 @@ NAME = "layers.1.attention.wq.weight"
     ],
     ids=["absent", "of another shape", "NaN", "infinite", "too many"],
 )
-def test_a_tensor_that_is_wrong_is_named(probe, tokens, change, words):
+def test_a_wrong_tensor_is_named(probe, tokens, change, words):
     change_tensor(probe, change)
     line = probe.fails(1, "--model", "model.safetensors", "--data", tokens)
     assert line.startswith("model.safetensors: ")
@@ -146,7 +146,7 @@ def test_a_tensor_that_is_wrong_is_named(probe, tokens, change, words):
         ({"config": json.dumps({**tiny_models.configuration(), "n_heads": 5})}, ["n_heads 5 does not divide dim 16"]),
     ],
 )
-def test_an_architecture_that_is_wrong(probe, tokens, metadata, words):
+def test_a_wrong_architecture_is_explained(probe, tokens, metadata, words):
     tensors = tiny_models.draw(tiny_models.configuration())
     safetensors_file.write(probe.folder / "model.safetensors", tensors, metadata)
     line = probe.fails(1, "--model", "model.safetensors", "--data", tokens)
@@ -160,13 +160,13 @@ def write_rows(path, tokens, targets=None):
 
 
 @pytest.mark.parametrize("bad", [31, 1000, -1])
-def test_a_token_beyond_the_vocabulary_is_named_with_its_place(probe, llama, bad):
+def test_a_token_outside_the_vocabulary_is_named_with_its_position(probe, llama, bad):
     write_rows(probe.folder / "rows.safetensors", [[1, 2, 3], [4, bad, 5]])
     line = probe.fails(1, "--model", llama, "--data", "rows.safetensors")
     assert line == f"rows.safetensors: 'tokens' [1, 1] is {bad}, but the model has a vocabulary of 31 (ids 0 to 30)"
 
 
-def test_a_token_beyond_the_vocabulary_in_a_token_file(probe, llama):
+def test_a_token_of_a_token_file_outside_the_vocabulary_is_named(probe, llama):
     (probe.folder / "tokens.bin").write_bytes(numpy.array([1, 2, 31, 3], "<u2").tobytes())
     line = probe.fails(1, "--model", llama, "--data", "tokens.bin", "--sequences", 1, "--seq-len", 3)
     assert line == "tokens.bin: token 2 is 31, but the model has a vocabulary of 31 (ids 0 to 30)"
@@ -180,13 +180,13 @@ def test_text_needs_a_vocabulary_of_256(probe, llama, text_file):
         )
 
 
-def test_data_too_short_for_one_window(probe, nanogpt):
+def test_data_too_short_for_one_window_is_refused(probe, nanogpt):
     (probe.folder / "short.txt").write_text("short")
     line = probe.fails(1, "--model", nanogpt, "--data", "short.txt", "--seq-len", 5)
     assert line == "short.txt: has 5 tokens, but one window takes 6 (a sequence of 5, and the token after it)"
 
 
-def test_data_too_short_for_so_many_windows(probe, nanogpt):
+def test_data_too_short_for_the_requested_windows_is_refused(probe, nanogpt):
     (probe.folder / "short.txt").write_text("short text")
     line = probe.fails(1, "--model", nanogpt, "--data", "short.txt", "--seq-len", 5, "--sequences", 6)
     assert line == "short.txt: has 10 tokens, which hold 5 different windows of 6, fewer than the 6 sequences asked for"
@@ -199,11 +199,11 @@ def test_data_too_short_for_so_many_windows(probe, nanogpt):
         (("--seq-len", 7), "has 6 tokens in a sequence, but 7 are asked for"),
     ],
 )
-def test_more_rows_than_a_safetensors_holds(probe, llama, tokens, options, message):
+def test_more_rows_than_a_safetensors_file_holds_are_refused(probe, llama, tokens, options, message):
     assert probe.fails(1, "--model", llama, "--data", tokens, *options) == f"{tokens}: {message}"
 
 
-def test_rows_longer_than_the_models_positions(probe, llama):
+def test_rows_longer_than_the_models_positions_are_refused(probe, llama):
     write_rows(probe.folder / "rows.safetensors", numpy.zeros((1, 33), "int64"))
     line = probe.fails(1, "--model", llama, "--data", "rows.safetensors")
     assert (
@@ -212,12 +212,12 @@ def test_rows_longer_than_the_models_positions(probe, llama):
     )
 
 
-def test_a_safetensors_without_tokens(probe, llama):
+def test_a_safetensors_file_without_tokens_is_refused(probe, llama):
     line = probe.fails(1, "--model", llama, "--data", llama)
     assert line == f"{llama}: has no tensor 'tokens'; token data is 'tokens' and 'targets', [B, T] int64"
 
 
-def test_targets_of_another_shape_than_the_tokens(probe, llama):
+def test_targets_of_another_shape_than_the_tokens_are_refused(probe, llama):
     write_rows(probe.folder / "rows.safetensors", [[1, 2, 3]], [[1, 2]])
     line = probe.fails(1, "--model", llama, "--data", "rows.safetensors")
     assert line == "rows.safetensors: tensor 'targets' is [1, 2], expected [1, 3] as 'tokens' is"
@@ -232,18 +232,18 @@ def test_targets_of_another_shape_than_the_tokens(probe, llama):
         (b"a\xc0\xaf", "byte 1 is 0xc0"),
     ],
 )
-def test_text_that_is_not_utf8(probe, nanogpt, content, place):
+def test_text_that_is_not_utf8_is_refused_with_the_position(probe, nanogpt, content, place):
     (probe.folder / "notes.txt").write_bytes(content)
     line = probe.fails(1, "--model", nanogpt, "--data", "notes.txt")
     assert line == f"notes.txt: is not UTF-8 text ({place}); give tokens as a .bin or a .safetensors"
 
 
-def test_a_token_file_of_odd_length(probe, nanogpt):
+def test_a_token_file_of_odd_length_is_refused(probe, nanogpt):
     (probe.folder / "tokens.bin").write_bytes(b"abc")
     assert probe.fails(1, "--model", nanogpt, "--data", "tokens.bin").startswith("tokens.bin: has 3 bytes")
 
 
-def test_absent_data(probe, nanogpt):
+def test_absent_data_is_refused(probe, nanogpt):
     assert probe.fails(1, "--model", nanogpt, "--data", "nowhere.txt") == "nowhere.txt: no such file"
 
 
@@ -254,7 +254,7 @@ def test_an_absent_builtin_text_says_what_to_do(probe, nanogpt, tmp_path_factory
     assert "--data" in line
 
 
-def test_a_shard_that_is_absent(probe):
+def test_a_missing_shard_is_named(probe):
     source = FIXTURES / "huggingface" / "llama_gqa"
     target = probe.folder / "model"
     target.mkdir()

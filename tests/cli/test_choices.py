@@ -1,4 +1,4 @@
-"""What the options choose: layers, sites, units, methods, precisions, seeds, memory; and the check of the products."""
+"""The effects of the options: layers, sites, units, methods, precisions, seeds, memory, and the check of the products."""
 
 import re
 
@@ -23,7 +23,7 @@ SPECTRUM = ("spectral_norm", "lambda_max", "lambda_min")
         ("1,1-2,2", [1, 2]),
     ],
 )
-def test_layers_are_given_as_numbers_and_ranges(probe, nanogpt, layers, expected):
+def test_layers_are_selected_by_numbers_and_ranges(probe, nanogpt, layers, expected):
     run = probe.run("--model", nanogpt, "--sequences", 1, "--seq-len", 4, "--layer", layers)
     assert run["layer/residual"].tolist() == expected
     assert run["residual/spectral_norm"].shape == (1, len(expected), 1)
@@ -39,14 +39,14 @@ def test_refuses_layers_that_the_model_does_not_have(probe, nanogpt, layers):
 
 
 def test_a_layer_has_the_same_numbers_whatever_else_is_probed(probe, llama, tokens):
-    # Layers share their matrix products, whose sums may be taken in another order for it.
+    # Layers probed together share matrix products, which may change the order of their sums.
     options = ("--model", llama, "--data", tokens, "--dtype", "float64")
     together = probe.run(*options, "--site", "all")
     for site in SITES:
         alone = probe.run(*options, "--site", site, "--layer", 1)
         for name in OF_SEQUENCES:
             one, same = alone[f"{site}/{name}"][:, 0], together[f"{site}/{name}"][:, 1]
-            # A residual norm is what rounding leaves of a difference.
+            # A residual norm is a small difference of large numbers, mostly rounding error.
             assert one == pytest.approx(same, rel=1e-3 if name == "residual_norm" else 1e-10), (site, name)
         assert (alone[f"{site}/rms"][:, 0] == together[f"{site}/rms"][:, 1]).all()
 
@@ -61,7 +61,7 @@ def test_the_residual_has_one_row_more_than_the_other_sites(probe, llama, tokens
     ]
 
 
-def test_sites_may_be_given_one_by_one(probe, llama, tokens):
+def test_the_option_for_sites_may_be_repeated(probe, llama, tokens):
     run = probe.run("--model", llama, "--data", tokens, "--site", "attn_in", "--site", "ffn_in")
     groups = {path.split("/")[2] for path in run.datasets if path.startswith("/probe/")}
     assert groups == {"step", "loss", "layer", "attn_in", "ffn_in"}
@@ -72,7 +72,7 @@ def test_refuses_a_site_where_no_layer_has_it(probe, llama, tokens):
     assert line == "--layer '2' names no layer that has the site attn_in, which layers 0 to 1 have"
 
 
-def test_token_and_sequence_are_one_for_sequences_of_one_token(probe, llama):
+def test_units_token_and_sequence_agree_for_sequences_of_one_token(probe, llama):
     tiny_models.write_tokens(probe.folder / "ones.safetensors", 31, sequences=3, length=1)
     options = ("--model", llama, "--data", "ones.safetensors", "--dtype", "float64")
     sequence = probe.run(*options)
@@ -82,7 +82,7 @@ def test_token_and_sequence_are_one_for_sequences_of_one_token(probe, llama):
         assert token[f"residual/{name}"] == pytest.approx(sequence[f"residual/{name}"], rel=1e-9, abs=1e-12)
 
 
-def test_the_block_of_a_token_lies_within_the_spectrum_of_its_sequence(probe, nanogpt):
+def test_the_spectrum_of_a_token_lies_within_that_of_its_sequence(probe, nanogpt):
     options = (
         "--model",
         nanogpt,
@@ -118,13 +118,13 @@ def test_methods_agree(probe, llama, tokens, method):
     other = probe.run(*options, "--method", method)
     assert (other["residual/converged"] == 1).all()
     for name in SPECTRUM:
-        # Each is within 1e-6 of the spectral norm; the smaller end is that much less precise relative to itself.
+        # Both have errors below 1e-6 of the spectral norm, so the relative error of the smaller end is larger.
         error = abs(other[f"residual/{name}"] - lanczos[f"residual/{name}"])
         assert (error <= 1e-5 * lanczos["residual/spectral_norm"]).all(), name
 
 
 @pytest.mark.parametrize("method", ["lanczos", "power", "spectra"])
-def test_the_dominant_end_alone_gives_the_spectral_norm(probe, llama, tokens, method):
+def test_the_dominant_end_is_enough_for_the_spectral_norm(probe, llama, tokens, method):
     options = ("--model", llama, "--data", tokens, "--dtype", "float64", "--tol", "1e-6", "--max-iter", 20000)
     both = probe.run(*options)
     outcome = probe(*options, "--method", method, "--ends", "dominant", "--overwrite")
@@ -152,7 +152,7 @@ def test_engines_agree(probe, llama, tokens):
         assert (tape[f"{site}/check_relative_difference"] < 1e-6).all()
 
 
-def test_the_tape_rounds_bfloat16_products_alone_and_autograd_everything(probe, llama, tokens):
+def test_in_bfloat16_the_tape_rounds_only_products_and_autograd_everything(probe, llama, tokens):
     options = ("--model", llama, "--data", tokens, "--tol", "1e-2")
     exact = probe.run(*options, "--dtype", "float64")["residual/spectral_norm"]
     errors = {}
@@ -183,7 +183,7 @@ def numbers(run):
     return {path: values.tobytes() for path, values in run.datasets.items() if path.startswith("/probe/")}
 
 
-def test_a_seed_gives_the_same_numbers_again_and_another_seed_other_windows(probe, nanogpt):
+def test_a_seed_repeats_its_numbers_and_another_seed_draws_other_windows(probe, nanogpt):
     options = ("--model", nanogpt, "--sequences", 3, "--seq-len", 8, "--unit", "token")
     first = probe.run(*options, "--seed", 3)
     assert numbers(first) == numbers(probe.run(*options, "--seed", 3))
@@ -210,7 +210,7 @@ def test_the_seed_draws_a_fresh_models_weights(probe, tokens):
 
 
 @pytest.mark.parametrize("unit", ["sequence", "token"])
-def test_little_memory_changes_the_order_of_work_and_not_the_numbers(probe, nanogpt, unit):
+def test_a_small_memory_limit_changes_the_order_of_work_but_not_the_numbers(probe, nanogpt, unit):
     options = (
         "--model",
         nanogpt,
@@ -261,7 +261,7 @@ def test_products_agree_with_central_differences_everywhere(probe, family, place
     for site in SITES:
         differences = run[f"{site}/check_relative_difference"]
         assert differences.shape == (1, 3 if site == "residual" else 2)
-        # Central differences in float64 are good to about 1e-8; a term left out of a product shows from 1e-3 on.
+        # Central differences in float64 have errors of about 1e-8; a missing term of a product causes 1e-3 or more.
         assert (differences < 1e-6).all(), site
         assert (differences > 0).all(), site
         printed = [line.split()[-1] for line in outcome.stdout.splitlines()[2:] if line.split()[0] == site]

@@ -1,4 +1,4 @@
-"""The programs on a CUDA device beside the CPU; skipped where there is none. scripts/test_cuda.sh runs them."""
+"""The programs on a CUDA device compared with the CPU; skipped without a device. scripts/test_cuda.sh runs them."""
 
 import signal
 
@@ -13,7 +13,7 @@ SMALL_RUN = {"model.dim": 64, "model.n_heads": 2, "steps": 30, "optimizer.lr": 3
 
 @pytest.fixture(autouse=True)
 def cuda(probe, llama, tokens):
-    """Skips where the program says that there is no device, and for no other reason."""
+    """Skips the tests if the program reports that there is no device, and for no other reason."""
     outcome = probe("--model", llama, "--data", tokens, "--layer", 0, "--device", "cuda", "--overwrite")
     if outcome.status == 1 and "CUDA cannot be used" in outcome.stderr:
         pytest.skip("no CUDA device here")
@@ -23,7 +23,7 @@ def cuda(probe, llama, tokens):
 
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 @pytest.mark.parametrize("placement", tiny_models.PLACEMENTS)
-def test_a_probe_on_the_device_finds_what_one_on_the_cpu_finds(probe, tmp_path, tokens, family, placement):
+def test_probes_on_the_device_and_on_the_cpu_agree(probe, tmp_path, tokens, family, placement):
     config = tiny_models.configuration(family, placement)
     model = tiny_models.write(tmp_path / "model.safetensors", config)
     options = ("--model", model, "--data", tokens, "--site", "all", "--dtype", "float64", "--tol", 1e-6)
@@ -31,7 +31,7 @@ def test_a_probe_on_the_device_finds_what_one_on_the_cpu_finds(probe, tmp_path, 
     device = probe.run(*options, "--device", "cuda", out="device.h5")
     for site in SITES:
         for name in ("spectral_norm", "lambda_max", "lambda_min", "rms"):
-            # The residual's square bounds the error of an eigenvalue that stands apart; 1e-6 bounds it always.
+            # An isolated eigenvalue has an error of the order of the residual squared; the residual, 1e-6, always bounds it.
             numpy.testing.assert_allclose(device[f"{site}/{name}"], host[f"{site}/{name}"], rtol=1e-5, err_msg=(site, name))
 
 
@@ -43,7 +43,7 @@ def test_a_probe_on_the_device_checks_its_products(probe, llama, tokens, dtype):
     assert outcome.status == 0, outcome.stderr
 
 
-def test_auto_takes_the_device(probe, llama, tokens):
+def test_auto_selects_the_device(probe, llama, tokens):
     run = probe.run("--model", llama, "--data", tokens, "--layer", 0, "--device", "auto")
     assert run.attributes["device"].startswith("cuda:0")
 
@@ -58,7 +58,7 @@ def test_training_on_the_device_learns_in_float32_and_bfloat16(train, placement)
         assert device[-1] < 0.9 * device[0]
 
 
-def test_a_run_on_the_device_goes_on_on_the_cpu(train):
+def test_a_run_on_the_device_resumes_on_the_cpu(train):
     whole = {**SMALL_RUN, "dtype": "float64", "steps": 150, "checkpoint.every": 20, "optimizer.eps": 1e-6}
     expected = train.done(whole).run.datasets["/train/loss"]
     (train.folder / "run").rename(train.folder / "on_the_cpu")
@@ -68,5 +68,5 @@ def test_a_run_on_the_device_goes_on_on_the_cpu(train):
     assert interrupted.run.attributes["device"].startswith("cuda:0")
     resumed = train.done({**whole, "device": "cpu"}, "--resume", "--json")
     assert 20 <= resumed.report["resumed_from"] < 150
-    # Differences of 1e-16 grow along the way.
+    # Differences of 1e-16 grow during training.
     numpy.testing.assert_allclose(resumed.run.datasets["/train/loss"], expected, rtol=1e-4)

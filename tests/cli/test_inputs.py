@@ -1,4 +1,4 @@
-"""Every kind of --model and of --data, against reference values that other programs computed."""
+"""Every kind of --model and --data, compared with reference values computed by other programs."""
 
 import json
 import struct
@@ -32,9 +32,9 @@ def test_agrees_with_the_eigenvalues_of_the_dense_hessian(probe, name):
     assert run["loss"].mean() == pytest.approx(expected["loss"][0], rel=1e-12)
     assert run["layer/residual"].tolist() == [0, 1, 2]
     for layer in range(3):
-        # The fixture's Hessian is that of the mean over both sequences; each sequence's own is twice as large.
+        # The fixture has the Hessian of the mean over both sequences; that of each sequence is twice as large.
         eigenvalues = 2 * expected[f"eigenvalues.{layer}"]
-        # An eigenvalue is off by the residual norm at most, 1e-9 of the spectral norm.
+        # The error of an eigenvalue is at most the residual norm, 1e-9 of the spectral norm.
         assert run["residual/lambda_max"][0, layer] == pytest.approx(eigenvalues.max(axis=1), rel=1e-7)
         assert run["residual/lambda_min"][0, layer] == pytest.approx(eigenvalues.min(axis=1), rel=1e-7)
         assert run["residual/spectral_norm"][0, layer] == pytest.approx(abs(eigenvalues).max(axis=1), rel=1e-7)
@@ -46,7 +46,7 @@ def test_agrees_with_reference_losses_and_products(probe, name):
     expected = safetensors_file.read(folder / "expected.safetensors")[0]
     data = folder / "expected.safetensors"
     run = probe.run("--model", model_of(folder), "--data", data, "--dtype", "float64", "--tol", "1e-4")
-    # The other programs took their norms in float32.
+    # The other programs computed their norms in float32.
     assert run["loss"].mean() == pytest.approx(expected["loss"][0], rel=1e-6)
     sequences = len(expected["tokens"])
     for layer in range(sum(name.startswith("v.") for name in expected)):
@@ -55,16 +55,16 @@ def test_agrees_with_reference_losses_and_products(probe, name):
         length = numpy.linalg.norm(v, axis=1)
         quotient = (v * product).sum(axis=1) / length**2
         slack = 1e-3 * run["residual/spectral_norm"][0, layer]
-        # What any product says about a spectrum: its Rayleigh quotient lies within, and it stretches no further.
+        # Any product bounds the spectrum: its Rayleigh quotient lies inside, and its length is at most the spectral norm's.
         assert (run["residual/lambda_min"][0, layer] - slack <= quotient).all()
         assert (quotient <= run["residual/lambda_max"][0, layer] + slack).all()
         stretch = numpy.linalg.norm(product, axis=1) / length
         assert (stretch <= run["residual/spectral_norm"][0, layer] + slack).all()
-        # A random direction of a Hessian of rank far below its size is no empty bound.
+        # The bound is not empty, although the Hessian's rank is far below its size and the direction is random.
         assert (stretch > 1e-3 * run["residual/spectral_norm"][0, layer]).all()
 
 
-def test_a_folder_may_be_given_with_a_slash_at_its_end(probe):
+def test_a_folder_may_end_in_a_slash(probe):
     folder = FIXTURES / "huggingface" / "llama_gqa"
     data = folder / "expected.safetensors"
     whole = probe.run("--model", folder, "--data", data, "--layer", 0)
@@ -72,7 +72,7 @@ def test_a_folder_may_be_given_with_a_slash_at_its_end(probe):
     assert (whole["residual/lambda_max"] == again["residual/lambda_max"]).all()
 
 
-def test_takes_a_fresh_model_by_name(probe, text_file):
+def test_a_fresh_model_is_made_by_name(probe, text_file):
     outcome = probe(
         *("--model", "new:llama2-20M-simplegpt", "--vocab-size", 256, "--data", text_file, "--layer", 4),
         *("--sequences", 1, "--seq-len", 8, "--max-iter", 60),
@@ -110,7 +110,7 @@ def test_a_token_file_gives_the_losses_of_the_same_tokens_as_rows(probe, llama, 
     write(probe.folder / "tokens.bin", ids)
     rows = {"tokens": ids[None, :-1], "targets": ids[None, 1:]}
     safetensors_file.write(probe.folder / "rows.safetensors", rows)
-    # One window of seven tokens is all that eight tokens hold.
+    # Eight tokens hold exactly one window of seven.
     drawn = probe.run("--model", llama, "--data", "tokens.bin", "--sequences", 1, "--seq-len", 7)
     given = probe.run("--model", llama, "--data", "rows.safetensors")
     assert drawn["loss"].shape == (1, 1)
@@ -128,7 +128,7 @@ def test_text_is_read_as_bytes(probe, nanogpt):
     assert (drawn["loss"] == given["loss"]).all()
 
 
-def test_rows_of_a_safetensors_are_cut_to_the_first_that_are_asked_for(probe, llama, tokens):
+def test_the_first_rows_and_tokens_of_a_safetensors_file_are_used(probe, llama, tokens):
     whole = safetensors_file.read(tokens)[0]
     part = {name: whole[name][:1, :4] for name in ("tokens", "targets")}
     safetensors_file.write(probe.folder / "part.safetensors", part)
@@ -139,7 +139,7 @@ def test_rows_of_a_safetensors_are_cut_to_the_first_that_are_asked_for(probe, ll
 
 
 @pytest.mark.parametrize("options", [("--prefix", "_orig_mod."), ("--no-bias",), ("--compress",), ("--protocol", 4)])
-def test_reads_the_forms_that_nanogpt_checkpoints_take(probe, make_checkpoint, text_file, options):
+def test_reads_every_form_of_nanogpt_checkpoint(probe, make_checkpoint, text_file, options):
     path = make_checkpoint(probe.folder / "ckpt.pt", "--vocab", 256, *options)
     if options == ("--compress",):
         assert "compress" in probe.fails(1, "--model", path, "--data", text_file, "--sequences", 1)

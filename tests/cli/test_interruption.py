@@ -146,7 +146,7 @@ def test_a_reader_follows_a_growing_file(probe, whole):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_probe_fails_and_leaves_its_rows(probe, whole, number):
+def test_an_interrupted_probe_fails_and_keeps_its_rows(probe, whole, number):
     running = RunningProbe(probe.command(ARGUMENTS), probe.folder)
     running.wait_for_rows(3)
     reported = running.end(number)

@@ -1,4 +1,4 @@
-"""Run files that cannot be written: exit status 1, one line that begins with the file, and nothing left or changed."""
+"""Run files that cannot be written: exit status 1, one line that begins with the file, and no file left or changed."""
 
 import os
 import resource
@@ -30,35 +30,35 @@ def test_a_failure_with_overwrite_leaves_the_old_file(probe, nanogpt):
     assert (probe.folder / "run.h5").read_bytes() == b"precious"
 
 
-def test_a_refusal_for_want_of_memory_leaves_no_file_in_the_way(probe, nanogpt):
+def test_a_refusal_because_of_memory_leaves_no_file(probe, nanogpt):
     probe.fails(1, "--model", nanogpt, *CHEAP, "--memory", "1KiB")
     assert probe("--model", nanogpt, *CHEAP).status == 0
 
 
-def test_a_folder_that_does_not_exist(probe, nanogpt):
+def test_a_folder_that_does_not_exist_is_named(probe, nanogpt):
     line = probe.fails(1, "--model", nanogpt, *CHEAP, out="out/run.h5")
     assert line == "out/run.h5: folder 'out' does not exist; make it first or write elsewhere"
 
 
-def test_a_folder_in_place_of_the_file(probe, nanogpt):
+def test_a_folder_in_place_of_the_file_is_refused(probe, nanogpt):
     (probe.folder / "out").mkdir()
     line = probe.fails(1, "--model", nanogpt, *CHEAP, out="out")
     assert line == "out: is a folder; expected the name of a file, such as out/run.h5"
 
 
-def test_a_file_in_place_of_the_folder(probe, nanogpt):
+def test_a_file_in_place_of_the_folder_is_refused(probe, nanogpt):
     (probe.folder / "out").write_text("")
     line = probe.fails(1, "--model", nanogpt, *CHEAP, out="out/run.h5")
     assert line.startswith("out/run.h5: ") and "'out' is not a folder" in line
 
 
-def test_a_device_in_place_of_the_file(probe, nanogpt):
+def test_a_device_in_place_of_the_file_is_refused(probe, nanogpt):
     line = probe.fails(1, "--model", nanogpt, *CHEAP, "--overwrite", out="/dev/null")
     assert line == "/dev/null: exists and is not a regular file; choose another name"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder(probe, nanogpt):
+def test_a_read_only_folder_is_refused(probe, nanogpt):
     folder = probe.folder / "out"
     folder.mkdir()
     folder.chmod(0o555)
@@ -79,16 +79,16 @@ def check_what_a_full_disk_leaves(outcome, reason):
         assert RunFile(outcome.path).attributes["finished"] == 0
 
 
-# All datasets of all sites, so that the file outgrows each limit at another moment.
+# All datasets of all sites, so that the file exceeds each limit at a different moment.
 LARGE = ("--site", "all", "--sequences", 2, "--seq-len", 4)
 
 
 @pytest.mark.parametrize("kibibytes", [1, 16, 64, 128, 200])
-def test_a_limit_on_file_sizes(probe, nanogpt, kibibytes):
+def test_a_limit_on_file_sizes_leaves_no_unfinished_file_that_claims_to_be_finished(probe, nanogpt, kibibytes):
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes * 1024, kibibytes * 1024))
 
-    # Without restoring signals the program inherits that Python ignores SIGXFSZ, and gets an error instead.
+    # Python ignores SIGXFSZ. Without restore_signals the program inherits that, so that a write fails with an error.
     outcome = probe("--model", nanogpt, *LARGE, preexec_fn=limit, restore_signals=False)
     if outcome.status == 0:
         pytest.skip("the file is smaller than this")
@@ -98,7 +98,7 @@ def test_a_limit_on_file_sizes(probe, nanogpt, kibibytes):
 
 
 @pytest.mark.parametrize("kibibytes", [16, 64, 128, 200])
-def test_a_full_disk(probe, nanogpt, kibibytes):
+def test_a_full_disk_leaves_no_unfinished_file_that_claims_to_be_finished(probe, nanogpt, kibibytes):
     disk = probe.folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(

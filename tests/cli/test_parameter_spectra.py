@@ -1,4 +1,4 @@
-"""hessian-probe --target parameters: every matrix, and what is found of it."""
+"""hessian-probe --target parameters: every matrix, and every quantity that is computed from it."""
 
 import numpy
 import pytest
@@ -7,12 +7,12 @@ import safetensors_file
 import tiny_models
 
 EXACT = ("--dtype", "float64", "--tol", 1e-9, "--max-iter", 2000)
-NORM = "layers.0.attention_norm.weight"  # 16 entries: the whole spectrum is at hand
+NORM = "layers.0.attention_norm.weight"  # 16 entries, few enough for the whole spectrum
 MATRICES = ("hessian", "ggn", "fisher", "mc-fisher", "fd-hessian")
 
 
 class Spectra:
-    """What a run file holds of one group."""
+    """The datasets of one group in a run file."""
 
     def __init__(self, run, name):
         self.run, self.name = run, name
@@ -33,8 +33,8 @@ def spectra(probe, llama, tokens):
     return run
 
 
-@pytest.mark.parametrize("matrix", MATRICES[:-1])  # differences have too few digits for this
-def test_the_whole_spectrum_of_a_small_block_agrees_with_every_estimate(spectra, matrix):
+@pytest.mark.parametrize("matrix", MATRICES[:-1])  # finite differences are too inaccurate for this
+def test_the_whole_spectrum_of_a_small_tensor_agrees_with_every_estimate(spectra, matrix):
     options = ("--operator", matrix, "--params", NORM, "--top", 16, "--trace", "--diagonal", "--density", "--samples", 64)
     found = spectra(*options, "--vectors")
     values = found["lambda_upper"][0]
@@ -47,7 +47,7 @@ def test_the_whole_spectrum_of_a_small_block_agrees_with_every_estimate(spectra,
         numpy.testing.assert_allclose(found["lambda_lower"][0], values[::-1], atol=1e-6 * abs(values).max())
     vectors = found["vectors_upper"][0]
     numpy.testing.assert_allclose(vectors @ vectors.T, numpy.eye(16), atol=1e-8)
-    # With all of its eigenpairs the matrix itself is known.
+    # All eigenpairs determine the matrix.
     dense = vectors.T @ numpy.diag(values) @ vectors
     for quantity, exact in {
         "trace": numpy.trace(dense),
@@ -69,7 +69,7 @@ def test_the_whole_spectrum_of_a_small_block_agrees_with_every_estimate(spectra,
     assert (found.density("density_error") >= 0).all() and found.density("density_error").max() > 0
 
 
-def test_matrices_are_told_apart_and_related_as_theory_has_it(spectra):
+def test_the_matrices_differ_and_are_related_as_in_theory(spectra):
     options = ("--params", "layers.0.attention.*", "--trace", "hutchinson", "--samples", 100)
     trace = {
         matrix: spectra("--operator", matrix, *options, name="layers.0.attention.-")
@@ -79,9 +79,9 @@ def test_matrices_are_told_apart_and_related_as_theory_has_it(spectra):
     def value(matrix):
         return trace[matrix]["trace"][0], trace[matrix]["trace_error"][0]
 
-    # Differences of the gradient are another way to the same matrix, with the same random signs.
+    # Differences of the gradient compute the same matrix, with the same random signs.
     assert abs(value("hessian")[0] - value("fd-hessian")[0]) < 1e-5 * abs(value("hessian")[0])
-    # A Fisher matrix with labels of the model is Gauss-Newton in expectation; here within a few tens of percent.
+    # The expectation of a Fisher matrix with sampled labels is the Gauss-Newton matrix; one sample is within some tens of percent.
     assert 0.4 < value("mc-fisher")[0] / value("ggn")[0] < 2.5
     assert abs(value("hessian")[0] - value("ggn")[0]) > 1e-3 * abs(value("ggn")[0])
     assert abs(value("fisher")[0] - value("ggn")[0]) > 1e-3 * abs(value("ggn")[0])
@@ -89,7 +89,7 @@ def test_matrices_are_told_apart_and_related_as_theory_has_it(spectra):
     assert again["trace"][0] != trace["mc-fisher"]["trace"][0]  # other labels
 
 
-def test_the_traces_of_all_tensors_add_up_to_that_of_the_model(spectra):
+def test_the_traces_of_all_tensors_sum_to_that_of_the_model(spectra):
     config = tiny_models.configuration()
     names = list(tiny_models.shapes_of(config))
     options = ("--operator", "ggn", "--trace", "--samples", 50)
@@ -101,7 +101,7 @@ def test_the_traces_of_all_tensors_add_up_to_that_of_the_model(spectra):
     assert sum(parts.run.datasets[f"/spectrum/{name}/entries"][0] for name in names) == whole["entries"][0]
 
 
-def test_little_memory_takes_more_time_and_gives_the_same_numbers(spectra):
+def test_a_small_memory_limit_gives_the_same_numbers(spectra):
     options = ("--params", "layers.1.*", "--top", 2)
     free = spectra(*options, name="layers.1.-")
     scarce = spectra(*options, "--memory", "3MiB", name="layers.1.-")
@@ -142,6 +142,6 @@ def test_a_checkpoint_has_the_sharpness_that_its_run_recorded(train, probe):
         (("--density", "--memory", "64KiB"), 1, "give --memory "),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(probe, llama, tokens, options, status, words):
+def test_impossible_requests_are_refused_in_one_line(probe, llama, tokens, options, status, words):
     base = ("--target", "parameters", "--model", llama, "--data", tokens)
     assert words in probe.fails(status, *base, *options)

@@ -1,4 +1,4 @@
-"""What hessian-plot draws: figures and their numbers, formats, selections, overlays, and runs that still go on."""
+"""The drawings of hessian-plot: figures and their numbers, formats, selections, overlays, and unfinished runs."""
 
 import re
 import signal
@@ -20,7 +20,7 @@ PROBED = {"probe.every": 6, "probe.sequences": 2, "probe.sharpness": True, "vali
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """Two runs with probes that differ in their placement, in a folder each."""
+    """Two runs with probes and different norm placements, each in its own folder."""
     train = train_runs.Train(tmp_path_factory.mktemp("trained"))
     for placement in ("prenorm", "simplegpt"):
         train.done({**PROBED, "out": placement, "model.name": f"new:llama2-20M-{placement}"})
@@ -60,7 +60,7 @@ def test_the_numbers_are_those_of_the_file(plot, trained):
         assert (y == run[f"residual/{name}"][-1]).all()
     _, y, _, _ = outcome.curve("sharpness", "measured")
     assert (y == run["sharpness/lambda_max"]).all()
-    # The rate of the update after each probe; after the last one, its own.
+    # The learning rate of the update after each probe, and for the last probe that of the update before it.
     steps = numpy.minimum(run["step"], train_runs.SMALL["steps"] - 1)
     _, y, _, _ = outcome.curve("sharpness", "measured, threshold")
     assert y == pytest.approx(2 / run.datasets["/train/lr"][steps])
@@ -68,7 +68,7 @@ def test_the_numbers_are_those_of_the_file(plot, trained):
     assert y == pytest.approx((2 + 2 * 0.9) / (1 - 0.9) / run.datasets["/train/lr"][steps])
 
 
-def test_a_sweep_shows_what_diverged(plot, whole_sweep):
+def test_a_sweep_shows_the_runs_that_diverged(plot, whole_sweep):
     outcome = plot.done(whole_sweep.out / "sweep.h5", "--csv", "--format", "none")
     with h5py.File(whole_sweep.out / "sweep.h5", "r") as file:
         sweep = {name: file[f"/sweep/{name}"][:] for name in ("model", "lr", "status", "final_loss")}
@@ -86,7 +86,7 @@ def test_a_sweep_shows_what_diverged(plot, whole_sweep):
         assert x == [stable_lr[model]]
 
 
-def test_runs_are_laid_over_each_other_under_what_differs(plot, trained):
+def test_several_runs_are_overlaid_and_labelled_by_their_differences(plot, trained):
     outcome = plot.done(trained["prenorm"], trained["simplegpt"], "--csv")
     assert {row[0] for row in outcome.table("grad-norm")} == {"llama2-20M-prenorm", "llama2-20M-simplegpt"}
     assert {row[0] for row in outcome.table("spectral-norm-residual")} == {
@@ -97,7 +97,7 @@ def test_runs_are_laid_over_each_other_under_what_differs(plot, trained):
     assert "llama2-20M-simplegpt" in svg
 
 
-def test_formats_and_selections(plot, trained):
+def test_draws_the_selected_figures_in_every_format(plot, trained):
     outcome = plot.done(trained["prenorm"], "--format", "svg,png,pdf", "--select", "loss,rms-*")
     assert outcome.names() == sorted(
         f"{figure}.{ending}"
@@ -110,7 +110,7 @@ def test_formats_and_selections(plot, trained):
     assert (width, height) == (pytest.approx(3.4 * 72, abs=2), pytest.approx(2.5 * 72, abs=2)), "a column of a page"
 
 
-def test_lists_what_a_file_holds_and_draws_nothing(plot, trained):
+def test_lists_the_contents_of_a_file_without_drawing(plot, trained):
     outcome = plot.done("--list", trained["prenorm"], out=None)
     first, *lines = outcome.stdout.splitlines()
     assert first.startswith(f"{trained['prenorm']}: hessian-train, finished, llama2 prenorm, dim 16, 2 blocks")
@@ -144,7 +144,7 @@ def test_draws_densities_with_their_ritz_values(plot, tmp_path):
     assert list(x) == [-0.2, 0.1, 2.5]
 
 
-def test_says_what_did_not_converge(plot, tmp_path):
+def test_marks_and_reports_estimates_that_did_not_converge(plot, tmp_path):
     norms = numpy.arange(1.0, 7.0).reshape(1, 3, 2)
     converged = numpy.ones((1, 3, 2), dtype=numpy.uint8)
     converged[0, 1, 0] = 0
@@ -155,7 +155,7 @@ def test_says_what_did_not_converge(plot, tmp_path):
     assert len(outcome.warnings()) == 1 and "1 of 6 estimates" in outcome.warnings()[0]
 
 
-def test_a_million_steps_are_quickly_drawn(plot, tmp_path):
+def test_a_million_steps_are_reduced_without_losing_a_spike(plot, tmp_path):
     steps = 1_000_000
     loss = 5 - 4 * numpy.arange(steps) / steps + numpy.random.default_rng(1).normal(size=steps)
     run = plot_runs.write_run(
@@ -200,7 +200,7 @@ def test_follows_a_run_until_it_is_finished(plot, train):
     assert stdout.splitlines() == ["plots/loss.svg", "plots/loss.csv"]
 
 
-def test_an_interrupted_watch_leaves_what_it_drew(plot, tmp_path):
+def test_an_interrupted_watch_keeps_its_drawings(plot, tmp_path):
     run = plot_runs.write_run(tmp_path / "run.h5", plot_runs.probe_datasets(numpy.ones((1, 2, 1))), finished=numpy.int32(0))
     watching = subprocess.Popen(
         plot.command(run, "--watch", "30"), cwd=plot.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""What hessian-plot says of files that it cannot use, and that it draws whatever can be drawn."""
+"""hessian-plot reports files that it cannot use, and draws everything that it can."""
 
 import shutil
 
@@ -14,26 +14,26 @@ def good(tmp_path):
     return write_run(tmp_path / "good.h5", probe_datasets(numpy.ones((1, 2, 2))))
 
 
-def test_names_a_file_that_is_not_there(plot):
+def test_names_a_file_that_does_not_exist(plot):
     assert "missing.h5" in plot("missing.h5").error_line()
     assert not (plot.folder / "plots").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5 at all", b"\x89HDF\r\n\x1a\n" + b"\0" * 100])
-def test_names_a_file_that_is_no_run_file(plot, tmp_path, content):
+def test_names_a_file_that_is_not_a_run_file(plot, tmp_path, content):
     (tmp_path / "bad.h5").write_bytes(content)
     outcome = plot("bad.h5")
     assert outcome.status == 1
     assert outcome.error_line().startswith("bad.h5: ")
 
 
-def test_names_a_file_that_was_cut_off(plot, good, tmp_path):
+def test_names_a_truncated_file(plot, good, tmp_path):
     whole = good.read_bytes()
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
     assert plot("cut.h5").error_line().startswith("cut.h5: ")
 
 
-def test_draws_the_good_files_beside_a_bad_one(plot, good, tmp_path):
+def test_draws_the_good_files_despite_a_bad_one(plot, good, tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"not HDF5")
     outcome = plot("bad.h5", good)
     assert outcome.status == 1, "a script must notice"
@@ -56,7 +56,7 @@ def test_a_newer_format_and_an_impossible_one_are_refused(plot, tmp_path):
     assert "is of format version 0, expected 1 to 1" in plot(impossible).error_line()
 
 
-def test_what_older_programs_did_not_write_is_left_out(plot, tmp_path):
+def test_figures_of_datasets_that_an_older_file_lacks_are_left_out(plot, tmp_path):
     datasets = probe_datasets(numpy.ones((1, 2, 1)))
     for name in ("feature_outlier", "abs_mean", "lambda_min", "converged"):
         del datasets[f"/probe/residual/{name}"]
@@ -64,7 +64,7 @@ def test_what_older_programs_did_not_write_is_left_out(plot, tmp_path):
     assert "spectral-norm-residual.svg" in outcome.names() and "feature-outlier-residual.svg" not in outcome.names()
 
 
-def test_an_unfinished_file_is_drawn_and_said_to_be_so(plot, tmp_path):
+def test_an_unfinished_file_is_drawn_and_reported_as_unfinished(plot, tmp_path):
     norms = numpy.full((2, 2, 1), 3.0)
     norms[1, 1, 0] = numpy.nan  # not written yet
     run = write_run(tmp_path / "run.h5", probe_datasets(norms), finished=numpy.int32(0))
@@ -74,7 +74,7 @@ def test_an_unfinished_file_is_drawn_and_said_to_be_so(plot, tmp_path):
     assert y[0] == 3 and numpy.isnan(y[1])
 
 
-def test_a_file_without_numbers_is_no_crash(plot, tmp_path):
+def test_a_file_without_numbers_is_refused(plot, tmp_path):
     run = write_run(tmp_path / "run.h5", {})
     assert plot(run).error_line() == f"{run} holds nothing that can be drawn yet; --list says what there is"
     outcome = plot.done("--list", run, out=None)
@@ -92,7 +92,7 @@ def test_datasets_of_another_type_or_shape_are_left_out_and_named(plot, tmp_path
     assert "spectral-norm-residual.svg" in outcome.names()
 
 
-def test_a_selection_of_nothing_names_what_there_is(plot, good):
+def test_a_selection_that_matches_nothing_names_the_available_figures(plot, good):
     outcome = plot(good, "--select", "los*")
     assert outcome.status == 2
     assert outcome.error_line().startswith("--select 'los*' is none of spectral-norm-residual, ")
@@ -115,13 +115,13 @@ def test_usage_errors_are_one_line(plot, good, arguments, message):
     assert message in outcome.error_line()
 
 
-def test_needs_files_and_a_folder(plot, good):
+def test_requires_files_and_a_folder(plot, good):
     assert plot().status == 2
     outcome = plot(good, out=None)
     assert outcome.status == 2 and outcome.error_line().startswith("--out is required")
 
 
-def test_says_that_gnuplot_is_missing_and_writes_tables_without_it(plot, good, tmp_path):
+def test_reports_that_gnuplot_is_missing_and_writes_tables_without_it(plot, good, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     outcome = plot(good, PATH=str(empty))
@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_is_named(plot, good):
     assert line.startswith("plots: cannot be made a folder")
 
 
-def test_older_drawings_stay_where_a_new_one_fails(plot, good, tmp_path):
+def test_older_drawings_survive_when_a_new_one_fails(plot, good, tmp_path):
     plot.done(good)
     before = {name: (tmp_path / "plots" / name).read_bytes() for name in plot.done(good).names()}
     broken = tmp_path / "bin"

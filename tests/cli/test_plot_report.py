@@ -1,4 +1,4 @@
-"""The page that hessian-plot --report writes, as a browser shows it."""
+"""The page of hessian-plot --report, as a browser shows it."""
 
 import html.parser
 import json
@@ -18,7 +18,7 @@ needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is inst
 
 @pytest.fixture(scope="session")
 def page(tmp_path_factory):
-    """A report on two probes with long names, one of which has not converged."""
+    """A report on two probes with long names, one of which did not converge."""
     folder = tmp_path_factory.mktemp("report")
     for number, name in enumerate(("a-rather-long-name-of-a-checkpoint-prenorm", "a-rather-long-name-of-a-checkpoint-simplegpt")):
         norms = 10.0 ** -numpy.arange(12).reshape(3, 4, 1) * numpy.ones(2)
@@ -30,7 +30,7 @@ def page(tmp_path_factory):
 
 
 class Checker(html.parser.HTMLParser):
-    """Notes what a page asks for from elsewhere, its tags, and whether they close."""
+    """Collects the addresses that a page loads and its tags, and checks that the tags are closed."""
 
     VOID = {"meta", "br", "hr", "img", "link", "input"}
 
@@ -52,7 +52,7 @@ class Checker(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_whole_and_needs_nothing_else(page):
+def test_the_page_is_well_formed_and_self_contained(page):
     checker = Checker()
     checker.feed(page.read_text(encoding="utf-8"))
     assert checker.open == []
@@ -62,7 +62,7 @@ def test_the_page_is_whole_and_needs_nothing_else(page):
     assert sorted(path.name for path in page.parent.iterdir()) == ["report.html"]
 
 
-def test_the_page_says_what_was_run_and_what_to_be_wary_of(page):
+def test_the_page_shows_the_commands_and_the_warnings(page):
     text = page.read_text(encoding="utf-8")
     assert "hessian-probe --model a-rather-long-name-of-a-checkpoint-simplegpt --layer all" in text
     assert "24 of 24 estimates at residual did not reach their tolerance" in text
@@ -70,7 +70,7 @@ def test_the_page_says_what_was_run_and_what_to_be_wary_of(page):
 
 
 def in_browser(page, width, folder, expression, dark=False):
-    """What an expression of the page's document comes to in a window of some width."""
+    """The value of a JavaScript expression about the page, in a window of this width."""
     frame = folder / "frame.html"
     frame.write_text(
         f'<body style="margin:0"><iframe id="f" src="{page.as_uri()}" width="{width}" height="900"></iframe>'
@@ -92,7 +92,7 @@ def in_browser(page, width, folder, expression, dark=False):
 
 @needs_browser
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_nothing_reaches_beyond_the_window(page, tmp_path, width):
+def test_the_page_fits_into_the_window(page, tmp_path, width):
     shown, figures = in_browser(
         page, width, tmp_path,
         "[doc.documentElement.scrollWidth, "
@@ -103,7 +103,7 @@ def test_nothing_reaches_beyond_the_window(page, tmp_path, width):
 
 
 @needs_browser
-def test_no_two_texts_of_a_figure_overlap(page, tmp_path):
+def test_the_texts_of_a_figure_do_not_overlap(page, tmp_path):
     overlaps = in_browser(
         page, 1280, tmp_path,
         "[...doc.querySelectorAll('figure svg')].flatMap(svg => { const texts = [...svg.querySelectorAll('text')]"
@@ -115,7 +115,7 @@ def test_no_two_texts_of_a_figure_overlap(page, tmp_path):
 
 
 @needs_browser
-def test_a_dark_page_has_light_ink(page, tmp_path):
+def test_a_dark_page_has_light_text(page, tmp_path):
     colors = "[view.getComputedStyle(doc.body).backgroundColor, view.getComputedStyle(doc.body).color, " \
              "view.getComputedStyle(doc.querySelector('figure svg [fill=black] text')).fill, " \
              "view.getComputedStyle(doc.querySelector('figure svg rect')).fill]"  # fmt: skip

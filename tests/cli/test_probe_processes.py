@@ -1,4 +1,4 @@
-"""hessian-probe in several processes: the numbers of one process, and a clear end when one is lost."""
+"""hessian-probe in several processes: the same numbers as in one, and a clear error when a process is lost."""
 
 import json
 import signal
@@ -11,9 +11,9 @@ import job_runs
 from job_runs import Job
 from probe_runs import Probe, RunFile
 
-# Two sequences: of 2 processes each has one; 4 also divide the layers, and 3 the layers alone.
+# Two sequences: 2 processes take one each, 4 also divide the layers, and 3 divide only the layers.
 @pytest.mark.parametrize(("processes", "unit"), [(2, "sequence"), (3, "token"), (4, "sequence"), (4, "token")])
-def test_processes_together_find_what_one_finds(llama, tokens, tmp_path, processes, unit):
+def test_several_processes_find_the_numbers_of_one(llama, tokens, tmp_path, processes, unit):
     command = Probe(tmp_path).command(
         ("--model", llama, "--data", tokens, "--layer", "all", "--site", "residual,ffn_in", "--unit", unit, "--check")
         + ("--dtype", "float64", "--tol", 1e-6),
@@ -26,14 +26,14 @@ def test_processes_together_find_what_one_finds(llama, tokens, tmp_path, process
     for path, values in one.items():
         if path.startswith("/plan/"):
             continue  # each process plans its own share
-        # Start vectors are the same; what a batch holds beside a problem rounds differently.
+        # The start vectors are the same, but rounding depends on the other problems of a batch.
         numpy.testing.assert_allclose(found[path], values, rtol=1e-5, atol=1e-9, err_msg=path)
     assert len(json.loads(said)["rows"]) == 5
     for rank in range(1, processes):
         assert (tmp_path / f"stdout-{rank}.txt").read_text() + (tmp_path / f"stderr-{rank}.txt").read_text() == ""
 
 
-def test_a_killed_process_ends_the_probe_with_a_word(tmp_path):
+def test_a_killed_process_ends_the_probe_with_a_message(tmp_path):
     endless = ("--model", "new:llama2-20M-prenorm", "--vocab-size", 256, "--tol", 1e-14, "--max-iter", 100000)
     job = Job(Probe(tmp_path).command(endless), 2, tmp_path)
     job.wait_until((tmp_path / "run.h5").exists)

@@ -39,7 +39,7 @@ def test_the_table_has_a_line_for_each_site_and_layer(probe, llama, tokens):
         assert rms == f"{run[f'{site}/rms'][0, int(layer)]:.4f}"
 
 
-def test_memory_asked_for_is_said_how_it_is_used_before_the_work(probe, llama, tokens):
+def test_the_plan_for_a_memory_limit_is_printed_before_the_work(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--site", "residual,ffn_in", "--memory", "1GiB")
     lines = outcome.stderr.splitlines()
     plan = r"hessian-probe: {}: {} layers and 2 sequences at once, everything kept; [\d.]+ [KM]iB planned of 1.0 GiB allowed"
@@ -56,7 +56,7 @@ def test_memory_asked_for_is_said_how_it_is_used_before_the_work(probe, llama, t
     assert report["planned_seconds"] > 0 and report["seconds"] > 0
 
 
-def test_json_says_what_the_file_says(probe, llama, tokens):
+def test_json_has_the_numbers_of_the_file(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--site", "all", "--check", "--json")
     assert outcome.status == 0 and outcome.stderr == ""
     report, run = json.loads(outcome.stdout), outcome.run
@@ -76,7 +76,7 @@ def test_json_says_what_the_file_says(probe, llama, tokens):
             assert row[name] == run[f"{row['site']}/{name}"][0, place].tolist(), (row["site"], name)
 
 
-def test_estimates_that_did_not_converge_are_marked_and_warned_of(probe, nanogpt):
+def test_estimates_that_did_not_converge_are_marked_and_reported(probe, nanogpt):
     outcome = probe("--model", nanogpt, "--sequences", 2, "--seq-len", 8, "--max-iter", 2)
     assert outcome.status == 0
     assert (outcome.run["residual/converged"] == 0).all()
@@ -90,13 +90,13 @@ def test_estimates_that_did_not_converge_are_marked_and_warned_of(probe, nanogpt
     )
 
 
-def test_json_stays_alone_on_stdout_where_there_are_warnings(probe, nanogpt):
+def test_stdout_holds_only_json_even_if_there_are_warnings(probe, nanogpt):
     outcome = probe("--model", nanogpt, "--sequences", 2, "--seq-len", 8, "--max-iter", 2, "--json")
     assert outcome.status == 0 and "warning" in outcome.stderr
     assert all(row["converged"] == [False, False] for row in json.loads(outcome.stdout)["rows"])
 
 
-def test_progress_shows_on_a_terminal_and_is_wiped_at_the_end(probe, llama, tokens):
+def test_progress_is_shown_on_a_terminal_and_erased_at_the_end(probe, llama, tokens):
     # The layers of a site are measured together: three of the residual, two of each other site.
     command = probe.command(["--model", llama, "--data", tokens, "--site", "residual,attn_in,ffn_in"])
     status, stdout, stderr = programs.execute_on_terminal(command, probe.folder)
@@ -107,7 +107,7 @@ def test_progress_shows_on_a_terminal_and_is_wiped_at_the_end(probe, llama, toke
     assert "left" not in stdout and "\x1b" not in stdout
 
 
-def test_nothing_but_the_result_is_printed_into_pipes(probe, llama, tokens):
+def test_only_the_result_is_printed_into_pipes(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens)
     assert outcome.stderr == ""
     assert "\r" not in outcome.stdout and "\x1b" not in outcome.stdout and "left" not in outcome.stdout

@@ -1,4 +1,4 @@
-"""hessian-reproduce at its smoke scale: the claims against what its own run files say, and what happens when it is run again."""
+"""hessian-reproduce at its smoke scale: the claims agree with its run files, and a repeated run reuses them."""
 
 import csv
 import re
@@ -37,7 +37,7 @@ def reproduce(folder, *arguments, timeout=600):
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """Everything at the smoke scale. To be read only."""
+    """All figures at the smoke scale. Read-only for tests: `smoke_copy` is a copy."""
     folder = tmp_path_factory.mktemp("smoke")
     done = reproduce(folder)
     assert done.status == 0, done.stderr
@@ -75,7 +75,7 @@ def test_every_claim_has_its_number_and_verdict(smoke):
     assert stdout.endswith("report: out/report.html\n")
 
 
-def test_slopes_are_those_of_the_points(smoke):
+def test_slopes_agree_with_the_points(smoke):
     with h5py.File(smoke / "out" / "synthetic.h5", "r") as file:
         points = {name: file[f"/synthetic/{name}"][:] for name in ("map", "width", "weight_norm", "spectral_norm", "converged")}
     assert points["converged"].all()
@@ -87,7 +87,7 @@ def test_slopes_are_those_of_the_points(smoke):
         assert claim(smoke, words)["verdict"] == "holds", "the theory is exact here"
 
 
-def test_orders_of_norms_are_counted_as_the_run_files_have_them(smoke):
+def test_orderings_of_norms_are_counted_from_the_run_files(smoke):
     holds = cases = 0
     for family in FAMILIES:
         runs = curvature_runs(smoke, family)
@@ -101,7 +101,7 @@ def test_orders_of_norms_are_counted_as_the_run_files_have_them(smoke):
     assert claim(smoke, "‖H_xx‖: SimpleNorm < ")["here"].startswith(f"{holds} of {cases} cases")
 
 
-def test_drifts_are_those_of_every_site(smoke):
+def test_drifts_cover_every_site(smoke):
     drifts = []
     for family in FAMILIES:
         of_seeds = []
@@ -116,7 +116,7 @@ def test_drifts_are_those_of_every_site(smoke):
     assert printed == pytest.approx(numpy.median(drifts), rel=5e-3)
 
 
-def test_ratios_are_those_of_the_sweeps(smoke):
+def test_ratios_agree_with_the_sweeps(smoke):
     texts = []
     for family in FAMILIES:
         ratios = []
@@ -133,7 +133,7 @@ def test_ratios_are_those_of_the_sweeps(smoke):
     assert claim(smoke, "largest stable learning rate of")["here"] == "; ".join(texts)
 
 
-def test_costs_are_those_of_the_step_times(smoke):
+def test_costs_agree_with_the_step_times(smoke):
     with h5py.File(smoke / "out" / "step_times.h5", "r") as file:
         seconds = {}
         for model, round_, time_ in zip(*(file[f"/step_times/{name}"][:] for name in ("model", "round", "step_seconds"))):
@@ -142,7 +142,7 @@ def test_costs_are_those_of_the_step_times(smoke):
     assert f"{100 * (numpy.median(ratios) - 1):+.0f} %" in claim(smoke, "additional norms")["here"]
 
 
-def test_the_page_shows_every_figure_and_how_to_make_it(smoke):
+def test_the_page_shows_every_figure_and_its_command(smoke):
     page = (smoke / "out" / "report.html").read_text(encoding="utf-8")
     drawn = sorted(path.stem for path in (smoke / "out" / "figures").glob("*.svg"))
     assert page.count("<svg") == len(drawn) > 40
@@ -162,7 +162,7 @@ def smoke_copy(smoke, tmp_path):
     return tmp_path
 
 
-def test_what_is_done_is_not_done_again(smoke_copy):
+def test_resume_does_not_repeat_finished_runs(smoke_copy):
     before, marks = (smoke_copy / "out" / "claims.csv").read_bytes(), run_marks(smoke_copy)
     done = reproduce(smoke_copy, "--resume")
     assert done.status == 0, done.stderr
@@ -170,14 +170,14 @@ def test_what_is_done_is_not_done_again(smoke_copy):
     assert run_marks(smoke_copy) == marks
 
 
-def test_results_that_are_there_are_not_touched_without_a_word(smoke_copy):
+def test_existing_results_are_refused_without_resume_or_overwrite(smoke_copy):
     done = reproduce(smoke_copy)
     assert done.status == 1
     assert done.stderr.count("\n") == 1 and "already exists; use --resume to go on with it or --overwrite" in done.stderr
     assert done.stdout == ""
 
 
-def test_one_figure_may_be_made_anew_and_the_page_keeps_the_others(smoke_copy):
+def test_one_figure_can_be_made_again_and_the_page_keeps_the_others(smoke_copy):
     synthetic = smoke_copy / "out" / "synthetic.h5"
     before, marks = synthetic.stat().st_ino, run_marks(smoke_copy)
     done = reproduce(smoke_copy, "--overwrite", "--figure", "a")
@@ -187,7 +187,7 @@ def test_one_figure_may_be_made_anew_and_the_page_keeps_the_others(smoke_copy):
     assert {row["figure"] for row in claims_of(smoke_copy)} == set("abcdefg")
 
 
-def test_the_sweeps_are_those_of_hessian_sweep(smoke_copy):
+def test_its_sweeps_can_be_resumed_by_hessian_sweep(smoke_copy):
     marks = run_marks(smoke_copy)
     command = [program("hessian-sweep"), "out/llama2-small.toml", "--resume"]
     done = sweep_runs.Outcome(*programs.execute(command, smoke_copy))
@@ -196,7 +196,7 @@ def test_the_sweeps_are_those_of_hessian_sweep(smoke_copy):
     assert "llama2-20M-simplegpt" in done.stdout
 
 
-def test_an_interrupted_reproduction_goes_on(tmp_path):
+def test_an_interrupted_reproduction_can_be_resumed(tmp_path):
     running = subprocess.Popen(
         command("--figure", "b"), cwd=tmp_path, env=environment(**TWO_RUNS), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
@@ -209,7 +209,7 @@ def test_an_interrupted_reproduction_goes_on(tmp_path):
     running.send_signal(signal.SIGINT)
     stdout, stderr = running.communicate(timeout=60)
     assert running.returncode == 1, stderr
-    assert "ordering" in stdout, "what there is is shown"
+    assert "ordering" in stdout, "the existing results are shown"
     page = tmp_path / "out" / "report.html"
     assert "not finished" in page.read_text(encoding="utf-8") or "not there yet" in page.read_text(encoding="utf-8")
     finished = {path: mark for path, mark in run_marks(tmp_path).items() if RunFile(path).attributes["finished"]}
@@ -220,7 +220,7 @@ def test_an_interrupted_reproduction_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("scale", ["smoke", "cpu", "gpu"])
-def test_the_plan_says_what_would_be_run_and_runs_nothing(tmp_path, scale):
+def test_the_plan_lists_the_runs_without_running_them(tmp_path, scale):
     done = Outcome(*programs.execute([program("hessian-reproduce"), "--scale", scale, "--plan"], tmp_path))
     assert done.status == 0 and done.stderr == ""
     assert list(Path(tmp_path).iterdir()) == []

@@ -123,14 +123,15 @@ def test_a_room_without_libtorch_may_not_include_one_with_it(tree):
     status, complaints = tree.check()
     line = 1 + HEAD.count("\n") + RULES[: RULES.index("models/gpt:")].count("\n")
     assert status == 1
-    assert f"scripts/rooms.txt:{line}: models/gpt is without LibTorch, but may include libhessian/device, which is not" in complaints
+    rule = "models/gpt is without LibTorch, but may include libhessian/device, which is not"
+    assert f"scripts/rooms.txt:{line}: {rule}" in complaints
 
 
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
         ("models/io libhessian", "models/ioo libhessian", "models/gpt may include models/ioo, which is no room"),
-        ("libhessian/device:\n", "libhessian/device: models/io\n", "libhessian/device may include models/io, which stands below it"),
+        ("/device:\n", "/device: models/io\n", "libhessian/device may include models/io, which stands below it"),
         ("models/io:\n", "models/io:\nmodels/data:\n", "room models/data has no files"),
         ("= libhessian/linalg", "= libhessian/algebra", "hessian/algebra.h = libhessian/algebra, which is no room"),
     ],

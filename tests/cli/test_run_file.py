@@ -1,4 +1,4 @@
-"""The run file of hessian-probe, against the tables of docs/file-format.md."""
+"""The run file of hessian-probe, compared with the tables of docs/file-format.md."""
 
 import ast
 import datetime
@@ -43,7 +43,7 @@ TYPES.update({"/plan/weights_streamed": "|u1", "/plan/memory_bytes": "<i8"})
 def parse_toml(text):
     if tomllib:
         return tomllib.loads(text)
-    # One table of plain values, which is all that a probe's configuration has.
+    # One table of plain values, which is enough for a probe's configuration.
     table = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("["):
@@ -56,7 +56,7 @@ def parse_toml(text):
 
 
 def expected_datasets(layers, sequences, check, token):
-    """Path to shape and type."""
+    """The shape of each dataset by its path."""
     datasets = {"/probe/step": (1,), "/probe/loss": (1, sequences)}
     datasets.update({f"/plan/{name}": (1,) for name in ("weights_streamed", "memory_bytes", "seconds", "elapsed_seconds")})
     if token:
@@ -72,7 +72,7 @@ def expected_datasets(layers, sequences, check, token):
 
 
 @pytest.mark.parametrize("options", [(), ("--check", "--unit", "token")], ids=["plain", "check and token"])
-def test_holds_every_dataset_of_the_format_and_no_other(probe, nanogpt, options):
+def test_holds_exactly_the_datasets_of_the_format(probe, nanogpt, options):
     run = probe.run("--model", nanogpt, "--site", "all", "--sequences", 3, "--seq-len", 8, *options)
     expected = expected_datasets(3, 3, check="--check" in options, token="token" in options)
     assert {path: values.shape for path, values in run.datasets.items()} == expected
@@ -87,7 +87,7 @@ def test_holds_every_dataset_of_the_format_and_no_other(probe, nanogpt, options)
     assert run["step"].tolist() == [7]
 
 
-def test_root_attributes_tell_the_whole_run(probe, nanogpt):
+def test_root_attributes_describe_the_run(probe, nanogpt):
     before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     run = probe.run(
         "--model", nanogpt, "--layer", "0,2-3", "--sequences", 2, "--seq-len", 8, "--seed", 11, "--tol", "0.01"
@@ -130,7 +130,7 @@ def test_root_attributes_tell_the_whole_run(probe, nanogpt):
         assert config[key] == value, key
 
 
-def test_command_line_is_quoted_so_that_a_shell_takes_it(probe, nanogpt):
+def test_the_command_line_is_quoted_for_a_shell(probe, nanogpt):
     folder = probe.folder / "a folder's"
     folder.mkdir()
     run = probe.run("--model", nanogpt, "--sequences", 1, "--seq-len", 4, out="a folder's/run.h5")
@@ -138,14 +138,14 @@ def test_command_line_is_quoted_so_that_a_shell_takes_it(probe, nanogpt):
 
 
 @pytest.mark.parametrize("data", ["builtin", "notes.txt"])
-def test_a_fresh_model_is_as_uncertain_as_its_vocabulary_is_large(probe, nanogpt, text_file, data):
+def test_a_fresh_model_has_the_loss_of_a_uniform_guess(probe, nanogpt, text_file, data):
     run = probe.run("--model", nanogpt, "--data", data, "--layer", 3)
     assert run["loss"].shape == (1, 8)
-    # Weights of standard deviation 0.02 give logits of about 0.1, so the loss is ln 256 but for a few hundredths.
+    # Weights of standard deviation 0.02 give logits of about 0.1, so the loss is ln 256 to within a few hundredths.
     assert run["loss"] == pytest.approx(math.log(256), abs=0.1)
 
 
-def test_windows_are_as_long_as_the_model_allows_and_128_tokens_at_most(probe, nanogpt, make_checkpoint):
+def test_windows_are_as_long_as_the_model_allows_up_to_128_tokens(probe, nanogpt, make_checkpoint):
     def seq_len(checkpoint):
         run = probe.run("--model", checkpoint, "--sequences", 1, "--layer", 3)
         return parse_toml(run.attributes["config"])["probe"]["seq_len"]
@@ -155,12 +155,12 @@ def test_windows_are_as_long_as_the_model_allows_and_128_tokens_at_most(probe, n
     assert seq_len(longer) == 128
 
 
-def test_activation_scales_of_the_embedding_are_those_of_its_rows(probe, llama, tokens):
+def test_activation_scales_of_the_embedding_are_computed_from_its_rows(probe, llama, tokens):
     table = safetensors_file.read(llama)[0]["tok_embeddings.weight"].astype("float64")
     x = table[safetensors_file.read(tokens)[0]["tokens"]].reshape(-1, table.shape[1])
     run = probe.run("--model", llama, "--data", tokens, "--layer", 0)
     rms = (x**2).mean() ** 0.5
-    # Float64 sums of float32 numbers on both sides.
+    # Both sides sum float32 numbers in float64.
     assert run["residual/rms"][0, 0] == pytest.approx(rms, rel=1e-12)
     assert run["residual/abs_max"][0, 0] == pytest.approx(abs(x).max(), rel=1e-12)
     assert run["residual/abs_mean"][0, 0] == pytest.approx(abs(x).mean(), rel=1e-12)

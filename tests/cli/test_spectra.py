@@ -1,4 +1,4 @@
-"""hessian-probe --top, --density, --trace, --diagonal and --vectors, against a dense Hessian made from losses alone."""
+"""hessian-probe --top, --density, --trace, --diagonal and --vectors, compared with a dense Hessian computed from losses only."""
 
 import json
 
@@ -19,7 +19,7 @@ class Found:
     def __init__(self, run, dense):
         self.dense, self.run = dense, run
         self.eigenvalues = numpy.linalg.eigvalsh(dense)
-        # Differences of losses are good to STEP^2 = 2e-7 times a fourth derivative, some hundred times the second.
+        # Differences of losses have an error of STEP^2 = 2e-7 times a fourth derivative, some hundred times the second.
         self.tolerance = 1e-4 * abs(self.eigenvalues).max()
 
     def spectrum(self, name):
@@ -44,7 +44,7 @@ def found(request, tmp_path_factory):
     return Found(run, problem.hessian(moved["loss"][0]))
 
 
-def test_all_eigenvalues_are_those_of_the_dense_hessian(found):
+def test_all_eigenvalues_agree_with_the_dense_hessian(found):
     assert found.spectrum("entries") == SIZE
     assert found.spectrum("lambda_lower") == pytest.approx(found.eigenvalues, abs=found.tolerance)
     assert found.spectrum("lambda_upper") == pytest.approx(found.eigenvalues[::-1], abs=found.tolerance)
@@ -60,7 +60,7 @@ def test_vectors_are_unit_eigenvectors_of_the_dense_hessian(found, end):
     assert vectors @ found.dense == pytest.approx(values[:, None] * vectors, abs=found.tolerance)
 
 
-def test_estimates_lie_within_their_errors_of_the_dense_hessians_numbers(found):
+def test_estimates_agree_with_the_dense_hessian_within_their_errors(found):
     values = found.eigenvalues
     exact = {
         "trace": values.sum(),
@@ -69,7 +69,7 @@ def test_estimates_lie_within_their_errors_of_the_dense_hessians_numbers(found):
     }
     for name, value in exact.items():
         error = found.spectrum(f"{name}_error")
-        # Five standard errors of 64 samples, and what the differences leave uncertain.
+        # Five standard errors of 64 samples, and the error of the differences.
         assert abs(found.spectrum(name) - value) < 5 * error + 1e-3 * abs(value) + found.tolerance, name
     diagonal, error = found.spectrum("diagonal"), found.spectrum("diagonal_error")
     assert (abs(diagonal - found.dense.diagonal()) < 5 * error + found.tolerance).all()
@@ -77,7 +77,7 @@ def test_estimates_lie_within_their_errors_of_the_dense_hessians_numbers(found):
     assert abs(diagonal.sum() - exact["trace"]) < 5 * numpy.linalg.norm(error) + found.tolerance * SIZE
 
 
-def test_as_many_steps_as_entries_find_the_eigenvalues_in_every_probe(found):
+def test_as_many_steps_as_entries_find_the_eigenvalues_in_every_sample(found):
     nodes, weights = found.density("ritz_values"), found.density("ritz_weights")
     assert nodes.shape == weights.shape == (16, SIZE)
     assert weights.sum(axis=1) == pytest.approx(1, abs=1e-12)
@@ -102,7 +102,7 @@ def test_the_density_is_the_mean_of_gaussians_at_the_ritz_values(found):
     assert found.density("mass_near_zero_error")[0] == pytest.approx(shares.std(ddof=1) / 16**0.5, abs=1e-12)
 
 
-def test_few_eigenvalues_are_the_outermost_of_all_and_the_ordinary_probes(probe, llama, tokens):
+def test_the_first_of_few_eigenvalues_agree_with_an_ordinary_probe(probe, llama, tokens):
     options = ("--model", llama, "--data", tokens, "--dtype", "float64", "--tol", 1e-8)
     plain = probe.run(*options)
     few = probe.run(*options, "--top", 3, "--block-width", 2)
@@ -116,7 +116,7 @@ def test_few_eigenvalues_are_the_outermost_of_all_and_the_ordinary_probes(probe,
         assert few.datasets[f"/spectrum/residual-{layer}/entries"] == 96
 
 
-def test_a_unit_of_one_token_has_as_many_eigenvalues_as_features(probe, llama, tokens):
+def test_the_unit_token_has_as_many_eigenvalues_as_features(probe, llama, tokens):
     options = ("--model", llama, "--data", tokens, "--dtype", "float64")
     run = probe.run(*options, "--unit", "token", "--layer", 1, "--top", 40)
     upper, lower = (run.datasets[f"/spectrum/residual-1/lambda_{end}"] for end in ("upper", "lower"))
@@ -124,7 +124,7 @@ def test_a_unit_of_one_token_has_as_many_eigenvalues_as_features(probe, llama, t
     assert upper == pytest.approx(lower[:, ::-1], abs=1e-3 * abs(upper).max())
 
 
-def test_only_what_was_asked_for_is_in_the_file(probe, llama, tokens):
+def test_the_file_holds_only_the_requested_quantities(probe, llama, tokens):
     run = probe.run("--model", llama, "--data", tokens, "--layer", 1, "--site", "ffn_in", "--diagonal", "--samples", 2)
     assert {path for path in run.datasets if not path.startswith("/probe/")} == {
         f"/spectrum/ffn_in-1/{name}" for name in ("entries", "diagonal", "diagonal_error")
@@ -135,12 +135,12 @@ def test_only_what_was_asked_for_is_in_the_file(probe, llama, tokens):
 
 
 def same(said, stored):
-    """JSON has null where there is no number."""
+    """Whether the numbers of JSON, in which null stands for NaN, equal those of the file."""
     said = numpy.array(said, dtype=float)
     return said.shape == stored.shape and numpy.array_equal(said, stored.astype(float), equal_nan=True)
 
 
-def test_json_says_what_the_file_says(probe, llama, tokens):
+def test_json_has_the_numbers_of_the_file(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--layer", "1,2", *EVERYTHING, "--decompose", "--json")
     assert outcome.status == 0 and outcome.stderr == ""
     report, run = json.loads(outcome.stdout), outcome.run
@@ -166,7 +166,7 @@ def test_json_says_what_the_file_says(probe, llama, tokens):
             assert same(entry[name], run.datasets[f"/anatomy/{name}"][row]), name
 
 
-def test_two_processes_find_what_one_finds(llama, tokens, tmp_path):
+def test_two_processes_find_the_numbers_of_one(llama, tokens, tmp_path):
     command = Probe(tmp_path).command(
         ("--model", llama, "--data", tokens, "--layer", "all", *EVERYTHING, "--decompose", "--tol", 1e-7), out=None
     )
@@ -175,11 +175,11 @@ def test_two_processes_find_what_one_finds(llama, tokens, tmp_path):
     one, two = RunFile(tmp_path / "one.h5").datasets, RunFile(tmp_path / "two.h5").datasets
     assert two.keys() == one.keys() and len(json.loads(said)["groups"]) == 3
     for path, values in one.items():
-        # A group is whole one process's work.
+        # Each group is computed by one process.
         numpy.testing.assert_array_equal(two[path], values, err_msg=path)
 
 
-def test_pairs_that_did_not_converge_are_marked_and_warned_of(probe, llama, tokens):
+def test_pairs_that_did_not_converge_are_marked_and_reported(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--layer", 1, "--top", 2, "--max-iter", 4, "--tol", 1e-9)
     assert outcome.status == 0
     run = outcome.run.datasets
@@ -189,7 +189,7 @@ def test_pairs_that_did_not_converge_are_marked_and_warned_of(probe, llama, toke
     assert outcome.stdout.count("not converged *") == 2
 
 
-def test_a_file_that_exists_is_kept(probe, llama, tokens):
+def test_an_existing_file_is_kept(probe, llama, tokens):
     before = probe.run("--model", llama, "--data", tokens, "--layer", 1, "--top", 1)
     outcome = probe("--model", llama, "--data", tokens, "--layer", 1, "--top", 2)
     assert outcome.status == 1 and "run.h5" in outcome.error_line() and "--overwrite" in outcome.error_line()
@@ -212,17 +212,17 @@ PARAMETERS_ALONE = "--operator, --params and --adam are for --target parameters;
         ),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(probe, llama, tokens, arguments, message):
+def test_incompatible_options_are_refused(probe, llama, tokens, arguments, message):
     assert probe.fails(2, "--model", llama, "--data", tokens, *arguments) == message
 
 
 @pytest.mark.parametrize("option", ["--top", "--steps", "--samples", "--block-width"])
-def test_counts_are_positive(probe, llama, option):
+def test_counts_must_be_positive(probe, llama, option):
     line = probe.fails(2, "--model", llama, "--density", option, 0)
     assert line == f"{option}: '0' is not a whole number from 1 on; see hessian-probe --help"
 
 
-def test_words_are_those_of_a_list(probe, llama):
+def test_unknown_words_are_refused_with_the_accepted_ones(probe, llama):
     for option, word in (("--trace", "girard"), ("--operator", "jacobian"), ("--target", "weights")):
         line = probe.fails(2, "--model", llama, f"{option}={word}")
         assert line.startswith(f"{option}: {word} not in {{") and line.endswith("; see hessian-probe --help")

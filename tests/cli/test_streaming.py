@@ -1,4 +1,4 @@
-"""Models that do not fit into --memory: weights pass by block by block, and the numbers stay the same."""
+"""Models that do not fit in --memory: weights are loaded layer by layer, and the numbers stay the same."""
 
 import json
 import os
@@ -18,7 +18,7 @@ LAYERS = 24
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A model of 24 blocks, 48 MiB in bfloat16, and tokens for it."""
+    """A model of 24 layers, 48 MiB in bfloat16, and tokens for it."""
     folder = tmp_path_factory.mktemp("large")
     config = tiny_models.configuration(dim=256, ffn_hidden_dim=1024, n_layers=LAYERS, n_heads=4, n_kv_heads=4)
     tensors = {name: safetensors_file.as_bfloat16(tensor) for name, tensor in tiny_models.draw(config).items()}
@@ -34,7 +34,7 @@ def arguments(model, *more):
 
 
 def run_and_measure(probe, *options, out="run.h5"):
-    """A run's output, and the largest resident memory that its process had, in bytes."""
+    """The output of a run, and the peak resident memory of its process in bytes."""
     command = probe.command(options, out)
     with subprocess.Popen(
         command, cwd=probe.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
@@ -53,7 +53,7 @@ def test_a_model_larger_than_memory_is_streamed_with_the_same_numbers(probe, lar
     report = json.loads(stdout)
     run = probe.read("run.h5")
 
-    # One thread, and the same operations in the same order: there is nothing to tolerate.
+    # One thread and the same operations in the same order give identical numbers.
     for name in OF_SEQUENCES + OF_ROWS:
         assert (run[f"residual/{name}"] == kept[f"residual/{name}"]).all(), name
     assert (run["loss"] == kept["loss"]).all()
@@ -73,13 +73,13 @@ def test_a_model_larger_than_memory_is_streamed_with_the_same_numbers(probe, lar
     assert report["weights_streamed"] is True
     assert report["plan"] == [line.removeprefix("hessian-probe: ") for line in (plan, time)]
     assert report["peak_memory_bytes"] <= 1.1 * report["planned_bytes"] <= 1.1 * 24 * MIB
-    assert report["peak_memory_bytes"] > 8 * MIB  # two blocks in float32
+    assert report["peak_memory_bytes"] > 8 * MIB  # two layers in float32
     assert run.datasets["/plan/weights_streamed"].tolist() == [1]
     assert run.datasets["/plan/memory_bytes"].tolist() == [report["planned_bytes"]]
     assert run.datasets["/plan/seconds"].tolist() == [report["planned_seconds"]]
     assert run.datasets["/plan/elapsed_seconds"].tolist() == [report["seconds"]]
     assert run.attributes["peak_memory_bytes"] == report["peak_memory_bytes"]
-    # Machines differ in what else they do meanwhile.
+    # The machine may be busy with other work.
     assert 0.05 * report["planned_seconds"] < report["seconds"] < 20 * report["planned_seconds"]
 
     _, _, resident_of_tiny = run_and_measure(
@@ -89,7 +89,7 @@ def test_a_model_larger_than_memory_is_streamed_with_the_same_numbers(probe, lar
     assert grown < 40 * MIB, f"{grown / MIB:.0f} MiB for 48 MiB of weights, which are 96 MiB in float32"
 
 
-def test_bfloat16_weights_stay_factors_of_products_where_they_are_streamed(probe, large):
+def test_streamed_bfloat16_weights_give_the_same_numbers(probe, large):
     options = arguments(large, "--dtype", "bfloat16")
     kept = probe.run(*options, "--memory", "1GiB")
     streamed = probe.run(*options, "--memory", "20MiB")
@@ -98,7 +98,7 @@ def test_bfloat16_weights_stay_factors_of_products_where_they_are_streamed(probe
         assert (streamed[f"residual/{name}"] == kept[f"residual/{name}"]).all(), name
 
 
-def test_too_little_memory_for_one_block_says_what_would_do(probe, large):
+def test_a_limit_too_small_for_one_layer_is_refused_with_one_that_works(probe, large):
     line = probe.fails(1, *arguments(large, "--memory", "6MiB"))
     match = re.fullmatch(
         r"one sequence of 8 tokens needs [\d.]+ MiB, 6\.0 MiB are allowed; "
@@ -112,12 +112,12 @@ def test_too_little_memory_for_one_block_says_what_would_do(probe, large):
     assert float(match[1]) < 24
 
 
-def test_a_check_holds_all_weights_and_says_so(probe, large):
+def test_a_check_that_needs_all_weights_is_refused_with_the_reason(probe, large):
     line = probe.fails(1, *arguments(large, "--memory", "24MiB", "--check"))
     assert "24 MiB are allowed" in line and line.endswith("or leave out --check, which holds all weights"), line
 
 
-def test_a_nanogpt_checkpoint_is_streamed_as_well(probe, make_checkpoint):
+def test_a_nanogpt_checkpoint_is_streamed_too(probe, make_checkpoint):
     path = make_checkpoint(probe.folder / "ckpt.pt", "--vocab", 256, "--dim", 64, "--layers", 16, "--block-size", 16)
     options = ("--model", path, "--sequences", 2, "--seq-len", 4, "--layer", 15, "--dtype", "float64")
     kept = probe.run(*options, "--memory", "1GiB")

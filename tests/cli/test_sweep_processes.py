@@ -15,11 +15,11 @@ def assert_whole(sweep, whole_sweep):
     found, expected = SweepFile(sweep.out / "sweep.h5"), SweepFile(whole_sweep.out / "sweep.h5")
     assert found.attributes["finished"] == 1
     assert found.rows() == expected.rows()
-    # Texts, since rates that curvature allows are not numbers where nothing was probed.
+    # Compared as text, since rates from curvature are NaN without probes and NaN differs from itself.
     assert str(found.summaries()) == str(expected.summaries())
 
 
-def test_three_processes_make_the_table_of_one(sweep, whole_sweep):
+def test_three_processes_write_the_table_of_one(sweep, whole_sweep):
     job = job_of(sweep, 3, "--json")
     seen = [set(), set(), set()]
     while job.processes[0].poll() is None:
@@ -31,7 +31,7 @@ def test_three_processes_make_the_table_of_one(sweep, whole_sweep):
     assert job.said(0, "stdout") == whole_sweep.outcome.stdout
     assert all(seen), "each process has runs of its own"
     runs = SweepFile(sweep.out / "sweep.h5").rows()
-    # The first process tells of every run once, the others of none.
+    # The first process reports every run once; the others report nothing.
     assert sorted(job.said(0).splitlines()) == sorted(set(job.said(0).splitlines()))
     assert len(ENDED.findall(job.said(0))) == len(runs)
     assert [job.said(rank) + job.said(rank, "stdout") for rank in (1, 2)] == ["", ""]
@@ -41,14 +41,14 @@ def children_of(pid):
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
             return set(children.read().split())
-    except OSError:  # it has ended meanwhile
+    except OSError:  # it has ended in the meantime
         return set()
 
 
-def test_a_killed_process_ends_the_sweep_and_another_number_of_them_goes_on(sweep, whole_sweep):
+def test_a_killed_process_ends_the_sweep_and_another_number_of_processes_resumes_it(sweep, whole_sweep):
     job = job_of(sweep, 2)
     job.wait_until(lambda: len(ENDED.findall(job.said(0))) >= 2 and children_of(job.processes[1].pid))
-    # With its run, which would otherwise go on to its end if that is near, and leave nothing to be missed.
+    # Kills its run too, which might otherwise finish and leave nothing to resume.
     job.send(signal.SIGSTOP, 1)
     for child in children_of(job.processes[1].pid):
         kill(int(child))
@@ -66,7 +66,7 @@ def test_a_killed_process_ends_the_sweep_and_another_number_of_them_goes_on(swee
     assert_whole(sweep, whole_sweep)
 
 
-def test_a_run_that_fails_in_one_process_is_told_by_the_first(sweep):
+def test_a_run_that_fails_in_one_process_is_reported_by_the_first(sweep):
     job = job_of(sweep, 2)
     killed = set()
     folder = sweep.cell(MODELS[0], 0.5, 1)
@@ -78,10 +78,10 @@ def test_a_run_that_fails_in_one_process_is_told_by_the_first(sweep):
     assert job.end() == [1, 1]
     (line,) = [line for line in job.said(0).splitlines() if "failed" in line and "ended by signal 9" in line]
     assert line.startswith(f"{MODELS[0]}, lr 5.000e-01, seed 1: ")
-    assert len(killed) == 2  # it was started once more, by the same process
+    assert len(killed) == 2  # the same process started it a second time
 
 
-def test_an_interrupted_process_stops_all_in_good_order(sweep, whole_sweep):
+def test_an_interrupted_process_stops_all_and_the_sweep_can_be_resumed(sweep, whole_sweep):
     job = job_of(sweep, 2)
     job.wait_until(lambda: ENDED.search(job.said(0)) is not None)
     job.send(signal.SIGTERM, 1)

@@ -1,4 +1,4 @@
-"""Sweeps that are cut short, whose runs die, or that are asked for more: what is left, and how they go on."""
+"""Sweeps that are interrupted, whose runs are killed, or that are extended: what they leave, and how they resume."""
 
 import shutil
 import signal
@@ -20,9 +20,9 @@ from sweep_runs import (
     only,
 )
 
-# Rates 0.5 and 8, far from the edge of stability at either side.
+# Rates 0.5 and 8, far below and far above the edge of stability.
 SMALL = [*ONE_MODEL, *ONE_SEED, *NO_BISECTION, "sweep.lr.per_octave=0.25"]
-# Runs to make again.
+# Runs to repeat.
 REMOVED = [(SIMPLEGPT, 0.5, 1), (SIMPLEGPT, 2.0, 0), (SIMPLEGPT, 2.0, 1), (SIMPLEGPT, 8.0, 0)]
 
 
@@ -31,7 +31,7 @@ def remove_runs(sweep):
         shutil.rmtree(sweep.cell(*cell))
 
 
-def test_a_finished_sweep_is_gone_on_with_by_running_nothing(swept, whole_sweep):
+def test_resuming_a_finished_sweep_runs_nothing(swept, whole_sweep):
     before = swept.finished_runs()
     assert len(before) == len(whole_sweep.outcome.table["runs"])
     outcome = swept("--resume", "--json")
@@ -49,7 +49,7 @@ def test_a_sweep_killed_at_any_moment_repeats_nothing_finished_and_ends_with_the
         time.sleep(generator.uniform(0, 2))
         running.end(signal.SIGKILL)
         sweep.wait_for_no_children()
-        # A file is there whole or not at all, and says nothing that is not so.
+        # The file is complete or does not exist, and lists as ended only runs that have finished.
         if (sweep.out / "sweep.h5").exists():
             ended = [row for row in SweepFile(sweep.out / "sweep.h5").rows() if row["status"] != "pending"]
             paths = {sweep.out / row["run_file"] for row in ended}
@@ -63,11 +63,11 @@ def test_a_sweep_killed_at_any_moment_repeats_nothing_finished_and_ends_with_the
     assert finished.items() <= sweep.finished_runs().items()
     assert len(outcome.ended()) == len(outcome.table["runs"]) - len(finished)
     assert outcome.table == only(whole_sweep.outcome.table, [SIMPLEGPT])
-    assert [path.name for path in sweep.out.rglob(".*")] == []  # nothing half written is left
+    assert [path.name for path in sweep.out.rglob(".*")] == []  # no temporary files are left
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_sweep_ends_in_good_order_and_can_be_gone_on_with(swept, whole_sweep, number):
+def test_an_interrupted_sweep_stops_its_runs_and_can_be_resumed(swept, whole_sweep, number):
     remove_runs(swept)
     before = swept.finished_runs()
     running = swept.start("--resume", "--json")
@@ -80,7 +80,7 @@ def test_an_interrupted_sweep_ends_in_good_order_and_can_be_gone_on_with(swept, 
 
     statuses = {swept.out / row["run_file"]: row["status"] for row in SweepFile(swept.out / "sweep.h5").rows()}
     assert SweepFile(swept.out / "sweep.h5").attributes["finished"] == 0
-    # The rates of bisection stand in the table once the grid is complete again.
+    # The table lists the rates of the bisection only once the grid is complete again.
     assert {path for path, status in statuses.items() if status == "pending"} == statuses.keys() - after.keys()
     assert set(statuses.values()) == {"stable", "diverged", "pending"}
     assert [run["status"] for run in outcome.table["runs"]] == list(statuses.values())
@@ -94,7 +94,7 @@ def test_an_interrupted_sweep_ends_in_good_order_and_can_be_gone_on_with(swept, 
     assert after.items() <= swept.finished_runs().items()
 
 
-def test_a_run_that_is_killed_is_started_once_more(sweep, whole_sweep):
+def test_a_killed_run_is_started_once_more(sweep, whole_sweep):
     running = sweep.start("--json", settings=SMALL)
     victim = sweep.cell(SIMPLEGPT, 0.5, 0)
     first, _ = sweep.wait_for_child(running, lambda folder: folder == victim)
@@ -108,7 +108,7 @@ def test_a_run_that_is_killed_is_started_once_more(sweep, whole_sweep):
     assert outcome.table["runs"] == [run for run in wanted if run["lr"] in (0.5, 8.0)]
 
 
-def test_a_run_that_is_killed_twice_is_given_up_until_the_sweep_is_resumed(sweep):
+def test_a_run_that_is_killed_twice_fails_until_the_sweep_is_resumed(sweep):
     running = sweep.start("--json", settings=SMALL)
     victim = sweep.cell(SIMPLEGPT, 0.5, 0)
     killed = []
@@ -132,7 +132,7 @@ def test_a_run_that_is_killed_twice_is_given_up_until_the_sweep_is_resumed(sweep
 
 
 def failed_among_others(outcome, sweep, failed, others):
-    """The one run failed, the others ended well, and it is said so."""
+    """Asserts that `failed` are the cells that failed and `others` those that ended well, in every report of the sweep."""
     assert outcome.status == 1, outcome.stderr
     statuses = {(run["model"], run["lr"]): run["status"] for run in outcome.table["runs"]}
     assert {cell for cell, status in statuses.items() if status == "failed"} == failed
@@ -147,7 +147,7 @@ def failed_among_others(outcome, sweep, failed, others):
 
 
 @pytest.mark.parametrize("obstacle", ["folder", "not HDF5"])
-def test_a_run_whose_file_cannot_be_read_fails_and_the_others_go_on(sweep, obstacle):
+def test_a_run_whose_file_cannot_be_read_fails_and_the_others_continue(sweep, obstacle):
     place = sweep.cell(SIMPLEGPT, 0.5, 0) / "run.h5"
     if obstacle == "folder":
         place.mkdir(parents=True)
@@ -159,7 +159,7 @@ def test_a_run_whose_file_cannot_be_read_fails_and_the_others_go_on(sweep, obsta
     assert "run.h5" in outcome.ended()[0]["status"]
 
 
-def test_a_model_that_cannot_be_loaded_fails_and_the_others_go_on(sweep):
+def test_a_model_that_cannot_be_loaded_fails_and_the_others_continue(sweep):
     settings = [*SMALL, "sweep.models=['absent.safetensors', 'new:llama2-20M-simplegpt']"]
     outcome = sweep("--json", settings=settings)
     failed_among_others(
@@ -167,16 +167,16 @@ def test_a_model_that_cannot_be_loaded_fails_and_the_others_go_on(sweep):
     )
     assert "absent.safetensors: no such file" in outcome.ended()[0]["status"]
     log = (sweep.cell("absent", 0.5, 0) / "log.txt").read_text().splitlines()
-    assert len(log) == 2 and len(set(log)) == 1  # it was started once more
-    # Nothing is known of its rates, so that there is nothing to advise.
+    assert len(log) == 2 and len(set(log)) == 1  # it was started twice
+    # Nothing is known about its rates, so there is no advice about them.
     assert [line for line in outcome.warnings() if line.startswith("absent") and "sweep.lr" in line] == []
 
 
-def test_two_sweeps_in_one_folder_are_refused_while_the_first_goes_on(swept, whole_sweep):
+def test_a_second_sweep_in_the_same_folder_is_refused_while_the_first_runs(swept, whole_sweep):
     remove_runs(swept)
     running = swept.start("--resume", "--json")
     swept.wait_for_child(running)
-    running.process.send_signal(signal.SIGSTOP)  # so that it does not end meanwhile
+    running.process.send_signal(signal.SIGSTOP)  # so that it does not end in the meantime
     for word in ("--resume", "--overwrite"):
         outcome = swept(word)
         assert outcome.status == 1
@@ -187,7 +187,7 @@ def test_two_sweeps_in_one_folder_are_refused_while_the_first_goes_on(swept, who
     assert first.stdout == whole_sweep.outcome.stdout
 
 
-def test_more_seeds_rates_and_models_are_added_when_a_sweep_goes_on(swept, whole_sweep):
+def test_seeds_rates_and_models_can_be_added_when_a_sweep_is_resumed(swept, whole_sweep):
     settings = [*ONE_MODEL, *NO_BISECTION]
     before = swept.finished_runs()
 
@@ -208,17 +208,17 @@ def test_more_seeds_rates_and_models_are_added_when_a_sweep_goes_on(swept, whole
     assert new == [(SIMPLEGPT, 0.125, seed) for seed in SEEDS]
     cells, new = added("sweep.models=['new:llama2-20M-sandwich', 'new:llama2-20M-simplegpt']", "sweep.lr.to=0.5")
     assert new == [("llama2-20M-sandwich", 0.5, seed) for seed in SEEDS]
-    # What was added stays, but the first configuration asks for it no more.
+    # The added runs stay on disk, but are not part of the first configuration.
     outcome = swept("--resume", "--json")
     assert (outcome.status, outcome.stdout) == (0, whole_sweep.outcome.stdout)
 
 
-def test_a_smaller_factor_narrows_the_brackets_of_a_sweep_that_goes_on(swept, whole_sweep):
+def test_a_smaller_factor_narrows_the_brackets_of_a_resumed_sweep(swept, whole_sweep):
     outcome = swept("--resume", "--json", settings=[*ONE_MODEL, "sweep.factor=1.2"])
     assert outcome.status == 0, outcome.stderr
     (found,) = outcome.table["models"]
     (old,) = only(whole_sweep.outcome.table, [SIMPLEGPT])["models"]
-    assert len(outcome.ended()) == len(SEEDS)  # one round more, from a ratio of sqrt(2)
+    assert len(outcome.ended()) == len(SEEDS)  # one more round, from a ratio of sqrt(2)
     low, high = found["largest_stable_lr"], found["smallest_unstable_lr"]
     assert old["largest_stable_lr"] <= low < high <= old["smallest_unstable_lr"]
     assert high / low <= 1.2 < FACTOR

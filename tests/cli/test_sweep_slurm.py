@@ -1,4 +1,4 @@
-"""The script that submits a sweep to Slurm, with an sbatch that runs the tasks at once as processes of this machine."""
+"""The script that submits a sweep to Slurm, with a stand-in for sbatch that runs the tasks at once on this machine."""
 
 import json
 import os
@@ -12,8 +12,8 @@ import sweep_runs
 from programs import environment, program
 from sweep_runs import NO_BISECTION, ONE_MODEL, ONE_SEED, SIMPLEGPT, Sweep
 
-# Takes options that sbatch documents, and as sbatch does runs each task by way of a shell script, in the folder where it
-# was called. The tasks of an array run in an order by chance; dependencies are met, since a job ends before the next.
+# Accepts documented options of sbatch and, like sbatch, runs each task through a shell script in the folder where it was
+# called. The tasks of an array run in random order. Dependencies are met, since each job ends before the next begins.
 SBATCH = """#!{python}
 import argparse, json, os, pathlib, random, subprocess
 
@@ -52,7 +52,7 @@ print(number)
 
 
 class Slurm:
-    """A folder with an sbatch, to be found before any other, and elsewhere a folder to submit from."""
+    """A folder with an sbatch that comes first in PATH, and another folder to submit from."""
 
     def __init__(self, folder):
         self.bin, self.elsewhere = folder / "bin", folder / "elsewhere"
@@ -65,7 +65,7 @@ class Slurm:
         (self.bin / "sbatch").chmod(0o755)
 
     def submit(self, script, seed=0, **changes):
-        """Runs the script; its exit status and the jobs that it submitted."""
+        """Runs the script; returns its exit status, the jobs that it submitted, and its stderr."""
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-s"],
@@ -98,13 +98,13 @@ def script_of(sweep, *settings):
 
 @pytest.fixture
 def spaced(tmp_path):
-    """A sweep in a folder whose name a shell would take apart."""
+    """A sweep in a folder whose name needs quoting in a shell."""
     folder = tmp_path / "it's a $HOME; \"folder\""
     folder.mkdir()
     return Sweep(folder)
 
 
-def test_array_jobs_in_any_order_make_the_table_of_a_local_sweep(spaced, slurm, whole_sweep):
+def test_array_jobs_in_any_order_write_the_table_of_a_local_sweep(spaced, slurm, whole_sweep):
     seed = int(os.environ.get("HESSIAN_TEST_SEED", os.getpid()))
     print(f"HESSIAN_TEST_SEED={seed}")
     options = "--partition=cpu --time=2:00:00"
@@ -129,11 +129,11 @@ def test_array_jobs_in_any_order_make_the_table_of_a_local_sweep(spaced, slurm, 
     assert file.rows() == sweep_runs.SweepFile(whole_sweep.out / "sweep.h5").rows()
 
 
-# Rates 0.5 and 8, far from the edge of stability at either side.
+# Rates 0.5 and 8, far below and far above the edge of stability.
 SMALL = [*ONE_MODEL, *ONE_SEED, "sweep.lr.per_octave=0.25"]
 
 
-def test_settings_reach_every_task_and_submitting_again_repeats_nothing(sweep, slurm):
+def test_settings_reach_every_task_and_a_second_submission_repeats_nothing(sweep, slurm):
     script = script_of(sweep, *SMALL, *NO_BISECTION, "steps=13", 'out="other sweep"')
     status, jobs, said = slurm.submit(script)
     assert status == 0, said
@@ -152,7 +152,7 @@ def test_settings_reach_every_task_and_submitting_again_repeats_nothing(sweep, s
     assert sweep.finished_runs() == finished
 
 
-def test_a_relative_folder_is_meant_from_where_the_script_was_made_however_its_setting_is_spelled(sweep, slurm):
+def test_a_relative_output_folder_is_resolved_where_the_script_was_made_in_any_spelling(sweep, slurm):
     script = script_of(sweep, *SMALL, *NO_BISECTION, "sweep.lr.to=0.5", 'out = "other"')
     status, _, said = slurm.submit(script)
     assert status == 0, said
@@ -160,7 +160,7 @@ def test_a_relative_folder_is_meant_from_where_the_script_was_made_however_its_s
     assert (sweep.folder / "other" / "sweep.h5").exists()
 
 
-def test_relative_paths_in_the_configuration_are_meant_from_where_the_script_was_made(sweep, slurm):
+def test_relative_paths_in_the_configuration_are_resolved_where_the_script_was_made(sweep, slurm):
     (sweep.folder / "notes.txt").write_text("In the beginning was the word, and the word was with the notes.\n" * 200)
     script = script_of(sweep, *SMALL, *NO_BISECTION, "sweep.lr.to=0.5", "data.source=notes.txt")
     _, jobs, _ = slurm.submit(script)
@@ -169,7 +169,7 @@ def test_relative_paths_in_the_configuration_are_meant_from_where_the_script_was
 
 
 def test_a_round_that_is_not_needed_ends_at_once(sweep):
-    # One rate, which is stable: there is no bracket to narrow.
+    # One rate, which is stable, leaves no bracket to narrow.
     settings = [*ONE_MODEL, *ONE_SEED, "sweep.lr.to=0.5"]
     assert sweep("--task", "0:0", settings=settings).status == 0
     before = sorted(sweep.out.rglob("*"))
@@ -177,14 +177,14 @@ def test_a_round_that_is_not_needed_ends_at_once(sweep):
         outcome = sweep("--task", task, settings=settings)
         assert (outcome.status, outcome.stdout, outcome.stderr) == (0, "this round of bisection is not needed\n", "")
     assert sorted(sweep.out.rglob("*")) == before
-    # A second go at the same task runs nothing either.
+    # Repeating the task runs nothing either.
     finished = sweep.finished_runs()
     assert len(finished) == 1
     assert "finished before" in sweep("--task", "0:0", settings=settings).stdout
     assert sweep.finished_runs() == finished
 
 
-def test_a_merge_before_the_end_says_what_is_missing(sweep):
+def test_a_merge_before_the_end_reports_the_missing_runs(sweep):
     settings = [*SMALL, *NO_BISECTION]
     assert sweep("--task", "0:1", settings=settings).status == 0
     outcome = sweep("--merge", "--json", settings=settings)
@@ -193,7 +193,7 @@ def test_a_merge_before_the_end_says_what_is_missing(sweep):
     (warning,) = outcome.warnings()
     assert warning.startswith(SIMPLEGPT) and "1 run" in warning
     assert sweep_runs.SweepFile(sweep.out / "sweep.h5").attributes["finished"] == 0
-    # A local sweep does the rest.
+    # A local sweep completes the rest.
     outcome = sweep("--resume", "--json", settings=settings)
     assert outcome.status == 0, outcome.stderr
     assert len(outcome.ended()) == 1
@@ -207,7 +207,7 @@ def test_the_script_ends_with_the_first_job_that_slurm_refuses(sweep, slurm):
     assert (slurm.elsewhere / "calls.txt").read_text() == "called\n"
 
 
-def test_the_script_names_the_program_and_the_configuration_by_their_whole_path(sweep):
+def test_the_script_names_the_program_and_the_configuration_by_absolute_paths(sweep):
     script = script_of(sweep)
     assert program("hessian-sweep") in script
     assert str(sweep.folder / "sweep.toml") in script

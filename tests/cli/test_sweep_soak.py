@@ -1,4 +1,4 @@
-"""A sweep whose runs, and which itself, are killed at random moments until it is done: as if nobody had disturbed it.
+"""A sweep that is killed with its runs at random moments until it is done ends like an undisturbed one.
 
 HESSIAN_SOAK_RUNS is the number of runs (12 unless it is set; `make soak` has a hundred), HESSIAN_TEST_SEED the seed of the kills.
 """
@@ -16,7 +16,7 @@ from sweep_runs import SweepFile, kill
 from train_runs import TIMES
 
 RUNS = int(os.environ.get("HESSIAN_SOAK_RUNS", 12))
-# Two models and two rates, one of which diverges; checkpoints in between, so that a killed run is gone on with.
+# Two models and two rates, one of which diverges, with checkpoints from which killed runs are resumed.
 SETTINGS = [
     "sweep.bisect=false",
     "sweep.lr={ from = 0.5, to = 8, per_octave = 0.25 }",
@@ -24,8 +24,8 @@ SETTINGS = [
     "sweep.jobs=2",
     "checkpoint.every=5",
 ]
-# A killed run is started once more before it is given up as failed, until the sweep is resumed.
-KILLS_A_ROUND = 4
+# A killed run is started once more, then counts as failed until the sweep is resumed.
+KILLS_PER_ROUND = 4
 
 
 def numbers_of(path):
@@ -36,9 +36,9 @@ def numbers_of(path):
 
 
 def disturb(sweep, running, generator):
-    """Kills runs at random moments, and then the sweep itself, unless it ends before. Gives how many runs died."""
+    """Kills runs at random moments and then the sweep, unless it ends first; returns the number of runs killed."""
     killed = 0
-    for _ in range(generator.randint(1, KILLS_A_ROUND)):
+    for _ in range(generator.randint(1, KILLS_PER_ROUND)):
         child = sweep.wait_for_child(running)
         if child is None:
             return killed
@@ -65,7 +65,7 @@ def test_a_sweep_killed_again_and_again_ends_as_if_nobody_had_disturbed_it(sweep
     print(f"{killed} runs were killed, and the sweep ended so: {ends}")
     assert killed >= 1 and ends[0] == -signal.SIGKILL, "the soak was too gentle to say anything"
 
-    # Runs that were given up as failed are made again by going on.
+    # Resuming repeats the runs that failed.
     outcome = sweep("--resume", "--json", settings=SETTINGS, timeout=20 + 5 * RUNS)
     assert outcome.status == 0, outcome.stderr
     assert outcome.table == expected.table
@@ -78,8 +78,8 @@ def test_a_sweep_killed_again_and_again_ends_as_if_nobody_had_disturbed_it(sweep
         numbers = numbers_of(sweep.out / row["run_file"])
         wanted = numbers_of(undisturbed.out / row["run_file"])
         steps = numbers["/train/step"]
-        assert steps.tolist() == list(range(1, len(steps) + 1)), row  # each exactly once, in order
+        assert steps.tolist() == list(range(1, len(steps) + 1)), row  # each exactly once and in order
         assert numbers.keys() == wanted.keys(), row
         for name, values in numbers.items():
             assert numpy.array_equal(values, wanted[name], equal_nan=values.dtype.kind == "f"), (row, name)
-    assert [path.name for path in sweep.out.rglob(".*")] == []  # nothing half written is left
+    assert [path.name for path in sweep.out.rglob(".*")] == []  # no temporary files are left

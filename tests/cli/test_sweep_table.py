@@ -1,4 +1,4 @@
-"""A sweep from its start to its end: what it runs, and what sweep.h5, stdout and stderr say of that."""
+"""A complete sweep: the runs that it makes, and its reports in sweep.h5 and on stdout and stderr."""
 
 import statistics
 
@@ -31,12 +31,12 @@ def rates_of(rows, model):
     return sorted({row["lr"] for row in rows if row["model"] == model})
 
 
-def at(rows, model, lr):
+def runs_with(rows, model, lr):
     return [row for row in rows if row["model"] == model and row["lr"] == lr]
 
 
 def stable_rates(rows, model):
-    return [lr for lr in rates_of(rows, model) if all(row["status"] == "stable" for row in at(rows, model, lr))]
+    return [lr for lr in rates_of(rows, model) if all(row["status"] == "stable" for row in runs_with(rows, model, lr))]
 
 
 def test_a_sweep_runs_the_grid_and_the_rates_of_bisection_with_every_seed(file):
@@ -45,8 +45,8 @@ def test_a_sweep_runs_the_grid_and_the_rates_of_bisection_with_every_seed(file):
         rates = rates_of(rows, model)
         assert set(GRID) <= set(rates)
         for lr in rates:
-            assert [row["seed"] for row in at(rows, model, lr)] == SEEDS
-        # Bisection: each new rate is the geometric mean of two rates known before.
+            assert [row["seed"] for row in runs_with(rows, model, lr)] == SEEDS
+        # Bisection: each new rate is the geometric mean of two known rates.
         known = list(GRID)
         assert len(rates) == len(GRID) + 2
         new = [lr for lr in rates if lr not in GRID]
@@ -70,7 +70,7 @@ def test_the_bracket_ends_within_the_factor(file):
         assert high == min(lr for lr in rates_of(rows, summary["model"]) if lr > low)
 
 
-def test_every_status_and_loss_is_what_the_run_file_says(whole_sweep, file):
+def test_every_status_and_loss_agrees_with_the_run_file(whole_sweep, file):
     statuses = set()
     for row in file.rows():
         path = whole_sweep.out / row["run_file"]
@@ -87,7 +87,7 @@ def test_every_status_and_loss_is_what_the_run_file_says(whole_sweep, file):
             assert row["initial_loss"] == losses[0]
             if run["/train/val_step"].shape[0] and run["/train/val_step"][-1] == len(losses):
                 assert row["final_loss"] == run["/train/val_loss"][-1]
-            else:  # the weights hold numbers no more, so that nothing can be validated
+            else:  # weights that are not finite are not validated
                 assert not (numpy.isfinite(losses[-1]) and numpy.isfinite(norms[-1]))
         statuses.add(row["status"])
     assert statuses == {"stable", "diverged"}
@@ -100,23 +100,23 @@ def test_the_summary_follows_from_the_runs(file):
     for summary in summaries:
         model = summary["model"]
         means = {
-            lr: statistics.mean(row["final_loss"] for row in at(rows, model, lr)) for lr in stable_rates(rows, model)
+            lr: statistics.mean(row["final_loss"] for row in runs_with(rows, model, lr)) for lr in stable_rates(rows, model)
         }
         assert summary["best_loss"] == pytest.approx(min(means.values()), rel=1e-12)
         assert summary["best_lr"] == min(means, key=means.get)
-        # Of the grid alone, where a loss counts as the initial one if it is above that.
+        # Over the grid only; a loss above the initial one counts as the initial one.
         clipped = [
             statistics.mean(
                 row["initial_loss"]
                 if numpy.isnan(row["final_loss"])
                 else min(row["final_loss"], row["initial_loss"])
-                for row in at(rows, model, lr)
+                for row in runs_with(rows, model, lr)
             )
             for lr in GRID
         ]
         assert summary["lr_sensitivity"] == pytest.approx(statistics.mean(clipped) - min(clipped), rel=1e-12)
         for name in ("activation_rate", "sharpness_rate", "preconditioned_rate"):
-            assert numpy.isnan(summary[name])  # the runs made no probes
+            assert numpy.isnan(summary[name])  # the runs had no probes
 
 
 def test_every_dataset_of_a_sweep_file_has_a_unit_and_a_name(file):
@@ -142,7 +142,7 @@ def none_for_nan(value):
     return None if isinstance(value, float) and numpy.isnan(value) else value
 
 
-def test_json_says_what_the_sweep_file_says(whole_sweep, file):
+def test_json_has_the_numbers_of_the_sweep_file(whole_sweep, file):
     table = whole_sweep.outcome.table
     assert table["models"] == [
         {name: none_for_nan(value) for name, value in summary.items()} for summary in file.summaries()
@@ -159,7 +159,7 @@ def test_json_says_what_the_sweep_file_says(whole_sweep, file):
     assert ratio["high"] == pytest.approx(own[unstable] / twin[stable], rel=1e-12)
 
 
-def test_the_text_says_what_json_says(whole_sweep):
+def test_the_text_has_the_numbers_of_the_json(whole_sweep):
     table = whole_sweep.outcome.table
     lines = whole_sweep.text.splitlines()
     for line, model in zip(lines[1:], table["models"]):
@@ -176,7 +176,7 @@ def test_the_text_says_what_json_says(whole_sweep):
     for model in MODELS:
         start = lines.index(model) + 2
         for line, lr in zip(lines[start:], rates_of(table["runs"], model)):
-            runs = at(table["runs"], model, lr)
+            runs = runs_with(table["runs"], model, lr)
             losses = [run["final_loss"] for run in runs if run["status"] == "stable"]
             words = [f"{lr:.3e}", str(len(losses)), str(sum(run["status"] == "diverged" for run in runs))]
             if losses:
@@ -184,7 +184,7 @@ def test_the_text_says_what_json_says(whole_sweep):
             assert line.split() == words
 
 
-def test_off_a_terminal_every_run_is_one_plain_line_when_it_ends(whole_sweep):
+def test_without_a_terminal_every_run_is_reported_in_one_line_when_it_ends(whole_sweep):
     lines = whole_sweep.outcome.stderr.splitlines()
     runs = {(run["model"], f"{run['lr']:.3e}", run["seed"]): run for run in whole_sweep.outcome.table["runs"]}
     assert len(lines) == len(runs)
@@ -202,7 +202,7 @@ def test_off_a_terminal_every_run_is_one_plain_line_when_it_ends(whole_sweep):
 
 
 def test_two_runs_at_a_time_give_the_same_table_as_one(sweep, whole_sweep):
-    # Every run has one thread, so that it computes the same numbers whatever goes on beside it.
+    # Every run has one thread, so that its numbers do not depend on other runs at the same time.
     running = sweep.start("--json", settings=["sweep.jobs=2", *ONE_MODEL])
     most = 0
     while running.process.poll() is None:

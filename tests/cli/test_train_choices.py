@@ -1,4 +1,4 @@
-"""What hessian-train trains on, in which precision, from which weights, and how it ends when it diverges."""
+"""The data, precision and initial weights of hessian-train, and its end when it diverges."""
 
 import json
 
@@ -10,7 +10,7 @@ import tiny_models
 from train_runs import SMALL, contents
 
 ARCHITECTURE = [key for key in SMALL if key.startswith("model.")]
-# For a model that is given by a checkpoint.
+# For a model from a checkpoint.
 GIVEN = {key: None for key in ARCHITECTURE}
 
 
@@ -19,7 +19,7 @@ def losses(run):
 
 
 def letters(count, seed=0):
-    """No line ends, so that a text is split where a token file is."""
+    """Random letters without line ends, so that a text is split where a token file is."""
     return numpy.random.default_rng(seed).choice(numpy.frombuffer(b"abcdefgh ", "u1"), count)
 
 
@@ -32,7 +32,7 @@ def write_rows(path, rows, seq_len=16, targets=7, held_out_targets=None):
     safetensors_file.write(path, {"tokens": tokens, "targets": wanted})
 
 
-def test_a_text_and_a_token_file_of_its_bytes_make_the_same_run(train):
+def test_a_text_and_a_token_file_of_its_bytes_give_the_same_run(train):
     ids = letters(3000)
     (train.folder / "notes.txt").write_bytes(ids.tobytes())
     (train.folder / "notes.bin").write_bytes(ids.astype("<u2").tobytes())
@@ -40,29 +40,29 @@ def test_a_text_and_a_token_file_of_its_bytes_make_the_same_run(train):
     tokens = train.done({"data.source": "notes.bin"}).run
     assert losses(text).tobytes() == losses(tokens).tobytes()
     assert text.datasets["/train/val_loss"].tobytes() == tokens.datasets["/train/val_loss"].tobytes()
-    # And not the built-in text's.
+    # The built-in text gives another.
     assert (losses(text) != losses(train.done({}).run)).all()
 
 
-def test_learns_the_text_that_it_is_given(train):
+def test_learns_the_given_text(train):
     (train.folder / "ab.txt").write_text("ab" * 2000)
     changes = {"data.source": "ab.txt", "steps": 80, "optimizer.lr": 0.03, "data.seq_len": 8}
     run = train.done(changes).run
-    # Each letter follows from the one before.
+    # Each letter determines the next.
     assert losses(run)[-1] < 0.1
     assert run.datasets["/train/val_loss"][-1] < 0.1
 
 
-def test_rows_of_a_safetensors_come_with_their_own_targets(train):
+def test_rows_of_a_safetensors_file_have_their_own_targets(train):
     write_rows(train.folder / "rows.safetensors", 12, targets=7, held_out_targets=9)
     changes = {"data.source": "rows.safetensors", "validation.sequences": 1, "steps": 80, "optimizer.lr": 0.03}
     run = train.done(changes).run
     assert losses(run)[-1] < 0.1
-    # The row that is held out wants something else, which was never seen.
+    # The held-out row has another target, which was never seen.
     assert run.datasets["/train/val_loss"][-1] > 5
 
 
-def test_the_built_in_text_is_what_is_trained_on_by_default(train):
+def test_the_built_in_text_is_the_default(train):
     assert losses(train.done({}).run).tobytes() == losses(train.done({"data.source": "builtin"}).run).tobytes()
 
 
@@ -78,13 +78,13 @@ def test_the_built_in_text_is_what_is_trained_on_by_default(train):
         ("rows.safetensors", b"no such thing", "rows.safetensors: "),
     ],
 )
-def test_data_that_cannot_be_used_ends_in_one_line_and_no_run(train, name, data, message):
+def test_unusable_data_ends_in_one_line_and_no_run(train, name, data, message):
     if data is not None:
         (train.folder / name).write_bytes(data)
     assert train.fails(1, {"data.source": name}).startswith(message)
 
 
-def test_a_held_out_tenth_that_is_too_small_for_the_validation_is_refused(train):
+def test_a_held_out_tenth_too_small_for_the_validation_is_refused(train):
     (train.folder / "short.txt").write_bytes(letters(300).tobytes())
     line = train.fails(1, {"data.source": "short.txt", "validation.sequences": 50})
     assert line.startswith("short.txt: ") and "50" in line
@@ -93,22 +93,22 @@ def test_a_held_out_tenth_that_is_too_small_for_the_validation_is_refused(train)
     assert line == "rows.safetensors: holds out 1 of its 12 sequences, but 2 are asked for"
 
 
-def test_a_token_beyond_the_vocabulary_is_named_with_its_place(train):
+def test_a_token_outside_the_vocabulary_is_named_with_its_position(train):
     ids = letters(2000).astype("<u2")
     ids[1900] = 256
     (train.folder / "tokens.bin").write_bytes(ids.tobytes())
-    # 100 windows cover nearly all that is held out, and the seed is fixed.
+    # 100 windows cover nearly the whole held-out tenth, and the seed is fixed.
     changes = {"data.source": "tokens.bin", "validation.sequences": 100, "steps": 4, "schedule.warmup": 0}
     line = train.fails(1, changes)
     assert line == "tokens.bin: token 1900 is 256, but the model has a vocabulary of 256 (ids 0 to 255)"
-    # In the part that is trained on it is met on the way.
+    # In the training data it is found when its window is read.
     ids[:1800] = 300
     (train.folder / "tokens.bin").write_bytes(ids.tobytes())
     line = train({**changes, "validation.every": 0}).error_line()
     assert line.startswith("tokens.bin: token ") and " is 300, " in line
 
 
-def test_rows_longer_or_shorter_than_asked_for_are_cut_or_refused(train):
+def test_longer_rows_are_cut_and_shorter_rows_are_refused(train):
     write_rows(train.folder / "rows.safetensors", 12, seq_len=24)
     changes = {"data.source": "rows.safetensors", "validation.sequences": 1}
     assert train.done(changes).run.datasets["/train/tokens"][0] == 32
@@ -140,11 +140,11 @@ def test_bfloat16_differs_a_little_from_float32_which_differs_less_from_float64(
         outcome = train.done({"dtype": dtype})
         found[dtype] = losses(outcome.run)
         assert outcome.run.attributes["dtype"] == dtype
-        # Weights are not rounded to bfloat16, or small updates would be lost.
+        # Weights are not rounded to bfloat16, which would lose small updates.
         kind = outcome.checkpoint(12)[0]["tok_embeddings.weight"].dtype.str
         assert kind == ("<f8" if dtype == "float64" else "<f4")
     bfloat16, float32 = (abs(found[dtype] / found["float64"] - 1).max() for dtype in ("bfloat16", "float32"))
-    # Products of 8 and of 24 bits.
+    # Products with 8 and with 24 bits.
     assert 1e-5 < bfloat16 < 2e-2
     assert 0 < float32 < 1e-5
 
@@ -161,7 +161,7 @@ def test_fine_tuning_begins_with_the_weights_of_a_checkpoint(train, probe):
         }
     )
     run = tuned.run
-    # The steps and the data are counted anew.
+    # Steps and sequences are counted from zero again.
     assert run.datasets["/train/step"].tolist() == list(range(1, 13))
     assert run["step"].tolist() == [0, 12]
     assert losses(run).mean() == pytest.approx(end, abs=0.4)
@@ -190,26 +190,26 @@ def test_fine_tunes_a_nanogpt_checkpoint_and_keeps_its_biases(train, probe, nano
     assert measured["loss"].mean() == pytest.approx(run.datasets["/train/val_loss"][-1], rel=1e-5)
 
 
-def test_a_checkpoint_with_a_small_vocabulary_does_not_take_text(train, llama):
+def test_text_is_refused_for_a_checkpoint_with_a_small_vocabulary(train, llama):
     line = train.fails(1, {**GIVEN, "model.name": str(llama)})
     assert line.startswith("builtin: ") and "31" in line
 
 
-def test_goes_on_from_a_model_without_training_state(train, llama):
+def test_trains_a_model_without_training_state(train, llama):
     tiny_models.write_tokens(train.folder / "rows.safetensors", 31, sequences=12, length=16)
     changes = {**GIVEN, "model.name": str(llama), "data.source": "rows.safetensors", "validation.sequences": 1}
     run = train.done(changes).run
     assert run.attributes["finished"] == 1 and numpy.isfinite(losses(run)).all()
 
 
-# Too large a learning rate: the loss goes up and stays up, but remains a number.
+# A learning rate so large that the loss rises and stays high, but finite.
 RISING = {
     **{"optimizer.lr": 1, "optimizer.weight_decay": 0, "schedule.warmup": 0, "steps": 60, "divergence.patience": 5},
     **{"checkpoint.every": 0},
 }
 
 
-def test_a_run_that_diverges_stops_early_and_says_so(train):
+def test_a_run_that_diverges_stops_early_and_reports_it(train):
     outcome = train({**RISING, "validation.every": 50})
     assert outcome.status == 0
     run = outcome.run
@@ -219,11 +219,11 @@ def test_a_run_that_diverges_stops_early_and_says_so(train):
     assert first.startswith("diverged: loss rose from step ")
     assert f"; ended at step {steps[-1]}; " in first
     assert run.attributes["finished"] == 1
-    # It ends with a validation, as every run does.
+    # As every run it ends with a validation.
     assert run.datasets["/train/val_step"].tolist() == [steps[-1]]
     report = train.done(RISING, "--json").report
     assert report["diverged"] is True and report["divergence"] == "loss_rose"
-    # The verdict falls with the fifth step of the rise.
+    # The verdict comes at the fifth step of the rise.
     assert report["diverged_at"] == steps[-1] - 4
     assert f"from step {report['diverged_at']} on" in first
 
@@ -234,7 +234,7 @@ def test_a_learning_rate_of_100_stops_early(train):
     assert len(losses(outcome.run)) < 100
 
 
-def test_a_run_that_diverges_goes_on_if_it_is_told_to(train):
+def test_a_run_that_diverges_continues_if_configured_so(train):
     outcome = train({**RISING, "divergence.stop": False})
     assert outcome.status == 0
     assert len(losses(outcome.run)) == 60
@@ -247,7 +247,7 @@ def test_a_run_that_never_leaves_its_plateau_has_diverged(train):
     assert (report["step"], report["divergence"]) == (7, "never_left_plateau")
 
 
-def test_a_run_that_goes_on_from_a_checkpoint_is_not_judged_by_the_plateau_of_fresh_weights(train, nanogpt):
+def test_a_run_from_a_checkpoint_is_not_judged_by_the_plateau_of_fresh_weights(train, nanogpt):
     changes = {**GIVEN, "model.name": str(nanogpt)}
     report = train.done({**changes, "divergence.plateau_drop": 1, "optimizer.lr": 1e-9}, "--json").report
     assert (report["step"], report["diverged"]) == (12, False)
@@ -261,9 +261,9 @@ def assert_finite_checkpoints(outcome):
 
 
 @pytest.mark.parametrize("stop", [True, False])
-# 1e30: the loss is no number any more after the first update. 1e39, beyond float32: nor are the weights.
+# 1e30: the loss is not finite after the first update. 1e39, too large for float32: nor are the weights.
 @pytest.mark.parametrize("lr", [1e30, 1e39])
-def test_numbers_that_are_not_finite_end_no_run_badly_and_never_reach_a_checkpoint(train, lr, stop):
+def test_numbers_that_are_not_finite_end_the_run_well_and_never_reach_a_checkpoint(train, lr, stop):
     changes = {
         **{"optimizer.lr": lr, "schedule.warmup": 0, "checkpoint.every": 1, "checkpoint.keep": 99},
         **{"divergence.stop": stop, "probe.every": 1, "probe.sequences": 1, "probe.max_iterations": 20},

@@ -1,4 +1,4 @@
-"""Command lines and configurations that are wrong: one line that names what is, and nothing left behind."""
+"""Wrong command lines and configurations: one line that names the mistake, and no file left."""
 
 import os
 
@@ -13,7 +13,7 @@ SCHEDULES = "linear, cosine, constant, wsd"
 
 
 def fails(train, status, *arguments):
-    """The error line of a command of which nothing is left."""
+    """The error line of a command that fails and leaves no file."""
     before = train_runs.contents(train.folder)
     outcome = train.execute([program("hessian-train"), *map(str, arguments)])
     assert outcome.status == status, outcome.stderr
@@ -31,7 +31,7 @@ def fails(train, status, *arguments):
         (["run.toml", "--set"], "--set: 1 required KEY=VALUE missing"),
     ],
 )
-def test_says_which_argument_is_missing_or_unknown(train, arguments, message):
+def test_a_missing_or_unknown_argument_is_named(train, arguments, message):
     train.command({})
     line = fails(train, 2, *arguments)
     assert line.endswith(SEE_HELP)
@@ -41,7 +41,7 @@ def test_says_which_argument_is_missing_or_unknown(train, arguments, message):
         assert line == message + SEE_HELP
 
 
-def test_a_configuration_that_is_not_there_or_no_file(train):
+def test_a_configuration_that_does_not_exist_or_is_a_folder_is_refused(train):
     assert fails(train, 1, "none.toml") == "none.toml: no such file; expected a configuration in TOML"
     (train.folder / "folder.toml").mkdir()
     assert fails(train, 1, "folder.toml") == "folder.toml: cannot be read; expected a configuration in TOML"
@@ -57,7 +57,7 @@ def test_a_configuration_that_is_not_there_or_no_file(train):
         ("\x00", "run.toml: line 1, column 1: "),
     ],
 )
-def test_text_that_is_no_toml_is_shown_its_line(train, text, message):
+def test_text_that_is_not_toml_is_refused_with_its_line(train, text, message):
     assert train.fails(2, text).startswith(message)
 
 
@@ -68,13 +68,13 @@ def test_text_that_is_no_toml_is_shown_its_line(train, text, message):
         *[("batch_size", "data.batch_size"), ("probe.site", "probe.sites")],
     ],
 )
-def test_an_unknown_key_brings_the_nearest_that_there_is(train, key, nearest):
+def test_an_unknown_key_is_refused_with_the_nearest_known_one(train, key, nearest):
     message = f"there is no key '{key}'; did you mean '{nearest}'?"
     assert train.fails(2, {key: 3}) == f"run.toml: {message}"
     assert train.fails(2, {}, "--set", f"{key}=3") == f"--set: {message}"
 
 
-def test_a_section_that_there_is_not_is_no_key_either(train):
+def test_an_unknown_section_is_refused(train):
     assert train.fails(2, "[optimiser]\n").startswith("run.toml: there is no key 'optimiser'; did you mean 'optimizer.")
     assert train.fails(2, "optimizer = 3\n").startswith("run.toml: there is no key 'optimizer'; did you mean ")
 
@@ -89,14 +89,14 @@ def test_a_section_that_there_is_not_is_no_key_either(train):
         ("divergence.stop = 1", "divergence.stop is 1, expected true or false"),
         ("probe.sites = 'residual'", "probe.sites is 'residual', expected a list, each entry a text"),
         ("probe.sites = [1]", "probe.sites is [ 1 ], expected a list, each entry a text"),
-        # Whatever the value is, the message is one line, and not a long one.
+        # Whatever the value is, the message is one short line.
         ("steps = '''\none\ntwo'''", None),
         (f"steps = [{'1111, ' * 200}]", None),
         ("[steps]\na = 1\nb = 2", None),
         (f"steps = '{'x' * 2000}'", None),
     ],
 )
-def test_a_value_of_another_type_says_which_type_it_has_to_be(train, toml, message):
+def test_a_value_of_another_type_is_refused_with_the_expected_type(train, toml, message):
     line = train.fails(2, toml + "\n")
     assert line == f"run.toml: {message}" if message else line.endswith(", expected a whole number")
 
@@ -110,11 +110,11 @@ def test_a_value_of_another_type_says_which_type_it_has_to_be(train, toml, messa
         ("steps=", "--set: steps is '', expected a whole number"),
     ],
 )
-def test_settings_are_checked_like_the_file(train, setting, message):
+def test_settings_are_checked_as_the_file_is(train, setting, message):
     assert train.fails(2, {}, "--set", setting) == message
 
 
-def test_a_setting_with_a_key_that_is_no_key_is_refused(train):
+def test_a_setting_with_an_unknown_key_is_refused(train):
     assert train.fails(2, {}, "--set", "a b=3").startswith("--set 'a b=3': ")
 
 
@@ -127,7 +127,7 @@ def test_a_setting_with_a_key_that_is_no_key_is_refused(train):
         ("probe.sites", ["residual", "fnn_in"], "all, " + ", ".join(SITES), "ffn_in"),
     ],
 )
-def test_an_unknown_word_brings_those_known_and_the_nearest(train, key, value, accepted, nearest):
+def test_an_unknown_word_is_refused_with_the_known_ones_and_the_nearest(train, key, value, accepted, nearest):
     word = value if isinstance(value, str) else value[-1]
     line = train.fails(2, {key: value})
     assert line == f"run.toml: {key} is '{word}', expected one of {accepted}; did you mean '{nearest}'?"
@@ -150,17 +150,17 @@ def test_an_unknown_word_brings_those_known_and_the_nearest(train, key, value, a
         ("divergence.smoothing", 4, "an odd positive number of steps"),
     ],
 )
-def test_numbers_out_of_range_are_refused_with_what_is_accepted(train, key, value, expectation):
+def test_numbers_out_of_range_are_refused_with_the_accepted_range(train, key, value, expectation):
     line = train.fails(2, {key: value})
     assert line.startswith(f"run.toml: {key} is {value}") and line.endswith(f", expected {expectation}")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_a_learning_rate_is_a_number(train, value):
+def test_a_learning_rate_must_be_a_number(train, value):
     assert train.fails(2, f"optimizer.lr = {value}\n") == f"run.toml: optimizer.lr is {value}, expected a positive number"
 
 
-def test_a_decay_longer_than_the_warm_up_leaves_is_refused(train):
+def test_a_decay_longer_than_the_steps_after_the_warm_up_is_refused(train):
     line = train.fails(2, {"schedule.name": "wsd", "schedule.decay": 10})
     assert line == "run.toml: schedule.decay is 10, expected 1 to 9, what the warm-up leaves"
 
@@ -179,14 +179,14 @@ def test_a_decay_longer_than_the_warm_up_leaves_is_refused(train):
         ),
     ],
 )
-def test_a_model_that_cannot_be_made_says_which_key_is_wrong(train, changes, words):
+def test_a_model_that_cannot_be_made_is_refused_with_the_wrong_key(train, changes, words):
     line = train.fails(2, changes)
     assert line.startswith("run.toml: ")
     for word in words:
         assert word in line
 
 
-def test_a_sequence_is_no_longer_than_a_checkpoints_positions(train, nanogpt):
+def test_sequences_longer_than_a_checkpoints_positions_are_refused(train, nanogpt):
     line = train.fails(2, {"model.name": str(nanogpt), "data.seq_len": 65})
     assert line == f"data.seq_len 65 is longer than the 64 positions of {nanogpt}"
 
@@ -203,11 +203,11 @@ def test_a_vocabulary_too_small_for_the_data_is_refused(train):
 
 
 @pytest.mark.parametrize("word", ["tpu", "cuda:x"])
-def test_devices_are_known(train, word):
+def test_an_unknown_device_is_refused(train, word):
     assert train.fails(2, {"device": word}) == f"device '{word}' is not a device; use auto, cpu, cuda or cuda:N"
 
 
-def test_says_so_where_there_is_no_cuda(train):
+def test_a_cuda_device_is_refused_if_there_is_none(train):
     command = train.command({"device": "cuda"})
     outcome = train.execute(command)
     if outcome.status == 0:
@@ -217,12 +217,12 @@ def test_says_so_where_there_is_no_cuda(train):
 
 
 @pytest.mark.parametrize("layers", ["3", "x", ""])
-def test_layers_of_the_probe_are_blocks_of_the_model(train, layers):
+def test_layers_of_the_probe_must_be_layers_of_the_model(train, layers):
     line = train.fails(2, {"probe.every": 5, "probe.layers": layers})
     assert "probe.layers" in line and f"'{layers}'" in line and "0 to 2" in line
 
 
-def test_a_probe_has_at_least_one_site(train):
+def test_a_probe_without_sites_is_refused(train):
     assert train.fails(2, {"probe.sites": []}) == "run.toml: probe.sites is [], expected at least one site"
 
 
@@ -239,14 +239,14 @@ def test_a_folder_without_permission_is_named(train):
     assert train.fails(1, {}).startswith("run")
 
 
-def test_a_folder_named_like_the_run_file_is_no_run_to_go_on_with(train):
+def test_a_folder_named_like_the_run_file_is_refused(train):
     (train.folder / "run" / "run.h5").mkdir(parents=True)
     assert train.fails(1, {}).startswith("run/run.h5: ")
     assert train.fails(1, {}, "--resume").startswith("run/run.h5: ")
     assert train.fails(1, {}, "--overwrite").startswith("run/run.h5: ")
 
 
-def test_a_run_file_of_another_program_is_no_run_to_go_on_with(train, probe, llama, tokens):
+def test_a_run_file_of_another_program_cannot_be_resumed(train, probe, llama, tokens):
     (train.folder / "run").mkdir()
     probe.run("--model", llama, "--data", tokens, out="run/run.h5")
     line = train.fails(1, {}, "--resume")
@@ -255,7 +255,7 @@ def test_a_run_file_of_another_program_is_no_run_to_go_on_with(train, probe, lla
     assert train.fails(1, {}, "--resume").startswith("run/run.h5: ")
 
 
-def test_a_configuration_is_not_touched_when_data_is_missing_and_a_run_is_there(train):
+def test_an_existing_run_survives_an_overwrite_that_fails_for_lack_of_data(train):
     train.done({})
     line = train.fails(1, {"data.source": "none.txt"}, "--overwrite")
     assert line.startswith("none.txt: ")

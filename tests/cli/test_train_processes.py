@@ -1,4 +1,4 @@
-"""hessian-train in several processes: the run of one process alone, and a clear end when a process is lost."""
+"""hessian-train in several processes: the same run as in one, and a clear error when a process is lost."""
 
 import os
 import pathlib
@@ -14,9 +14,9 @@ from job_runs import Job
 from probe_runs import RunFile
 from train_runs import TIMES, Train, assert_same_bytes, mark_unfinished
 
-# Sequences and order are the same, so that numbers differ by the order of sums alone: a few roundings of float64 here.
+# The sequences and their order are the same. Only the order of sums differs, which costs a few roundings of float64.
 TOLERANCE = 1e-9
-EIGENVALUE_TOLERANCE = 1e-4  # residual norms of converged pairs are what the last product left of them
+EIGENVALUE_TOLERANCE = 1e-4  # residual norms are small differences and depend on the last product
 
 PROBED = {
     **{"dtype": "float64", "data.batch_size": 4, "data.accumulation": 2, "steps": 8, "validation.sequences": 5},
@@ -31,7 +31,7 @@ ENDLESS = {"steps": 100000, "data.batch_size": 6, "checkpoint.every": 10, "valid
 
 @pytest.fixture
 def alone(tmp_path):
-    """Another folder, for the run of one process."""
+    """hessian-train in another folder, for the run of one process."""
     folder = tmp_path / "alone"
     folder.mkdir()
     return Train(folder)
@@ -54,14 +54,14 @@ def assert_close(found, expected):
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("processes", [2, 4])
-def test_processes_together_make_the_run_of_one(train, alone, name, processes):
+def test_several_processes_make_the_run_of_one(train, alone, name, processes):
     one = alone.done(RUNS[name])
     said = job_runs.done(train.command(RUNS[name], "--json"), processes, train.folder)
     assert '"step": 8' in said
     assert_close(train_run(train), one.run)
     assert [path.name for path in sorted((train.folder / "run").glob("checkpoint-*"))] == one.checkpoints()
-    for part in one.checkpoint(8)[0], one.checkpoint(5)[0]:
-        assert part  # there is something to compare
+    for tensors in one.checkpoint(8)[0], one.checkpoint(5)[0]:
+        assert tensors  # there is something to compare
     found, expected = checkpoint(train, 8), one.checkpoint(8)[0]
     assert found.keys() == expected.keys()
     for tensor, values in expected.items():
@@ -83,13 +83,13 @@ def job_said(train, rank):
     return "".join((train.folder / f"{stream}-{rank}.txt").read_text() for stream in ("stdout", "stderr"))
 
 
-def test_two_processes_repeat_themselves_bit_by_bit(train, alone):
+def test_two_processes_repeat_a_run_bit_by_bit(train, alone):
     for folder in train, alone:
         job_runs.done(folder.command(PROBED), 2, folder.folder)
     assert_same_bytes(*(f.folder / "run" / "checkpoint-00000008.safetensors" for f in (train, alone)))
 
 
-def test_a_run_goes_on_with_another_number_of_processes(train, alone):
+def test_a_run_resumes_with_another_number_of_processes(train, alone):
     one = alone.done({**PROBED, "checkpoint.every": 3})
     changes = {**PROBED, "checkpoint.every": 3}
     job_runs.done(train.command(changes), 4, train.folder)
@@ -97,7 +97,7 @@ def test_a_run_goes_on_with_another_number_of_processes(train, alone):
     mark_unfinished(train.folder / "run" / "run.h5")
     job_runs.done(train.command(changes, "--resume"), 2, train.folder)
     assert_close(train_run(train), one.run)
-    # And alone, from what four had written.
+    # One process resumes the checkpoint of four too.
     (train.folder / "run" / "checkpoint-00000008.safetensors").unlink()
     mark_unfinished(train.folder / "run" / "run.h5")
     resumed = train.done(changes, "--resume", "--json")
@@ -112,7 +112,7 @@ def running_job(train, changes, size):
 
 
 @pytest.mark.parametrize("victim", [0, 2])
-def test_a_killed_process_ends_the_job_with_a_word_and_the_run_goes_on(train, victim):
+def test_a_killed_process_ends_the_job_with_a_message_and_the_run_resumes(train, victim):
     job = running_job(train, ENDLESS, 3)
     job.send(signal.SIGKILL, victim)
     start = time.monotonic()
@@ -148,7 +148,7 @@ def test_a_process_that_hangs_ends_the_job_too(train):
 
 def test_a_process_that_fails_is_named_by_the_others(train):
     job = running_job(train, {**ENDLESS, "checkpoint.every": 20}, 2)
-    # The next checkpoint finds no folder to be written to.
+    # The folder of the next checkpoint no longer exists.
     os.rename(train.folder / "run", train.folder / "elsewhere")
     statuses = job.end()
     assert statuses == [1, 1]
@@ -182,7 +182,7 @@ def test_sequences_that_cannot_be_shared_equally_are_refused(train):
         ({"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR is not set"),
     ],
 )
-def test_half_an_environment_is_refused(train, monkeypatch, variables, words):
+def test_an_incomplete_environment_is_refused(train, monkeypatch, variables, words):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert words in train.fails(2, {})

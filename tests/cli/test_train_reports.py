@@ -1,4 +1,4 @@
-"""What hessian-train prints: the result, --json, progress on a terminal and elsewhere, help, the keys."""
+"""The output of hessian-train: the result, --json, progress with and without a terminal, help, the keys."""
 
 import re
 
@@ -13,7 +13,7 @@ NUMBERS = re.compile(r"loss (\d+\.\d{4}), (\d+(?:\.\d+[kM])?) tokens/s, (\d+ s|\
 LINE = re.compile(r"step (\d+) of (\d+), (.*)")
 
 
-def test_stdout_holds_the_result_and_nothing_else(train):
+def test_stdout_holds_only_the_result(train):
     outcome = train.done({})
     run = outcome.run
     loss, validation = run.datasets["/train/loss"][-1], run.datasets["/train/val_loss"][-1]
@@ -31,7 +31,7 @@ def test_without_a_terminal_progress_is_plain_lines(train):
     step, steps, rest = LINE.fullmatch(lines[-1]).groups()
     assert (step, steps) == ("12", "12")
     assert NUMBERS.fullmatch(rest).group(1) == f"{outcome.run.datasets['/train/loss'][-1]:.4f}"
-    # One each ten seconds, and one at the end.
+    # One line every ten seconds, and one at the end.
     assert len(lines) < 5
 
 
@@ -39,7 +39,7 @@ def test_on_a_terminal_there_is_a_bar_with_loss_speed_and_time_left(train):
     outcome = train.start({"steps": 500, "schedule.warmup": 10, "checkpoint.every": 0}, terminal=True).end()
     assert outcome.status == 0
     assert outcome.stdout.startswith("finished at step 500; ")
-    # Each bar takes the place of the one before, and at the end the line is clean.
+    # Each bar replaces the last one, and the line is empty at the end.
     parts = outcome.stderr.split("\r\x1b[K")
     assert parts[0] == "" and parts[-1] == ""
     bars = [BAR.fullmatch(part) for part in parts[1:-1]]
@@ -55,7 +55,7 @@ def test_on_a_terminal_there_is_a_bar_with_loss_speed_and_time_left(train):
     assert NUMBERS.fullmatch(bars[-1]["rest"]).group(3) == "0 s"
 
 
-def test_json_says_what_the_file_says(train):
+def test_json_has_the_numbers_of_the_file(train):
     outcome = train.done({}, "--json")
     report, run = outcome.report, outcome.run
     assert report["loss"] == run.datasets["/train/loss"][-1]
@@ -69,17 +69,17 @@ def test_json_says_what_the_file_says(train):
     assert report["tokens_per_second"] == pytest.approx(tokens / seconds, rel=1e-6)
 
 
-def test_json_gives_null_for_what_is_no_number(train):
+def test_json_has_null_for_a_missing_number(train):
     report = train.done({"validation.every": 0}, "--json").report
     assert report["validation_loss"] is None
 
 
-def test_a_report_with_probes_tells_of_them(train):
+def test_a_report_of_a_run_with_probes_lists_them(train):
     changes = {"probe.every": 6, "probe.sequences": 3}
     outcome = train.done(changes)
     rows = [line.split() for line in outcome.stdout.splitlines()]
     assert [row[0] for row in rows if row and row[0] in ("0", "6", "12")] == ["0", "6", "12"]
-    # The median of the first block's norms before training, to three digits.
+    # The median of layer 0's norms before training, to three digits.
     norms = sorted(outcome.run["residual/spectral_norm"][0, 0])
     assert float(next(row for row in rows if row[0] == "0")[1]) == pytest.approx(norms[1], rel=1e-2)
     assert train.done(changes, "--json").report["step"] == 12

@@ -1,4 +1,4 @@
-"""A run that was cut short and goes on, bit by bit the run that was not."""
+"""An interrupted run that is resumed equals, bit by bit, one that was not interrupted."""
 
 import signal
 import time
@@ -34,14 +34,14 @@ def last_checkpoint(outcome):
 
 @pytest.fixture
 def apart(tmp_path):
-    """Another folder, for the run that nobody disturbs."""
+    """hessian-train in another folder, for the undisturbed run."""
     folder = tmp_path / "unbroken"
     folder.mkdir()
     return Train(folder)
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_killed_at_any_moments_becomes_the_unbroken_run(train, apart, text_file, name):
+def test_a_run_killed_at_random_moments_becomes_the_unbroken_run(train, apart, text_file, name):
     changes = RUNS[name]
     (apart.folder / "notes.txt").write_bytes(text_file.read_bytes())
     generator = programs.random_generator()
@@ -50,7 +50,7 @@ def test_a_run_killed_at_any_moments_becomes_the_unbroken_run(train, apart, text
     unbroken = apart.done(changes)
     seconds = time.monotonic() - start
 
-    # The first kill meets a run that has a checkpoint and a good part of its way to go.
+    # The first kill hits a run that has a checkpoint and many steps left.
     running = train.start(changes)
     running.wait_for_checkpoint()
     time.sleep(generator.uniform(0, 0.15) * seconds)
@@ -72,16 +72,16 @@ def test_a_run_killed_at_any_moments_becomes_the_unbroken_run(train, apart, text
         assert numpy.isfinite(resumed.run["residual/lambda_max"]).all()
     assert resumed.checkpoints() == unbroken.checkpoints()
     assert_same_bytes(last_checkpoint(resumed), last_checkpoint(unbroken))
-    # What killed processes left half-written goes as well.
+    # The temporary files of killed processes are removed too.
     assert {path.name for path in resumed.folder.iterdir()} == {"run.h5", *resumed.checkpoints()}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_saves_its_step_and_goes_on_from_it(train, apart, number):
+def test_an_interrupted_run_saves_its_step_and_resumes_from_it(train, apart, number):
     changes = {**LONG, "checkpoint.every": 70}
     unbroken = apart.done(changes)
     running = train.start(changes)
-    # In the middle of its way between two checkpoints.
+    # Somewhere between two checkpoints.
     running.wait_for_checkpoint()
     interrupted = running.end(number)
     assert interrupted.status == 1
@@ -96,7 +96,7 @@ def test_an_interrupted_run_saves_its_step_and_goes_on_from_it(train, apart, num
     assert f"run/checkpoint-{step:08}.safetensors" in interrupted.stdout and "--resume" in interrupted.stdout
     assert interrupted.checkpoints()[-1] == f"checkpoint-{step:08}.safetensors"
 
-    # Of a process killed while it saved a step at which nothing is saved again.
+    # The temporary file of a process that was killed while it saved a step that is not saved again.
     (train.folder / "run" / f".checkpoint-{step - 1:08}.safetensors.0.tmp").write_bytes(b"half")
     resumed = train.done(changes, "--resume", "--json")
     assert resumed.report["resumed_from"] == step
@@ -107,10 +107,10 @@ def test_an_interrupted_run_saves_its_step_and_goes_on_from_it(train, apart, num
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_ends_a_run_at_once(train, second):
-    # A step of minutes.
+    # One step takes minutes.
     running = train.start({"data.accumulation": 200_000})
     running.wait_until(lambda: (train.folder / "run" / "run.h5").exists())
-    time.sleep(0.3)  # until it is in that step
+    time.sleep(0.3)  # until that step has begun
     running.process.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert running.process.poll() is None, "the first signal waits for the step"
@@ -124,8 +124,8 @@ def test_a_second_signal_ends_a_run_at_once(train, second):
         running.end(signal.SIGKILL)
 
 
-def test_a_run_interrupted_during_its_first_probe_has_that_probe_once(train, apart):
-    # The first probe takes about a second, far longer than a signal takes to come.
+def test_a_run_interrupted_during_its_first_probe_has_that_probe_only_once(train, apart):
+    # The first probe takes about a second, far longer than the delivery of a signal.
     changes = {"probe.every": 12, "probe.sites": ["all"], "probe.sequences": 6, "probe.tolerance": 1e-6}
     unbroken = apart.done(changes)
     running = train.start(changes)
@@ -139,12 +139,12 @@ def test_a_run_interrupted_during_its_first_probe_has_that_probe_once(train, apa
     assert_same_run(resumed.run, unbroken.run)
 
 
-def test_a_finished_run_stays_as_it_is(train):
+def test_resuming_a_finished_run_changes_nothing(train):
     first = train.done({"validation.every": 0}, "--json")
     before = contents(first.folder)
     again = train.done({"validation.every": 0}, "--resume")
     assert "finished before, at step 12" in again.stdout
-    # No validation was asked for, and none was made.
+    # No validation was requested, and none was made.
     assert "validation" not in again.stdout
     assert again.stderr == ""
     report = train.done({"validation.every": 0}, "--resume", "--json").report
@@ -153,7 +153,7 @@ def test_a_finished_run_stays_as_it_is(train):
     assert contents(first.folder) == before
 
 
-def test_a_finished_run_that_diverged_stays_as_it_is_too(train):
+def test_resuming_a_finished_run_that_diverged_changes_nothing(train):
     changes = {"divergence.plateau_drop": 1, "steps": 6}
     first = train.done(changes)
     assert first.stdout.startswith("diverged: ")
@@ -163,7 +163,7 @@ def test_a_finished_run_that_diverged_stays_as_it_is_too(train):
     assert contents(first.folder) == before
 
 
-def test_a_run_killed_between_its_last_checkpoint_and_its_last_word_is_finished_by_resume(train):
+def test_a_run_killed_after_its_last_checkpoint_is_finished_by_resume(train):
     first = train.done({}, "--json")
     whole = first.run
     mark_unfinished(first.folder / "run.h5")
@@ -174,7 +174,7 @@ def test_a_run_killed_between_its_last_checkpoint_and_its_last_word_is_finished_
         assert again.report[key] == first.report[key], key
 
 
-def test_a_run_killed_after_it_diverged_does_not_go_on(train):
+def test_a_run_killed_after_it_diverged_is_not_continued(train):
     changes = {
         **{"optimizer.lr": 1, "optimizer.weight_decay": 0, "schedule.warmup": 0, "steps": 60},
         **{"validation.every": 0, "divergence.patience": 3, "divergence.smoothing": 1, "checkpoint.every": 1},
@@ -188,14 +188,14 @@ def test_a_run_killed_after_it_diverged_does_not_go_on(train):
     assert_same_run(again.run, whole)
 
 
-def test_resume_starts_where_there_is_no_run(train):
+def test_resume_starts_a_run_if_there_is_none(train):
     outcome = train.done({}, "--resume", "--json")
     assert outcome.report["resumed_from"] == 0
     assert outcome.run.datasets["/train/step"].tolist() == list(range(1, 13))
     assert outcome.run.attributes["finished"] == 1
 
 
-def test_resume_starts_anew_where_there_is_no_checkpoint_yet(train, apart):
+def test_resume_starts_again_if_there_is_no_checkpoint(train, apart):
     changes = {**LONG, "checkpoint.every": 0}
     running = train.start(changes)
     running.wait_until(lambda: (train.folder / "run" / "run.h5").exists())
@@ -205,7 +205,7 @@ def test_resume_starts_anew_where_there_is_no_checkpoint_yet(train, apart):
     assert_same_run(resumed.run, apart.done(changes).run)
 
 
-def test_resume_goes_on_from_the_checkpoint_before_a_damaged_one(train):
+def test_resume_continues_from_the_checkpoint_before_a_damaged_one(train):
     first = train.done({}, "--json")
     whole = first.run
     mark_unfinished(first.folder / "run.h5")
@@ -221,7 +221,7 @@ def test_resume_goes_on_from_the_checkpoint_before_a_damaged_one(train):
     assert last.read_bytes() == sound
 
 
-def test_resume_leaves_no_hole_where_the_run_file_lacks_steps_of_its_checkpoint(train):
+def test_resume_leaves_no_gap_if_the_run_file_lacks_steps_before_its_checkpoint(train):
     first = train.done({})
     whole = first.run
     with h5py.File(first.folder / "run.h5", "r+") as file:
@@ -230,7 +230,7 @@ def test_resume_leaves_no_hole_where_the_run_file_lacks_steps_of_its_checkpoint(
                 dataset.resize(0, axis=0)
     mark_unfinished(first.folder / "run.h5")
     again = train({}, "--resume")
-    # It may say so and end, or begin anew.
+    # It may refuse with a message, or start again.
     if again.status:
         assert again.status == 1 and "run/run.h5" in again.error_line()
     else:
@@ -257,7 +257,7 @@ def test_resume_with_another_configuration_names_the_key(train, text_file, chang
     assert "--overwrite" in line
 
 
-def test_resume_takes_other_values_of_what_computes_nothing(train):
+def test_resume_accepts_changes_of_settings_that_do_not_affect_the_numbers(train):
     outcome = train.done({})
     mark_unfinished(outcome.folder / "run.h5")
     outcome.folder.rename(train.folder / "moved")
@@ -265,7 +265,7 @@ def test_resume_takes_other_values_of_what_computes_nothing(train):
     assert again.run.attributes["finished"] == 1
 
 
-def test_an_existing_run_is_refused_and_stays_as_it_is(train):
+def test_an_existing_run_is_refused_without_resume_or_overwrite(train):
     train.done({})
     line = train.fails(1, {})
     assert line == "run/run.h5: already exists; use --resume to go on with it or --overwrite to replace it"
@@ -278,7 +278,7 @@ def test_overwrite_removes_the_old_checkpoints(train):
     assert shorter.run.datasets["/train/step"].tolist() == [1, 2, 3, 4]
 
 
-def test_checkpoints_without_their_run_file_are_not_removed_unasked(train):
+def test_checkpoints_without_a_run_file_are_not_removed_unasked(train):
     outcome = train.done({})
     (outcome.folder / "run.h5").unlink()
     before = contents(outcome.folder)

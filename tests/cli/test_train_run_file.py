@@ -1,4 +1,4 @@
-"""The run file and the checkpoints of hessian-train: what they hold, and that it is what happened."""
+"""The run file and the checkpoints of hessian-train: their contents, recomputed from the checkpoints of each step."""
 
 import datetime
 import json
@@ -22,7 +22,7 @@ UNITS = {
     **{"update_rms": "1", "parameter_rms": "1", "update_group": "1"},
 }
 INTEGERS = ("step", "tokens", "val_step", "update_step")
-# Every step's checkpoint stays, in float64, so that what is logged can be computed from them.
+# Keeps a checkpoint of every step in float64, from which the logged numbers can be recomputed.
 EVERY_STEP = {"dtype": "float64", "checkpoint.every": 1, "checkpoint.keep": 99}
 
 
@@ -31,7 +31,7 @@ def train_column(run, name):
 
 
 def parameters(outcome, step):
-    """A checkpoint's weights, without the training state beside them."""
+    """The weights of a checkpoint, without the training state."""
     tensors, _ = outcome.checkpoint(step)
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(("optimizer.", "generator."))}
 
@@ -75,7 +75,7 @@ def test_holds_a_row_for_each_step_and_every_dataset_of_the_format(train):
         if values.dtype.kind == "f":
             assert numpy.isfinite(values).all(), path
     assert train_column(run, "step").tolist() == list(range(1, STEPS + 1))
-    # 3 passes of 2 sequences of 16 tokens.
+    # 3 passes with 2 sequences of 16 tokens.
     assert train_column(run, "tokens").tolist() == [96 * step for step in range(1, STEPS + 1)]
     assert train_column(run, "val_step").tolist() == [5, 10, 12]
     assert train_column(run, "update_step").tolist() == [5, 10, 12]
@@ -85,14 +85,14 @@ def test_holds_a_row_for_each_step_and_every_dataset_of_the_format(train):
     assert train_column(run, "tokens_per_second") == pytest.approx(96 / seconds, rel=1e-12)
 
 
-def test_has_no_datasets_for_what_is_not_asked_for(train):
+def test_has_no_datasets_of_what_is_not_requested(train):
     run = train.done({"log.update_every": 0, "validation.every": 0}).run
     assert set(run.datasets) == {f"/train/{name}" for name in list(UNITS)[:9]}
     assert train_column(run, "val_step").size == train_column(run, "val_loss").size == 0
 
 
 def multipliers(name, steps, warmup, decay=None, final=0.0):
-    """Written down anew from the schedules' definitions."""
+    """The learning rates by the definitions of the schedules, independent of the program."""
     for s in range(steps):
         p = (s - warmup) / (steps - warmup)
         if s < warmup:
@@ -120,7 +120,7 @@ def multipliers(name, steps, warmup, decay=None, final=0.0):
 )
 def test_the_learning_rate_follows_its_schedule(train, schedule, changes):
     lr = train_column(train.done({"optimizer.lr": 0.0625, **changes}).run, "lr")
-    # The same operations in float64, but for their order.
+    # The same operations in float64 in another order.
     assert lr == pytest.approx([0.0625 * m for m in multipliers(*schedule)], rel=1e-13)
 
 
@@ -136,7 +136,7 @@ def test_update_and_parameter_rms_are_those_of_the_checkpoints(train):
             members = [name for name in before if group_of(name) == group]
             assert len(members) == (2 if any(name.startswith("layers.") for name in members) else 1)
             update = rms([after[name] - before[name] for name in members])
-            # Float64 on both sides.
+            # Both sides are in float64.
             assert train_column(run, "update_rms")[row, column] == pytest.approx(update, rel=1e-10)
             assert train_column(run, "parameter_rms")[row, column] == pytest.approx(
                 rms([before[name] for name in members]), rel=1e-10
@@ -152,15 +152,15 @@ def test_plain_sgd_moves_by_the_learning_rate_times_the_clipped_gradient_norm(tr
         }
     )
     lr, norms = train_column(outcome.run, "lr"), train_column(outcome.run, "grad_norm")
-    assert (norms > 0.25).all()  # so that the clipping has something to do
+    assert (norms > 0.25).all()  # so that the gradients are clipped
     for step in range(2, 5):
         expected = lr[step - 1] * (clip or norms[step - 1])
-        # The clipping divides by the norm and 1e-6.
+        # Clipping divides by the norm plus 1e-6.
         assert norm_of_update(outcome, step) == pytest.approx(expected, rel=1e-5)
 
 
-def test_adamws_first_update_is_the_learning_rate_wherever_there_is_a_gradient(train):
-    # m = (1-b1) g and v = (1-b2) g^2 become g and g^2 by the bias corrections, so that the update is lr sign(g).
+def test_the_first_update_of_adamw_has_the_size_of_the_learning_rate_where_the_gradient_is_not_zero(train):
+    # The bias corrections turn m = (1-b1) g and v = (1-b2) g^2 into g and g^2, so the update is lr sign(g).
     changes = {
         **{"optimizer.weight_decay": 0, "optimizer.eps": 0, "optimizer.lr": 0.01, "schedule.warmup": 0},
         **{"log.update_every": 1, "dtype": "float64", "steps": 2},
@@ -172,8 +172,8 @@ def test_adamws_first_update_is_the_learning_rate_wherever_there_is_a_gradient(t
     assert update["feed_forward.w2.weight"] == pytest.approx(0.01, rel=1e-6)
 
 
-def test_weight_decay_spares_vectors_when_it_is_for_matrices(train):
-    # With a gradient that is clipped to nearly nothing, SGD's update is the decay alone.
+def test_weight_decay_for_matrices_does_not_change_vectors(train):
+    # With the gradient clipped to almost zero, SGD's update is only the decay.
     changes = {
         **{"optimizer.name": "sgd", "optimizer.momentum": 0, "optimizer.clip": 1e-12, "optimizer.weight_decay": 0.5},
         **{"optimizer.lr": 0.1, "schedule.warmup": 0, "log.update_every": 1, "dtype": "float64", "steps": 1},
@@ -187,27 +187,27 @@ def test_weight_decay_spares_vectors_when_it_is_for_matrices(train):
             assert ratio == pytest.approx(expected, rel=1e-9, abs=1e-10), (decay, group)
 
 
-def test_accumulation_is_a_larger_batch_in_parts(train):
+def test_accumulation_equals_a_larger_batch(train):
     changes = {"dtype": "float64"}
     whole = train.done({**changes, "data.batch_size": 4}).run
     parts = train.done({**changes, "data.batch_size": 2, "data.accumulation": 2}).run
     for name in ("loss", "grad_norm", "val_loss", "update_rms", "tokens"):
-        # Sums of float64 in another order, through twelve updates.
+        # Sums of float64 in another order, over twelve updates.
         assert train_column(parts, name) == pytest.approx(train_column(whole, name), rel=1e-9), name
 
 
 @pytest.mark.parametrize("name, least, most", [("llama2-20M-prenorm", 0.2, 0.8), ("gpt2-10M-prenorm", -0.05, 0.1)])
-def test_a_fresh_model_begins_near_the_uniform_guess(train, name, least, most):
+def test_a_fresh_model_starts_near_the_loss_of_a_uniform_guess(train, name, least, most):
     changes = {"model.name": f"new:{name}", "data.batch_size": 16}
     loss = train_column(train.done(changes).run, "loss")[0]
-    # Llama's untied head of unit-RMS rows costs half a nat; GPT-2's of deviation 0.02 hardly anything.
+    # Llama's untied head with rows of unit RMS costs half a nat, GPT-2's with deviation 0.02 almost nothing.
     assert least < loss - math.log(256) < most
 
 
 def test_training_learns(train):
     run = train.done({"steps": 300, "validation.every": 300, "data.batch_size": 4, "optimizer.lr": 0.01}).run
     loss = train_column(run, "loss")
-    # The letters' frequencies alone bring a byte model to about 3 nats.
+    # The frequencies of the letters give a byte model about 3 nats.
     assert loss[-20:].mean() < 3.0 < 5 < loss[0]
     assert train_column(run, "val_loss")[-1] == pytest.approx(loss[-20:].mean(), abs=0.4)
 
@@ -224,7 +224,7 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(train):
     assert (other["residual/lambda_max"][0] != run["residual/lambda_max"][0]).all()
 
 
-def test_root_attributes_tell_the_whole_run(train):
+def test_root_attributes_describe_the_run(train):
     before = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
     attributes = train.done({"seed": 11}, "--set", "optimizer.lr=2e-3").run.attributes
     after = datetime.datetime.now(datetime.timezone.utc)
@@ -246,7 +246,7 @@ def test_root_attributes_tell_the_whole_run(train):
     )
 
 
-def test_the_configuration_holds_every_key_that_there_is(train):
+def test_the_recorded_configuration_holds_every_key(train):
     keys = train.execute([program("hessian-train"), "--keys"])
     assert keys.status == 0
     defaults = {}
@@ -263,12 +263,12 @@ def test_the_configuration_holds_every_key_that_there_is(train):
     assert flat == {**defaults, **SMALL, **changes}
 
 
-def test_the_recorded_configuration_makes_the_same_run_again(train):
+def test_the_recorded_configuration_repeats_the_run(train):
     run = train.done({"optimizer.lr": 0.1 + 0.2, "schedule.name": "cosine"}).run
     assert_same_run(train.done(run.attributes["config"]).run, run)
 
 
-def test_settings_win_over_the_file_and_later_ones_over_earlier_ones(train):
+def test_settings_override_the_file_and_later_ones_override_earlier_ones(train):
     run = train.done({"steps": 9}, "--set", "steps=5", "--set", "steps=4", "--set", "optimizer.name=sgd").run
     assert train_column(run, "step").tolist() == [1, 2, 3, 4]
     config = parse_toml(run.attributes["config"])
@@ -281,12 +281,12 @@ def test_settings_win_over_the_file_and_later_ones_over_earlier_ones(train):
     ("divergence.stop=false", "divergence", "stop", False),
     ("probe.sites=['ffn_in', 'residual']", "probe", "sites", ["ffn_in", "residual"]),
 ])  # fmt: skip
-def test_settings_are_read_as_what_their_key_takes(train, setting, section, key, value):
+def test_settings_are_read_with_the_type_of_their_key(train, setting, section, key, value):
     config = parse_toml(train.done({}, "--set", setting).run.attributes["config"])
     assert config[section][key] == value and type(config[section][key]) is type(value)
 
 
-def test_the_run_is_in_the_folder_of_the_configurations_name_unless_it_has_its_own(train):
+def test_the_output_folder_is_named_after_the_configuration_unless_it_is_given(train):
     assert train.done({"out": None}).folder == train.folder / "run"
     elsewhere = train.done({"out": "a/deeper folder"})
     assert elsewhere.run.attributes["finished"] == 1
@@ -294,14 +294,14 @@ def test_the_run_is_in_the_folder_of_the_configurations_name_unless_it_has_its_o
 
 
 @pytest.mark.parametrize("keep, names", [(1, [12]), (3, [8, 10, 12]), (99, [2, 4, 6, 8, 10, 12])])
-def test_the_last_checkpoints_stay(train, keep, names):
+def test_the_last_checkpoints_are_kept(train, keep, names):
     outcome = train.done({"checkpoint.every": 2, "checkpoint.keep": keep})
     assert outcome.checkpoints() == [f"checkpoint-{step:08}.safetensors" for step in names]
     for step in names:
         assert outcome.checkpoint(step)[1]["step"] == str(step)
 
 
-def test_there_are_no_checkpoints_if_none_are_asked_for(train):
+def test_no_checkpoints_are_written_if_none_are_requested(train):
     outcome = train.done({"checkpoint.every": 0})
     assert [path.name for path in outcome.folder.iterdir()] == ["run.h5"]
     assert "checkpoint" not in outcome.stdout
@@ -322,7 +322,7 @@ def test_hessian_probe_measures_a_checkpoint_as_the_trainer_did(train, probe, na
             *("--seq-len", 16, "--tol", "1e-2", "--seed", 0, "--site", ",".join(sites), "--device", "cpu"),
         )
         assert measured["step"].tolist() == [step]
-        # The weights lie elsewhere in memory, which may change the order of sums of float32.
+        # The weights have other addresses in memory, which may change the order of sums in float32.
         assert run["loss"][row] == pytest.approx(measured["loss"][0], rel=1e-6)
         for site in sites:
             assert (run[f"layer/{site}"] == measured[f"layer/{site}"]).all()
@@ -330,7 +330,7 @@ def test_hessian_probe_measures_a_checkpoint_as_the_trainer_did(train, probe, na
                 expected = measured[f"{site}/{quantity}"][0]
                 assert run[f"{site}/{quantity}"][row] == pytest.approx(expected, rel=1e-4), (step, site, quantity)
             assert run[f"{site}/iterations"][row].tolist() == measured[f"{site}/iterations"][0].tolist()
-    # Validation looks at the same sequences, in other batches.
+    # Validation uses the same sequences in other batches.
     assert train_column(run, "val_loss") == pytest.approx(run["loss"][1:].mean(axis=1), rel=1e-5)
 
 
@@ -342,14 +342,14 @@ def test_the_sharpness_is_measured_at_every_probe(train):
     top = [values for path, values in plain.items() if path.endswith("lambda_max")]
     assert len(top) == 2
     bare, preconditioned = top if "precond" not in sorted(plain)[0] else top[::-1]
-    # Before the first update there is no second moment to precondition by.
+    # Before the first update there is no second moment for the preconditioner.
     finite = [numpy.isfinite(values).tolist() for values in (bare, preconditioned)]
     assert sorted(finite) == [[False, True, True], [True, True, True]]
-    # The head alone sees to it that the loss curves upwards.
+    # The head alone gives the loss positive curvature.
     assert all((values[1:] > 0).all() for values in top)
 
 
-def test_the_checkpoint_holds_the_weights_alone_for_whoever_wants_only_these(train):
+def test_the_checkpoint_separates_the_weights_from_the_training_state(train):
     tensors, metadata = train.done({}).checkpoint(12)
     assert json.loads(metadata["config"])["dim"] == 16
     assert metadata["step"] == "12" and metadata["sequences_seen"] == "24"

@@ -1,4 +1,4 @@
-"""Command lines that are wrong: exit status 2, one line that names the option and says what it takes, and no file."""
+"""Wrong command lines: exit status 2, one line that names the option and the accepted values, and no file."""
 
 import pytest
 
@@ -17,25 +17,25 @@ SEE_HELP = "; see hessian-probe --help"
         (["--model"], None, "--model: 1 required TEXT missing"),
     ],
 )
-def test_says_which_argument_is_missing_or_unknown(probe, arguments, out, message):
+def test_a_missing_or_unknown_argument_is_named(probe, arguments, out, message):
     assert probe.fails(2, *arguments, out=out) == message + SEE_HELP
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "1.5", "many", "", "99999999999999999999"])
 @pytest.mark.parametrize("option", ["--sequences", "--seq-len", "--max-iter", "--vocab-size"])
-def test_counts_are_positive_whole_numbers(probe, option, word):
+def test_counts_must_be_positive_whole_numbers(probe, option, word):
     line = probe.fails(2, "--model", "new:llama2-20M-prenorm", option, word)
     assert line == f"{option}: '{word}' is not a whole number from 1 on" + SEE_HELP
 
 
 @pytest.mark.parametrize("word", ["-1", "1.5", "x", "18446744073709551616"])
-def test_seeds_are_natural_numbers(probe, nanogpt, word):
+def test_seeds_must_be_natural_numbers(probe, nanogpt, word):
     line = probe.fails(2, "--model", nanogpt, "--seed", word)
     assert line == f"--seed: '{word}' is not a whole number from 0 on" + SEE_HELP
 
 
 @pytest.mark.parametrize("word", ["0", "-1e-3", "nan", "inf", "small", "", "1e-3x"])
-def test_the_tolerance_is_a_positive_number(probe, nanogpt, word):
+def test_the_tolerance_must_be_a_positive_number(probe, nanogpt, word):
     line = probe.fails(2, "--model", nanogpt, "--tol", word)
     assert line == f"--tol: '{word}' is not a positive number" + SEE_HELP
 
@@ -50,12 +50,12 @@ def test_the_tolerance_is_a_positive_number(probe, nanogpt, word):
         ("--dtype", "float16", "{float32,float64,bfloat16}"),
     ],
 )
-def test_words_are_those_of_a_list(probe, nanogpt, option, word, accepted):
+def test_unknown_words_are_refused_with_the_accepted_ones(probe, nanogpt, option, word, accepted):
     assert probe.fails(2, "--model", nanogpt, option, word) == f"{option}: {word} not in {accepted}" + SEE_HELP
 
 
 @pytest.mark.parametrize("word", ["8XB", "0", "-1GiB", "nan", "lots", ""])
-def test_memory_is_an_amount(probe, nanogpt, word):
+def test_memory_must_be_an_amount(probe, nanogpt, word):
     line = probe.fails(2, "--model", nanogpt, "--memory", word)
     assert line == f"--memory: '{word}' is not an amount of memory; write it as 8GiB, 512MiB or 2GB" + SEE_HELP
 
@@ -68,13 +68,13 @@ def test_empty_words_are_refused(probe, option):
 
 
 @pytest.mark.parametrize("word", ["tpu", "cuda:", "cuda:x", ""])
-def test_devices_are_known(probe, nanogpt, word):
+def test_an_unknown_device_is_refused(probe, nanogpt, word):
     line = probe.fails(2, "--model", nanogpt, "--device", word)
     assert line == f"--device '{word}' is not a device; use auto, cpu, cuda or cuda:N"
 
 
 @pytest.mark.parametrize("word", ["attention", "", "ffn_in,x"])
-def test_sites_are_known(probe, nanogpt, word):
+def test_an_unknown_site_is_refused(probe, nanogpt, word):
     line = probe.fails(2, "--model", nanogpt, "--site", word)
     assert line.startswith("--site '")
     assert line.endswith("is no site; known are residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all")
@@ -93,21 +93,21 @@ def test_sites_are_known(probe, nanogpt, word):
         ),
     ],
 )
-def test_an_unknown_model_name_brings_the_list_of_those_known(probe, name, message):
+def test_an_unknown_model_name_is_refused_with_the_known_ones(probe, name, message):
     assert probe.fails(2, "--model", name) == f"{name}: {message}"
 
 
-def test_a_checkpoint_has_its_own_vocabulary(probe, nanogpt):
+def test_a_vocabulary_size_is_refused_for_a_checkpoint(probe, nanogpt):
     line = probe.fails(2, "--model", nanogpt, "--vocab-size", 300)
     assert line == f"--vocab-size is for fresh models (new:...); {nanogpt} has its own"
 
 
-def test_a_sequence_is_no_longer_than_the_models_positions(probe, nanogpt):
+def test_sequences_longer_than_the_models_positions_are_refused(probe, nanogpt):
     line = probe.fails(2, "--model", nanogpt, "--seq-len", 65)
     assert line == f"--seq-len 65 is longer than the 64 positions of {nanogpt}"
 
 
-def test_says_so_where_there_is_no_cuda(probe, nanogpt):
+def test_a_cuda_device_is_refused_if_there_is_none(probe, nanogpt):
     outcome = probe("--model", nanogpt, "--device", "cuda", "--sequences", 1, "--seq-len", 4)
     if outcome.status == 0:
         pytest.skip("this machine has CUDA")

@@ -1,4 +1,4 @@
-"""Tiny models of every family and norm placement, as the programs' own kind of checkpoint."""
+"""Tiny models of every family and norm placement, in the format of the programs' own checkpoints."""
 
 import json
 
@@ -26,8 +26,8 @@ def configuration(family="llama2", placement="prenorm", **changes):
     return config
 
 
-def block_shapes(config):
-    """Names and shapes of one block's parameters, without their prefix."""
+def layer_shapes(config):
+    """Shapes of the parameters of one layer, by their names without the prefix."""
     dim, hidden = config["dim"], config["ffn_hidden_dim"]
     kv_width = dim // config["n_heads"] * config["n_kv_heads"]
     gpt2 = config["family"] == "gpt2"
@@ -62,12 +62,12 @@ def shapes_of(config):
     else:
         shapes["output.weight"] = (vocab, dim)
     for layer in range(config["n_layers"]):
-        shapes.update({f"layers.{layer}.{name}": shape for name, shape in block_shapes(config).items()})
+        shapes.update({f"layers.{layer}.{name}": shape for name, shape in layer_shapes(config).items()})
     return shapes
 
 
 def draw(config, seed=0):
-    """Parameters whose maps keep the scale of what goes through them, so that curvature is neither tiny nor huge."""
+    """Random parameters. Their maps preserve the scale of activations, so that curvature is neither tiny nor huge."""
     generator = numpy.random.default_rng(seed)
     tensors = {}
     for name, shape in shapes_of(config).items():

@@ -1,4 +1,4 @@
-"""Runs the real hessian-train, and reads what it wrote."""
+"""Runs the real hessian-train, and reads its output."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ import safetensors_file
 from probe_runs import RunFile
 from programs import environment, program
 
-# A model of some thousand parameters: most of the quarter of a second that a run takes is the start of its process.
+# A model of some thousand parameters. A run takes a quarter of a second, mostly for the start of its process.
 SMALL = {
     "out": "run",
     "steps": 12,
@@ -62,7 +62,7 @@ class Outcome(programs.Outcome):
 
 
 class Train:
-    """hessian-train, working in a folder of its own, where the run is run/ unless `out` says otherwise."""
+    """hessian-train, working in a folder of its own, with its output in run/ unless the configuration has another `out`."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)

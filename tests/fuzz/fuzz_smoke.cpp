@@ -11,11 +11,12 @@
 #include <string_view>
 #include <vector>
 
-// A stand-in for libFuzzer that any compiler can build: changes its seed files at random, always in the same way for
-// the same --seed, and hands them to the target. Made to run for seconds, under the sanitizers, in every test run.
+// A replacement for libFuzzer that any compiler can build: mutates its seed files at random, in the same way for the same
+// --seed, and passes them to the target. It runs for some seconds, under the sanitizers, in every test run.
 //
 // Usage: fuzz_smoke [--runs N] [--seconds S] [--seed N] [--max-bytes N] FILE...
-// Prints the run number of an input before a crash with --verbose; `--first N --runs 1` repeats it.
+// With --verbose it prints the number of each run, so that the last one before a crash can be repeated by
+// `--first N --runs 1`.
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -37,7 +38,7 @@ std::uint64_t below(std::mt19937_64& generator, std::uint64_t bound) {
   return bound == 0 ? 0 : generator() % bound;
 }
 
-/// Numbers at which lengths, offsets and counts go wrong.
+/// Returns a number at the limits of lengths, offsets and counts.
 std::uint64_t interesting(std::mt19937_64& generator) {
   constexpr std::uint64_t values[] = {
       0,          1,          0x7f,       0x80,       0xff,       0x7fff, 0xffff,    0x7fffffff,
@@ -45,11 +46,12 @@ std::uint64_t interesting(std::mt19937_64& generator) {
   return values[below(generator, std::size(values))];
 }
 
-/// Makes one change: a bit, a byte, a number, a cut, a repeated or removed run of bytes, or a run of another seed.
+/// Makes one change: of a bit, a byte or a number, or a truncation, a repeated or removed run of bytes, or a run of bytes
+/// from another seed.
 void mutate(Bytes& input, const std::vector<Bytes>& seeds, std::mt19937_64& generator) {
   const std::size_t position = below(generator, input.size());
   const std::size_t run = below(generator, 1 + below(generator, 64));
-  const auto at = [&](std::size_t offset) { return input.begin() + static_cast<std::ptrdiff_t>(offset); };
+  const auto iterator_at = [&](std::size_t offset) { return input.begin() + static_cast<std::ptrdiff_t>(offset); };
   const std::size_t end = std::min(input.size(), position + run);
   switch (below(generator, 9)) {
     case 0:
@@ -75,18 +77,18 @@ void mutate(Bytes& input, const std::vector<Bytes>& seeds, std::mt19937_64& gene
       input.resize(position);
       break;
     case 5:
-      input.erase(at(position), at(end));
+      input.erase(iterator_at(position), iterator_at(end));
       break;
     case 6: {
-      const Bytes copy(at(position), at(end));
-      input.insert(at(below(generator, input.size() + 1)), copy.begin(), copy.end());
+      const Bytes copy(iterator_at(position), iterator_at(end));
+      input.insert(iterator_at(below(generator, input.size() + 1)), copy.begin(), copy.end());
       break;
     }
     case 7: {
       const Bytes& other = seeds[below(generator, seeds.size())];
       const std::size_t from = below(generator, other.size());
       const std::size_t to = std::min(other.size(), from + run);
-      input.insert(at(position), other.begin() + static_cast<std::ptrdiff_t>(from),
+      input.insert(iterator_at(position), other.begin() + static_cast<std::ptrdiff_t>(from),
                    other.begin() + static_cast<std::ptrdiff_t>(to));
       break;
     }

@@ -27,7 +27,7 @@ void read_windows(const hessian::models::TokenStream& stream) {
 
 }  // namespace
 
-/// Token files and text: read to the last window, or refused.
+/// Reads the input as a token file and as text: up to the last window, unless it is refused.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   for (const auto open : {hessian::models::TokenStream::bin, hessian::models::TokenStream::text}) {

@@ -8,7 +8,7 @@
 
 namespace {
 
-/// Reads every node that looks like a tensor, and checks that its elements lie inside the file.
+/// Reads every node that may be a tensor, and checks that its elements lie inside the file.
 void read_tensors(const hessian::models::TorchArchive& archive, std::size_t size) {
   const hessian::models::Pickle& values = archive.values();
   for (hessian::models::Pickle::NodeId id = 0; id < values.size(); ++id) {
@@ -36,8 +36,8 @@ void read_tensors(const hessian::models::TorchArchive& archive, std::size_t size
 
 }  // namespace
 
-/// A file of torch.save: the zip directory, the pickle, and the tensors' positions. Input that is no zip is read as a
-/// pickle, so that changed opcodes are not hidden behind a damaged directory.
+/// Reads the input as a file of torch.save: the zip directory, the pickle, and the positions of the tensors. Input that is
+/// not a zip archive is read as a pickle, so that mutated opcodes are not hidden behind a damaged directory.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   try {

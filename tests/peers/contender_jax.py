@@ -1,4 +1,4 @@
-"""Hessian-vector products in JAX: the gradient linearised once, the linear map compiled; several vectors under vmap."""
+"""Hessian-vector products in JAX: the gradient is linearised once and the linear map compiled; several vectors use vmap."""
 
 import jax
 import numpy
@@ -19,7 +19,7 @@ def linearised(architecture, layer, weights, tokens, targets, point):
     return jax.linearize(gradient, point)[1]
 
 
-# Compiled once for each layer, whatever the sequence.
+# Compiled once per layer, for all sequences.
 linearised = jax.jit(linearised, static_argnums=(0, 1))
 product = jax.jit(lambda hessian, vector: hessian(vector))
 products = jax.jit(lambda hessian, vectors: jax.vmap(hessian)(vectors))

@@ -1,4 +1,4 @@
-"""Hessian-vector products of other tools in PyTorch, each as its own users would make them. JAX's are in contender_jax.py."""
+"""Hessian-vector products of other tools for PyTorch, each used as its documentation recommends. JAX is in contender_jax.py."""
 
 from dataclasses import dataclass
 
@@ -19,20 +19,20 @@ torch.backends.cuda.enable_mem_efficient_sdp(False)
 
 
 class Tail(nn.Module):
-    """The network from block `layer` on, with the residual before it as its one parameter: what tools that know only parameters
-    can take. Its input is ignored."""
+    """The network from one layer on, with the residual before it as its only parameter, for tools that differentiate only with
+    respect to parameters. Its input is ignored."""
 
     def __init__(self, model, layer, residual):
         super().__init__()
         self.residual = nn.Parameter(residual)
-        self.logits = lambda: model.logits(self.residual, layer)  # a lambda, lest the model's parameters become this module's
+        self.logits = lambda: model.logits(self.residual, layer)  # a lambda, so that the model's parameters do not become this module's
 
     def forward(self, _):
         return self.logits()
 
 
 class Loss(nn.Module):
-    """Mean cross-entropy times a number. Tools that ask for the reduction leave a sum as it is."""
+    """Mean cross-entropy times a factor. Tools that look at the reduction do not rescale a sum."""
 
     reduction = "sum"
 
@@ -46,7 +46,7 @@ class Loss(nn.Module):
 
 @dataclass
 class Problem:
-    """A loss and what it is differentiated by: the residual before block `layer`, or all parameters where no layer is given."""
+    """A loss and the tensors to differentiate it by: the residual before a layer, or all parameters if no layer is given."""
 
     architecture: gpt.Architecture
     model: gpt.Gpt
@@ -58,7 +58,7 @@ class Problem:
         self.loss = Loss(1)
         self.module = self.model
         if self.layer is not None:
-            # The Hessian of the sum of the sequences' losses by their residuals has one block for each sequence.
+            # The Hessian of the sum of the sequences' losses by their residuals is block diagonal, with a block per sequence.
             self.loss = Loss(len(self.tokens))
             with torch.no_grad():
                 residual = self.model.before(self.layer, self.tokens)
@@ -75,7 +75,7 @@ class Problem:
 
 
 class Contender:
-    """An operator for a problem. A vector is a list of tensors, one for each parameter; `prepare` may make something else of it."""
+    """An operator for a problem. A vector is a list of tensors, one per parameter; prepare() may convert it."""
 
     ladder = (1e-3, 3e-4, 1e-4, 3e-5)  # settings of the solver, from loose to tight; here ARPACK's tolerance
 
@@ -84,7 +84,7 @@ class Contender:
 
     @classmethod
     def prepare(cls, problem, vectors):
-        """Several vectors as apply() takes them."""
+        """Converts several vectors to the form that apply() takes."""
         return vectors
 
     def product(self, vector):
@@ -94,11 +94,11 @@ class Contender:
         return [self.product(vector) for vector in vectors]
 
     def results(self, products):
-        """What apply() gives, as a list of vectors."""
+        """Converts the result of apply() to a list of vectors."""
         return products
 
     def solve(self, setting):
-        """Eigenvector, flattened, of the eigenvalue of largest magnitude."""
+        """The flattened eigenvector of the eigenvalue of largest magnitude."""
         problem = self.problem
 
         def matvec(v):
@@ -113,7 +113,7 @@ class Contender:
 
 
 class DoubleBackward(Contender):
-    """torch.autograd.grad of a gradient whose graph is kept."""
+    """torch.autograd.grad of a gradient, whose graph is kept for all products."""
 
     def __init__(self, problem):
         super().__init__(problem)
@@ -125,10 +125,10 @@ class DoubleBackward(Contender):
 
 
 class PyHessian(Contender):
-    """Double backward, the graph kept; power iteration, which stops at a small change of the eigenvalue."""
+    """Double backward with the graph kept. Its power iteration stops when the eigenvalue changes little."""
 
     ladder = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 0.0)
-    most_products = 300
+    max_products = 300
 
     def __init__(self, problem):
         super().__init__(problem)
@@ -138,14 +138,14 @@ class PyHessian(Contender):
         return pyhessian.hessian_vector_product(self.hessian.gradsH, self.hessian.params, vector)
 
     def solve(self, setting):
-        return self.problem.flat(self.hessian.eigenvalues(maxIter=self.most_products, tol=setting)[1][0])
+        return self.problem.flat(self.hessian.eigenvalues(maxIter=self.max_products, tol=setting)[1][0])
 
 
 class EigenthingsAutograd(Contender):
-    """Double backward, the graph made anew for each product; Lanczos of a fixed number of products."""
+    """Double backward with a new graph for each product. Its Lanczos makes a fixed number of products."""
 
     method = "autograd"
-    ladder = (10, 20, 30, 40, 50, 75, 100, 150)  # products; beyond 50 it does not orthogonalise again
+    ladder = (10, 20, 30, 40, 50, 75, 100, 150)  # products; it does not reorthogonalise beyond 50
 
     def __init__(self, problem):
         super().__init__(problem)
@@ -168,7 +168,7 @@ class EigenthingsAutograd(Contender):
 
 
 class EigenthingsFiniteDifference(EigenthingsAutograd):
-    """Central differences of the gradient, at the step that is its default; to reach a residual it must be tuned too."""
+    """Central differences of the gradient with the default step. Small residuals need other steps, which solve() tries."""
 
     method = "finite_difference"
     ladder = ((20, 5e-3), (30, 5e-3), (30, 5e-2), (40, 5e-2), (30, 5e-1), (40, 5e-1))  # products, and the step
@@ -179,18 +179,18 @@ class EigenthingsFiniteDifference(EigenthingsAutograd):
 
 
 class Curvlinops(Contender):
-    """Activations: double backward twice over, the gradient's graph shared by the vectors of one call. Parameters: forward over
-    reverse under vmap. Both begin at the tokens for each call. Its check for determinism, two gradients and products, is off."""
+    """Activations: double backward twice, with one graph of the gradient for the vectors of a call. Parameters: forward over
+    reverse with vmap. Each call starts from the tokens. The check for determinism, two gradients and products, is turned off."""
 
     def __init__(self, problem):
         super().__init__(problem)
         model, loss, data = problem.model, problem.loss, [(problem.tokens, problem.targets)]
         if problem.layer is None:
-            # Without autograd, where its forward mode runs, PyTorch's own silu has a backward that cannot be differentiated.
+            # Its forward mode runs without autograd, where PyTorch's silu has a backward that cannot be differentiated.
             gpt.FeedForward.silu = staticmethod(lambda x: x * torch.sigmoid(x))
             self.hessian = curvlinops.HessianLinearOperator(model, loss, problem.point, data, check_deterministic=False)
         else:
-            model.tok_embeddings.requires_grad_()  # it finds the activation in a graph, which must begin somewhere
+            model.tok_embeddings.requires_grad_()  # it finds the activation in the graph, which needs a leaf that requires gradients
             place = f"layers.{problem.layer}" if problem.layer < len(model.layers) else "norm"
             self.hessian = ActivationHessianLinearOperator(model, loss, (place, "input", 0), data, check_deterministic=False)
 

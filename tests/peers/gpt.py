@@ -1,4 +1,4 @@
-"""This project's GPTs as a PyTorch module. Its parameters have the names of this project's checkpoints."""
+"""The GPTs of this project as a PyTorch module, with the parameter names of its checkpoints."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ ROPE_THETA = 10000.0
 
 @dataclass(frozen=True)
 class Architecture:
-    """The keys of a checkpoint's configuration that differ between the models here."""
+    """The keys of a checkpoint's configuration in which the models here differ."""
 
     family: str  # gpt2 or llama2
     norm: str  # prenorm, preqknorm or simplegpt
@@ -34,14 +34,14 @@ class RMSNorm(nn.Module):
 
 
 def stream_norm(architecture):
-    """The family's own norm of the residual stream."""
+    """The norm of the residual stream in this family."""
     if architecture.family == "gpt2":
         return nn.LayerNorm(architecture.dim, eps=NORM_EPS, bias=False)
     return RMSNorm(architecture.dim)
 
 
 class SimpleNorm(nn.Module):
-    """A linear map with RMSNorm behind it."""
+    """A linear map followed by RMSNorm."""
 
     def __init__(self, inputs, outputs):
         super().__init__()
@@ -53,7 +53,7 @@ class SimpleNorm(nn.Module):
 
 
 def add_maps(module, placement, shapes):
-    """Gives a module its linear maps, called w1 or, in SimpleNorm models, sn1; and gives them back by what follows w or sn."""
+    """Adds linear maps to a module, named w1 or, in SimpleNorm models, sn1; returns them by their names without w or sn."""
     maps = {}
     for key, (inputs, outputs) in shapes.items():
         simple = placement == "simplegpt"
@@ -102,7 +102,7 @@ class FeedForward(nn.Module):
         return self.maps["2"](inner)
 
 
-class Block(nn.Module):
+class Layer(nn.Module):
     def __init__(self, architecture):
         super().__init__()
         self.attention = Attention(architecture)
@@ -123,7 +123,7 @@ class Gpt(nn.Module):
         a = architecture
         self.tok_embeddings = nn.Embedding(a.vocab_size, a.dim)
         self.pos_embeddings = nn.Embedding(a.max_seq_len, a.dim) if a.family == "gpt2" else None
-        self.layers = nn.ModuleList(Block(a) for _ in range(a.n_layers))
+        self.layers = nn.ModuleList(Layer(a) for _ in range(a.n_layers))
         self.norm = stream_norm(a)
         self.output = nn.Linear(a.dim, a.vocab_size, bias=False) if a.family != "gpt2" else None  # gpt2's is tied
         table = None
@@ -132,23 +132,23 @@ class Gpt(nn.Module):
             frequencies = ROPE_THETA ** (-torch.arange(0, width, 2) / width)
             angles = torch.outer(torch.arange(a.max_seq_len), frequencies)
             table = torch.polar(torch.ones_like(angles), angles)
-        self.register_buffer("table", table, persistent=False)  # goes where the parameters go, but into no checkpoint
+        self.register_buffer("table", table, persistent=False)  # moves with the parameters, but is in no checkpoint
 
     def embed(self, tokens):
         x = self.tok_embeddings(tokens)
         return x if self.pos_embeddings is None else x + self.pos_embeddings.weight[: tokens.shape[1]]
 
     def before(self, layer, tokens):
-        """Residual before block `layer`, or before the final norm."""
+        """The residual before this layer, or before the final norm."""
         x = self.embed(tokens)
-        for block in self.layers[:layer]:
-            x = block(x, self.table)
+        for earlier in self.layers[:layer]:
+            x = earlier(x, self.table)
         return x
 
     def logits(self, x, layer=0):
-        """Logits given the residual before block `layer`."""
-        for block in self.layers[layer:]:
-            x = block(x, self.table)
+        """The logits, given the residual before this layer."""
+        for later in self.layers[layer:]:
+            x = later(x, self.table)
         head = self.tok_embeddings if self.output is None else self.output
         return F.linear(self.norm(x), head.weight)
 

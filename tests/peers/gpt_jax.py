@@ -1,4 +1,4 @@
-"""The model of gpt.py in jax.numpy; weights are a dictionary with the names of this project's checkpoints."""
+"""The model of gpt.py in jax.numpy. The weights are a dictionary with the names of this project's checkpoints."""
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,17 @@ def rms_norm(weights, name, x):
 
 
 def stream_norm(architecture, weights, name, x):
-    """The family's own norm of the residual stream."""
+    """The norm of the residual stream in this family."""
     if architecture.family != "gpt2":
         return rms_norm(weights, name, x)
     centred = x - jnp.mean(x, axis=-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.var(x, axis=-1, keepdims=True) + NORM_EPS) * weights[f"{name}.weight"]
 
 
-def linear(architecture, weights, part, key, x):
+def linear(architecture, weights, prefix, key, x):
     if architecture.norm == "simplegpt":
-        return rms_norm(weights, f"{part}.sn{key}.norm", x @ weights[f"{part}.sn{key}.lin.weight"].T)
-    return x @ weights[f"{part}.w{key}.weight"].T
+        return rms_norm(weights, f"{prefix}.sn{key}.norm", x @ weights[f"{prefix}.sn{key}.lin.weight"].T)
+    return x @ weights[f"{prefix}.w{key}.weight"].T
 
 
 def rotate(x):
@@ -32,27 +32,27 @@ def rotate(x):
     return jnp.stack(turned, axis=-1).reshape(x.shape)
 
 
-def attention(architecture, weights, part, x):
-    q, k, v = (linear(architecture, weights, part, key, x) for key in "qkv")
+def attention(architecture, weights, prefix, x):
+    q, k, v = (linear(architecture, weights, prefix, key, x) for key in "qkv")
     if architecture.norm == "preqknorm":
-        q, k = rms_norm(weights, f"{part}.q_norm", q), rms_norm(weights, f"{part}.k_norm", k)
+        q, k = rms_norm(weights, f"{prefix}.q_norm", q), rms_norm(weights, f"{prefix}.k_norm", k)
     q, k, v = (t.reshape(*t.shape[:2], architecture.n_heads, -1) for t in (q, k, v))
     if architecture.family != "gpt2":
         q, k = rotate(q), rotate(k)
     mixed = jax.nn.dot_product_attention(q, k, v, is_causal=True)
-    return linear(architecture, weights, part, "o", mixed.reshape(x.shape))
+    return linear(architecture, weights, prefix, "o", mixed.reshape(x.shape))
 
 
-def feed_forward(architecture, weights, part, x):
-    inner = linear(architecture, weights, part, "1", x)
+def feed_forward(architecture, weights, prefix, x):
+    inner = linear(architecture, weights, prefix, "1", x)
     if architecture.family == "gpt2":
         inner = jax.nn.gelu(inner, approximate=False)
     else:
-        inner = jax.nn.silu(inner) * linear(architecture, weights, part, "3", x)
-    return linear(architecture, weights, part, "2", inner)
+        inner = jax.nn.silu(inner) * linear(architecture, weights, prefix, "3", x)
+    return linear(architecture, weights, prefix, "2", inner)
 
 
-def block(architecture, weights, layer, x):
+def apply_layer(architecture, weights, layer, x):
     bare = architecture.norm == "simplegpt"
     prefix = f"layers.{layer}"
     a = x if bare else stream_norm(architecture, weights, f"{prefix}.attention_norm", x)
@@ -67,9 +67,9 @@ def embed(weights, tokens):
 
 
 def mean_loss(architecture, weights, x, layer, targets):
-    """Mean cross-entropy of all tokens, in nats, given the residual before block `layer`."""
+    """Mean cross-entropy of all tokens in nats, given the residual before this layer."""
     for later in range(layer, architecture.n_layers):
-        x = block(architecture, weights, later, x)
+        x = apply_layer(architecture, weights, later, x)
     head = "output.weight" if "output.weight" in weights else "tok_embeddings.weight"
     logits = stream_norm(architecture, weights, "norm", x) @ weights[head].T
     return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), targets[..., None], axis=-1))

@@ -1,24 +1,23 @@
-"""Times Hessian-vector products and probes of other tools beside ours: the same model, weights, data and threads, in float32.
+"""Compares Hessian-vector products and probes of other tools with ours: same model, weights, data and threads, in float32.
 
 Usage: hvp.py BIN [--device cpu|cuda] [--case NAME] [--rounds N] [--seconds S] [--skip-products] [--skip-probe] [--all-probes]
               [--json FILE]
 
 BIN is the folder of this project's programs. There are two Hessians: that of each sequence's loss with respect to the residual
-entering block 0, one product of all sequences at once; and that of the mean loss with respect to all parameters. Each contender
-is a process of its own, so that its memory can be told. They take turns, so that a slow moment of the machine meets all, and
-ratios are those of medians. Before that, every contender's products are compared with ours.
+before layer 0, with one product for all sequences at once; and that of the mean loss with respect to all parameters. Each
+contender runs in its own process, so that its memory can be measured. The contenders run in turn, so that a slow moment of the
+machine affects all of them; ratios are ratios of medians. First, the products of every contender are compared with ours.
 
-Then each finds the eigenvalue of largest magnitude before every block and before the final norm, for each sequence, to the
-same residual, with its own solver or else with SciPy's eigsh. Ours is the whole of hessian-probe, start-up and run file
-included, for that end and for both. Of the others, importing and loading do not count, nor do runs at settings that proved
-too loose. Peak memory is that of the whole process. A residual does not tell which eigenvalue was found: the last column is
-how far magnitudes are from ours.
+Then each finds the eigenvalue of largest magnitude before every layer and before the final norm, for each sequence, to the same
+residual, with its own solver or else with SciPy's eigsh. Our time is that of hessian-probe including start-up and run file, for that
+end of the spectrum and for both. The times of the others exclude importing, loading, and runs whose settings proved too loose. Peak
+memory is that of the whole process. The residual does not tell which eigenvalue was found, so the last column is the relative
+difference of its magnitude from ours.
 
-On a CUDA device only products of the activation Hessian are measured, of models that a GPU is for, beside PyTorch and, where it has
-its CUDA plugin, JAX. Memory is then the device's; JAX does not tell its own.
+On a CUDA device only products of the activation Hessian are measured, with models of a size for GPUs, compared with PyTorch and, if
+its CUDA plugin is installed, JAX. The memory is then that of the device, which JAX does not report.
 """
 
-import argparse
 import importlib.metadata
 import json
 import os
@@ -35,6 +34,7 @@ import numpy
 import subject
 from gpt import Architecture
 from process_memory import memory_status
+from timing import comparison_parser
 
 HERE = Path(__file__).resolve().parent
 RESIDUAL_TOLERANCE = 1e-3
@@ -46,7 +46,7 @@ class Case:
     architecture: Architecture
     sequences: int
     tokens: int
-    parameter_vectors: int  # several vectors of a large model, and their products, do not fit beside each other
+    parameter_vectors: int  # several vectors of a large model and their products do not fit in memory together
     quick_probe: bool
 
 
@@ -65,8 +65,8 @@ ACTIVATION_VECTORS = 8
 @dataclass(frozen=True)
 class Contender:
     name: str
-    implementation: str | None  # a class for worker.py; None is ours
-    several: dict  # what it does with several vectors, by Hessian
+    implementation: str | None  # a class for worker.py; None for ours
+    several: dict  # how it multiplies several vectors, by Hessian
     solver: str
     exact: bool = True
 
@@ -86,7 +86,7 @@ PACKAGES = ["torch", "pyhessian", "hessian-eigenthings", "curvlinops-for-pytorch
 
 
 class Worker:
-    """A contender's process. Its first answer says that all is loaded."""
+    """The process of a contender. Its first answer tells that everything is loaded."""
 
     def __init__(self, contender, programs, folder, kind, device):
         self.name = contender.name
@@ -94,7 +94,7 @@ class Worker:
             files = [folder / "model.safetensors", folder / "data.safetensors", subject.vectors_path(folder, kind)]
             command = [programs / "hvp_times", *files, kind, device]
         else:
-            # PyTorch warns of what PyHessian does.
+            # Suppresses PyTorch's warnings about PyHessian.
             command = [sys.executable, "-W", "ignore", HERE / "worker.py", contender.implementation, folder, kind, device]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -126,7 +126,7 @@ def contenders_on(device):
 
 
 def difference(path, reference_path):
-    """The largest relative difference of a product."""
+    """The largest relative difference between the products in two files."""
     products, reference = subject.read_vectors(path), subject.read_vectors(reference_path)
     flat = lambda tensors: numpy.concatenate([tensors[name].flatten(1).numpy() for name in reference], 1)
     expected = flat(reference)
@@ -134,7 +134,7 @@ def difference(path, reference_path):
 
 
 def measure_products(programs, folder, kind, counts, options):
-    """Rows of the table of one Hessian: each contender's memory, seconds for one vector of so many, and difference from ours."""
+    """Rows of the table of one Hessian: memory, seconds per vector for each count of vectors, and difference from ours."""
     contenders = contenders_on(options.device)
     workers = [Worker(contender, programs, folder, kind, options.device) for contender in contenders]
     for worker in workers:
@@ -170,7 +170,7 @@ def our_probe(programs, folder, ends):
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
         peak_bytes = 0
-        # What wait4() says counts the memory of this interpreter, of which the process was a copy.
+        # Sampled, since the peak of wait4() includes this interpreter, which the process was forked from.
         while process.poll() is None:
             peak_bytes = max(peak_bytes, memory_status("VmHWM", process.pid))
             time.sleep(0.01)
@@ -201,7 +201,7 @@ def peer_probe(contender, programs, folder, our_norms):
 
 
 def measure_probes(programs, folder):
-    """Rows of the table of probes. Ours is run again before each of the others, for the dominant ends as theirs and for both."""
+    """Rows of the table of probes. Ours runs before each of the others, for the dominant end as they do and for both ends."""
     runs = {"dominant": [], "both": []}
     rows = []
     for contender in CONTENDERS[1:]:
@@ -256,7 +256,7 @@ def measure(name, programs, options):
         vectors = {"activation": ACTIVATION_VECTORS, "parameters": case.parameter_vectors}
         subject.write(folder, case.architecture, case.sequences, case.tokens, vectors)
         print(f"\n{name}, vocabulary {case.architecture.vocab_size}, {case.sequences} x {case.tokens} tokens")
-        titles = {"activation": "Activation Hessians of block 0, all sequences in one product", "parameters": "Parameter Hessian"}
+        titles = {"activation": "Activation Hessians before layer 0, all sequences in one product", "parameters": "Parameter Hessian"}
         kinds = ["activation"] if options.device == "cuda" else list(titles)
         for kind in kinds if not options.skip_products else ():
             counts = sorted({1, vectors[kind]})
@@ -269,15 +269,10 @@ def measure(name, programs, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("programs", type=Path, metavar="BIN")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--case", action="append", help="may be given again; all of the device if absent")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each contender in each round (%(default)s)")
+    parser = comparison_parser(__doc__.splitlines()[0], rounds=3, seconds=0.5)
     parser.add_argument("--skip-products", action="store_true")
     parser.add_argument("--skip-probe", action="store_true")
-    parser.add_argument("--all-probes", action="store_true", help="probe also the models where that takes long")
+    parser.add_argument("--all-probes", action="store_true", help="also probe the models that take long")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     threads = len(os.sched_getaffinity(0))

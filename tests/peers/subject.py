@@ -1,4 +1,4 @@
-"""What all contenders are given: a model, tokens and vectors, drawn from a seed and written as files that ours reads too."""
+"""The input of all contenders: a model, tokens and vectors, drawn from a seed and written as files that our programs read too."""
 
 import json
 import sys
@@ -11,11 +11,11 @@ import torch
 from gpt import Architecture, Gpt
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "cli"))
-import safetensors_file  # noqa: E402  # its folder is that of the tests of the programs
+import safetensors_file  # noqa: E402  # next to the tests of the programs
 
 
 def weight_std(name, shape, architecture):
-    """Standard deviation of a fresh weight, as the official codes draw it."""
+    """Standard deviation of a fresh weight, as in the official codes."""
     if "embeddings" in name:
         return 0.02 if architecture.family == "gpt2" else 1.0
     if name == "output.weight":
@@ -28,9 +28,9 @@ def weight_std(name, shape, architecture):
 
 
 def write(folder, architecture, sequences, tokens, vector_counts, seed=1):
-    """Writes model, tokens and vectors of norm 1.
+    """Writes the model, tokens and vectors of norm 1.
 
-    vector_counts: how many of "activation" and how many of "parameters".
+    vector_counts: the numbers of vectors for "activation" and for "parameters".
     """
     generator = numpy.random.default_rng(seed)
     draw = lambda *shape: generator.standard_normal(shape, dtype=numpy.float32)
@@ -77,7 +77,7 @@ def read_batch(folder):
 
 
 def read_vectors(path):
-    """Vectors by the names of what they belong to, [K, ...] each."""
+    """Vectors by the names of the tensors that they belong to, [K, ...] each."""
     return read_tensors(path)[0]
 
 

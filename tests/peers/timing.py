@@ -1,11 +1,13 @@
-"""How long work takes."""
+"""Timing, and the command-line options of the programs that compare times."""
 
+import argparse
 import statistics
 import time
+from pathlib import Path
 
 
 def median_seconds(work, seconds, at_least=1):
-    """Median time, over about that many seconds and no fewer runs than asked for."""
+    """Returns the median time of work(), over about `seconds` and at least `at_least` runs."""
     times = []
     end = time.perf_counter() + seconds
     while len(times) < at_least or time.perf_counter() < end:
@@ -13,3 +15,14 @@ def median_seconds(work, seconds, at_least=1):
         work()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def comparison_parser(description, rounds, seconds):
+    """A parser with the options that all comparisons have. Rounds and seconds are defaults."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("programs", type=Path, metavar="BIN", help="folder of this project's programs")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--case", action="append", help="may be repeated; by default all cases of the device")
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--seconds", type=float, default=seconds, help="per contender and round (%(default)s)")
+    return parser

@@ -1,26 +1,24 @@
-"""Times a training step of PyTorch in eager mode beside ours: the same model, batch, optimizer, machine and threads.
+"""Compares the time of a training step of PyTorch in eager mode with ours: same model, batch, optimizer, machine and threads.
 
 Usage: train_step.py BIN [--device cpu|cuda] [--rounds N] [--seconds S]
 
-BIN is the folder of this project's programs, of which device_times --step is run. The two are run in turn, so that a slow moment of
-the machine meets both, and the ratio is that of the medians. PyTorch gets what makes it fast without a compiler: fused
-scaled-dot-product attention, F.rms_norm, F.cross_entropy and the fused AdamW; on a CUDA device products are in bfloat16 under
-autocast for both, and the models are those that a GPU is for.
+BIN is the folder of this project's programs; ours is device_times --step. The two run in turn, so that a slow moment of the machine
+affects both, and the ratio is that of the medians. PyTorch uses its fast functions that need no compiler: fused scaled-dot-product
+attention, F.rms_norm, F.cross_entropy and the fused AdamW. On a CUDA device both compute products in bfloat16 under autocast, with
+models of a size for GPUs.
 """
 
-import argparse
 import statistics
 import subprocess
-from pathlib import Path
 
 import torch
 from torch import nn
 
 import gpt
 from gpt import Architecture
-from timing import median_seconds
+from timing import comparison_parser, median_seconds
 
-# name of the model and its batch: model, sequences, tokens
+# Models with their batches: architecture, sequences, tokens.
 CPU_CASES = {
     "llama2-20M-prenorm": (Architecture("llama2", "prenorm", 256, 4, 4, 768, 256, 128), 8, 128),
     "llama2-20M-preqknorm": (Architecture("llama2", "preqknorm", 256, 4, 4, 768, 256, 128), 8, 128),
@@ -80,18 +78,12 @@ def their_seconds(case, device, seconds):
     result = median_seconds(step, seconds, at_least=3)
     del step
     if device == "cuda":
-        torch.cuda.empty_cache()  # ours comes next, in a process of its own
+        torch.cuda.empty_cache()  # ours runs next, in another process
     return result
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("programs", type=Path, metavar="BIN")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--case", action="append", help="may be given again; all of the device if absent")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    options = parser.parse_args()
+    options = comparison_parser(__doc__.splitlines()[0], rounds=5, seconds=4.0).parse_args()
     cases = CPU_CASES if options.device == "cpu" else CUDA_CASES
     where = f"{torch.get_num_threads()} threads" if options.device == "cpu" else torch.cuda.get_device_name()
     print(f"PyTorch {torch.__version__}, {where}; seconds are medians of {options.rounds} rounds in turn")

@@ -1,15 +1,15 @@
-"""One contender in a process of its own, for hvp.py: answers each line of standard input by one line of JSON.
+"""Runs one contender in its own process, for hvp.py: answers each line of standard input with one line of JSON.
 
 Usage: worker.py CONTENDER FOLDER activation|parameters [cpu|cuda]
 
-    product K FILE  writes the products with the first K vectors; answers how many bytes the process has grown by at its peak
-                    since just before the operator was made; on a CUDA device, bytes of PyTorch's there
-    time K SECONDS  makes them again and again for about that long; answers the median seconds of all K
-    probe           the eigenvalue of largest magnitude before each block and the final norm, for each sequence, and the peak memory
-                    of the process in bytes
+    product K FILE  writes the products with the first K vectors; answers by how many bytes the peak memory has grown since just
+                    before the operator was constructed: the process's, or PyTorch's on a CUDA device
+    time K SECONDS  repeats these products for about that long; answers the median seconds of all K
+    probe           answers the eigenvalue of largest magnitude before each layer and the final norm, for each sequence, and
+                    the peak memory of the process in bytes
 
-The first answer, 0, says that all is loaded. CONTENDER is a class, as contenders.PyHessian. FOLDER holds what hvp.py wrote: a
-model, tokens and vectors.
+A first line, 0, tells that everything is loaded. CONTENDER is a class, such as contenders.PyHessian. FOLDER holds the model, tokens
+and vectors that hvp.py wrote.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ TOLERANCE = 1e-3
 
 
 def warm_up(contender_class, architecture, layer, device):
-    """One product with a tiny model, lest what libraries load for their first product pass for an operator's memory."""
+    """Makes one product with a tiny model, so that what libraries load for it does not count as the memory of an operator."""
     tiny = replace(architecture, dim=16, n_layers=1, n_heads=2, ffn_hidden_dim=32, vocab_size=32)
     tokens = torch.zeros(1, 8, dtype=torch.long, device=device)
     problem = Problem(tiny, gpt.Gpt(tiny).to(device), tokens, tokens, layer)
@@ -41,9 +41,9 @@ def warm_up(contender_class, architecture, layer, device):
 
 
 def solve(contender_class, problem, rung):
-    """Climbs a contender's ladder from a rung on until the residual norm is small enough. Only the last run's time counts."""
+    """Tries the settings of a contender from a rung on until the residual norm is small enough. Only the last run is timed."""
     while True:
-        gc.collect()  # PyHessian's graphs are cycles
+        gc.collect()  # PyHessian's graphs contain cycles
         start = time.perf_counter()
         contender = contender_class(problem)
         v = contender.solve(contender.ladder[rung])
@@ -60,7 +60,7 @@ def solve(contender_class, problem, rung):
 def probe(contender_class, problem):
     rows = []
     for layer in range(problem.architecture.n_layers + 1):
-        rung = 0  # a layer's sequences share what its first one needed, and climb on from there
+        rung = 0  # the sequences of a layer start from the setting that the last one needed
         for sequence in range(len(problem.tokens)):
             one = slice(sequence, sequence + 1)
             part = Problem(problem.architecture, problem.model, problem.tokens[one], problem.targets[one], layer)
@@ -70,12 +70,12 @@ def probe(contender_class, problem):
 
 
 class PeakMemory:
-    """Bytes that have come to a process, or to a device, since this was made."""
+    """The growth of the peak memory of a process, or of a device, since this object was constructed, in bytes."""
 
     def __init__(self, device):
         self.device = device
         if device == "cpu":
-            Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew: loading does not count
+            Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, so that loading does not count
             self.before = memory_status("VmRSS")
         else:
             torch.cuda.reset_peak_memory_stats()

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "hessian/parameters.h"
 #include "hessian/program.h"
 #include "random_problems.h"
 

@@ -110,8 +110,8 @@ TEST_P(DeferredParameters, AreFetchedPartByPartAndBackWithOnePartHeld) {
   EXPECT_THAT(chain.source->fetched, ElementsAre(b0, b1, b2, b3, head, b3, b2, b1, b0));
   EXPECT_THAT(chain.source->announced, ElementsAre(b1, b2, b3, head, b3, b2, b1, b0, IsEmpty()));
   // A block, or the head while it gives way to a block.
-  EXPECT_GE(chain.source->most_bytes, chain.block_bytes());
-  EXPECT_LE(chain.source->most_bytes, chain.block_bytes() + static_cast<int64_t>(chain.parameters.at("head").nbytes()));
+  EXPECT_GE(chain.source->max_bytes, chain.block_bytes());
+  EXPECT_LE(chain.source->max_bytes, chain.block_bytes() + static_cast<int64_t>(chain.parameters.at("head").nbytes()));
 }
 
 TEST_P(DeferredParameters, AreFetchedStepByStepWhereAProgramIsEvaluated) {
@@ -126,7 +126,7 @@ TEST_P(DeferredParameters, AreFetchedStepByStepWhereAProgramIsEvaluated) {
   for (std::size_t i = 0; i + 1 < fetched.size(); ++i) {
     EXPECT_EQ(chain.source->announced[i], fetched[i + 1]) << i;
   }
-  EXPECT_LE(chain.source->most_bytes, chain.block_bytes() / 2);  // a linear map
+  EXPECT_LE(chain.source->max_bytes, chain.block_bytes() / 2);  // a linear map
 }
 
 INSTANTIATE_TEST_SUITE_P(Precisions, DeferredParameters, testing::Values(at::kFloat, at::kDouble),

@@ -171,7 +171,7 @@ TEST(NanoGptCheckpoint, ReadsOrRefusesDamagedFilesButNeverCrashes) {
     const auto path = folder.write("damaged.pt", changed);
     const auto message = support::possible_refusal([&] { models::load_checkpoint(path); });
     EXPECT_TRUE(!message || (message->starts_with(path + ": ") && message->find('\n') == std::string::npos))
-        << "byte " << position << ": " << *message;
+        << "byte " << position << ": " << message.value_or("");
   }
 }
 

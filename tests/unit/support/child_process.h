@@ -1,6 +1,6 @@
 #pragma once
 
-// Child processes that report what they have done, so that they can be killed and held to it.
+// Child processes that report their progress, so that a test can kill them and check what they reported.
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -14,7 +14,7 @@
 
 namespace hessian::tests {
 
-/// What a writer has told of its progress before it died.
+/// The progress that a writer reported before it ended.
 struct Progress {
   int64_t rows_flushed = 0;
   bool created = false;
@@ -30,7 +30,7 @@ inline void report(int descriptor, char event) {
 inline Progress read_progress(int descriptor) {
   Progress progress;
   for (char event = 0; ::read(descriptor, &event, 1) == 1;) {
-    if (event == 's') {  // perhaps of a next run over the same file
+    if (event == 's') {  // a new start, perhaps of another run over the same file
       progress = {};
     }
     progress.created = progress.created || event == 'c';
@@ -45,7 +45,7 @@ struct Child {
   int progress = -1;
 };
 
-/// Forks a child that runs `action` with a descriptor to report to.
+/// Forks a child that runs `action` with the descriptor that it reports to.
 inline Child start(const std::function<void(int)>& action) {
   std::array<int, 2> pipe{};
   EXPECT_EQ(::pipe(pipe.data()), 0);

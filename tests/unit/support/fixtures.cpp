@@ -36,17 +36,17 @@ std::vector<Fixture> all_fixtures() {
   return fixtures;
 }
 
-hessian::models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype) {
-  hessian::models::Model model = hessian::models::load_checkpoint(fixture_path(fixture.model)).model;
+models::Model load_fixture_model(const Fixture& fixture, at::ScalarType dtype) {
+  models::Model model = models::load_checkpoint(fixture_path(fixture.model)).model;
   model.parameters = model.parameters.to(at::kCPU, dtype);
   return model;
 }
 
-hessian::Parameters load_expected(const Fixture& fixture) {
-  return hessian::models::load_safetensors(fixture_path(fixture.expected)).tensors;
+Parameters load_expected(const Fixture& fixture) {
+  return models::load_safetensors(fixture_path(fixture.expected)).tensors;
 }
 
-std::vector<at::Tensor> residuals_of(const hessian::models::Forward& forward, const at::Tensor& tokens) {
+std::vector<at::Tensor> residuals_of(const models::Forward& forward, const at::Tensor& tokens) {
   std::vector<at::Tensor> residuals = {forward.embed(tokens)};
   for (int64_t layer = 0; layer < forward.config().n_layers; ++layer) {
     residuals.push_back(forward.block(layer, residuals.back()));
@@ -54,10 +54,9 @@ std::vector<at::Tensor> residuals_of(const hessian::models::Forward& forward, co
   return residuals;
 }
 
-hessian::ProblemFunction residual_losses(const hessian::models::Forward& forward, int64_t layer,
-                                         const at::Tensor& targets) {
-  return [&forward, layer, targets](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
-    return forward.losses(layer, x, hessian::rows_of(targets, blocks));
+ProblemFunction residual_losses(const models::Forward& forward, int64_t layer, const at::Tensor& targets) {
+  return [&forward, layer, targets](const at::Tensor& x, const ProblemIndices& problems) {
+    return forward.losses(layer, x, rows_of(targets, problems));
   };
 }
 

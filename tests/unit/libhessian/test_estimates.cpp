@@ -42,8 +42,8 @@ SampleOptions with_seed(uint64_t seed, int64_t samples) {
 }
 
 /// Positive eigenvalues, k^-2 in turn: few of them hold most of the trace.
-at::Tensor decaying(int64_t blocks, int64_t n, Random& random) {
-  return random.with_spectrum(at::arange(1, n + 1, at::kDouble).pow(-2).expand({blocks, n}));
+at::Tensor decaying(int64_t problems, int64_t n, Random& random) {
+  return random.with_spectrum(at::arange(1, n + 1, at::kDouble).pow(-2).expand({problems, n}));
 }
 
 // 60 draws for each of 4 matrices: the mean square of 240 scores of about normal distribution has a standard deviation
@@ -70,7 +70,7 @@ TEST(HutchinsonTrace, HasTheVarianceOfRandomSigns) {
   EXPECT_LT(largest(estimate.standard_error.square() * 2000 / expected - 1), 0.13);
 }
 
-TEST(HutchinsonTrace, TakesAProductAProbeAndIsExactForDiagonals) {
+TEST(HutchinsonTrace, TakesOneProductPerSampleAndIsExactForDiagonals) {
   const at::Tensor diagonal = Random(3).normal({3, 20});
   const DenseOperator dense(at::diag_embed(diagonal));
   const RecordingOperator op(dense);
@@ -208,23 +208,23 @@ TEST(Estimates, AgreeInFloat32) {
   expect_close(hessian::frobenius_norm(wide, options), hessian::frobenius_norm(narrow, options));
 }
 
-TEST(Estimates, DoNotDependOnHowTheBlocksAreDividedIntoGroups) {
+TEST(Estimates, DoNotDependOnHowTheProblemsAreDividedIntoGroups) {
   const at::Tensor matrices = Random(13).symmetric(5, 30);
-  const auto estimates = [](const at::Tensor& blocks, std::vector<int64_t> numbers) {
+  const auto estimates = [](const at::Tensor& problems, std::vector<int64_t> numbers) {
     SampleOptions options = with_seed(4, 6);
     options.problem_numbers = numbers;
     HutchPlusPlusOptions plus_plus;
     plus_plus.problem_numbers = std::move(numbers);
-    const DenseOperator op(blocks);
+    const DenseOperator op(problems);
     return at::stack({hessian::hutchinson_trace(op, options).value, hessian::frobenius_norm(op, options).value,
                       hessian::participation_ratio(op, options).standard_error,
                       hessian::hutch_plus_plus_trace(op, plus_plus).value,
                       hessian::estimate_diagonal(op, options).value.select(1, 7)});
   };
   const at::Tensor whole = estimates(matrices, {});
-  for (int64_t block = 0; block < 5; ++block) {
-    const at::Tensor alone = estimates(matrices.narrow(0, block, 1), numbers_from(block, 1));
-    EXPECT_LT(largest(alone.squeeze(1) - whole.select(1, block)), 1e-11) << "block " << block;
+  for (int64_t problem = 0; problem < 5; ++problem) {
+    const at::Tensor alone = estimates(matrices.narrow(0, problem, 1), numbers_from(problem, 1));
+    EXPECT_LT(largest(alone.squeeze(1) - whole.select(1, problem)), 1e-11) << "problem " << problem;
   }
   EXPECT_GT(largest(estimates(matrices.narrow(0, 0, 1), {9}) - whole.narrow(1, 0, 1)), 1e-3);
 }
@@ -233,7 +233,7 @@ TEST(Estimates, RefuseProductsThatAreNotFinite) {
   at::Tensor matrices = Random(14).symmetric(3, 8);
   matrices[2][1][1] = std::numeric_limits<double>::infinity();
   const DenseOperator op(matrices);
-  const std::string message = "the operator's product with a vector of block 2 is not finite";
+  const std::string message = "the operator's product with a vector of problem 2 is not finite";
   EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::hutchinson_trace(op); }), message);
   EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::hutch_plus_plus_trace(op); }), message);
   EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::estimate_diagonal(op); }), message);
@@ -244,17 +244,17 @@ TEST(Estimates, RefuseProductsThatAreNotFinite) {
 TEST(Estimates, RefuseOptionsOutOfRange) {
   const DenseOperator op(Random(15).symmetric(1, 8));
   EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::hutchinson_trace(op, with_seed(0, 1)); }),
-            "the number of samples is 1; it must be 2 at least");
+            "the number of samples is 1; it must be at least 2");
   EXPECT_EQ(text_of<std::invalid_argument>([&] {
               HutchPlusPlusOptions options;
               options.products = 5;
               hessian::hutch_plus_plus_trace(op, options);
             }),
-            "the number of products is 5; it must be 6 at least");
+            "the number of products is 5; it must be at least 6");
   EXPECT_EQ(text_of<std::invalid_argument>([] {
               hessian::estimate_diagonal(DenseOperator(at::zeros({0, 4, 4}, at::kDouble)));
             }),
-            "the operator has 0 blocks of size 4; an estimate needs one at least of each");
+            "the operator has 0 problems of size 4; an estimate needs at least one of each");
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
   }
 }
 
-TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneNumberABlock) {
+TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneValuePerProblem) {
   const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) {
     return x.pow(3).reshape({x.size(0), -1}).sum(1);
   };
@@ -118,9 +118,9 @@ TEST(CentralDifferenceProduct, ExposesABackwardWithoutAHistory) {
   const at::Tensor weight = random.normal({8, 8});
   const ProblemFunction right = residual_form(rms_norm, weight);
   const ProblemFunction wrong = residual_form([](const at::Tensor& y) { return FusedRmsNorm::apply(y); }, weight);
-  const ProblemIndices blocks = hessian::all_problems(4);
-  EXPECT_LT(largest(hessian::value_and_gradient(wrong, x, blocks).gradient -
-                    hessian::value_and_gradient(right, x, blocks).gradient),
+  const ProblemIndices problems = hessian::all_problems(4);
+  EXPECT_LT(largest(hessian::value_and_gradient(wrong, x, problems).gradient -
+                    hessian::value_and_gradient(right, x, problems).gradient),
             1e-12)
       << "the first gradient is right, which is what makes it treacherous";
   const at::Tensor difference =
@@ -147,7 +147,7 @@ TEST(RelativeDifference, NeverTakesNonFiniteNumbersForAgreement) {
   }
 }
 
-TEST(RelativeDifference, MixesPrecisionsAndShapesOfTheBlocks) {
+TEST(RelativeDifference, MixesPrecisionsAndShapesOfTheProblems) {
   const at::Tensor a = Random(6).normal({2, 3, 4});
   const at::Tensor difference = relative_difference(a.to(at::kFloat), a.flatten(1));
   EXPECT_EQ(difference.scalar_type(), at::kDouble);

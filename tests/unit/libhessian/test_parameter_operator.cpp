@@ -228,7 +228,7 @@ TEST(ParameterOperator, RefusesWhatDoesNotFit) {
   };
   ParameterProblem uneven = problem.plain();
   uneven.inputs[1] = uneven.inputs[1].narrow(0, 0, 2);
-  EXPECT_THAT(refusal(uneven, {}), HasSubstr("one row for each sequence"));
+  EXPECT_THAT(refusal(uneven, {}), HasSubstr("one row per sequence"));
   ParameterProblem few = problem.plain();
   few.inputs.pop_back();
   EXPECT_THAT(refusal(few, {}), HasSubstr("takes 2 inputs, not 1"));

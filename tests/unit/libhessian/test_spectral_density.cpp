@@ -48,7 +48,8 @@ TEST(SpectralQuadrature, IsExactForPolynomialsOfDegreeBelowTwiceTheSteps) {
   const DenseOperator op(matrices);
   const QuadratureOptions options = with_seed(2, 2, 5);
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, options);
-  const at::Tensor v = hessian::random_unit_vectors(op, options).unsqueeze(2);  // what the first sample starts from
+  const at::Tensor v =
+      hessian::random_unit_vectors(op, options.seeds()).unsqueeze(2);  // start vectors of the first sample
   at::Tensor image = v;
   for (int power = 0; power <= 10; ++power) {
     const at::Tensor expected = (v * image).sum({1, 2});
@@ -73,7 +74,7 @@ TEST(SpectralQuadrature, IsTheWholeSpectrumAfterNSteps) {
     ASSERT_EQ(quadrature.nodes.size(2), n);
     const Eigen::Map<const Eigen::MatrixXd> dense(matrix.data_ptr<double>(), n, n);
     const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(dense);
-    const at::Tensor v = hessian::random_unit_vectors(op, options);
+    const at::Tensor v = hessian::random_unit_vectors(op, options.seeds());
     const Eigen::VectorXd shares =
         (solver.eigenvectors().transpose() * Eigen::Map<const Eigen::VectorXd>(v.data_ptr<double>(), n)).cwiseAbs2();
     for (int64_t i = 0; i < n; ++i) {
@@ -95,16 +96,16 @@ TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
   const RecordingOperator op(dense);
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, with_seed(0, 3, 12));
   const std::vector<int64_t> expected = {1, 2, 4, 12};
-  for (int64_t block = 0; block < 4; ++block) {
-    const int64_t nodes = expected[static_cast<std::size_t>(block)];
-    SCOPED_TRACE("block " + std::to_string(block));
-    EXPECT_EQ(op.products(block), 3 * nodes);
-    EXPECT_TRUE(quadrature.nodes[block].narrow(1, 0, nodes).isfinite().all().item<bool>());
-    EXPECT_TRUE(quadrature.nodes[block].narrow(1, nodes, 12 - nodes).isnan().all().item<bool>());
-    EXPECT_EQ(largest(at::cat(
-                  {at::zeros({1}, at::kDouble), quadrature.weights[block].narrow(1, nodes, 12 - nodes).reshape({-1})})),
+  for (int64_t problem = 0; problem < 4; ++problem) {
+    const int64_t nodes = expected[static_cast<std::size_t>(problem)];
+    SCOPED_TRACE("problem " + std::to_string(problem));
+    EXPECT_EQ(op.products(problem), 3 * nodes);
+    EXPECT_TRUE(quadrature.nodes[problem].narrow(1, 0, nodes).isfinite().all().item<bool>());
+    EXPECT_TRUE(quadrature.nodes[problem].narrow(1, nodes, 12 - nodes).isnan().all().item<bool>());
+    EXPECT_EQ(largest(at::cat({at::zeros({1}, at::kDouble),
+                               quadrature.weights[problem].narrow(1, nodes, 12 - nodes).reshape({-1})})),
               0.0);
-    EXPECT_LT(largest(quadrature.weights[block].sum(1) - 1), 1e-12);
+    EXPECT_LT(largest(quadrature.weights[problem].sum(1) - 1), 1e-12);
   }
   QuadratureOptions alone = with_seed(0, 3, 12);
   alone.problem_numbers = {3};
@@ -200,7 +201,7 @@ TEST(SpectralDensity, TellsTheMassNearZeroWithItsError) {
   scores.expect_honest(20, 0.35);
 }
 
-TEST(SpectralDensity, AgreesInFloat32AndForPartsOfTheBlocks) {
+TEST(SpectralDensity, AgreesInFloat32AndForGroupsOfTheProblems) {
   const at::Tensor matrices = Random(10).symmetric(4, 40);
   const SpectralDensity whole =
       hessian::spectral_density(hessian::spectral_quadrature(DenseOperator(matrices), with_seed(5, 3, 10)));
@@ -226,21 +227,21 @@ TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
   const auto refusal = [&](const QuadratureOptions& options) {
     return text_of<std::invalid_argument>([&] { hessian::spectral_quadrature(op, options); });
   };
-  EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of samples is 1; it must be 2 at least");
+  EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of samples is 1; it must be at least 2");
   EXPECT_EQ(refusal(with_seed(0, 2, 0)), "the number of Lanczos steps is 0; it must be positive");
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op);
   const auto density_refusal = [&](const DensityOptions& options) {
     return text_of<std::invalid_argument>([&] { hessian::spectral_density(quadrature, options); });
   };
   EXPECT_EQ(density_refusal({108, 0.01, 1e-3}),
-            "the grid has 108 points; it must have 109 at least, or peaks of this width may fall between them");
+            "the grid has 108 points; it needs at least 109, or peaks of this width may fall between them");
   EXPECT_EQ(density_refusal({401, 0, 1e-3}), "the relative width is 0.000000; it must be positive");
   EXPECT_EQ(density_refusal({401, 0.01, -1}), "the relative zero is -1.000000; it must not be negative");
   EXPECT_EQ(text_of<std::invalid_argument>([&] { hessian::spectral_moment(quadrature, -1); }),
             "the power is -1; it must not be negative");
   matrices[0][2][2] = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(text_of<std::runtime_error>([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
-            "the operator's product with a vector of block 0 is not finite");
+            "the operator's product with a vector of problem 0 is not finite");
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ using hessian::support::text_of;
 namespace hessian::tests {
 namespace {
 
-/// An RMSNorm whose backward writes numbers without a history, as a fused kernel's does: right gradients, wrong second
-/// derivatives, and no complaint.
+/// An RMSNorm whose backward records no graph, like a fused kernel's: gradients are right, second derivatives wrong, and
+/// nothing raises an error.
 class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x) {
@@ -74,7 +74,8 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
   Random random(2);
   const at::Tensor a = random.symmetric(1, 5)[0];
   const ProblemFunction f = [a](const at::Tensor& x, const ProblemIndices&) {
-    return (x * at::matmul(x, a)).sum(1) / 2 + x.sum(1);  // the constant gradient swallows a step that is too small
+    return (x * at::matmul(x, a)).sum(1) / 2 +
+           x.sum(1);  // with too small a step, differences would drown in the constant gradient
   };
   const at::Tensor v = random.normal({2, 5});
   const at::Tensor expected = at::matmul(v, a);
@@ -111,7 +112,7 @@ TEST(CentralDifferenceProduct, ConfirmsARightSecondDerivative) {
   EXPECT_LT(largest(relative_difference(hessian_product(f, x, v), central_difference_product(f, x, v))), 1e-7);
 }
 
-TEST(CentralDifferenceProduct, ExposesABackwardWithoutAHistory) {
+TEST(CentralDifferenceProduct, ExposesABackwardWithoutAGraph) {
   Random random(5);
   const at::Tensor x = random.normal({4, 8});
   const at::Tensor v = random.normal({4, 8});

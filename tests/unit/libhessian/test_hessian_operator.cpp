@@ -147,7 +147,7 @@ TEST(HessianOperator, AgreesWithCentralDifferencesOnARandomTransformerLayer) {
     const HessianOperator op(problem.losses(), problem.x);
     const at::Tensor v = random.normal({3, op.dim()});
     const at::Tensor differences = hessian::central_difference_product(problem.losses(), problem.x, v);
-    // Central differences in float64 are good to the 2/3 power of rounding, some 4e-11, times higher derivatives.
+    // Central differences in float64 have errors of the 2/3 power of rounding, about 4e-11, times higher derivatives.
     EXPECT_LT(largest(hessian::relative_difference(op.apply(v.unsqueeze(1)).squeeze(1), differences)), 1e-7);
   }
 }
@@ -205,7 +205,7 @@ TEST(HessianOperator, TakesSubsetsOfTheProblemsInAnyOrderAndSequence) {
   }
 }
 
-TEST(HessianOperator, RecordsTheGraphAgainOnlyWhereItHasTo) {
+TEST(HessianOperator, RecordsTheGraphAgainOnlyIfItHasTo) {
   Random random(8);
   const at::Tensor a = random.normal({4, 3, 3});
   const ProblemFunction f = quadratic(a, random.normal({4, 3}));
@@ -226,7 +226,7 @@ TEST(HessianOperator, RecordsTheGraphAgainOnlyWhereItHasTo) {
   apply({0, 2});  // half of the problems: a graph of their own is cheaper
   apply({2, 0});
   EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2}));
-  apply({1});  // not in the graph at hand
+  apply({1});  // not in the current graph
   EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2, 1}));
 }
 
@@ -242,7 +242,7 @@ TEST(HessianOperator, RefusesAByteBudgetBelowOneProblemAndSaysWhatItNeeds) {
 
 TEST(HessianOperator, NeedsMemoryInProportionToTheSequence) {
   Random random(10);
-  // Short enough for the attention weights, T^2, to weigh little beside the activations.
+  // Short enough for the attention weights, T^2, to be small compared with the activations.
   const auto bytes = [&](int64_t positions) {
     const RandomLayer problem(random, 1, positions);
     return static_cast<double>(hessian::measure_problem_bytes(problem.losses(), problem.x));
@@ -261,7 +261,7 @@ TEST(HessianOperator, StaysWithinTheMemoryThatItMeasured) {
   const at::Tensor v = random.normal({6, 1, op.dim()});
   const hessian::MemoryScope scope;
   op.apply(v);
-  // The result for all problems comes on top.
+  // The result for all problems is not part of the measurement.
   EXPECT_LE(scope.peak_bytes(), budget + 2 * static_cast<int64_t>(v.nbytes()) + 4096);
   EXPECT_GT(scope.peak_bytes(), budget / 2);
 }

@@ -28,7 +28,7 @@ using hessian::support::text_of;
 namespace hessian::tests {
 namespace {
 
-/// ||Hv - lambda v|| of both ends, computed here in float64, [S, 2].
+/// Computes ||Hv - lambda v|| of both ends in float64, [S, 2].
 at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& result) {
   const at::Tensor v = at::stack({result.vector_max, result.vector_min}, 1).to(at::kDouble);
   const at::Tensor lambda = at::stack({result.lambda_max, result.lambda_min}, 1).unsqueeze(-1);
@@ -41,8 +41,8 @@ void expect_unit_vectors(const ExtremalEigenvalues& result, double tolerance) {
 }
 
 // A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5), so
-// that at a tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm; in float32 rounding of about n times 6e-8
-// is left.
+// that at a tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm. In float32 the rounding error is about n times
+// 6e-8.
 TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   for (const int64_t n : {1, 2, 3, 4, 7, 8, 9, 20, 63, 64, 65, 120, 200}) {
     const auto seed = static_cast<uint64_t>(n);
@@ -74,7 +74,7 @@ TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   }
 }
 
-TEST(Lanczos, FindsTheEndThatIsSoughtAlone) {
+TEST(Lanczos, FindsTheRequestedEndAlone) {
   for (const int64_t n : {1, 2, 5, 40, 200}) {
     const auto seed = static_cast<uint64_t>(n);
     Random random(seed);
@@ -98,7 +98,7 @@ TEST(Lanczos, FindsTheEndThatIsSoughtAlone) {
         EXPECT_LE(dominant.iterations.item<int>(), both);
         const bool upper = !std::isnan(dominant.lambda_max.item<double>());
         EXPECT_NE(upper, !std::isnan(dominant.lambda_min.item<double>())) << "one end, and no more";
-        const at::Tensor residuals = true_residuals(matrix, dominant);  // NaN at the end that was not sought
+        const at::Tensor residuals = true_residuals(matrix, dominant);  // NaN at the other end
         EXPECT_NEAR(residuals[0][upper ? 0 : 1].item<double>(), dominant.residual_norm().item<double>(), 1e-12 * norm);
 
         options.ends = hessian::Ends::upper;
@@ -170,7 +170,7 @@ TEST(Lanczos, ReportsTheTrueResidualNorms) {
   }
 }
 
-TEST(Lanczos, SaysThatItHasNotConvergedWhereTheIterationsDoNotSuffice) {
+TEST(Lanczos, SaysThatItHasNotConvergedIfTheIterationsDoNotSuffice) {
   Random random(6);
   const at::Tensor matrices = random.symmetric(2, 200);
   const at::Tensor exact = support::dense_eigenvalues(matrices);
@@ -191,7 +191,7 @@ TEST(Lanczos, SaysThatItHasNotConvergedWhereTheIterationsDoNotSuffice) {
   }
 }
 
-TEST(Lanczos, IsHonestWhereRoundingForbidsTheToleranceAskedFor) {
+TEST(Lanczos, IsHonestIfRoundingPreventsTheRequestedTolerance) {
   Random random(7);
   LanczosOptions options;
   options.tolerance = 1e-13;  // float32 rounds at 6e-8
@@ -206,7 +206,7 @@ TEST(Lanczos, IsHonestWhereRoundingForbidsTheToleranceAskedFor) {
     EXPECT_NEAR(result.lambda_max.item<double>(), exact.max().item<double>(), 1e-5 * norm);
     EXPECT_NEAR(result.lambda_min.item<double>(), exact.min().item<double>(), 1e-5 * norm);
     EXPECT_EQ(result.converged.item<bool>(), result.residual_norm().item<double>() <= 1e-13 * norm);
-    // The products of the residuals are in float32 themselves.
+    // The products for the residuals are in float32 too.
     EXPECT_LT(largest(result.residual_norm() - true_residuals(matrix, result).amax(1)), 1e-5 * norm + 1e-30);
   }
 }
@@ -228,7 +228,7 @@ TEST(Lanczos, GivesUpProblemsWhoseProductsAreNotFiniteAtOnce) {
   for (const hessian::Ends ends : {hessian::Ends::both, hessian::Ends::dominant, hessian::Ends::lower}) {
     const RecordingOperator op(dense);
     const ExtremalEigenvalues result = hessian::lanczos(op, {.tolerance = 1e-8, .ends = ends});
-    EXPECT_TRUE(at::equal(result.converged, at::tensor({true, false, true})));
+    EXPECT_TRUE(at::equal(result.converged, at::tensor({1, 0, 1}).to(at::kBool)));
     EXPECT_TRUE(std::isnan(result.spectral_norm()[1].item<double>()));
     EXPECT_TRUE(std::isnan(result.residual_norm()[1].item<double>()));
     EXPECT_EQ(result.iterations[1].item<int>(), 1);
@@ -275,7 +275,7 @@ TEST(Lanczos, FreezesConvergedProblemsWithoutChangingTheirNeighbours) {
   }
   EXPECT_LT(recorded.products(1), recorded.products(0));
 
-  // The hard problems by themselves: the same start vectors, and the same iterations but for the order of sums.
+  // Alone, the hard problems have the same start vectors and the same iterations, up to the order of sums.
   for (const int64_t problem : {0, 2}) {
     LanczosOptions alone = options;
     alone.problem_numbers = {problem};
@@ -290,7 +290,7 @@ TEST(Lanczos, FreezesConvergedProblemsWithoutChangingTheirNeighbours) {
 TEST(Lanczos, DoesNotDependOnHowTheProblemsAreDividedIntoGroups) {
   const at::Tensor matrices = Random(11).symmetric(7, 90);
   LanczosOptions options;
-  options.tolerance = 1e-6;  // loose: another path would show as another Ritz value
+  options.tolerance = 1e-6;  // loose, so that a different iteration would give different Ritz values
   options.seed = 3;
   const ExtremalEigenvalues whole = hessian::lanczos(DenseOperator(matrices), options);
   for (const int64_t group : {1, 2, 3}) {
@@ -306,8 +306,8 @@ TEST(Lanczos, DoesNotDependOnHowTheProblemsAreDividedIntoGroups) {
   }
 }
 
-TEST(Lanczos, FindsBothEndsWhereTheirMagnitudesAreEqual) {
-  // What power iteration cannot do.
+TEST(Lanczos, FindsBothEndsIfTheirMagnitudesAreEqual) {
+  // Power iteration stalls in this case.
   Random random(12);
   const at::Tensor half = random.normal({50}).abs();
   const at::Tensor matrix = random.with_spectrum(at::cat({half, -half}).unsqueeze(0));

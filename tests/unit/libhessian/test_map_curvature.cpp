@@ -27,7 +27,7 @@ namespace {
 
 constexpr double tolerance = 1e-11;
 
-/// Maps of each kind: bare, with RMSNorm and with LayerNorm behind it, with two readers before its norm; x is read twice.
+/// Maps of each kind: bare, followed by RMSNorm or LayerNorm, and with two readers before the norm; x is read twice.
 struct Problem {
   explicit Problem(uint64_t seed) : random(seed) {
     program.n_inputs = 2;
@@ -132,7 +132,7 @@ TEST(MapCurvature, TermsAddUpToTheHessianWithRespectToTheMapsOwnInput) {
   }
 }
 
-TEST(MapCurvature, GainTermOfALinearMapIsTheCurvatureBeyondItSeenThroughTheWeight) {
+TEST(MapCurvature, GainTermOfALinearMapIsTheOutputsHessianTransformedByTheWeight) {
   const Problem problem(3);
   const LinearMap map = linear_maps(problem.program).front();
   const MapCurvature curvature(problem.program, problem.parameters, problem.inputs, map);

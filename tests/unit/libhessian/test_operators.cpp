@@ -20,14 +20,14 @@ using hessian::support::text_of;
 namespace hessian::tests {
 namespace {
 
-// Products of a few dozen terms of order one, in another order than the dense algebra's.
+// Rounding errors of sums of a few dozen terms of order one, in a different order from the dense algebra's.
 constexpr double rounding = 1e-12;
 
 OperatorPtr dense(const at::Tensor& matrices) {
   return std::make_shared<DenseOperator>(matrices);
 }
 
-/// Checks an operator against the matrices that it should be: whole, by subsets in any order, and for several vectors.
+/// Compares an operator with its matrices: all problems, subsets in any order, and several vectors.
 void expect_equals(const OperatorPtr& op, const at::Tensor& matrices, Random& random) {
   const int64_t problems = matrices.size(0);
   const int64_t n = matrices.size(1);
@@ -94,7 +94,7 @@ TEST(LinearOperator, RefusesVectorsThatDoNotFit) {
             "vectors are [1, 1, 4], expected [2, k, 4]");
 }
 
-TEST(ToDense, TakesTheColumnsInPartsOfAnySize) {
+TEST(ToDense, TakesTheColumnsInChunksOfAnySize) {
   Random random(1);
   const at::Tensor matrices = random.normal({2, 7, 7});
   for (const int64_t columns : {1, 2, 3, 7, 100}) {

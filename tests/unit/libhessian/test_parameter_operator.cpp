@@ -84,7 +84,7 @@ struct Problem : ParameterProblem {
   Random random;
 };
 
-TEST(ParameterOperator, IsTheHessianWhereParametersAreReadTwice) {
+TEST(ParameterOperator, IsTheHessianIfParametersAreReadTwice) {
   for (uint64_t seed = 0; seed < 6; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const Problem problem(seed);

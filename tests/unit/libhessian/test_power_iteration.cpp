@@ -35,16 +35,17 @@ PowerIterationOptions dominant() {
   return options;
 }
 
-/// The value at the end that was found, [S], and its vector, [S, n].
+/// Returns the value at the end that was found, [S].
 at::Tensor found_value(const ExtremalEigenvalues& ends) {
   return at::where(ends.lambda_max.isnan(), ends.lambda_min, ends.lambda_max);
 }
 
+/// Returns its vector, [S, n].
 at::Tensor found_vector(const ExtremalEigenvalues& ends) {
   return ends.vector_max + ends.vector_min;  // the other end has the vector zero
 }
 
-/// ||Hv - lambda v|| of the end that was found, computed here, [S].
+/// Computes ||Hv - lambda v|| of the end that was found, [S].
 at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& ends) {
   const at::Tensor v = found_vector(ends).unsqueeze(1);
   return (at::matmul(v, matrices) - found_value(ends).view({-1, 1, 1}) * v).norm(2, 2).squeeze(1);
@@ -127,10 +128,10 @@ TEST(PowerExtremes, FindsBothEndsByAShift) {
     PowerIterationOptions options = tight();
     options.tolerance = tolerance;
     const ExtremalEigenvalues result = hessian::power_extremes(DenseOperator(matrices), options);
-    const double error = std::max(50 * tolerance * tolerance, 1e-9);  // residual^2 / gap, gaps of 0.1 at least
+    const double error = std::max(50 * tolerance * tolerance, 1e-9);  // residual^2 / gap, with gaps of at least 0.1
     EXPECT_LT(largest(result.lambda_max - values.amax(1)), error);
     EXPECT_LT(largest(result.lambda_min - values.amin(1)), error);
-    // It stops only where both ends are good enough, since the iterations allowed are far more than needed.
+    // The limit on iterations is far from being reached, so that both ends have converged.
     EXPECT_TRUE(result.converged.all().item<bool>());
     EXPECT_TRUE((result.residual_norm() <= tolerance * result.spectral_norm()).all().item<bool>());
     EXPECT_LT(result.iterations.max().item<int>(), 2000);

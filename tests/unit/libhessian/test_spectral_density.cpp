@@ -37,7 +37,7 @@ QuadratureOptions with_seed(uint64_t seed, int64_t samples, int64_t steps) {
   return options;
 }
 
-/// Gaussians of one width about all eigenvalues [n] of a matrix, a share of 1 / n each, at the points of a grid [G].
+/// Evaluates Gaussians of one width around all eigenvalues [n] of a matrix, with weight 1 / n each, on a grid [G].
 at::Tensor exact_density(const at::Tensor& eigenvalues, const at::Tensor& grid, double width) {
   const at::Tensor distance = (grid.unsqueeze(1) - eigenvalues.unsqueeze(0)) / width;
   return at::exp(distance.square() / -2).mean(1) / (width * std::sqrt(2 * M_PI));
@@ -84,8 +84,8 @@ TEST(SpectralQuadrature, IsTheWholeSpectrumAfterNSteps) {
   }
 }
 
-TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
-  // Ranks 0, 1 and 3 and a full one: one dimension more than there are different eigenvalues other than zero.
+TEST(SpectralQuadrature, StopsWhenTheKrylovSpaceIsExhausted) {
+  // Ranks 0, 1, 3 and full: the Krylov space has one dimension per distinct nonzero eigenvalue, and one for zero.
   Random random(4);
   at::Tensor values = at::zeros({4, 30}, at::kDouble);
   values[1][0] = 2;
@@ -113,7 +113,7 @@ TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
   EXPECT_LT(largest(single.nodes[0] - quadrature.nodes[3]), 1e-11);
 }
 
-TEST(SpectralMoment, AveragesExactTracesOfEachProbe) {
+TEST(SpectralMoment, AveragesTheExactQuadraticFormsOfAllSamples) {
   const at::Tensor matrices = Random(5).symmetric(2, 25);
   const DenseOperator op(matrices);
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, with_seed(1, 40, 25));
@@ -154,27 +154,27 @@ TEST(SpectralDensity, IsWithinItsStandardErrorsOfTheBroadenedSpectrum) {
         hessian::spectral_density(hessian::spectral_quadrature(op, with_seed(seed, 20, 60)), options);
     const at::Tensor grid = density.grid[0];
     const at::Tensor exact = exact_density(eigenvalues, grid, density.width.item<double>());
-    // Beyond the spectrum both are the tail of one Gaussian, whose weight is skew; within it, points count.
+    // Outside the spectrum both are the tail of one Gaussian with a skewed weight: compare points inside it only.
     const int64_t first = 6;
     const int64_t count = grid.size(0) - 2 * first;
     scores.add(
         {density.density.value[0].narrow(0, first, count), density.density.standard_error[0].narrow(0, first, count)},
         exact.narrow(0, first, count));
   }
-  // 48 points of one draw, some four widths apart independent: of the order of a thousand scores.
+  // 48 points per draw, independent if about four widths apart: of the order of a thousand scores.
   scores.expect_honest(20, 0.3);
 }
 
 TEST(SpectralDensity, HasTheAreaOneAndStatesItsWidthAndRitzValues) {
   Random random(8);
-  // One spread out, one of a few eigenvalues, and two of a single eigenvalue.
+  // A broad spectrum, one of a few eigenvalues, and two of a single eigenvalue.
   const at::Tensor few =
       at::where(random.normal({50}) > 0, at::ones({50}, at::kDouble), at::full({50}, -2.0, at::kDouble));
   const at::Tensor matrices = random.with_spectrum(
       at::stack({random.normal({50}), few, at::full({50}, 4.0, at::kDouble), at::zeros({50}, at::kDouble)}));
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(DenseOperator(matrices), with_seed(0, 4, 20));
   const SpectralDensity density = hessian::spectral_density(quadrature);
-  // Even points a quarter of a width apart: the sum is the integral but for what lies beyond 4 widths, below 1e-4.
+  // Uniform points a quarter of a width apart: the sum is the integral up to the tails beyond 4 widths, below 1e-4.
   const at::Tensor step = density.grid.select(1, 1) - density.grid.select(1, 0);
   EXPECT_LT(largest(density.density.value.sum(1) * step - 1), 1e-4);
   EXPECT_GE(density.density.value.min().item<double>(), 0.0);
@@ -207,7 +207,7 @@ TEST(SpectralDensity, AgreesInFloat32AndForGroupsOfTheProblems) {
       hessian::spectral_density(hessian::spectral_quadrature(DenseOperator(matrices), with_seed(5, 3, 10)));
   const SpectralDensity narrow = hessian::spectral_density(
       hessian::spectral_quadrature(DenseOperator(matrices.to(at::kFloat)), with_seed(5, 3, 10)));
-  // Rounding at 6e-8 moves Ritz values by about 1e-5 of their width, 0.2.
+  // Rounding errors of 6e-8 move Ritz values by about 1e-5 of their width, 0.2.
   EXPECT_LT(largest(narrow.grid - whole.grid), 1e-4);
   EXPECT_LT(largest(narrow.density.value - whole.density.value), 1e-3 * largest(whole.density.value));
   for (int64_t first = 0; first < 4; first += 2) {

@@ -30,7 +30,7 @@ using hessian::support::text_of;
 namespace hessian::tests {
 namespace {
 
-/// The pairs that the ends ask for, out of all eigenvalues [S, n] in ascending order.
+/// Selects the eigenvalues at the requested ends from all of them, [S, n] in ascending order.
 at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
   const at::Tensor upper = ascending.flip(1).narrow(1, 0, count);
   const at::Tensor lower = ascending.narrow(1, 0, count);
@@ -47,7 +47,7 @@ at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
   return {};
 }
 
-/// ||Hv - lambda v|| of every pair, computed here in float64, [S, K].
+/// Computes ||Hv - lambda v|| of every pair in float64, [S, K].
 at::Tensor true_residuals(const at::Tensor& matrices, const TopEigenpairs& pairs) {
   const at::Tensor v = pairs.vectors.to(at::kDouble);
   return (at::matmul(v, matrices.to(at::kDouble)) - pairs.values.unsqueeze(2) * v).norm(2, 2);
@@ -67,14 +67,14 @@ TopEigenpairsOptions tight(int64_t count, Ends ends = Ends::both) {
   return options;
 }
 
-/// Eigenvalues within [-1, 1] but for those given, which are above.
+/// Returns eigenvalues within [-1, 1], except for those in `top`.
 at::Tensor with_top(const std::vector<double>& top, int64_t n, Random& random) {
   const at::Tensor rest = random.normal({n - static_cast<int64_t>(top.size())}).clamp(-1, 1);
   return at::cat({at::tensor(top, at::kDouble), rest}).unsqueeze(0);
 }
 
-// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5); that
-// each is the right one, the comparison in order shows. In float32 rounding of about n times 6e-8 is left.
+// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5). The
+// comparison in order shows that each is the right one.
 TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
   for (const int64_t n : {1, 2, 5, 20, 65, 120}) {
     const auto seed = static_cast<uint64_t>(n);
@@ -95,7 +95,7 @@ TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
             options.block_width = width;
             const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrix), options);
             EXPECT_TRUE(pairs.converged.all().item<bool>());
-            if (ends == Ends::dominant) {  // eigenvalues of one magnitude may change places
+            if (ends == Ends::dominant) {  // eigenvalues of equal magnitude may swap places
               EXPECT_LT(largest(pairs.values.abs() - wanted_of(exact, ends, count).abs()), 1e-9 * norm + 1e-300);
             } else {
               EXPECT_LT(largest(pairs.values - wanted_of(exact, ends, count)), 1e-9 * norm + 1e-300);
@@ -206,7 +206,7 @@ TEST(TopEigenpairs, FindsThePairsThroughManyRestartsOfASmallBasis) {
   }
 }
 
-TEST(TopEigenpairs, SaysWhatHasConvergedWhereTheIterationsDoNotSuffice) {
+TEST(TopEigenpairs, SaysWhatHasConvergedIfTheIterationsDoNotSuffice) {
   const at::Tensor matrices = Random(5).symmetric(3, 150);
   for (const int64_t width : {1, 4}) {
     for (const int64_t iterations : {8, 20, 35}) {
@@ -268,7 +268,7 @@ TEST(TopEigenpairs, DoesNotDependOnHowTheProblemsAreDividedIntoGroups) {
   TopEigenpairsOptions options;
   options.count = 3;
   options.block_width = 2;
-  options.tolerance = 1e-4;  // loose: another path would show as other Ritz values
+  options.tolerance = 1e-4;  // loose, so that a different iteration would give different Ritz values
   options.seed = 3;
   const TopEigenpairs whole = hessian::top_eigenpairs(DenseOperator(matrices), options);
   for (int64_t first = 0; first < 6; first += 2) {
@@ -288,7 +288,7 @@ TEST(TopEigenpairs, FindsTheLargestMagnitudesInOrder) {
     TopEigenpairsOptions options = tight(5, Ends::dominant);
     options.tolerance = tolerance;
     const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrices), options);
-    // Eigenvalues err by the square of the residual, 5 times the tolerance, over the gap, 0.5 at least.
+    // The error of an eigenvalue is the squared residual, (5 * tolerance)^2, over the gap, at least 0.5.
     EXPECT_LT(largest(pairs.values - values.narrow(0, 0, 5)), std::max(100 * tolerance * tolerance, 1e-9));
     EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
     EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs)), 1e-12);

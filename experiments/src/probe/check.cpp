@@ -1,7 +1,7 @@
 #include "probe/check.h"
 
-#include "hessian/eigenvalues.h"
 #include "hessian/finite_difference.h"
+#include "hessian/problem_seeds.h"
 #include "probe/problem.h"
 
 namespace hessian::experiments {
@@ -24,9 +24,7 @@ double ProductCheck::relative_difference(models::Site site, int64_t layer) const
   const at::Tensor& residual = record_.residuals.at(layer);
   const ProbeProblem problem = probe_problem(engine_, subject_.forward, site, {layer}, residual, subject_.targets);
   const auto op = problem.hessians(0, 1, Keep::everything);
-  hessian::EigensolverOptions options;
-  options.seed = seed_;
-  const at::Tensor v = hessian::random_unit_vectors(*op, options);
+  const at::Tensor v = hessian::random_unit_vectors(*op, {.seed = seed_});
   const at::Tensor product = op->apply(v.unsqueeze(1)).squeeze(1);
   const auto losses = site_losses(subject_.forward, site, layer, residual, subject_.targets);
   const at::Tensor difference = hessian::central_difference_product(losses, problem.x, v);

@@ -41,7 +41,11 @@ Result solve_together(const ProbeOptions& options, const hessian::LanczosOptions
                       const hessian::LinearOperator& op) {
   switch (options.method) {
     case Method::power:
-      return hessian::power_extremes(op, lanczos_options);
+      return hessian::power_extremes(op, {.tolerance = lanczos_options.tolerance,
+                                          .ends = lanczos_options.ends,
+                                          .max_iterations = lanczos_options.max_iterations,
+                                          .seed = lanczos_options.seed,
+                                          .problem_numbers = lanczos_options.problem_numbers});
     case Method::spectra:
       return hessian::spectra_extremes(op, lanczos_options);
     default:

@@ -4,11 +4,11 @@
 
 namespace hessian {
 
-/// S matrices held in full: for tests, and for problems small enough.
+/// S matrices stored in full, for tests and small problems.
 class DenseOperator final : public LinearOperator {
  public:
   /// \param matrices  [S, n, n]
-  /// \throws std::invalid_argument  for another shape
+  /// \throws std::invalid_argument  for any other shape
   explicit DenseOperator(at::Tensor matrices);
 
   int64_t problems() const override { return matrices_.size(0); }
@@ -21,8 +21,8 @@ class DenseOperator final : public LinearOperator {
   at::Tensor matrices_;
 };
 
-/// The matrices of an operator, [S, n, n], from its products with the identity.
-/// Cost: n products a problem, taken `columns_at_once` at a time; memory S n^2 scalars.
+/// Returns the matrices of an operator, [S, n, n], from its products with the identity.
+/// Cost: n products per problem, `columns_at_once` per call; memory S n^2 scalars.
 at::Tensor to_dense(const LinearOperator& op, int64_t columns_at_once = 64);
 
 }  // namespace hessian

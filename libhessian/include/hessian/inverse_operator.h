@@ -7,22 +7,23 @@
 namespace hessian {
 
 struct InverseOptions {
-  /// lambda in (H + lambda I)^-1: what makes the matrix positive definite, as an indefinite or singular H needs.
+  /// lambda in (H + lambda I)^-1. An indefinite or singular H needs a damping that makes H + lambda I positive definite.
   double damping = 0;
-  /// Largest ||b - (H + lambda I) x|| / ||b|| of a solution.
+  /// Largest relative residual ||b - (H + lambda I) x|| / ||b|| of a solution.
   double tolerance = 1e-6;
   int64_t max_iterations = 1000;
 };
 
-/// (H_s + lambda I)^-1 of S symmetric operators, positive definite with the damping, by conjugate gradients: of a
-/// Gauss-Newton or Fisher matrix what natural gradients and influence functions ask for.
+/// Returns (H_s + lambda I)^-1 of S symmetric operators as an operator that solves by conjugate gradients. H + lambda I must
+/// be positive definite. With a Gauss-Newton or Fisher matrix it serves natural gradients and influence functions.
 ///
-/// All systems of a product are solved at once; one that is solved costs nothing more.
+/// All systems of a product are solved together. A solved system keeps its solution; every iteration still multiplies all
+/// vectors.
 /// \throws std::invalid_argument  for options out of range
-/// A product throws std::runtime_error  if a direction of no or negative curvature is met, so that the matrix is not
-///                                      positive definite, or the tolerance is not reached
-/// Cost: a product takes up to max_iterations products with H, about sqrt(condition number) times the logarithm of the
-/// tolerance; memory: four vectors beside each.
+/// A product throws std::runtime_error  if it meets a direction of zero or negative curvature (the matrix is not positive
+///                                      definite), or does not reach the tolerance
+/// Cost: per product, about sqrt(condition number) * log(1 / tolerance) products with H, at most max_iterations; memory: four
+/// more vectors per vector.
 /// Source: Hestenes & Stiefel (1952), Methods of conjugate gradients for solving linear systems; Koh & Liang (2017), arXiv
 /// 1703.04730, for its use.
 OperatorPtr inverse(OperatorPtr op, const InverseOptions& options = {});

@@ -4,21 +4,32 @@
 
 namespace hessian {
 
-struct LanczosOptions : EigensolverOptions {
-  /// Number of basis vectors held for a problem; beyond them the iteration restarts from its best Ritz vectors. At least
-  /// 8, or n where that is smaller.
+struct LanczosOptions {
+  /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm of its problem.
+  double tolerance = 1e-3;
+  Ends ends = Ends::both;
+  /// Largest number of products per problem.
+  int64_t max_iterations = 200;
+  /// Number of basis vectors stored per problem; when they are used up, the iteration restarts from the best Ritz vectors. At
+  /// least 8, or n if that is smaller.
   int64_t max_basis = 64;
+  /// Seeds of the start vectors: see ProblemSeeds.
+  uint64_t seed = 0;
+  std::vector<int64_t> problem_numbers = {};
+
+  ProblemSeeds seeds() const { return {seed, problem_numbers}; }
 };
 
-/// Lanczos with full reorthogonalisation and thick restart for S independent symmetric operators at once.
+/// Computes the extremal eigenvalues of S independent symmetric operators H_1 ... H_S at once, by Lanczos with full
+/// reorthogonalisation and thick restart.
 ///
-/// Finds the ends of the spectrum of H_1 ... H_S with one product an iteration for all of them. A problem whose Ritz
-/// pairs have converged is frozen: it leaves the products and the basis. The residual norms reported come from products
-/// of their own, not from the recurrence. Where only the dominant end is sought, a problem goes on until the other end's
-/// Ritz value and residual norm together stay below it too.
+/// Each iteration takes one product per problem. A problem leaves the batch when its Ritz pairs have converged, when its
+/// Krylov space is exhausted, or when a product is not finite. Residual norms are computed with separate products, not taken
+/// from the recurrence. With Ends::dominant a problem stops once its leading pair has converged and the Ritz value at the other
+/// end plus its residual norm is smaller. See examples/custom_operator.cpp.
 ///
 /// \param op       symmetric operator
-/// \param options  tolerance on the residual norm relative to the spectral norm, iteration limit, basis size, seed
+/// \param options  e.g. {.tolerance = 1e-4, .ends = Ends::upper}
 /// \return         extremal Ritz pairs of each problem, with residual norms and convergence flags
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
 /// Cost: m products and O(S n m^2) arithmetic for m <= max_basis; memory S n (max_basis + 8) scalars.

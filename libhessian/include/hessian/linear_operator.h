@@ -7,38 +7,45 @@
 
 namespace hessian {
 
-/// Indices of some problems of an operator, in any order, without repetition.
+/// Indices of some of an operator's problems, in any order, without repetition.
 using ProblemIndices = std::vector<int64_t>;
 
-/// 0, 1, ..., count - 1.
+/// Returns the indices 0, 1, ..., count - 1.
 ProblemIndices all_problems(int64_t count);
 
-/// The rows of a tensor [S, ...] that belong to the problems listed.
+/// Returns the rows of a tensor [S, ...] that belong to the problems listed, in their order.
 at::Tensor rows_of(const at::Tensor& all, const ProblemIndices& problems);
 
-/// S independent square linear maps of one size, H_1 ... H_S: a block-diagonal operator that is applied to all of its
-/// problems, or to some, at once.
+/// S independent square linear maps of one size, H_1 ... H_S, that are applied to vectors in one call.
+///
+/// Everything that this library analyses is such an operator: eigensolvers and estimators need the product with a vector and
+/// nothing else, so that matrices, Hessians and stencils are handled alike. The maps ("problems") are batched because one
+/// evaluation of a model serves many of them: the sequences of a batch, say, whose losses do not interact. A solver may ask
+/// for the problems that it still works on alone.
+///
+/// To add an operator, derive from this class and implement problems(), dim(), vector_options() and do_apply(): see
+/// examples/custom_operator.cpp.
 class LinearOperator {
  public:
   virtual ~LinearOperator() = default;
 
-  /// Number of problems S.
+  /// Returns the number of problems S.
   virtual int64_t problems() const = 0;
-  /// Size n of one problem.
+  /// Returns the size n of each problem.
   virtual int64_t dim() const = 0;
-  /// Precision and device of the vectors that apply() takes and gives.
+  /// Returns the precision and device of the vectors that apply() takes and returns.
   virtual at::TensorOptions vector_options() const = 0;
 
-  /// Products of every problem with k vectors each.
+  /// Multiplies every problem with k vectors.
   /// \param v  [S, k, n]
   /// \return   [S, k, n]
-  /// \throws std::invalid_argument  for another shape, precision or device
+  /// \throws std::invalid_argument  if the shape, precision or device differ
   at::Tensor apply(const at::Tensor& v) const;
 
-  /// Products of the problems listed.
+  /// Multiplies the problems listed with k vectors each.
   /// \param v  [problems.size(), k, n], in the order of `problems`
   /// \return   the same shape
-  /// \throws std::invalid_argument  for another shape, or for a problem out of range
+  /// \throws std::invalid_argument  if the shape, precision or device differ, or a problem is out of range
   at::Tensor apply(const at::Tensor& v, const ProblemIndices& problems) const;
 
  protected:
@@ -47,6 +54,7 @@ class LinearOperator {
   LinearOperator& operator=(const LinearOperator&) = default;
 
  private:
+  /// Computes the products; the arguments have been checked.
   virtual at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const = 0;
 };
 

@@ -11,8 +11,8 @@
 
 namespace hessian {
 
-/// A linear map of a program, with the norm that follows it where one does and nothing else reads between them:
-/// z = W x, or z = norm(W x) as in SimpleNorm.
+/// A linear map of a program, z = W x. If a norm follows that is the only reader of W x, the map includes it, as in
+/// SimpleNorm: z = norm(W x).
 struct LinearMap {
   std::string weight;
   ValueId input = 0;   ///< x
@@ -20,30 +20,30 @@ struct LinearMap {
   bool normalised = false;
 };
 
-/// The linear maps of a program in its order; the one that the loss is taken of, CrossEntropyHead, is not among them.
+/// Returns the linear maps of a program in its order, without the output head (CrossEntropyHead).
 std::vector<LinearMap> linear_maps(const Program& program);
 
-/// The Hessian of the losses with respect to the input x of one linear map, in its two terms:
+/// The two terms of the Hessian of the losses with respect to the input x of one linear map:
 ///   H_xx = J^T H_zz J + C,   J = dz/dx,   C = sum_i (df/dz_i) d2z_i/dx2.
-/// The gain term J^T H_zz J is what the loss's curvature at z becomes when it is seen through the map; C is the
-/// curvature of the normalisation itself, and zero for a bare linear map. Where x is read elsewhere too, its other uses
-/// are held fixed. S problems, one for each sequence; all operators are on the entries of x, [S, k, T * width].
+/// The gain term J^T H_zz J is the loss's curvature at z, transformed by the map. C is the curvature of the normalisation
+/// itself, and zero for a bare linear map. Other readers of x are held fixed. S problems, one per sequence; all operators act
+/// on the entries of x, [S, k, T * width].
 ///
-/// Cost: a product of the gain term is one with H_zz (see TapeOperator) and four with W; one of C four with W.
-/// Memory: that of a TapeOperator, and of x and z a few times while a product is made.
+/// Cost: a product with the gain term takes one with H_zz (see TapeOperator) and four with W; with C, four with W.
+/// Memory: that of a TapeOperator, plus a few copies of x and z during a product.
 /// Source: arXiv 2602.01212 (SimpleGPT), the section on H_xx of linear maps and SimpleNorm.
 class MapCurvature {
  public:
-  /// \param inputs  one tensor [S, ...] for each input of the program
+  /// \param inputs  one tensor [S, ...] per input of the program
   /// \throws std::invalid_argument  as Tape
   MapCurvature(const Program& program, const Parameters& parameters, std::vector<at::Tensor> inputs,
                const LinearMap& map);
 
-  /// J^T H_zz J.
+  /// Returns J^T H_zz J.
   OperatorPtr gain_term() const;
-  /// C.
+  /// Returns C.
   OperatorPtr curvature_term() const;
-  /// The whole Hessian.
+  /// Returns the sum of both terms, H_xx.
   OperatorPtr hessian() const { return sum(gain_term(), curvature_term()); }
 
  private:

@@ -7,19 +7,19 @@
 
 namespace hessian {
 
-/// The Hessian of the mean loss of B sequences with respect to some parameters w by central differences of autograd's
-/// gradient: ParameterOperator's twin that needs first derivatives alone, for checks.
+/// The Hessian of the mean loss of B sequences with respect to parameters w, by central differences of autograd's gradient:
+/// an independent check of ParameterOperator that needs first derivatives only.
 ///
 ///   H v = (g(w + e v) - g(w - e v)) / 2e,   e = u^(1/3) ||w|| / ||v||,
 ///
-/// u the rounding unit of the parameters' precision (2^-52 of float64, 2^-23 of float32). The error is of the order of
-/// e^2 times the third derivative plus u ||g|| / e: about 1e-7 of the product in float64, and 1e-3 to 1e-1 in float32.
+/// with u the rounding unit of the parameters' precision (2^-52 in float64, 2^-23 in float32). The error is of the order of
+/// e^2 times the third derivative plus u ||g|| / e: relative to the product about 1e-7 in float64, 1e-3 to 1e-1 in float32.
 ///
-/// Cost: two gradients for each vector. Memory: the graph of one microbatch, and some vectors of the parameters' size.
+/// Cost: two gradients per vector. Memory: the graph of one microbatch, and a few vectors of the parameters' size.
 /// Source: see central_difference_product().
 class ParameterDifferences final : public LinearOperator {
  public:
-  /// \param sequences_at_once  of a microbatch; 0: all
+  /// \param sequences_at_once  sequences per microbatch; 0: all
   /// \throws std::invalid_argument  as check(), or for a negative number
   explicit ParameterDifferences(ParameterProblem problem, int64_t sequences_at_once = 0);
 

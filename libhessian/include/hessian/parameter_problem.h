@@ -11,28 +11,28 @@
 
 namespace hessian {
 
-/// The mean loss of B sequences, (1/B) sum_s f_s(w), as a function of some parameters w of a program.
+/// The mean loss of B sequences, (1/B) sum_s f_s(w), as a function of parameters w of a program.
 struct ParameterProblem {
   Program program;  ///< from its inputs to the mean cross-entropy of each sequence, [B]
   Parameters parameters;
-  std::vector<at::Tensor> inputs;     ///< one [B, ...] for each input of the program
-  std::vector<std::string> selected;  ///< the parameters that vary, as select_parameters() gives them; empty: all
+  std::vector<at::Tensor> inputs;     ///< one [B, ...] per input of the program
+  std::vector<std::string> selected;  ///< names of w, e.g. from select_parameters(); empty: all parameters
 
-  /// B.
+  /// Returns B.
   int64_t sequences() const { return inputs.front().size(0); }
-  /// The inputs of `count` sequences from `first` on.
+  /// Returns the inputs of `count` sequences, starting with `first`.
   std::vector<at::Tensor> inputs_of(int64_t first, int64_t count) const;
-  /// The parameters that vary. Vectors hold their entries one behind the other, in this order.
+  /// Returns w. Vectors concatenate the entries of its tensors in this order.
   Parameters varying() const;
 };
 
-/// Checks what every operator of such a problem asks for.
-/// \throws std::invalid_argument  without inputs or sequences, for inputs of different numbers of them, or if nothing
-///                                varies
-/// \throws std::out_of_range      if a parameter is absent
+/// Checks the inputs and the selection.
+/// \throws std::invalid_argument  if there are no inputs or sequences, the inputs differ in their number of sequences, or w is
+///                                empty
+/// \throws std::out_of_range      if a selected parameter does not exist
 void check(const ParameterProblem& problem);
 
-/// How many entries parameters have together.
+/// Returns the total number of entries of parameters.
 int64_t entries_of(const Parameters& parameters);
 
 }  // namespace hessian

@@ -4,24 +4,31 @@
 
 namespace hessian {
 
-struct QuadratureOptions : SampleOptions {
-  QuadratureOptions() { samples = 8; }
-  /// Lanczos steps m of each sample, n at most: the quadrature is exact for polynomials of degree 2 m - 1.
+struct QuadratureOptions {
+  /// Number of start vectors per problem, at least 2 (a standard error needs two).
+  int64_t samples = 8;
+  /// Lanczos steps m per sample, at most n: the quadrature is exact for polynomials of degree 2 m - 1.
   int64_t steps = 64;
+  /// Seeds of the start vectors: see ProblemSeeds.
+  uint64_t seed = 0;
+  std::vector<int64_t> problem_numbers = {};
+
+  ProblemSeeds seeds() const { return {seed, problem_numbers}; }
 };
 
-/// Gaussian quadratures of the spectra of S operators, one for each sample: sum_j w_j f(theta_j) = v^T f(H) v for a
-/// random unit vector v and every polynomial f of degree 2 m - 1. On the CPU in float64.
+/// Gaussian quadratures of the spectra of S operators, one per sample: sum_j w_j f(theta_j) = v^T f(H) v for a random unit
+/// vector v and every polynomial f of degree at most 2 m - 1. On the CPU in float64.
 struct SpectralQuadrature {
-  at::Tensor nodes;    ///< [S, P, m], Ritz values, ascending; NaN behind the last where fewer steps exhausted the space
-  at::Tensor weights;  ///< [S, P, m], of sum 1 over a sample; zero where there is no node
+  at::Tensor nodes;    ///< [S, P, m], Ritz values, ascending; padded with NaN if fewer steps exhausted the Krylov space
+  at::Tensor weights;  ///< [S, P, m], with sum 1 per sample; zero where there is no node
   int64_t dim = 0;     ///< n
 };
 
-/// Stochastic Lanczos quadrature: m steps of Lanczos with full reorthogonalisation from each of P random unit vectors.
+/// Computes quadratures by stochastic Lanczos quadrature: m steps of Lanczos with full reorthogonalisation from each of P
+/// random unit vectors.
 ///
-/// One sample after the other, all problems at once. A problem whose Krylov space is exhausted leaves, with an exact
-/// quadrature.
+/// Takes one sample after the other, all problems at once. A problem whose Krylov space is exhausted leaves the batch, with an
+/// exact quadrature.
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
 /// \throws std::runtime_error     if a product is not finite
 /// Cost: P m products and O(S n P m^2) arithmetic; memory S n (m + 5) scalars.
@@ -29,36 +36,35 @@ struct SpectralQuadrature {
 /// Matrices, Moments and Quadrature, chapter 6.
 SpectralQuadrature spectral_quadrature(const LinearOperator& op, const QuadratureOptions& options = {});
 
-/// tr H^power of each problem, [S], from the quadrature: n times the mean over samples of sum_j w_j theta_j^power.
+/// Estimates tr H^power of each problem, [S], from the quadrature: n times the mean over samples of sum_j w_j theta_j^power.
 /// Unbiased for powers up to 2 m - 1.
 /// \throws std::invalid_argument  for a negative power
 Estimate spectral_moment(const SpectralQuadrature& quadrature, int power);
 
 struct DensityOptions {
   int64_t grid_points = 401;
-  /// Standard deviation of the Gaussian that stands for each Ritz value, relative to the range of the problem's Ritz
-  /// values.
+  /// Standard deviation of the Gaussian that replaces each Ritz value, relative to the range of the problem's Ritz values.
   double relative_width = 0.01;
-  /// Ritz values no larger than this count as zero, relative to the largest magnitude of the problem's Ritz values.
+  /// Ritz values up to this magnitude count as zero, relative to the largest magnitude of the problem's Ritz values.
   double relative_zero = 1e-3;
 };
 
-/// Spectral densities of S operators. Problems have grids of their own, so that none depends on the others.
+/// Spectral densities of S operators. Each problem has its own grid, so that none depends on the others.
 struct SpectralDensity {
-  SpectralQuadrature
-      quadrature;             ///< what it was made from: a smooth curve alone hides how few Ritz values it stands on
-  at::Tensor grid;            ///< [S, G], even, from 4 widths below the smallest Ritz value to 4 above the largest
-  Estimate density;           ///< [S, G], share of eigenvalues a unit; error over samples at each point
+  SpectralQuadrature quadrature;  ///< the input: a smooth curve does not show how few Ritz values support it
+  at::Tensor grid;            ///< [S, G], uniform, from 4 widths below the smallest Ritz value to 4 above the largest
+  Estimate density;           ///< [S, G], fraction of eigenvalues per unit of the grid; standard error over samples
   at::Tensor width;           ///< [S], standard deviation of the Gaussians
   at::Tensor zero_threshold;  ///< [S], largest magnitude that counts as zero
-  Estimate mass_near_zero;    ///< [S], share of eigenvalues within it: weight of the Ritz values there
+  Estimate mass_near_zero;    ///< [S], fraction of eigenvalues within the threshold: weight of the Ritz values there
 };
 
-/// Density phi(t) = mean over samples of sum_j w_j g(t - theta_j), with g the Gaussian of the width stated. Where all
-/// Ritz values of a problem are one, the width is relative to its magnitude, or to 1 if it is zero.
+/// Computes the density phi(t) = mean over samples of sum_j w_j g(t - theta_j), with g a Gaussian of the given width. If all
+/// Ritz values of a problem are equal, the width is relative to their magnitude, or to 1 if they are zero. See
+/// examples/any_model.cpp.
 ///
-/// The standard errors are of the samples alone. That m steps resolve the spectrum no finer than Gaussian quadrature
-/// does is no part of them; amid the spectrum, neighbouring Ritz values stand about range * pi / (2 m) apart.
+/// The standard errors cover the scatter of the samples, not the finite resolution of m steps: inside the spectrum,
+/// neighbouring Ritz values are about range * pi / (2 m) apart.
 /// \throws std::invalid_argument  if an option is out of range, or the grid is coarser than the width
 /// Cost: O(S P m G) arithmetic.
 /// Source: Lin, Saad & Yang (2016), Approximating spectral densities of large matrices; Ghorbani, Krishnan & Xiao

@@ -11,28 +11,28 @@
 
 namespace hessian {
 
-/// What a TapeOperator differentiates.
+/// The losses that a TapeOperator differentiates.
 struct TapeProblem {
   Program program;
   Parameters parameters;
-  std::vector<at::Tensor> inputs;    ///< one [S, ...] for each input of the program
-  std::vector<ValueId> values;       ///< the L values that are perturbed, ascending, each [S, T, width]
-  std::vector<ValueId> checkpoints;  ///< see Tape; empty: everything is kept
+  std::vector<at::Tensor> inputs;  ///< one [S, ...] per input of the program
+  std::vector<ValueId> values;     ///< the L values to differentiate with respect to, ascending, each [S, T, width]
+  std::vector<ValueId> checkpoints = {};  ///< see Tape; empty: keep all intermediate values
 };
 
 /// The Hessians of the S losses of a program with respect to L of its values: L S problems, problem l S + s for value l and
-/// sequence s. HessianOperator's fast twin, for what is written as a Program.
+/// sequence s. Like HessianOperator but faster; needs the function as a Program.
 ///
-/// If only some problems are asked for, the others take no part, and the tape is recorded again without the sequences
-/// that none of them is of as soon as that saves work.
+/// If a solver asks for some problems only, the products skip the others, and the tape is recorded again without the sequences
+/// that are no longer needed as soon as that saves work.
 ///
 /// Not safe for use from two threads at once.
-/// Cost and memory: see Tape; all vectors share one sweep.
+/// Cost and memory: see Tape; all vectors share one tangent pass.
 class TapeOperator final : public LinearOperator {
  public:
   /// \throws std::invalid_argument  as Tape, or if the values differ in width
   explicit TapeOperator(TapeProblem problem);
-  /// The Hessians with respect to one value, everything kept.
+  /// The Hessians with respect to one value, keeping all intermediate values.
   TapeOperator(Program program, Parameters parameters, std::vector<at::Tensor> inputs, ValueId value);
 
   int64_t problems() const override { return static_cast<int64_t>(problem_.values.size()) * sequences(); }

@@ -5,31 +5,39 @@
 namespace hessian {
 
 struct TraceEstimate : Estimate {  // value and standard error [S]
-  int64_t products = 0;            ///< products used, of each problem
+  int64_t products = 0;            ///< products used per problem
 };
 
-/// Trace of S operators by Hutchinson's estimator: the mean of z^T H z over random signs z.
+/// Estimates the trace of S operators by Hutchinson's estimator: the mean of z^T H z over random signs z. See
+/// examples/any_model.cpp.
 ///
 /// Unbiased. For symmetric H one sample has the variance 2 (||H||_F^2 - sum H_ii^2).
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
 /// \throws std::runtime_error     if a product is not finite
-/// Cost: a product a sample; memory 3 S n scalars.
+/// Cost: one product per sample; memory 3 S n scalars.
 /// Source: Hutchinson (1990), A stochastic estimator of the trace of the influence matrix for Laplacian smoothing
 /// splines.
 TraceEstimate hutchinson_trace(const LinearOperator& op, const SampleOptions& options = {});
 
-struct HutchPlusPlusOptions : ProblemSeeds {
-  /// Products a problem, a third of them for each of the three parts; at least 6, so that the last part has two samples.
+struct HutchPlusPlusOptions {
+  /// Products per problem, at least 6. A third of them each for the sketch, its exact term, and the samples of the remainder,
+  /// of which a standard error needs two.
   int64_t products = 48;
+  /// Seeds of the random vectors: see ProblemSeeds.
+  uint64_t seed = 0;
+  std::vector<int64_t> problem_numbers = {};
+
+  ProblemSeeds seeds() const { return {seed, problem_numbers}; }
 };
 
-/// Trace of S operators by Hutch++: exact on the range Q of a sketch H G, and Hutchinson's estimator on the rest,
+/// Estimates the trace of S operators by Hutch++: exactly on the range Q of a sketch H G, and by Hutchinson's estimator on its
+/// complement,
 ///
 ///     tr(Q^T H Q) + mean of g^T (I - Q Q^T) H (I - Q Q^T) g.
 ///
-/// Unbiased. The standard error is that of the second term with Q given, which is all that is random about the
-/// estimate once Q is drawn; where rank H is at most a third of the products, it is zero but for rounding. It pays
-/// where few eigenvalues hold most of the norm, and otherwise needs up to three times Hutchinson's products.
+/// Unbiased. The standard error is that of the second term for the given Q; if the rank of H is at most a third of the
+/// products, it is zero up to rounding. Better than Hutchinson's estimator if few eigenvalues hold most of the Frobenius norm;
+/// otherwise it needs up to three times as many products.
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 6 products
 /// \throws std::runtime_error     if a product is not finite
 /// Cost: the products, and O(S n products^2 / 9) arithmetic; memory S n (products / 3 + 6) scalars.

@@ -1,49 +1,46 @@
 #include "hessian/hessian_operator.h"
 
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
+#include "curvature/double_backward.h"
 #include "hessian/memory.h"
 #include "linalg/problem_places.h"
 
 namespace hessian {
 namespace {
 
-using torch::autograd::variable_list;
-
-/// f at x with x as a leaf of the graph.
-struct Recording {
+/// The value of f, with x as a leaf of its graph.
+struct RecordedValue {
   at::Tensor x;
   at::Tensor value;
 };
 
-Recording record(const ProblemFunction& f, const at::Tensor& x, const ProblemIndices& problems) {
-  Recording recording;
+RecordedValue record(const ProblemFunction& f, const at::Tensor& x, const ProblemIndices& problems) {
+  RecordedValue recording;
   recording.x = x.detach().requires_grad_();
   recording.value = f(recording.x, problems);
   if (recording.value.dim() != 1 || recording.value.size(0) != x.size(0)) {
     std::ostringstream message;
-    message << "the function gives " << recording.value.sizes() << " for " << x.size(0)
+    message << "the function returns " << recording.value.sizes() << " for " << x.size(0)
             << " problems, expected one value each";
     throw std::invalid_argument(message.str());
   }
   return recording;
 }
 
-/// d sum(value) / dx: the problems do not interact, so that the sum's gradient holds each problem's own. Zero where the
-/// value does not depend on x at all.
-at::Tensor gradient_of(const Recording& recording, bool keep_graph) {
+/// Returns d sum(value) / dx, which holds each problem's own gradient because problems do not interact. Zero if the value does
+/// not depend on x.
+at::Tensor gradient_of(const RecordedValue& recording, bool keep_graph) {
   if (!recording.value.requires_grad()) {
     return at::zeros_like(recording.x);
   }
-  const variable_list gradients =
-      torch::autograd::grad({recording.value.sum()}, {recording.x}, {}, keep_graph, keep_graph, /*allow_unused=*/true);
-  return gradients[0].defined() ? gradients[0] : at::zeros_like(recording.x);
+  const at::Tensor gradient = gradients_of(recording.value.sum(), {recording.x}, keep_graph).front();
+  return gradient.defined() ? gradient : at::zeros_like(recording.x);
 }
 
 }  // namespace
@@ -56,7 +53,7 @@ struct HessianOperator::Graph {
 
 ValueAndGradient value_and_gradient(const ProblemFunction& f, const at::Tensor& x, const ProblemIndices& problems) {
   const c10::AutoGradMode recording_on(true);
-  const Recording recording = record(f, x, problems);
+  const RecordedValue recording = record(f, x, problems);
   return {recording.value.detach(), gradient_of(recording, false).detach()};
 }
 
@@ -69,10 +66,10 @@ HessianOperator::HessianOperator(ProblemFunction f, const at::Tensor& x, const H
   }
   problems_per_graph_ = options.problems_per_graph.value_or(problems());
   if (!options.problems_per_graph && options.memory_bytes) {
-    const int64_t block_bytes = measure_problem_bytes(f_, x_);
-    problems_per_graph_ = *options.memory_bytes / std::max<int64_t>(block_bytes, 1);
+    const int64_t problem_bytes = measure_problem_bytes(f_, x_);
+    problems_per_graph_ = *options.memory_bytes / std::max<int64_t>(problem_bytes, 1);
     if (problems_per_graph_ < 1) {
-      throw std::runtime_error("one problem needs " + format_bytes(block_bytes) + " of memory, " +
+      throw std::runtime_error("one problem needs " + format_bytes(problem_bytes) + " of memory, " +
                                format_bytes(*options.memory_bytes) + " are allowed");
     }
   }
@@ -98,8 +95,8 @@ at::Tensor HessianOperator::do_apply(const at::Tensor& v, const ProblemIndices& 
 at::Tensor HessianOperator::apply_group(const at::Tensor& v, const ProblemIndices& problems) const {
   const c10::AutoGradMode recording_on(true);
   if (!graph_ || worth_recording(graph_->problems, problems)) {
-    graph_.reset();  // before the new one is recorded, so that never two are held
-    const Recording recording = record(f_, rows_of(x_, problems), problems);
+    graph_.reset();  // first, so that two graphs never exist at once
+    const RecordedValue recording = record(f_, rows_of(x_, problems), problems);
     graph_ = std::make_unique<Graph>(Graph{problems, recording.x, gradient_of(recording, true)});
   }
 
@@ -112,10 +109,9 @@ at::Tensor HessianOperator::apply_group(const at::Tensor& v, const ProblemIndice
   for (int64_t j = 0; j < v.size(1); ++j) {
     const at::Tensor direction =
         at::zeros({graph_->x.size(0), dim()}, v.options()).index_copy(0, index, v.select(1, j)).view_as(graph_->x);
-    const variable_list product = torch::autograd::grad({graph_->gradient}, {graph_->x}, {direction},
-                                                        /*retain_graph=*/true, /*create_graph=*/false, true);
-    if (product[0].defined()) {
-      result.select(1, j).copy_(product[0].reshape({-1, dim()}).index_select(0, index));
+    const at::Tensor product = hessian_product({graph_->gradient}, {graph_->x}, {direction}).front();
+    if (product.defined()) {
+      result.select(1, j).copy_(product.reshape({-1, dim()}).index_select(0, index));
     }
   }
   return result;
@@ -123,8 +119,7 @@ at::Tensor HessianOperator::apply_group(const at::Tensor& v, const ProblemIndice
 
 int64_t measure_problem_bytes(const ProblemFunction& f, const at::Tensor& x) {
   const MemoryScope scope;
-  const HessianOperator one([&f](const at::Tensor& row, const ProblemIndices& /*problems*/) { return f(row, {0}); },
-                            x.narrow(0, 0, 1));
+  const HessianOperator one([&f](const at::Tensor& row) { return f(row, {0}); }, x.narrow(0, 0, 1));
   one.apply(at::ones({1, 1, one.dim()}, one.vector_options()));
   return scope.peak_bytes();
 }

@@ -23,7 +23,7 @@ bool is_norm(const Operation& operation) {
   return std::holds_alternative<RmsNorm>(operation) || std::holds_alternative<LayerNorm>(operation);
 }
 
-/// The one step that reads a value, if there is just one.
+/// Returns the step that reads a value, if exactly one does.
 std::optional<std::size_t> only_reader(const Program& program, ValueId value) {
   std::optional<std::size_t> reader;
   for (std::size_t step = 0; step < program.steps.size(); ++step) {
@@ -37,18 +37,18 @@ std::optional<std::size_t> only_reader(const Program& program, ValueId value) {
   return reader;
 }
 
-/// z as a program of x alone.
+/// Returns the program that computes z from x.
 Program alone(const Program& program, const LinearMap& map) {
   const auto step_of = [&program](ValueId value) { return static_cast<std::size_t>(value - program.n_inputs); };
-  Program part;
-  part.n_inputs = 1;
+  Program map_program;
+  map_program.n_inputs = 1;
   ValueId value = 0;
   const Step& last = program.steps[step_of(map.output)];
   if (map.normalised) {
-    value = part.push(program.steps[step_of(last.inputs.front())].operation, {value});
+    value = map_program.push(program.steps[step_of(last.inputs.front())].operation, {value});
   }
-  part.output = part.push(last.operation, {value});
-  return part;
+  map_program.output = map_program.push(last.operation, {value});
+  return map_program;
 }
 
 }  // namespace
@@ -71,36 +71,36 @@ std::vector<LinearMap> linear_maps(const Program& program) {
   return maps;
 }
 
-/// The map at one point, and the curvature beyond it.
+/// The map at one point, and the Hessian with respect to its output.
 struct MapCurvature::Point {
   Program map;
   Parameters parameters;
   at::Tensor x;         // [S, T, width]
   at::Tensor gradient;  // df/dz, [S, T, width of z]
-  std::shared_ptr<const TapeOperator> beyond;
+  std::shared_ptr<const TapeOperator> at_output;
 
-  at::Tensor z(const at::Tensor& at) const {
-    const std::vector<at::Tensor> inputs = {at};
+  at::Tensor z(const at::Tensor& point) const {
+    const std::vector<at::Tensor> inputs = {point};
     return evaluate(map, parameters, inputs);
   }
 
-  /// J^T H_zz J v, for one vector of each of some problems.
+  /// Returns J^T H_zz J v for one vector per problem.
   at::Tensor through(const at::Tensor& v, const ProblemIndices& problems) const {
     const c10::AutoGradMode recording(true);
-    const at::Tensor at = rows_of(x, problems).detach().requires_grad_();
-    const at::Tensor value = z(at);
-    // u -> J^T u is linear, and its own transpose in u is v -> J v.
+    const at::Tensor point = rows_of(x, problems).detach().requires_grad_();
+    const at::Tensor value = z(point);
+    // u -> J^T u is linear in u, and the transpose of that map is v -> J v.
     const at::Tensor u = at::zeros_like(value).requires_grad_();
-    const at::Tensor pulled_back = torch::autograd::grad({value}, {at}, {u}, true, true).front();
-    const at::Tensor pushed = torch::autograd::grad({pulled_back}, {u}, {v.view_as(at)}, true).front();
-    const at::Tensor curved = beyond->apply(pushed.detach().reshape({v.size(0), 1, -1}), problems);
-    return torch::autograd::grad({value}, {at}, {curved.view_as(value)}).front().reshape(v.sizes());
+    const at::Tensor pulled_back = torch::autograd::grad({value}, {point}, {u}, true, true).front();
+    const at::Tensor pushed = torch::autograd::grad({pulled_back}, {u}, {v.view_as(point)}, true).front();
+    const at::Tensor curved = at_output->apply(pushed.detach().reshape({v.size(0), 1, -1}), problems);
+    return torch::autograd::grad({value}, {point}, {curved.view_as(value)}).front().reshape(v.sizes());
   }
 };
 
 namespace {
 
-/// J^T H_zz J as an operator on x; `Point` is MapCurvature's.
+/// J^T H_zz J as an operator on x. `Point` is MapCurvature::Point, which is private.
 template <class Point>
 class GainTerm final : public LinearOperator {
  public:
@@ -135,7 +135,7 @@ MapCurvature::MapCurvature(const Program& program, const Parameters& parameters,
     point->x = tape.activation(0);
     point->gradient = tape.gradient(1);
   }
-  point->beyond = std::make_shared<TapeOperator>(program, parameters, std::move(inputs), map.output);
+  point->at_output = std::make_shared<TapeOperator>(program, parameters, std::move(inputs), map.output);
   point_ = std::move(point);
 }
 
@@ -144,7 +144,7 @@ OperatorPtr MapCurvature::gain_term() const {
 }
 
 OperatorPtr MapCurvature::curvature_term() const {
-  // C is the Hessian of <df/dz, z(x)> with df/dz held fixed.
+  // C is the Hessian of <df/dz, z(x)> for fixed df/dz.
   const auto along_gradient = [point = point_](const at::Tensor& x, const ProblemIndices& problems) {
     return (point->z(x) * rows_of(point->gradient, problems)).flatten(1).sum(1);
   };

@@ -13,11 +13,11 @@ namespace hessian {
 namespace {
 
 at::Tensor flattened(const Parameters& parameters) {
-  std::vector<at::Tensor> parts;
+  std::vector<at::Tensor> flat;
   for (const auto& entry : parameters) {
-    parts.push_back(entry.second.detach().flatten());
+    flat.push_back(entry.second.detach().flatten());
   }
-  return at::cat(parts);
+  return at::cat(flat);
 }
 
 }  // namespace
@@ -26,7 +26,8 @@ ParameterDifferences::ParameterDifferences(ParameterProblem problem, int64_t seq
     : problem_(std::move(problem)), sequences_at_once_(sequences_at_once) {
   check(problem_);
   if (sequences_at_once < 0) {
-    throw std::invalid_argument("sequences at once are a number from 0 on, not " + std::to_string(sequences_at_once));
+    throw std::invalid_argument("sequences at once must not be negative, they are " +
+                                std::to_string(sequences_at_once));
   }
   if (sequences_at_once == 0) {
     sequences_at_once_ = problem_.sequences();

@@ -14,12 +14,12 @@ ParameterOperator::ParameterOperator(ParameterProblem problem, ParameterOperator
     : problem_(std::move(problem)), options_(std::move(options)) {
   check(problem_);
   if (options_.sampled_labels < 0 || options_.sequences_at_once < 0) {
-    throw std::invalid_argument("sampled labels and sequences at once are numbers from 0 on, not " +
+    throw std::invalid_argument("sampled labels and sequences at once must not be negative, they are " +
                                 std::to_string(options_.sampled_labels) + " and " +
                                 std::to_string(options_.sequences_at_once));
   }
   if (options_.sampled_labels > 0 && options_.curvature != Curvature::fisher) {
-    throw std::invalid_argument("labels are sampled for the Fisher matrix alone");
+    throw std::invalid_argument("labels can be sampled for the Fisher matrix only");
   }
   const Parameters varying = problem_.varying();
   for (const auto& entry : varying) {
@@ -48,7 +48,7 @@ ParameterTape ParameterOperator::record(int64_t first, int64_t count) const {
           names_,           options_.curvature,  options_.checkpoints};
 }
 
-/// What the tape of the first sequences and a product with one vector take at their peak.
+/// Measures the peak memory of the tape of the first sequences and a product with one vector.
 int64_t ParameterOperator::measure_bytes(int64_t sequences) const {
   const MemoryScope scope;
   record(0, sequences).apply(at::zeros({1, dim_}, vector_options_));
@@ -64,7 +64,7 @@ int64_t ParameterOperator::sequences_within(int64_t memory_bytes) const {
   if (problem_.sequences() == 1) {
     return 1;
   }
-  // What two take more than one is what every further one takes; the rest are vectors of the parameters' size.
+  // Each further sequence costs the difference between two and one; the rest are vectors of the parameters' size.
   const int64_t further = std::max<int64_t>(1, measure_bytes(2) - one);
   return 1 + (memory_bytes - one) / further;
 }

@@ -26,11 +26,11 @@ void check(const ParameterProblem& problem) {
   for (const at::Tensor& input : problem.inputs) {
     if (input.dim() < 1 || input.size(0) < 1 || input.size(0) != problem.sequences()) {
       throw std::invalid_argument("an input is " + c10::str(input.sizes()) +
-                                  "; all have one row for each sequence, and there is at least one");
+                                  "; every input needs one row per sequence, and at least one");
     }
   }
   if (entries_of(problem.varying()) == 0) {
-    throw std::invalid_argument("no parameter varies");
+    throw std::invalid_argument("no parameter is selected");
   }
 }
 

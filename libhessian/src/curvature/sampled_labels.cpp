@@ -13,8 +13,8 @@
 namespace hessian {
 namespace {
 
-/// Most entries of logits that are held at once.
-constexpr int64_t most_logits = int64_t{1} << 22;
+/// Largest number of logits stored at once.
+constexpr int64_t max_logits = int64_t{1} << 22;
 
 struct Head {
   std::string weight;
@@ -27,16 +27,17 @@ Head head_of(const Program& program) {
   const auto* head =
       step < 0 ? nullptr : std::get_if<CrossEntropyHead>(&program.steps.at(static_cast<std::size_t>(step)).operation);
   if (head == nullptr) {
-    throw std::invalid_argument("labels are drawn from the softmax of a cross-entropy, which is not the output here");
+    throw std::invalid_argument(
+        "labels are drawn from the softmax of a cross-entropy, but the program's output is another operation");
   }
   const auto& inputs = program.steps[static_cast<std::size_t>(step)].inputs;
   if (inputs[1] >= program.n_inputs) {
-    throw std::invalid_argument("labels take the place of targets that are an input of the program");
+    throw std::invalid_argument("labels replace targets, which must be an input of the program");
   }
   return {head->weight, inputs[0], inputs[1]};
 }
 
-/// What the head reads of one sequence, [1, T, width].
+/// Returns the input of the head for one sequence, [1, T, width].
 at::Tensor input_of_head(const ParameterProblem& problem, const Head& head, int64_t sequence) {
   const std::vector<at::Tensor> inputs = problem.inputs_of(sequence, 1);
   if (head.input < problem.program.n_inputs) {
@@ -57,19 +58,19 @@ void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed) {
   const at::Tensor& weight = problem.parameters.at(head.weight);
   const at::Tensor& targets = problem.inputs[static_cast<std::size_t>(head.targets)];
   const int64_t positions = targets.size(1);
-  // From the host's generator on every device, so that the labels are the same there but for rounding.
+  // The host's generator serves every device, so that labels differ between devices by rounding alone.
   const at::Tensor uniform =
       at::rand({problem.sequences(), positions, count}, at::detail::createCPUGenerator(seed), at::dtype(at::kDouble))
           .to(targets.device());
   const at::Tensor labels = at::empty(uniform.sizes(), targets.options());
-  const int64_t at_once = std::max<int64_t>(1, most_logits / weight.size(0));
+  const int64_t at_once = std::max<int64_t>(1, max_logits / weight.size(0));
   for (int64_t sequence = 0; sequence < problem.sequences(); ++sequence) {
     const at::Tensor x = input_of_head(problem, head, sequence);
     for (int64_t first = 0; first < positions; first += at_once) {
       const int64_t here = std::min(at_once, positions - first);
       const at::Tensor z = times_transposed(x[0].narrow(0, first, here), weight).to(at::kDouble);
       const at::Tensor distribution = at::softmax(z, -1).cumsum(-1);
-      // The first label whose share of the distribution reaches beyond a uniform number.
+      // Inverse transform sampling: the first label whose cumulative probability exceeds a uniform number.
       const at::Tensor level = uniform[sequence].narrow(0, first, here) * distribution.narrow(1, -1, 1);
       labels[sequence]
           .narrow(0, first, here)

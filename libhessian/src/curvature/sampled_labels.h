@@ -6,11 +6,11 @@
 
 namespace hessian {
 
-/// Replaces the targets [B, T] of a problem by labels [B, T, count], drawn independently from the softmax of the
-/// program's own logits. They depend on the seed, on the data and on the weights, and on nothing else.
+/// Replaces the targets [B, T] of a problem by labels [B, T, count], drawn independently from the softmax of the program's own
+/// logits. They depend on the seed, the data and the weights alone.
 ///
-/// \throws std::invalid_argument  if the program's output is no cross-entropy with targets that are an input
-/// Cost: one pass forward, sequence by sequence.
+/// \throws std::invalid_argument  if the program's output is not a cross-entropy whose targets are an input
+/// Cost: one forward pass, sequence by sequence.
 void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed);
 
 }  // namespace hessian

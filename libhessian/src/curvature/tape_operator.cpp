@@ -9,13 +9,13 @@
 namespace hessian {
 namespace {
 
-/// Which rows of the vectors enter at one value.
+/// The rows of the vectors that belong to one value.
 struct Entering {
-  ProblemIndices rows;       // of v
-  ProblemIndices sequences;  // of each
+  ProblemIndices rows;       // in v
+  ProblemIndices sequences;  // in the tape, one per row
 };
 
-/// The rows listed, which ascend; those that stand after each other are not copied.
+/// Returns the rows listed, which ascend; a contiguous range is not copied.
 at::Tensor rows_listed(const at::Tensor& all, const ProblemIndices& rows) {
   if (rows.empty() || rows.back() - rows.front() + 1 != static_cast<int64_t>(rows.size())) {
     return rows_of(all, rows);
@@ -27,14 +27,14 @@ at::Tensor rows_listed(const at::Tensor& all, const ProblemIndices& rows) {
 
 TapeOperator::TapeOperator(TapeProblem problem) : problem_(std::move(problem)) {
   if (problem_.inputs.empty()) {
-    throw std::invalid_argument("a tape takes a tensor for each input, and at least one");
+    throw std::invalid_argument("a tape needs one tensor per input, and at least one");
   }
   record(all_problems(sequences()));
   const at::Tensor& x = tape_->activation(0);
   for (std::size_t i = 1; i < problem_.values.size(); ++i) {
     if (tape_->activation(i).sizes() != x.sizes()) {
-      throw std::invalid_argument("the values that are perturbed are " + c10::str(x.sizes()) + " and " +
-                                  c10::str(tape_->activation(i).sizes()) + "; one operator takes one shape");
+      throw std::invalid_argument("the values to differentiate with respect to are " + c10::str(x.sizes()) + " and " +
+                                  c10::str(tape_->activation(i).sizes()) + "; expected one shape");
     }
   }
   dim_ = x.numel() / x.size(0);
@@ -45,7 +45,7 @@ TapeOperator::TapeOperator(Program program, Parameters parameters, std::vector<a
     : TapeOperator({std::move(program), std::move(parameters), std::move(inputs), {value}, {}}) {}
 
 void TapeOperator::record(const ProblemIndices& sequences) const {
-  tape_.reset();  // before the new one is recorded, so that never two are held
+  tape_.reset();  // first, so that two tapes never exist at once
   std::vector<at::Tensor> rows;
   for (const at::Tensor& input : problem_.inputs) {
     rows.push_back(rows_of(input, sequences));
@@ -66,19 +66,19 @@ at::Tensor TapeOperator::do_apply(const at::Tensor& v, const ProblemIndices& pro
   const ProblemIndices places = places_among(recorded_, all_problems(sequences())).places;
   std::vector<Entering> entering(problem_.values.size());
   for (std::size_t i = 0; i < problems.size(); ++i) {
-    Entering& there = entering[static_cast<std::size_t>(problems[i] / sequences())];
-    there.rows.push_back(static_cast<int64_t>(i));
-    there.sequences.push_back(places[static_cast<std::size_t>(problems[i] % sequences())]);
+    Entering& group = entering[static_cast<std::size_t>(problems[i] / sequences())];
+    group.rows.push_back(static_cast<int64_t>(i));
+    group.sequences.push_back(places[static_cast<std::size_t>(problems[i] % sequences())]);
   }
   const int64_t k = v.size(1);
   auto shape = tape_->activation(0).sizes().vec();
   shape[0] = -1;
   std::vector<TapeVectors> vectors;
-  for (const Entering& there : entering) {
+  for (const Entering& group : entering) {
     TapeVectors rows;
-    shape[0] = static_cast<int64_t>(there.rows.size()) * k;
-    rows.rows = rows_listed(v, there.rows).reshape(shape);
-    for (const int64_t sequence : there.sequences) {
+    shape[0] = static_cast<int64_t>(group.rows.size()) * k;
+    rows.rows = rows_listed(v, group.rows).reshape(shape);
+    for (const int64_t sequence : group.sequences) {
       rows.sequences.insert(rows.sequences.end(), static_cast<std::size_t>(k), sequence);
     }
     vectors.push_back(std::move(rows));

@@ -43,20 +43,20 @@ void KrylovBatch::take_first(int64_t width, uint64_t stream) {
   basis_.select(1, 0).copy_(random_unit_vectors(op_, seeds_, stream));
   for (width_ = 1; width_ < width; ++width_) {
     const at::Tensor vectors = random_unit_vectors(op_, seeds_, stream + static_cast<uint64_t>(width_));
-    const at::Tensor rest = orthogonalise(basis_.narrow(1, 0, width_), vectors.unsqueeze(1)).rest.squeeze(1);
-    basis_.select(1, width_).copy_(rest / rest.norm(2, 1, true));
+    const at::Tensor remainder = orthogonalise(basis_.narrow(1, 0, width_), vectors.unsqueeze(1)).remainder.squeeze(1);
+    basis_.select(1, width_).copy_(remainder / remainder.norm(2, 1, true));
   }
 }
 
-/// A random unit vector orthogonal to the rows of `known`, [1, m, n]. A second round takes out what is left of them
-/// where they span nearly everything, so that the first has left little.
+/// Draws a random unit vector orthogonal to the rows of `known`, [1, m, n]. If they span nearly all dimensions, the first
+/// round leaves a short vector with large relative errors, which the second round removes.
 at::Tensor KrylovBatch::fresh_direction(int64_t i, const at::Tensor& known) {
   State& state = states_[static_cast<std::size_t>(i)];
   auto generator = problem_generator(seeds_, problem(i), state.next_stream++);
   at::Tensor v = at::randn({1, 1, op_.dim()}, generator, at::dtype(at::kDouble)).to(basis_.options());
   for (int round = 0; round < 2; ++round) {
     v = v / v.norm();
-    v = orthogonalise(known, v).rest;
+    v = orthogonalise(known, v).remainder;
   }
   return (v / v.norm()).view({op_.dim()});
 }
@@ -70,35 +70,37 @@ void KrylovBatch::extend() {
   for (State& state : states_) {
     state.coupling.setZero(room, taken);
   }
-  // Against the basis all together, and then one after the other against those before it.
-  const Orthogonalised parts = orthogonalise(basis_.narrow(1, 0, basis_size_), products);
-  const at::Tensor rest = parts.rest.contiguous();
-  const at::Tensor coefficients = on_host(parts.coefficients);
+  // Orthogonalises all products against the basis at once, then each against the next vectors found before it.
+  const Orthogonalised split = orthogonalise(basis_.narrow(1, 0, basis_size_), products);
+  const at::Tensor remainder = split.remainder.contiguous();
+  const at::Tensor coefficients = on_host(split.coefficients);
   width_ = 0;
   for (int64_t j = 0; j < taken; ++j) {
     for (int64_t i = 0; i < size(); ++i) {
       const Eigen::Map<const Eigen::VectorXd> row(coefficients[i][j].data_ptr<double>(), basis_size_);
       states_[static_cast<std::size_t>(i)].projection.row(first_row + j).head(basis_size_) = row;
     }
-    take_next(rest.select(1, j), j, width_ < room);
+    take_next(remainder.select(1, j), j, width_ < room);
   }
 }
 
+/// Adds the remainder w [A, n] of product j to the next vectors, orthogonalised against those found before it, if there is
+/// room for one more; records its coefficients in any case.
 void KrylovBatch::take_next(at::Tensor w, int64_t j, bool has_room) {
   const at::Tensor norms_outside = on_host(w.norm(2, 1));
   at::Tensor norms = norms_outside;
   if (width_ > 0) {
-    const Orthogonalised parts = orthogonalise(basis_.narrow(1, basis_size_, width_), w.unsqueeze(1));
-    w = parts.rest.squeeze(1);
+    const Orthogonalised split = orthogonalise(basis_.narrow(1, basis_size_, width_), w.unsqueeze(1));
+    w = split.remainder.squeeze(1);
     norms = on_host(w.norm(2, 1));
-    const at::Tensor coefficients = on_host(parts.coefficients);
+    const at::Tensor coefficients = on_host(split.coefficients);
     for (int64_t i = 0; i < size(); ++i) {
       const Eigen::Map<const Eigen::VectorXd> row(coefficients[i].data_ptr<double>(), width_);
       states_[static_cast<std::size_t>(i)].coupling.col(j).head(width_) = row;
     }
-    // Where little is left, what rounding has left of the basis is no longer small beside it.
+    // If little remains, rounding errors along the basis are no longer small relative to it: remove them again.
     if (has_room && (norms < 0.1 * norms_outside).any().item<bool>()) {
-      w = orthogonalise(basis_.narrow(1, 0, basis_size_ + width_), w.unsqueeze(1)).rest.squeeze(1);
+      w = orthogonalise(basis_.narrow(1, 0, basis_size_ + width_), w.unsqueeze(1)).remainder.squeeze(1);
       norms = on_host(w.norm(2, 1));
     }
   }
@@ -122,10 +124,16 @@ void KrylovBatch::take_next(at::Tensor w, int64_t j, bool has_room) {
   width_ += has_room ? 1 : 0;
 }
 
+bool KrylovBatch::finite(int64_t i) const {
+  const State& state = states_[static_cast<std::size_t>(i)];
+  const Eigen::Index taken = state.coupling.cols();
+  return state.projection.middleRows(basis_size_ - taken, taken).leftCols(basis_size_).allFinite() &&
+         state.coupling.allFinite();
+}
+
 void KrylovBatch::require_finite() const {
   for (int64_t i = 0; i < size(); ++i) {
-    const State& state = states_[static_cast<std::size_t>(i)];
-    if (!state.projection.row(basis_size_ - 1).head(basis_size_).allFinite() || !state.coupling.allFinite()) {
+    if (!finite(i)) {
       throw std::runtime_error("the operator's product with a vector of problem " + std::to_string(problem(i)) +
                                " is not finite");
     }
@@ -192,11 +200,11 @@ void KrylovBatch::restart(const std::vector<RitzPairs>& pairs, const std::vector
       std::copy_n(ritz.coordinates.col(column).data(), basis_size_, rotation[i][j].data_ptr<double>());
     }
   }
-  // In parts of the coordinates, so that old and new vectors are never both held whole.
+  // One range of coordinates after the other, so that old and new vectors never both exist in full.
   rotation = rotation.to(basis_.options());
-  const int64_t part = std::max<int64_t>(1, op_.dim() / 16);
-  for (int64_t first = 0; first < op_.dim(); first += part) {
-    const at::Tensor coordinates = basis_.narrow(2, first, std::min(part, op_.dim() - first));
+  const int64_t chunk = std::max<int64_t>(1, op_.dim() / 16);
+  for (int64_t first = 0; first < op_.dim(); first += chunk) {
+    const at::Tensor coordinates = basis_.narrow(2, first, std::min(chunk, op_.dim() - first));
     coordinates.narrow(1, 0, kept).copy_(at::bmm(rotation, coordinates.narrow(1, 0, basis_size_)));
   }
   basis_.narrow(1, kept, width_).copy_(basis_.narrow(1, basis_size_, width_).clone());

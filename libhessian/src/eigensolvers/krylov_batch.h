@@ -10,73 +10,82 @@
 
 namespace hessian {
 
-/// Ritz values (ascending) of a problem, the coordinates of its Ritz vectors in the basis, and the norms ||Hv - lambda
-/// v|| that the recurrence gives for them.
+/// Ritz pairs of one problem.
 struct RitzPairs {
-  Eigen::VectorXd values;
-  Eigen::MatrixXd coordinates;
-  Eigen::VectorXd residuals;
+  Eigen::VectorXd values;       ///< ascending
+  Eigen::MatrixXd coordinates;  ///< of the Ritz vectors in the basis, one column each
+  Eigen::VectorXd residuals;    ///< ||Hv - lambda v|| according to the recurrence
 
+  /// Returns the largest magnitude of a Ritz value.
   double spectral_norm() const;
 };
 
-/// Columns of Ritz pairs, from 0.
+/// Columns of Ritz pairs, counted from 0.
 using RitzColumns = std::vector<Eigen::Index>;
 
-/// Block Krylov spaces of the problems that still iterate, as one batch.
+/// Block Krylov spaces of the problems that still iterate, as one batch of tensors.
 ///
-/// With b vectors a product (b = 1: Lanczos), H V = V T + Q B E^T holds for each problem: V is the basis, Q the b vectors
-/// that enter it next, orthonormal to it, E the last columns of the identity, and T the projection V^T H V, of which
-/// only the lower triangle is kept. All coefficients come from full orthogonalisation, so that nothing changes when
-/// Ritz vectors replace the basis (thick restart). Where H Q leaves the space no further (breakdown), a random vector
-/// goes on, with a coupling of rounding size. Once the basis spans everything there is no next vector.
+/// With b vectors per product (b = 1 is Lanczos), each problem satisfies H V = V T + Q B E^T: V is the basis, Q the b
+/// vectors that enter it next, orthonormal to it, E the last columns of the identity, and T = V^T H V the projection, of
+/// which only the lower triangle is stored. All coefficients come from full orthogonalisation, so the relation also holds
+/// after Ritz vectors have replaced the basis (thick restart). On breakdown (H Q lies in the space up to rounding) the
+/// iteration continues with a random vector, whose coupling is of rounding size. Once the basis spans all n dimensions there
+/// is no next vector.
 ///
-/// Memory: S n (max_basis + b) scalars, and while it takes a product, 4 S n b.
+/// Memory: S n (max_basis + b) scalars, plus 4 S n b during a product.
 /// Source: Golub & Van Loan, Matrix Computations, 4th ed., sections 10.1 and 10.3.6; Wu & Simon (2000), Thick-restart
 /// Lanczos method.
 class KrylovBatch {
  public:
-  /// \param width      number b of vectors a product
-  /// \param max_basis  number of basis vectors held, at least b and at most n
-  /// \param seeds      of the random vectors that go on after a breakdown
-  /// \param stream     first of their streams (problem_generator); the start vectors are streams stream ... stream+b-1
+  /// \param width      number b of vectors per product
+  /// \param max_basis  number of basis vectors stored, at least b and at most n
+  /// \param seeds      of the start vectors and of the random vectors after a breakdown
+  /// \param stream     first stream of each problem (see problem_generator); start vectors use stream ... stream + b - 1
   KrylovBatch(const LinearOperator& op, int64_t width, int64_t max_basis, ProblemSeeds seeds, uint64_t stream = 0);
 
+  /// Returns whether no problem is left.
   bool empty() const { return problems_.empty(); }
+  /// Returns the number of problems left.
   int64_t size() const { return static_cast<int64_t>(problems_.size()); }
+  /// Returns the number of vectors in the basis.
   int64_t basis_size() const { return basis_size_; }
-  /// Number of vectors that the next product takes.
+  /// Returns the number of vectors that the next product takes.
   int64_t width() const { return width_; }
-  /// Whether the next vectors do not fit into the basis, or there are none.
+  /// Returns whether the next vectors do not fit into the basis, or there are none.
   bool full() const { return width_ == 0 || basis_size_ + width_ > max_basis_; }
+  /// Returns the index in the operator of problem i of the batch.
   int64_t problem(int64_t i) const { return problems_[static_cast<std::size_t>(i)]; }
 
-  /// One product: takes the next vectors into the basis and finds those after them.
+  /// Takes one product: adds the next vectors to the basis and computes those after them.
   void extend();
 
-  /// \throws std::runtime_error  if the last product was not finite
+  /// Returns whether the last product of problem i was finite.
+  bool finite(int64_t i) const;
+
+  /// Checks that the last product of every problem was finite.
+  /// \throws std::runtime_error
   void require_finite() const;
 
+  /// Solves the projected eigenproblem.
   RitzPairs ritz_pairs(int64_t i) const;
 
-  /// Whether H maps the problem's space to itself but for rounding.
+  /// Returns whether H maps the space of problem i to itself up to rounding, relative to the Ritz values.
   bool invariant(int64_t i, const RitzPairs& ritz) const;
 
-  /// The same, told without Ritz values: whether the last product was a vector of the space but for rounding.
+  /// Returns the same relative to the largest product, for callers without Ritz values.
   bool exhausted(int64_t i) const;
 
-  /// Unit Ritz vectors of the columns listed, [columns.size(), n].
+  /// Returns the unit Ritz vectors of these columns, [columns.size(), n].
   at::Tensor ritz_vectors(int64_t i, const RitzPairs& ritz, const RitzColumns& columns) const;
 
-  /// Keeps only the problems at the places listed, which ascend. Moves them up where they are: a copy would take as much
-  /// memory again.
+  /// Keeps only the problems at these places, which ascend. Moves them in place: a copy would double the memory.
   void keep(const ProblemIndices& places);
 
-  /// Thick restart: the basis becomes the Ritz vectors of the columns listed for each problem, equally many.
+  /// Thick restart: replaces the basis of each problem by the Ritz vectors of its columns. All problems list equally many.
   void restart(const std::vector<RitzPairs>& pairs, const std::vector<RitzColumns>& columns);
 
  private:
-  /// What belongs to one of the problems beside its vectors.
+  /// State of one problem besides its vectors.
   struct State {
     Eigen::MatrixXd projection;  ///< T
     Eigen::MatrixXd coupling;    ///< B, [next vectors, vectors of the last product]
@@ -86,8 +95,6 @@ class KrylovBatch {
 
   at::Tensor fresh_direction(int64_t i, const at::Tensor& known);
   void take_first(int64_t width, uint64_t stream);
-  /// Makes what product j of the last ones has outside the basis, w [A, n], orthogonal to the next vectors found before
-  /// it, and one of them if there is room.
   void take_next(at::Tensor w, int64_t j, bool has_room);
 
   const LinearOperator& op_;
@@ -98,7 +105,7 @@ class KrylovBatch {
   std::vector<State> states_;
   int64_t basis_size_ = 0;
   int64_t width_ = 0;
-  at::Tensor basis_;  ///< [A, max_basis + b, n]; the next vectors stand behind the basis
+  at::Tensor basis_;  ///< [A, max_basis + b, n]; the next vectors follow the basis
 };
 
 }  // namespace hessian

@@ -7,20 +7,20 @@
 #include <algorithm>
 #include <cmath>
 
-#include "hessian/dense_operator.h"
+#include "eigensolvers/extremal_pairs.h"
 
 namespace hessian {
 namespace {
 
-/// H / scale + I for one problem of a LinearOperator, in the form that Spectra asks for.
+/// H / scale + I for one problem of a LinearOperator, with the interface that Spectra expects of a matrix.
 ///
-/// Spectra's thresholds are absolute, a pair converges relative to its own eigenvalue, and once a Krylov space is
-/// exhausted the next vector is sought in the range of the matrix: scaling and shift keep small, singular and low-rank
-/// matrices away from all three.
-class SpectraBlock {
+/// Scale and shift avoid three weaknesses of Spectra with small, singular and low-rank matrices: its thresholds are absolute,
+/// a pair converges relative to its own eigenvalue, and once a Krylov space is exhausted it draws the next vector from the
+/// range of the matrix.
+class SpectraMatrix {
  public:
   using Scalar = double;
-  SpectraBlock(const LinearOperator& op, int64_t problem, double scale) : op_(&op), problem_(problem), scale_(scale) {}
+  SpectraMatrix(const LinearOperator& op, int64_t problem, double scale) : op_(&op), problem_(problem), scale_(scale) {}
 
   Eigen::Index rows() const { return op_->dim(); }
   Eigen::Index cols() const { return op_->dim(); }
@@ -53,7 +53,7 @@ struct FoundEnds {
   int64_t products = 0;
 };
 
-/// Spectra needs n > 2 and a basis beyond the pairs asked for: smaller problems are solved densely.
+/// Solves a problem as a dense matrix: Spectra needs n > 2 and a basis larger than the number of pairs.
 FoundEnds dense_ends(const LinearOperator& op, int64_t problem) {
   const int64_t n = op.dim();
   const at::Tensor columns =
@@ -64,11 +64,11 @@ FoundEnds dense_ends(const LinearOperator& op, int64_t problem) {
           solver.eigenvectors().col(0), n};
 }
 
-/// SymEigsSolver hands out pairs that meet its own criterion only; this gives the ends of its last Krylov space,
-/// converged or not, since verify_residuals() says how good they are.
-class KrylovSolver : public Spectra::SymEigsSolver<SpectraBlock> {
+/// Gives access to the ends of the last Krylov space, converged or not: SymEigsSolver returns only pairs that meet its own
+/// criterion, while verify_residuals() measures how accurate they are.
+class KrylovSolver : public Spectra::SymEigsSolver<SpectraMatrix> {
  public:
-  using Spectra::SymEigsSolver<SpectraBlock>::SymEigsSolver;
+  using Spectra::SymEigsSolver<SpectraMatrix>::SymEigsSolver;
 
   FoundEnds ritz_ends() const {
     const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> ritz(m_fac.matrix_H());
@@ -83,19 +83,19 @@ FoundEnds iterated_ends(const LinearOperator& op, int64_t problem, const Lanczos
   const at::Tensor host_start = start.to(at::kCPU, at::kDouble).contiguous();
   const double image = op.apply(start.view({1, 1, -1}), {problem}).to(at::kDouble).norm().item<double>();
   if (!(image > 0) || !std::isfinite(image)) {
-    // Zero, to a random vector, or not finite: nothing to iterate with.
+    // The product with a random vector is zero or not finite: there is nothing to iterate with.
     const Eigen::VectorXd vector = Eigen::Map<const Eigen::VectorXd>(host_start.data_ptr<double>(), op.dim());
     return {image, image, vector, vector, 1};
   }
   constexpr double shift = 3;
-  SpectraBlock matrix(op, problem, shift * image);
-  const int64_t products = options.max_iterations - 2;  // one for the scale, and one that Spectra begins with
+  SpectraMatrix matrix(op, problem, shift * image);
+  const int64_t products = options.max_iterations - 2;  // one for the scale, and the one that Spectra starts with
   const int64_t basis = std::clamp<int64_t>(std::min(options.max_basis, products), 4, op.dim());
   KrylovSolver solver(matrix, 2, basis);
   solver.init(host_start.data_ptr<double>());
-  // The first basis, and at most basis - 2 products for each restart.
+  // The first basis takes `basis` products, each restart at most basis - 2.
   const int64_t restarts = std::max<int64_t>(0, (products - basis) / (basis - 2));
-  // The shifted eigenvalues, which Spectra's tolerance is relative to, reach to shift + 1 times the spectral norm.
+  // Spectra's tolerance is relative to the shifted eigenvalues, which reach shift + 1 times the spectral norm.
   solver.compute(Spectra::SortRule::BothEnds, restarts, options.tolerance / (shift + 1),
                  Spectra::SortRule::LargestAlge);
   FoundEnds ends = solver.ritz_ends();
@@ -108,9 +108,9 @@ FoundEnds iterated_ends(const LinearOperator& op, int64_t problem, const Lanczos
 }  // namespace
 
 ExtremalEigenvalues spectra_extremes(const LinearOperator& op, const LanczosOptions& options) {
-  check_eigensolver_arguments(op, options);
+  check_eigensolver_arguments(op, options.tolerance, options.max_iterations, options.seeds());
   const c10::NoGradGuard no_grad;
-  const at::Tensor starts = random_unit_vectors(op, options);
+  const at::Tensor starts = random_unit_vectors(op, options.seeds());
   ExtremalEigenvalues result = unknown_ends(op);
   for (int64_t problem = 0; problem < op.problems(); ++problem) {
     const FoundEnds ends =
@@ -121,7 +121,7 @@ ExtremalEigenvalues spectra_extremes(const LinearOperator& op, const LanczosOpti
     result.vector_min[problem].copy_(to_tensor(ends.vector_min, op.vector_options()));
     result.iterations[problem] = static_cast<int32_t>(ends.products);
   }
-  verify_residuals(op, options, result);
+  verify_residuals(op, options.ends, options.tolerance, result.spectral_norm(), result);
   return result;
 }
 

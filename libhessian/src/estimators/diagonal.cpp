@@ -9,15 +9,15 @@
 namespace hessian {
 
 Estimate estimate_diagonal(const LinearOperator& op, const SampleOptions& options) {
-  check_sample_arguments(op, options);
+  check_sample_arguments(op, options.samples, options.seeds());
   const c10::NoGradGuard no_grad;
   const auto wide = op.vector_options().dtype(at::kDouble);
   at::Tensor mean = at::zeros({op.problems(), op.dim()}, wide);
   at::Tensor squares = at::zeros({op.problems(), op.dim()}, wide);
   for (int64_t sample = 0; sample < options.samples; ++sample) {
-    const at::Tensor z = sample_signs(op, options, sample);
+    const at::Tensor z = sample_signs(op, options.seeds(), sample);
     const at::Tensor entries = (z * finite_products(op, z)).to(at::kDouble);
-    // Sum of squares about the running mean (Welford 1962): all samples at once would not fit.
+    // Accumulates squares about the running mean (Welford 1962): storing all samples would take too much memory.
     const at::Tensor before = entries - mean;
     mean.add_(before, 1.0 / static_cast<double>(sample + 1));
     squares.addcmul_(before, entries - mean);

@@ -10,26 +10,27 @@
 #include <utility>
 
 #include "eigensolvers/krylov_batch.h"
+#include "estimators/samples.h"
 
 namespace hessian {
 namespace {
 
-/// Far more than a Krylov space has breakdowns: the streams of one sample do not meet those of the next.
-constexpr uint64_t streams_a_probe = uint64_t{1} << 32U;
+/// Streams reserved per sample: far more than a Krylov space has breakdowns, so that samples never share a stream.
+constexpr uint64_t streams_per_sample = uint64_t{1} << 32U;
 
 void store(const RitzPairs& ritz, const at::Tensor& nodes, const at::Tensor& weights) {
-  // The start vector is the first of the basis: its share in a Ritz vector is that vector's first coordinate.
+  // The start vector is the first basis vector, so its component along a Ritz vector is that vector's first coordinate.
   const Eigen::VectorXd shares = ritz.coordinates.row(0).cwiseAbs2();
   std::copy_n(ritz.values.data(), ritz.values.size(), nodes.data_ptr<double>());
   std::copy_n(shares.data(), shares.size(), weights.data_ptr<double>());
 }
 
-/// Integrals of values at the nodes, [S, P].
+/// Returns the quadrature of values at the nodes, [S, P].
 at::Tensor integrals(const SpectralQuadrature& quadrature, const at::Tensor& values) {
   return (quadrature.weights * values.masked_fill(quadrature.nodes.isnan(), 0)).sum(2);
 }
 
-/// The Gaussians about one sample's nodes [m] at the points of a grid [G], by their weights.
+/// Sums weighted Gaussians around one sample's nodes [m], evaluated on a grid [G].
 at::Tensor broadened(const at::Tensor& nodes, const at::Tensor& weights, const at::Tensor& grid, double width) {
   const at::Tensor present = nodes.isnan().logical_not();
   const at::Tensor distance = (grid.unsqueeze(1) - nodes.masked_select(present).unsqueeze(0)) / width;
@@ -46,19 +47,19 @@ void check_density_options(const DensityOptions& options) {
     throw std::invalid_argument("the relative zero is " + std::to_string(options.relative_zero) +
                                 "; it must not be negative");
   }
-  // The grid reaches over the range and 8 widths.
-  const double least = std::ceil(1 / options.relative_width + 8) + 1;
-  if (static_cast<double>(options.grid_points) < least) {
-    throw std::invalid_argument("the grid has " + std::to_string(options.grid_points) + " points; it must have " +
-                                std::to_string(static_cast<int64_t>(least)) +
-                                " at least, or peaks of this width may fall between them");
+  // The grid covers the range plus 8 widths.
+  const double minimum = std::ceil(1 / options.relative_width + 8) + 1;
+  if (static_cast<double>(options.grid_points) < minimum) {
+    throw std::invalid_argument("the grid has " + std::to_string(options.grid_points) + " points; it needs at least " +
+                                std::to_string(static_cast<int64_t>(minimum)) +
+                                ", or peaks of this width may fall between them");
   }
 }
 
 }  // namespace
 
 SpectralQuadrature spectral_quadrature(const LinearOperator& op, const QuadratureOptions& options) {
-  check_sample_arguments(op, options);
+  check_sample_arguments(op, options.samples, options.seeds());
   if (options.steps < 1) {
     throw std::invalid_argument("the number of Lanczos steps is " + std::to_string(options.steps) +
                                 "; it must be positive");
@@ -71,7 +72,7 @@ SpectralQuadrature spectral_quadrature(const LinearOperator& op, const Quadratur
       at::full({op.problems(), options.samples, steps}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
   result.weights = at::zeros({op.problems(), options.samples, steps}, at::kDouble);
   for (int64_t sample = 0; sample < options.samples; ++sample) {
-    KrylovBatch batch(op, 1, steps, options, static_cast<uint64_t>(sample) * streams_a_probe);
+    KrylovBatch batch(op, 1, steps, options.seeds(), static_cast<uint64_t>(sample) * streams_per_sample);
     while (!batch.empty()) {
       batch.extend();
       batch.require_finite();
@@ -111,7 +112,7 @@ SpectralDensity spectral_density(SpectralQuadrature quadrature, const DensityOpt
 
   SpectralDensity result;
   const at::Tensor range = largest - smallest;
-  // Ritz values of a multiple of the identity differ by rounding.
+  // The Ritz values of a multiple of the identity differ by rounding alone: their range is no scale.
   const at::Tensor scale =
       at::where(range > 1e-6 * magnitude, range, at::where(magnitude > 0, magnitude, at::ones_like(magnitude)));
   result.width = options.relative_width * scale;

@@ -12,16 +12,17 @@
 namespace hessian {
 namespace {
 
-/// Orthonormal rows that span the products with `count` normal vectors, [S, count, n], which unlike signs are never
-/// multiples of each other in few dimensions. A product that adds nothing to those before it leaves a row of zeros.
+/// Returns orthonormal rows that span the products with `count` normal vectors, [S, count, n]. Normal vectors, unlike random
+/// signs, are never multiples of each other in few dimensions. A product that lies in the span of those before it gives a row
+/// of zeros.
 at::Tensor sketched_range(const LinearOperator& op, const ProblemSeeds& seeds, int64_t count) {
   at::Tensor range = at::zeros({op.problems(), count, op.dim()}, op.vector_options());
   for (int64_t i = 0; i < count; ++i) {
     const at::Tensor product = finite_products(op, random_unit_vectors(op, seeds, static_cast<uint64_t>(i)));
-    const at::Tensor rest = orthogonalise(range.narrow(1, 0, i), product.unsqueeze(1)).rest.squeeze(1);
-    const at::Tensor norm = rest.norm(2, 1, true);
-    const at::Tensor adds = norm > rounding_level(rest.options()) * product.norm(2, 1, true);
-    range.select(1, i).copy_(at::where(adds, rest / norm, at::zeros_like(rest)));
+    const at::Tensor remainder = orthogonalise(range.narrow(1, 0, i), product.unsqueeze(1)).remainder.squeeze(1);
+    const at::Tensor norm = remainder.norm(2, 1, true);
+    const at::Tensor adds = norm > rounding_level(remainder.options()) * product.norm(2, 1, true);
+    range.select(1, i).copy_(at::where(adds, remainder / norm, at::zeros_like(remainder)));
   }
   return range;
 }
@@ -29,34 +30,34 @@ at::Tensor sketched_range(const LinearOperator& op, const ProblemSeeds& seeds, i
 }  // namespace
 
 TraceEstimate hutchinson_trace(const LinearOperator& op, const SampleOptions& options) {
-  check_sample_arguments(op, options);
+  check_sample_arguments(op, options.samples, options.seeds());
   const c10::NoGradGuard no_grad;
   return {mean_of_samples(sample_products(op, options).quadratic), options.samples};
 }
 
 TraceEstimate hutch_plus_plus_trace(const LinearOperator& op, const HutchPlusPlusOptions& options) {
-  check_problems(op, options, "an estimate");
+  check_problems(op, options.seeds(), "an estimate");
   if (options.products < 6) {
     throw std::invalid_argument("the number of products is " + std::to_string(options.products) +
-                                "; it must be 6 at least");
+                                "; it must be at least 6");
   }
   const c10::NoGradGuard no_grad;
   const int64_t samples = options.products / 3;
   const int64_t columns = std::min(samples, op.dim());
-  const at::Tensor range = sketched_range(op, options, columns);
-  at::Tensor exact_part = at::zeros({op.problems()}, at::kDouble);
+  const at::Tensor range = sketched_range(op, options.seeds(), columns);
+  at::Tensor exact_term = at::zeros({op.problems()}, at::kDouble);
   for (int64_t i = 0; i < columns; ++i) {
     const at::Tensor q = range.select(1, i).contiguous();
-    exact_part += dots(q, finite_products(op, q));
+    exact_term += dots(q, finite_products(op, q));
   }
-  at::Tensor rests = at::empty({op.problems(), samples}, at::kDouble);
+  at::Tensor remainders = at::empty({op.problems(), samples}, at::kDouble);
   for (int64_t sample = 0; sample < samples; ++sample) {
-    const at::Tensor signs = sample_signs(op, options, columns + sample);
-    const at::Tensor rest = orthogonalise(range, signs.unsqueeze(1)).rest.squeeze(1);
-    rests.select(1, sample).copy_(dots(rest, finite_products(op, rest)));
+    const at::Tensor signs = sample_signs(op, options.seeds(), columns + sample);
+    const at::Tensor outside = orthogonalise(range, signs.unsqueeze(1)).remainder.squeeze(1);
+    remainders.select(1, sample).copy_(dots(outside, finite_products(op, outside)));
   }
-  const Estimate remainder = mean_of_samples(rests);
-  return {{exact_part + remainder.value, remainder.standard_error}, 2 * columns + samples};
+  const Estimate remainder = mean_of_samples(remainders);
+  return {{exact_term + remainder.value, remainder.standard_error}, 2 * columns + samples};
 }
 
 }  // namespace hessian

@@ -27,7 +27,7 @@ at::Tensor to_dense(const LinearOperator& op, int64_t columns_at_once) {
     const int64_t count = std::min(columns_at_once, op.dim() - first);
     rows.push_back(op.apply(identity.narrow(0, first, count).expand({op.problems(), count, op.dim()})));
   }
-  // Each product with a basis vector is a column of the matrix.
+  // The product with the i-th unit vector is column i of the matrix.
   return at::cat(rows, 1).transpose(1, 2).contiguous();
 }
 

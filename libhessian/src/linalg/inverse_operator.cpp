@@ -28,12 +28,12 @@ class InverseOperator final : public LinearOperator {
       }
       const at::Tensor image = op_->apply(direction, problems) + options_.damping * direction;
       const at::Tensor curvature = dot(direction, image);
-      // Of what is solved the direction may be zero.
+      // The directions of solved systems may be zero.
       if (!(curvature.masked_select(open) > 0).all().item<bool>()) {
         throw std::runtime_error(
             "conjugate gradients met a direction without positive curvature: the matrix is not positive "
             "definite with a damping of " +
-            std::to_string(options_.damping) + "; give more");
+            std::to_string(options_.damping) + "; increase it");
       }
       const at::Tensor step = at::where(open, squares / curvature, at::zeros_like(squares));
       x = x + step * direction;
@@ -45,7 +45,7 @@ class InverseOperator final : public LinearOperator {
     if ((squares > enough).any().item<bool>()) {
       throw std::runtime_error("conjugate gradients did not reach a relative residual of " +
                                std::to_string(options_.tolerance) + " in " + std::to_string(options_.max_iterations) +
-                               " products; give more, a larger tolerance, or more damping");
+                               " products; allow more, or increase the tolerance or the damping");
     }
     return x;
   }
@@ -62,7 +62,7 @@ class InverseOperator final : public LinearOperator {
 OperatorPtr inverse(OperatorPtr op, const InverseOptions& options) {
   if (!(options.damping >= 0) || !(options.tolerance > 0) || options.max_iterations < 1) {
     throw std::invalid_argument(
-        "an inverse takes a damping from 0 on, a positive tolerance, and at least one iteration");
+        "an inverse needs a damping of at least 0, a positive tolerance and at least one iteration");
   }
   return std::make_shared<InverseOperator>(std::move(op), options);
 }

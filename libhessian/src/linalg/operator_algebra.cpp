@@ -6,7 +6,7 @@
 namespace hessian {
 namespace {
 
-/// An operator of the size, precision and device of another.
+/// Base of operators with the size, precision and device of another.
 class DerivedOperator : public LinearOperator {
  public:
   explicit DerivedOperator(OperatorPtr op) : op_(std::move(op)) {}

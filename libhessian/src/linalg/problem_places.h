@@ -7,16 +7,18 @@
 
 namespace hessian {
 
-/// Where each of the problems stands among those that something was recorded for.
+/// Positions of problems in the list of recorded problems.
 struct ProblemPlaces {
-  std::vector<int64_t> places;
-  bool complete = true;  ///< whether all of them are there
+  std::vector<int64_t> places;  ///< the list's size for a problem that it lacks
+  bool complete = true;         ///< whether the list holds all of them
 };
 
+/// Finds each problem in the list of recorded ones.
 ProblemPlaces places_among(const ProblemIndices& recorded, const ProblemIndices& problems);
 
-/// Whether to record anew for these problems alone: recording costs about as much as half a product, and every later
-/// product saves the share of the problems left out.
+/// Returns whether to record again for these problems alone: if some of them are missing, or if they are at most three
+/// quarters of those recorded. A recording costs about half a product, and each later product saves the share of the problems
+/// left out.
 bool worth_recording(const ProblemIndices& recorded, const ProblemIndices& problems);
 
 }  // namespace hessian

@@ -8,12 +8,12 @@
 namespace hessian {
 namespace {
 
-// The golden-ratio multiplier keeps neighbouring seeds, problems and streams apart (Knuth, The Art of Computer
+// Golden-ratio multiplier: spreads neighbouring seeds, problems and streams over all bits (Knuth, The Art of Computer
 // Programming, 6.4).
 constexpr uint64_t golden_ratio = 0x9E3779B97F4A7C15ULL;
 
-/// A bijection that carries every bit of its argument to every bit of the result, since LibTorch's generator takes the
-/// lower 32 alone (Steele, Lea & Flood 2014, Fast splittable pseudorandom number generators).
+/// Mixes all bits of x into all bits of the result, bijectively: LibTorch's generator reads the lower 32 bits alone.
+/// Source: Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators.
 uint64_t mixed(uint64_t x) {
   x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
   x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
@@ -21,7 +21,7 @@ uint64_t mixed(uint64_t x) {
 }
 
 template <class Draw>
-at::Tensor for_every_block(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream, const Draw& draw) {
+at::Tensor for_each_problem(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream, const Draw& draw) {
   std::vector<at::Tensor> rows;
   for (int64_t problem = 0; problem < op.problems(); ++problem) {
     rows.push_back(draw(problem_generator(seeds, problem, stream)));
@@ -39,7 +39,7 @@ at::Generator problem_generator(const ProblemSeeds& seeds, int64_t problem, uint
 }
 
 at::Tensor random_unit_vectors(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream) {
-  return for_every_block(op, seeds, stream, [&op](const at::Generator& generator) {
+  return for_each_problem(op, seeds, stream, [&op](const at::Generator& generator) {
     const at::Tensor row = at::randn({op.dim()}, generator, at::dtype(at::kDouble));
     return row / row.norm();
   });
@@ -47,15 +47,15 @@ at::Tensor random_unit_vectors(const LinearOperator& op, const ProblemSeeds& see
 
 at::Tensor random_signs(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream) {
   const auto dtype = op.vector_options().dtype();
-  return for_every_block(op, seeds, stream, [&](const at::Generator& generator) {
+  return for_each_problem(op, seeds, stream, [&](const at::Generator& generator) {
     return at::randint(0, 2, {op.dim()}, generator, at::dtype(dtype)).mul_(2).sub_(1);
   });
 }
 
-void check_problems(const LinearOperator& op, const ProblemSeeds& seeds, const char* asker) {
+void check_problems(const LinearOperator& op, const ProblemSeeds& seeds, const char* caller) {
   if (op.dim() < 1 || op.problems() < 1) {
     throw std::invalid_argument("the operator has " + std::to_string(op.problems()) + " problems of size " +
-                                std::to_string(op.dim()) + "; " + asker + " needs one at least of each");
+                                std::to_string(op.dim()) + "; " + caller + " needs at least one of each");
   }
   if (!seeds.problem_numbers.empty() && static_cast<int64_t>(seeds.problem_numbers.size()) != op.problems()) {
     throw std::invalid_argument("there are " + std::to_string(seeds.problem_numbers.size()) + " problem numbers for " +

@@ -14,7 +14,7 @@
 
 namespace hessian::support {
 
-/// Random numbers and tensors that depend on a seed alone; a test prints its seed with SCOPED_TRACE.
+/// Draws random numbers and tensors that depend on the seed alone. Tests print their seed with SCOPED_TRACE.
 class Random {
  public:
   explicit Random(uint64_t seed) : generator_(at::detail::createCPUGenerator(seed + 1)) {}
@@ -29,9 +29,9 @@ class Random {
   /// An integer in [low, high], both included.
   int64_t integer(int64_t low, int64_t high) { return integers(low, high + 1, {1}).item<int64_t>(); }
 
-  /// Symmetric matrices with normally distributed entries, [blocks, n, n].
-  at::Tensor symmetric(int64_t blocks, int64_t n) {
-    const at::Tensor a = normal({blocks, n, n});
+  /// Symmetric matrices with normally distributed entries, [problems, n, n].
+  at::Tensor symmetric(int64_t problems, int64_t n) {
+    const at::Tensor a = normal({problems, n, n});
     return (a + a.transpose(1, 2)) / 2;
   }
   /// Symmetric matrices with the eigenvalues given, [S, n], and random eigenvectors.
@@ -50,7 +50,7 @@ struct Spectrum {
   at::Tensor values;  ///< [n]
 };
 
-/// Spectra of a size, easy and awkward ones.
+/// Returns easy and awkward spectra of n eigenvalues.
 inline std::vector<Spectrum> spectra_of_size(int64_t n, Random& random) {
   const at::Tensor normal = random.normal({n});
   at::Tensor rank_one = at::zeros({n}, at::kDouble);
@@ -69,14 +69,14 @@ inline std::vector<Spectrum> spectra_of_size(int64_t n, Random& random) {
           {"many magnitudes", at::pow(10.0, -8 * normal.abs()) * normal.sign()}};
 }
 
-/// first, first + 1, ...: numbers of blocks, or others.
+/// Returns first, first + 1, ..., e.g. as numbers of problems.
 inline std::vector<int64_t> numbers_from(int64_t first, int64_t count) {
   std::vector<int64_t> numbers(static_cast<std::size_t>(count));
   std::iota(numbers.begin(), numbers.end(), first);
   return numbers;
 }
 
-/// Ascending eigenvalues of symmetric matrices [S, n, n] by Eigen's dense solver, [S, n].
+/// Computes the ascending eigenvalues of symmetric matrices [S, n, n] by Eigen's dense solver, [S, n].
 inline at::Tensor dense_eigenvalues(const at::Tensor& matrices) {
   const at::Tensor host = matrices.to(at::kDouble).contiguous();
   const int64_t n = host.size(1);
@@ -89,7 +89,7 @@ inline at::Tensor dense_eigenvalues(const at::Tensor& matrices) {
   return values;
 }
 
-/// Passes products on and writes down which blocks they were for.
+/// Forwards products to another operator and records the problems that they are for.
 class RecordingOperator final : public hessian::LinearOperator {
  public:
   explicit RecordingOperator(const hessian::LinearOperator& op) : op_(op) {}
@@ -98,18 +98,18 @@ class RecordingOperator final : public hessian::LinearOperator {
   int64_t dim() const override { return op_.dim(); }
   at::TensorOptions vector_options() const override { return op_.vector_options(); }
 
-  /// The blocks of each call of apply(), in order.
+  /// The problems of each call of apply(), in order.
   const std::vector<hessian::ProblemIndices>& calls() const { return calls_; }
-  /// How many vectors were multiplied with a block.
-  int64_t products(int64_t block) const { return products_[static_cast<std::size_t>(block)]; }
+  /// Returns the number of vectors multiplied with a problem.
+  int64_t products(int64_t problem) const { return products_[static_cast<std::size_t>(problem)]; }
 
  private:
-  at::Tensor do_apply(const at::Tensor& v, const hessian::ProblemIndices& blocks) const override {
-    calls_.push_back(blocks);
-    for (const int64_t block : blocks) {
-      products_[static_cast<std::size_t>(block)] += v.size(1);
+  at::Tensor do_apply(const at::Tensor& v, const hessian::ProblemIndices& problems) const override {
+    calls_.push_back(problems);
+    for (const int64_t problem : problems) {
+      products_[static_cast<std::size_t>(problem)] += v.size(1);
     }
-    return op_.apply(v, blocks);
+    return op_.apply(v, problems);
   }
 
   const hessian::LinearOperator& op_;

@@ -2,9 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <string>
 #include <vector>
 
+#include "hessian/dense_operator.h"
+#include "hessian/hessian_of.h"
 #include "hessian/hessian_operator.h"
+#include "hessian/largest_eigenpair.h"
 #include "hessian/norms.h"
 #include "hessian/parameters.h"
 #include "hessian/spectral_density.h"
@@ -13,15 +17,15 @@
 
 // The network of curvlinops' documentation (docs/examples/basic_usage/example_eigenvalues.py, "Eigenvalues"): an MLP of 88
 // parameters and two batches, all drawn from PyTorch's seed 0. Its example prints the three leading eigenvalues of the Hessian;
-// what stands here are those that curvlinops 3.0.1 on PyTorch 2.11 gives in float64, with SciPy's eigsh and numpy for the rest.
+// the values below are those of curvlinops 3.0.1 on PyTorch 2.11 in float64, with SciPy's eigsh; trace and norm are numpy's.
 
 namespace hessian::tests {
 namespace {
 
-constexpr double tolerance = 1e-9;  // the numbers below have that many digits
+constexpr double tolerance = 1e-9;  // the precision of the numbers below
 
 struct Example {
-  hessian::Parameters parameters;
+  Parameters parameters;
   at::Tensor inputs;
   at::Tensor targets;
   at::Tensor point;  // [1, 88]
@@ -52,18 +56,39 @@ struct Example {
     parameters.add(name + ".bias", at::empty({out}).uniform_(-bound, bound).to(at::kDouble));
   }
 
-  hessian::HessianOperator hessian() const {
-    return {[this](const at::Tensor& x, const hessian::ProblemIndices& /*blocks*/) {
-              const hessian::Parameters p = hessian::split_like(x.squeeze(0), parameters);
-              const auto layer = [&p](const char* name, const at::Tensor& in) {
-                return at::linear(in, p.at(std::string(name) + ".weight"), p.at(std::string(name) + ".bias"));
-              };
-              const at::Tensor output = layer("last", layer("second", layer("first", inputs).relu()).sigmoid());
-              return (output - targets).square().mean().unsqueeze(0);
-            },
-            point};
+  at::Tensor loss(const Parameters& p) const {
+    const auto layer = [&p](const char* name, const at::Tensor& in) {
+      return at::linear(in, p.at(std::string(name) + ".weight"), p.at(std::string(name) + ".bias"));
+    };
+    const at::Tensor output = layer("last", layer("second", layer("first", inputs).relu()).sigmoid());
+    return (output - targets).square().mean();
+  }
+
+  /// The Hessian as that of a function of one flat vector.
+  HessianOperator flat_hessian() const {
+    return {[this](const at::Tensor& x) { return loss(split_like(x.squeeze(0), parameters)).unsqueeze(0); }, point};
+  }
+
+  /// The same from the parameters as they are.
+  HessianOf hessian() const {
+    std::vector<at::Tensor> leaves;
+    for (const auto& entry : parameters) {
+      leaves.push_back(entry.second.detach().clone().requires_grad_());
+    }
+    return hessian_of(
+        [&] {
+          Parameters with_gradients;
+          for (std::size_t i = 0; const auto& entry : parameters) {
+            with_gradients.add(entry.first, leaves[i++]);
+          }
+          return loss(with_gradients);
+        },
+        leaves);
   }
 };
+
+constexpr auto top_values = {1.494304716296,  1.428170752628,  1.41091255217,
+                             -0.301009222505, -0.229518288817, -0.167090972131};
 
 TEST(DocumentedExample, IsTheNetworkThatPyTorchDraws) {
   const Example example;
@@ -74,14 +99,26 @@ TEST(DocumentedExample, IsTheNetworkThatPyTorchDraws) {
 
 TEST(DocumentedExample, HasTheEigenvaluesThatCurvlinopsFinds) {
   const Example example;
-  hessian::TopEigenpairsOptions options;
-  options.count = 3;
-  options.tolerance = 1e-8;
-  const auto pairs = hessian::top_eigenpairs(example.hessian(), options);
-  const at::Tensor expected = at::tensor(
-      {1.494304716296, 1.428170752628, 1.41091255217, -0.301009222505, -0.229518288817, -0.167090972131}, at::kDouble);
-  EXPECT_LT((pairs.values[0] - expected).abs().max().item<double>(), tolerance) << pairs.values;
-  EXPECT_TRUE(pairs.converged.all().item<bool>());
+  const HessianOf of_tensors = example.hessian();
+  const HessianOperator of_flat_vector = example.flat_hessian();
+  const at::Tensor expected = at::tensor(std::vector<double>(top_values), at::kDouble);
+  for (const LinearOperator* op :
+       {static_cast<const LinearOperator*>(&of_tensors), static_cast<const LinearOperator*>(&of_flat_vector)}) {
+    const auto pairs = top_eigenpairs(*op, {.count = 3, .tolerance = 1e-8});
+    EXPECT_LT((pairs.values[0] - expected).abs().max().item<double>(), tolerance) << pairs.values;
+    EXPECT_TRUE(pairs.converged.all().item<bool>());
+  }
+}
+
+TEST(DocumentedExample, HasTheSameLargestEigenpairAndMatrixInBothForms) {
+  const Example example;
+  const HessianOf op = example.hessian();
+  EXPECT_EQ(op.dim(), 88);
+  const auto top = largest_eigenpair(op, {.tolerance = 1e-8});
+  EXPECT_NEAR(top.value, *top_values.begin(), tolerance);
+  EXPECT_TRUE(top.converged);
+  EXPECT_EQ(op.split(top.vector).front().sizes(), (std::vector<int64_t>{5, 7}));
+  EXPECT_LT((to_dense(op) - to_dense(example.flat_hessian())).abs().max().item<double>(), 1e-14);
 }
 
 TEST(DocumentedExample, HasTheTraceAndNormOfItsMatrixWithinStandardErrors) {
@@ -89,22 +126,19 @@ TEST(DocumentedExample, HasTheTraceAndNormOfItsMatrixWithinStandardErrors) {
   const auto op = example.hessian();
   constexpr double trace = 4.294839144356729;
   constexpr double norm = 2.5935373577521386;
-  hessian::SampleOptions samples;
-  samples.samples = 256;
-  const auto expect = [](const hessian::Estimate& estimate, double value) {
+  const SampleOptions samples{.samples = 256};
+  const auto expect = [](const Estimate& estimate, double value) {
     const auto error = estimate.standard_error.item<double>();
     EXPECT_GT(error, 0);
     EXPECT_LT(error, 0.1 * std::abs(value));
     EXPECT_NEAR(estimate.value.item<double>(), value, 4 * error);
   };
-  expect(hessian::hutchinson_trace(op, samples), trace);
-  expect(hessian::hutch_plus_plus_trace(op), trace);
-  expect(hessian::frobenius_norm(op, samples), norm);
-  hessian::QuadratureOptions quadrature;
-  quadrature.samples = 64;
-  const auto density = hessian::spectral_quadrature(op, quadrature);
-  expect(hessian::spectral_moment(density, 1), trace);
-  expect(hessian::spectral_moment(density, 2), norm * norm);
+  expect(hutchinson_trace(op, samples), trace);
+  expect(hutch_plus_plus_trace(op), trace);
+  expect(frobenius_norm(op, samples), norm);
+  const auto density = spectral_quadrature(op, {.samples = 64});
+  expect(spectral_moment(density, 1), trace);
+  expect(spectral_moment(density, 2), norm * norm);
 }
 
 }  // namespace

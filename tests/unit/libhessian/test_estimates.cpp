@@ -42,13 +42,13 @@ SampleOptions with_seed(uint64_t seed, int64_t samples) {
   return options;
 }
 
-/// Positive eigenvalues, k^-2 in turn: few of them hold most of the trace.
-at::Tensor decaying(int64_t blocks, int64_t n, Random& random) {
-  return random.with_spectrum(at::arange(1, n + 1, at::kDouble).pow(-2).expand({blocks, n}));
+/// Returns matrices with the eigenvalues k^-2, few of which hold most of the trace.
+at::Tensor decaying(int64_t problems, int64_t n, Random& random) {
+  return random.with_spectrum(at::arange(1, n + 1, at::kDouble).pow(-2).expand({problems, n}));
 }
 
-// 60 draws for each of 4 matrices: the mean square of 240 scores of about normal distribution has a standard deviation
-// of sqrt(2 / 240), about 0.1, and is held to three of them. So are the other scores below, each with their own number.
+// 60 draws of each of 4 matrices: the mean square of 240 approximately normal scores has a standard deviation of
+// sqrt(2 / 240), about 0.1. Tolerances are three of these, here and in the tests below.
 TEST(HutchinsonTrace, IsWithinItsStandardErrors) {
   const at::Tensor matrices = Random(1).symmetric(4, 60) + 0.3 * at::eye(60, at::kDouble);
   const DenseOperator op(matrices);
@@ -60,8 +60,9 @@ TEST(HutchinsonTrace, IsWithinItsStandardErrors) {
 }
 
 TEST(HutchinsonTrace, HasTheVarianceOfRandomSigns) {
-  // 2 (||H||_F^2 - sum H_ii^2) a sample; 2000 samples know a variance within sqrt(2 / 2000), 3 %, and are held to four of
-  // these. Normal samples, with 2 ||H||_F^2, would be off by half: the diagonal holds a third of the norm.
+  // 2 (||H||_F^2 - sum H_ii^2) per sample. The variance over 2000 samples has a relative error of sqrt(2 / 2000), 3 %; the
+  // tolerance is four times that. Normal samples, with 2 ||H||_F^2, would differ by half: the diagonal holds a third of the
+  // norm.
   Random random(2);
   const at::Tensor matrices = random.symmetric(2, 30) + at::diag_embed(3 * random.normal({2, 30}));
   const TraceEstimate estimate = hessian::hutchinson_trace(DenseOperator(matrices), with_seed(0, 2000));
@@ -71,7 +72,7 @@ TEST(HutchinsonTrace, HasTheVarianceOfRandomSigns) {
   EXPECT_LT(largest(estimate.standard_error.square() * 2000 / expected - 1), 0.13);
 }
 
-TEST(HutchinsonTrace, TakesAProductAProbeAndIsExactForDiagonals) {
+TEST(HutchinsonTrace, TakesOneProductPerSampleAndIsExactForDiagonals) {
   const at::Tensor diagonal = Random(3).normal({3, 20});
   const DenseOperator dense(at::diag_embed(diagonal));
   const RecordingOperator op(dense);
@@ -82,7 +83,7 @@ TEST(HutchinsonTrace, TakesAProductAProbeAndIsExactForDiagonals) {
   EXPECT_EQ(op.products(2), 7);
 }
 
-TEST(HutchPlusPlus, IsExactWhereTheRankIsWithinAThirdOfTheProducts) {
+TEST(HutchPlusPlus, IsExactIfTheRankIsWithinAThirdOfTheProducts) {
   Random random(4);
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
     for (const int64_t rank : {0, 1, 5, 8}) {
@@ -130,7 +131,7 @@ TEST(HutchPlusPlus, SolvesMatricesSmallerThanItsSketchExactly) {
 }
 
 TEST(EstimateDiagonal, IsWithinItsStandardErrorsEntryByEntry) {
-  // Entries of one draw are correlated, so that 2 x 30 entries count for less than 60 draws of their own.
+  // Entries of one draw are correlated, so that 2 x 30 entries carry less information than 60 independent draws.
   const at::Tensor matrices = Random(7).symmetric(2, 30);
   const DenseOperator op(matrices);
   ZScores scores;
@@ -145,7 +146,7 @@ TEST(EstimateDiagonal, HasTheVarianceOfTheOtherEntriesOfEachRow) {
   const Estimate estimate = hessian::estimate_diagonal(DenseOperator(matrices), with_seed(0, 3000));
   const at::Tensor diagonal = matrices.diagonal(0, 1, 2);
   const at::Tensor expected = matrices.square().sum(2) - diagonal.square();
-  // A variance from 3000 samples is within 2.6 %; the worst of 40 within four times that.
+  // A variance from 3000 samples has a relative error of 2.6 %; the largest of 40 is within four times that.
   EXPECT_LT(largest(estimate.standard_error.square() * 3000 / expected - 1), 0.11);
   const at::Tensor exact = Random(9).normal({2, 20});
   const Estimate of_diagonal = hessian::estimate_diagonal(DenseOperator(at::diag_embed(exact)), with_seed(1, 3));
@@ -171,7 +172,7 @@ TEST(FrobeniusNorm, IsExactForMultiplesOfTheIdentityAndZero) {
 }
 
 TEST(ParticipationRatio, IsWithinItsStandardErrors) {
-  // Semidefinite, with 12 or so eigenvalues that count; the trace is well away from zero, as the delta method needs.
+  // Semidefinite, with about 12 significant eigenvalues, so that the trace is far from zero, as the delta method requires.
   Random random(11);
   const at::Tensor matrices = random.with_spectrum(at::exp(-at::arange(60, at::kDouble) / 6).expand({4, 60}));
   const at::Tensor exact = traces(matrices).square() / frobenius_norms(matrices).square();
@@ -184,7 +185,7 @@ TEST(ParticipationRatio, IsWithinItsStandardErrors) {
 }
 
 TEST(ParticipationRatio, CountsEqualEigenvalues) {
-  // A projector on diagonal coordinates: each sample says exactly 5.
+  // A scaled projector on 5 coordinates: each sample gives exactly 5.
   at::Tensor diagonal = at::zeros({1, 40}, at::kDouble);
   diagonal.narrow(1, 3, 5).fill_(0.7);
   const Estimate estimate = hessian::participation_ratio(DenseOperator(at::diag_embed(diagonal)));
@@ -198,7 +199,7 @@ TEST(Estimates, AgreeInFloat32) {
   const DenseOperator narrow(matrices.to(at::kFloat));
   const SampleOptions options = with_seed(2, 10);
   const auto expect_close = [](const Estimate& a, const Estimate& b) {
-    // Rounding at 6e-8 of sums of 70 numbers that reach about 50.
+    // Rounding errors, 6e-8 each, of sums of 70 numbers of up to about 50.
     EXPECT_LT(largest(a.value - b.value), 1e-4);
     EXPECT_LT(largest(a.standard_error - b.standard_error), 1e-4);
     EXPECT_EQ(b.value.scalar_type(), at::kDouble);
@@ -209,23 +210,23 @@ TEST(Estimates, AgreeInFloat32) {
   expect_close(hessian::frobenius_norm(wide, options), hessian::frobenius_norm(narrow, options));
 }
 
-TEST(Estimates, DoNotDependOnHowTheBlocksAreDividedIntoGroups) {
+TEST(Estimates, DoNotDependOnHowTheProblemsAreDividedIntoGroups) {
   const at::Tensor matrices = Random(13).symmetric(5, 30);
-  const auto estimates = [](const at::Tensor& blocks, std::vector<int64_t> numbers) {
+  const auto estimates = [](const at::Tensor& problems, std::vector<int64_t> numbers) {
     SampleOptions options = with_seed(4, 6);
     options.problem_numbers = numbers;
     HutchPlusPlusOptions plus_plus;
     plus_plus.problem_numbers = std::move(numbers);
-    const DenseOperator op(blocks);
+    const DenseOperator op(problems);
     return at::stack({hessian::hutchinson_trace(op, options).value, hessian::frobenius_norm(op, options).value,
                       hessian::participation_ratio(op, options).standard_error,
                       hessian::hutch_plus_plus_trace(op, plus_plus).value,
                       hessian::estimate_diagonal(op, options).value.select(1, 7)});
   };
   const at::Tensor whole = estimates(matrices, {});
-  for (int64_t block = 0; block < 5; ++block) {
-    const at::Tensor alone = estimates(matrices.narrow(0, block, 1), numbers_from(block, 1));
-    EXPECT_LT(largest(alone.squeeze(1) - whole.select(1, block)), 1e-11) << "block " << block;
+  for (int64_t problem = 0; problem < 5; ++problem) {
+    const at::Tensor alone = estimates(matrices.narrow(0, problem, 1), numbers_from(problem, 1));
+    EXPECT_LT(largest(alone.squeeze(1) - whole.select(1, problem)), 1e-11) << "problem " << problem;
   }
   EXPECT_GT(largest(estimates(matrices.narrow(0, 0, 1), {9}) - whole.narrow(1, 0, 1)), 1e-3);
 }
@@ -234,28 +235,28 @@ TEST(Estimates, RefuseProductsThatAreNotFinite) {
   at::Tensor matrices = Random(14).symmetric(3, 8);
   matrices[2][1][1] = std::numeric_limits<double>::infinity();
   const DenseOperator op(matrices);
-  const std::string message = "the operator's product with a vector of block 2 is not finite";
-  EXPECT_EQ(refusal_of([&] { hessian::hutchinson_trace(op); }), message);
-  EXPECT_EQ(refusal_of([&] { hessian::hutch_plus_plus_trace(op); }), message);
-  EXPECT_EQ(refusal_of([&] { hessian::estimate_diagonal(op); }), message);
-  EXPECT_EQ(refusal_of([&] { hessian::frobenius_norm(op); }), message);
-  EXPECT_EQ(refusal_of([&] { hessian::participation_ratio(op); }), message);
+  const std::string message = "the operator's product with a vector of problem 2 is not finite";
+  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::hutchinson_trace(op); }), message);
+  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::hutch_plus_plus_trace(op); }), message);
+  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::estimate_diagonal(op); }), message);
+  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::frobenius_norm(op); }), message);
+  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::participation_ratio(op); }), message);
 }
 
 TEST(Estimates, RefuseOptionsOutOfRange) {
   const DenseOperator op(Random(15).symmetric(1, 8));
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] { hessian::hutchinson_trace(op, with_seed(0, 1)); }),
-            "the number of samples is 1; it must be 2 at least");
+            "the number of samples is 1; it must be at least 2");
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               HutchPlusPlusOptions options;
               options.products = 5;
               hessian::hutch_plus_plus_trace(op, options);
             }),
-            "the number of products is 5; it must be 6 at least");
+            "the number of products is 5; it must be at least 6");
   EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               hessian::estimate_diagonal(DenseOperator(at::zeros({0, 4, 4}, at::kDouble)));
             }),
-            "the operator has 0 blocks of size 4; an estimate needs one at least of each");
+            "the operator has 0 problems of size 4; an estimate needs at least one of each");
 }
 
 }  // namespace

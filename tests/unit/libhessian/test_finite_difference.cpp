@@ -23,8 +23,8 @@ using hessian::support::refusal_of;
 namespace hessian::tests {
 namespace {
 
-/// An RMSNorm whose backward writes numbers without a history, as a fused kernel's does: right gradients, wrong second
-/// derivatives, and no complaint.
+/// An RMSNorm whose backward records no graph, like a fused kernel's: gradients are right, second derivatives wrong, and
+/// nothing raises an error.
 class FusedRmsNorm : public torch::autograd::Function<FusedRmsNorm> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x) {
@@ -75,7 +75,8 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
   Random random(2);
   const at::Tensor a = random.symmetric(1, 5)[0];
   const ProblemFunction f = [a](const at::Tensor& x, const ProblemIndices&) {
-    return (x * at::matmul(x, a)).sum(1) / 2 + x.sum(1);  // the constant gradient swallows a step that is too small
+    return (x * at::matmul(x, a)).sum(1) / 2 +
+           x.sum(1);  // with too small a step, differences would drown in the constant gradient
   };
   const at::Tensor v = random.normal({2, 5});
   const at::Tensor expected = at::matmul(v, a);
@@ -84,7 +85,7 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
   }
 }
 
-TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneNumberABlock) {
+TEST(CentralDifferenceProduct, TakesAZeroDirectionAndOneValuePerProblem) {
   const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) {
     return x.pow(3).reshape({x.size(0), -1}).sum(1);
   };
@@ -112,16 +113,16 @@ TEST(CentralDifferenceProduct, ConfirmsARightSecondDerivative) {
   EXPECT_LT(largest(relative_difference(hessian_product(f, x, v), central_difference_product(f, x, v))), 1e-7);
 }
 
-TEST(CentralDifferenceProduct, ExposesABackwardWithoutAHistory) {
+TEST(CentralDifferenceProduct, ExposesABackwardWithoutAGraph) {
   Random random(5);
   const at::Tensor x = random.normal({4, 8});
   const at::Tensor v = random.normal({4, 8});
   const at::Tensor weight = random.normal({8, 8});
   const ProblemFunction right = residual_form(rms_norm, weight);
   const ProblemFunction wrong = residual_form([](const at::Tensor& y) { return FusedRmsNorm::apply(y); }, weight);
-  const ProblemIndices blocks = hessian::all_problems(4);
-  EXPECT_LT(largest(hessian::value_and_gradient(wrong, x, blocks).gradient -
-                    hessian::value_and_gradient(right, x, blocks).gradient),
+  const ProblemIndices problems = hessian::all_problems(4);
+  EXPECT_LT(largest(hessian::value_and_gradient(wrong, x, problems).gradient -
+                    hessian::value_and_gradient(right, x, problems).gradient),
             1e-12)
       << "the first gradient is right, which is what makes it treacherous";
   const at::Tensor difference =
@@ -148,7 +149,7 @@ TEST(RelativeDifference, NeverTakesNonFiniteNumbersForAgreement) {
   }
 }
 
-TEST(RelativeDifference, MixesPrecisionsAndShapesOfTheBlocks) {
+TEST(RelativeDifference, MixesPrecisionsAndShapesOfTheProblems) {
   const at::Tensor a = Random(6).normal({2, 3, 4});
   const at::Tensor difference = relative_difference(a.to(at::kFloat), a.flatten(1));
   EXPECT_EQ(difference.scalar_type(), at::kDouble);

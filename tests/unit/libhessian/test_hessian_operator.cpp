@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -28,17 +29,17 @@ namespace {
 
 /// x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
 ProblemFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
-  return [=](const at::Tensor& x, const ProblemIndices& blocks) {
+  return [=](const at::Tensor& x, const ProblemIndices& problems) {
     const at::Tensor flat = x.flatten(1);
-    const at::Tensor ax = at::bmm(hessian::rows_of(a, blocks), flat.unsqueeze(2)).squeeze(2);
-    return (flat * (ax / 2 + hessian::rows_of(b, blocks))).sum(1);
+    const at::Tensor ax = at::bmm(hessian::rows_of(a, problems), flat.unsqueeze(2)).squeeze(2);
+    return (flat * (ax / 2 + hessian::rows_of(b, problems))).sum(1);
   };
 }
 
-/// A transformer block with attention, norms and a gated feed-forward layer, in front of a cross-entropy: the widest
+/// A transformer layer with attention, norms and a gated feed-forward layer, in front of a cross-entropy: the widest
 /// mixture of primitives, with random weights.
-struct RandomBlock {
-  RandomBlock(Random& random, int64_t sequences, int64_t positions) {
+struct RandomLayer {
+  RandomLayer(Random& random, int64_t sequences, int64_t positions) {
     constexpr int64_t dim = 8;
     constexpr int64_t vocab = 11;
     const auto add = [&](const std::string& name, at::IntArrayRef shape) {
@@ -66,8 +67,8 @@ struct RandomBlock {
   }
 
   ProblemFunction losses() const {
-    return [this](const at::Tensor& activation, const ProblemIndices& blocks) {
-      return hessian::evaluate(program, parameters, std::array{activation, hessian::rows_of(targets, blocks)});
+    return [this](const at::Tensor& activation, const ProblemIndices& problems) {
+      return hessian::evaluate(program, parameters, std::array{activation, hessian::rows_of(targets, problems)});
     };
   }
 
@@ -80,12 +81,13 @@ struct RandomBlock {
 TEST(HessianOperator, HasTheMatrixOfAQuadraticForm) {
   for (uint64_t seed = 0; seed < 10; ++seed) {
     Random random(seed);
-    const int64_t blocks = random.integer(1, 4);
+    const int64_t problems = random.integer(1, 4);
     const int64_t n = 2 * random.integer(1, 6);
-    SCOPED_TRACE("blocks " + std::to_string(blocks) + ", n " + std::to_string(n) + ", seed " + std::to_string(seed));
-    const at::Tensor a = random.normal({blocks, n, n});
-    const HessianOperator op(quadratic(a, random.normal({blocks, n})), random.normal({blocks, 2, n / 2}));
-    EXPECT_EQ(op.problems(), blocks);
+    SCOPED_TRACE("problems " + std::to_string(problems) + ", n " + std::to_string(n) + ", seed " +
+                 std::to_string(seed));
+    const at::Tensor a = random.normal({problems, n, n});
+    const HessianOperator op(quadratic(a, random.normal({problems, n})), random.normal({problems, 2, n / 2}));
+    EXPECT_EQ(op.problems(), problems);
     EXPECT_EQ(op.dim(), n);
     EXPECT_LT(largest(hessian::to_dense(op) - (a + a.transpose(1, 2)) / 2), 1e-12);
   }
@@ -116,7 +118,7 @@ TEST(HessianOperator, HasTheMatrixOfARationalFunction) {
   EXPECT_LT(largest(hessian::to_dense(op) - expected), 1e-13);
 }
 
-TEST(HessianOperator, TakesOneNumberABlock) {
+TEST(HessianOperator, TakesOneValuePerProblem) {
   const at::Tensor x = Random(3).normal({4});
   const HessianOperator op([](const at::Tensor& y, const ProblemIndices&) { return y.pow(4); }, x);
   EXPECT_EQ(op.dim(), 1);
@@ -138,23 +140,23 @@ TEST(HessianOperator, IsZeroForLinearConstantAndPartlyLinearFunctions) {
   EXPECT_EQ(largest(product([other](const at::Tensor&, const ProblemIndices&) { return other.square(); })), 0.0);
 }
 
-TEST(HessianOperator, AgreesWithCentralDifferencesOnARandomTransformerBlock) {
+TEST(HessianOperator, AgreesWithCentralDifferencesOnARandomTransformerLayer) {
   for (uint64_t seed = 0; seed < 4; ++seed) {
     Random random(seed);
-    const RandomBlock block(random, 3, random.integer(1, 6));
-    SCOPED_TRACE("x " + std::to_string(block.x.size(1)) + " positions, seed " + std::to_string(seed));
-    const HessianOperator op(block.losses(), block.x);
+    const RandomLayer problem(random, 3, random.integer(1, 6));
+    SCOPED_TRACE("x " + std::to_string(problem.x.size(1)) + " positions, seed " + std::to_string(seed));
+    const HessianOperator op(problem.losses(), problem.x);
     const at::Tensor v = random.normal({3, op.dim()});
-    const at::Tensor differences = hessian::central_difference_product(block.losses(), block.x, v);
-    // Central differences in float64 are good to the 2/3 power of rounding, some 4e-11, times higher derivatives.
+    const at::Tensor differences = hessian::central_difference_product(problem.losses(), problem.x, v);
+    // Central differences in float64 have errors of the 2/3 power of rounding, about 4e-11, times higher derivatives.
     EXPECT_LT(largest(hessian::relative_difference(op.apply(v.unsqueeze(1)).squeeze(1), differences)), 1e-7);
   }
 }
 
 TEST(HessianOperator, IsSymmetric) {
   Random random(5);
-  const RandomBlock block(random, 4, 5);
-  const HessianOperator op(block.losses(), block.x);
+  const RandomLayer problem(random, 4, 5);
+  const HessianOperator op(problem.losses(), problem.x);
   const at::Tensor v = random.normal({4, 1, op.dim()});
   const at::Tensor w = random.normal({4, 1, op.dim()});
   const at::Tensor vhw = (v * op.apply(w)).sum({1, 2});
@@ -163,14 +165,14 @@ TEST(HessianOperator, IsSymmetric) {
   EXPECT_LT(largest(vhw - whv), 1e-12 * largest(vhw));
 }
 
-TEST(HessianOperator, GivesTheSameProductsHoweverTheBlocksShareGraphs) {
+TEST(HessianOperator, GivesTheSameProductsHoweverTheProblemsShareGraphs) {
   Random random(6);
-  const RandomBlock block(random, 5, 4);
-  const HessianOperator whole(block.losses(), block.x);
+  const RandomLayer problem(random, 5, 4);
+  const HessianOperator whole(problem.losses(), problem.x);
   const at::Tensor v = random.normal({5, 2, whole.dim()});
   const at::Tensor expected = whole.apply(v);
   const auto check = [&](const HessianOptions& options) {
-    const HessianOperator op(block.losses(), block.x, options);
+    const HessianOperator op(problem.losses(), problem.x, options);
     for (int repeat = 0; repeat < 2; ++repeat) {
       EXPECT_LT(largest(op.apply(v) - expected), 1e-13 * largest(expected)) << op.problems_per_graph() << " a graph";
     }
@@ -180,70 +182,71 @@ TEST(HessianOperator, GivesTheSameProductsHoweverTheBlocksShareGraphs) {
     EXPECT_EQ(check({.memory_bytes = std::nullopt, .problems_per_graph = count}), count);
   }
   EXPECT_EQ(check({.memory_bytes = std::nullopt, .problems_per_graph = 99}), 5);
-  EXPECT_EQ(check({.memory_bytes = 1, .problems_per_graph = 2}), 2) << "the number of blocks wins";
-  const int64_t one = hessian::measure_problem_bytes(block.losses(), block.x);
+  EXPECT_EQ(check({.memory_bytes = 1, .problems_per_graph = 2}), 2) << "the number of problems wins";
+  const int64_t one = hessian::measure_problem_bytes(problem.losses(), problem.x);
   EXPECT_EQ(check({.memory_bytes = one * 5 / 2, .problems_per_graph = std::nullopt}), 2);
   EXPECT_EQ(check({.memory_bytes = one * 100, .problems_per_graph = std::nullopt}), 5);
 }
 
-TEST(HessianOperator, TakesSubsetsOfTheBlocksInAnyOrderAndSequence) {
+TEST(HessianOperator, TakesSubsetsOfTheProblemsInAnyOrderAndSequence) {
   Random random(7);
-  const RandomBlock block(random, 5, 3);
+  const RandomLayer problem(random, 5, 3);
   const at::Tensor v = random.normal({5, 1, 24});
-  const at::Tensor expected = HessianOperator(block.losses(), block.x).apply(v);
+  const at::Tensor expected = HessianOperator(problem.losses(), problem.x).apply(v);
   for (const int64_t per_graph : {1, 2, 5}) {
-    const HessianOperator op(block.losses(), block.x, {.memory_bytes = {}, .problems_per_graph = per_graph});
-    for (const ProblemIndices& blocks :
+    const HessianOperator op(problem.losses(), problem.x, {.memory_bytes = {}, .problems_per_graph = per_graph});
+    for (const ProblemIndices& problems :
          {ProblemIndices{0, 1, 2, 3, 4}, ProblemIndices{4, 2, 0}, ProblemIndices{2}, ProblemIndices{3, 2},
           ProblemIndices{4, 3, 2, 1, 0}, ProblemIndices{1, 3, 4, 0}, ProblemIndices{0, 4}, ProblemIndices{1},
           ProblemIndices{1, 0, 4}}) {
-      const at::Tensor product = op.apply(hessian::rows_of(v, blocks), blocks);
-      EXPECT_LT(largest(product - hessian::rows_of(expected, blocks)), 1e-13 * largest(expected))
-          << per_graph << " a graph, blocks " << at::IntArrayRef(blocks);
+      const at::Tensor product = op.apply(hessian::rows_of(v, problems), problems);
+      EXPECT_LT(largest(product - hessian::rows_of(expected, problems)), 1e-13 * largest(expected))
+          << per_graph << " a graph, problems " << at::IntArrayRef(problems);
     }
   }
 }
 
-TEST(HessianOperator, RecordsTheGraphAgainOnlyWhereItHasTo) {
+TEST(HessianOperator, RecordsTheGraphAgainOnlyIfItHasTo) {
   Random random(8);
   const at::Tensor a = random.normal({4, 3, 3});
   const ProblemFunction f = quadratic(a, random.normal({4, 3}));
   std::vector<std::size_t> recordings;
   const HessianOperator op(
-      [&](const at::Tensor& x, const ProblemIndices& blocks) {
-        recordings.push_back(blocks.size());
-        return f(x, blocks);
+      [&](const at::Tensor& x, const ProblemIndices& problems) {
+        recordings.push_back(problems.size());
+        return f(x, problems);
       },
       random.normal({4, 3}));
-  const auto apply = [&](const ProblemIndices& blocks) {
-    op.apply(random.normal({static_cast<int64_t>(blocks.size()), 2, 3}), blocks);
+  const auto apply = [&](const ProblemIndices& problems) {
+    op.apply(random.normal({static_cast<int64_t>(problems.size()), 2, 3}), problems);
   };
   EXPECT_TRUE(recordings.empty()) << "nothing is recorded before it is needed";
   apply({0, 1, 2, 3});
   apply({3, 2, 1, 0});
   EXPECT_EQ(recordings, (std::vector<std::size_t>{4}));
-  apply({0, 2});  // half of the blocks: a graph of their own is cheaper
+  apply({0, 2});  // half of the problems: a graph of their own is cheaper
   apply({2, 0});
   EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2}));
-  apply({1});  // not in the graph at hand
+  apply({1});  // not in the current graph
   EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2, 1}));
 }
 
-TEST(HessianOperator, RefusesAByteBudgetBelowOneBlockAndSaysWhatItNeeds) {
+TEST(HessianOperator, RefusesAByteBudgetBelowOneProblemAndSaysWhatItNeeds) {
   Random random(9);
-  const RandomBlock block(random, 2, 6);
-  const std::string needed = hessian::format_bytes(hessian::measure_problem_bytes(block.losses(), block.x));
-  EXPECT_EQ(
-      refusal_of([&] { HessianOperator(block.losses(), block.x, {.memory_bytes = 1024, .problems_per_graph = {}}); }),
-      "one block needs " + needed + " of memory, 1.0 KiB are allowed");
+  const RandomLayer problem(random, 2, 6);
+  const std::string needed = hessian::format_bytes(hessian::measure_problem_bytes(problem.losses(), problem.x));
+  EXPECT_EQ(refusal_of<std::runtime_error>([&] {
+              HessianOperator(problem.losses(), problem.x, {.memory_bytes = 1024, .problems_per_graph = {}});
+            }),
+            "one problem needs " + needed + " of memory, 1.0 KiB are allowed");
 }
 
 TEST(HessianOperator, NeedsMemoryInProportionToTheSequence) {
   Random random(10);
-  // Short enough for the attention weights, T^2, to weigh little beside the activations.
+  // Short enough for the attention weights, T^2, to be small compared with the activations.
   const auto bytes = [&](int64_t positions) {
-    const RandomBlock block(random, 1, positions);
-    return static_cast<double>(hessian::measure_problem_bytes(block.losses(), block.x));
+    const RandomLayer problem(random, 1, positions);
+    return static_cast<double>(hessian::measure_problem_bytes(problem.losses(), problem.x));
   };
   const double ratio = bytes(8) / bytes(4);
   EXPECT_GT(ratio, 1.6);
@@ -252,27 +255,27 @@ TEST(HessianOperator, NeedsMemoryInProportionToTheSequence) {
 
 TEST(HessianOperator, StaysWithinTheMemoryThatItMeasured) {
   Random random(11);
-  const RandomBlock block(random, 6, 16);
-  const int64_t budget = 2 * hessian::measure_problem_bytes(block.losses(), block.x);
-  const HessianOperator op(block.losses(), block.x, {.memory_bytes = budget, .problems_per_graph = {}});
+  const RandomLayer problem(random, 6, 16);
+  const int64_t budget = 2 * hessian::measure_problem_bytes(problem.losses(), problem.x);
+  const HessianOperator op(problem.losses(), problem.x, {.memory_bytes = budget, .problems_per_graph = {}});
   EXPECT_EQ(op.problems_per_graph(), 2);
   const at::Tensor v = random.normal({6, 1, op.dim()});
   const hessian::MemoryScope scope;
   op.apply(v);
-  // The result for all blocks comes on top.
+  // The result for all problems is not part of the measurement.
   EXPECT_LE(scope.peak_bytes(), budget + 2 * static_cast<int64_t>(v.nbytes()) + 4096);
   EXPECT_GT(scope.peak_bytes(), budget / 2);
 }
 
 TEST(HessianOperator, ReleasesItsMemoryOnDestruction) {
   Random random(12);
-  const RandomBlock block(random, 3, 6);
+  const RandomLayer problem(random, 3, 6);
   const at::Tensor v = random.normal({3, 1, 48});
   const hessian::MemoryScope scope;
   {
-    const HessianOperator op(block.losses(), block.x);
+    const HessianOperator op(problem.losses(), problem.x);
     op.apply(v);
-    EXPECT_GT(scope.current_bytes(), static_cast<int64_t>(block.x.nbytes())) << "the graph is kept";
+    EXPECT_GT(scope.current_bytes(), static_cast<int64_t>(problem.x.nbytes())) << "the graph is kept";
   }
   EXPECT_EQ(scope.current_bytes(), 0);
 }
@@ -293,19 +296,33 @@ TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               op.apply(at::zeros({2, 1, 3}, at::kDouble));
             }),
-            "the function gives [] for 2 blocks, expected one value each");
+            "the function returns [] for 2 problems, expected one value each");
 }
 
-TEST(ValueAndGradient, GivesThoseOfEachBlockWithoutAGraph) {
+TEST(HessianOperator, TakesFunctionsOfTheRowsAlone) {
+  Random random(14);
+  const at::Tensor x = random.normal({3, 4});
+  const HessianOperator indexed([](const at::Tensor& y, const ProblemIndices&) { return y.pow(4).sum(1); }, x);
+  const HessianOperator plain([](const at::Tensor& y) { return y.pow(4).sum(1); }, x);
+  const std::function<at::Tensor(const at::Tensor&)> function = [](const at::Tensor& y) { return y.pow(4).sum(1); };
+  const HessianOperator wrapped(function, x, {.problems_per_graph = 2});
+  const at::Tensor expected = at::diag_embed(12 * x.square());
+  for (const HessianOperator* op : {&indexed, &plain, &wrapped}) {
+    EXPECT_LT(largest(hessian::to_dense(*op) - expected), 1e-12);
+  }
+  EXPECT_EQ(wrapped.problems_per_graph(), 2);
+}
+
+TEST(ValueAndGradient, GivesThoseOfEachProblemWithoutAGraph) {
   Random random(13);
   const at::Tensor a = random.normal({3, 4, 4});
   const at::Tensor b = random.normal({3, 4});
   const at::Tensor x = random.normal({2, 4});
-  const ProblemIndices blocks = {2, 0};
-  const auto result = hessian::value_and_gradient(quadratic(a, b), x, blocks);
-  const at::Tensor rows = hessian::rows_of((a + a.transpose(1, 2)) / 2, blocks);
+  const ProblemIndices problems = {2, 0};
+  const auto result = hessian::value_and_gradient(quadratic(a, b), x, problems);
+  const at::Tensor rows = hessian::rows_of((a + a.transpose(1, 2)) / 2, problems);
   const at::Tensor hx = at::bmm(rows, x.unsqueeze(2)).squeeze(2);
-  const at::Tensor offset = hessian::rows_of(b, blocks);
+  const at::Tensor offset = hessian::rows_of(b, problems);
   EXPECT_LT(largest(result.gradient - hx - offset), 1e-13);
   EXPECT_LT(largest(result.value - (x * (hx / 2 + offset)).sum(1)), 1e-13);
   EXPECT_FALSE(result.value.requires_grad() || result.gradient.requires_grad());

@@ -23,7 +23,7 @@ std::string refusal(const hessian::OperatorPtr& op, const at::Tensor& v) {
   return support::refusal_of([&] { op->apply(v); });
 }
 
-TEST(InverseOperator, IsTheInverseOfTheDampedMatricesOfAllBlocks) {
+TEST(InverseOperator, IsTheInverseOfTheDampedMatricesOfAllProblems) {
   Random random(1);
   for (const int64_t n : {1, 5, 24}) {
     for (const double damping : {0.0, 0.5}) {

@@ -29,7 +29,7 @@ using hessian::support::Spectrum;
 namespace hessian::tests {
 namespace {
 
-/// ||Hv - lambda v|| of both ends, computed here in float64, [S, 2].
+/// Computes ||Hv - lambda v|| of both ends in float64, [S, 2].
 at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& result) {
   const at::Tensor v = at::stack({result.vector_max, result.vector_min}, 1).to(at::kDouble);
   const at::Tensor lambda = at::stack({result.lambda_max, result.lambda_min}, 1).unsqueeze(-1);
@@ -42,8 +42,8 @@ void expect_unit_vectors(const ExtremalEigenvalues& result, double tolerance) {
 }
 
 // A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5), so
-// that at a tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm; in float32 rounding of about n times 6e-8
-// is left.
+// that at a tolerance of 1e-10 the ends agree to 1e-9 of the spectral norm. In float32 the rounding error is about n times
+// 6e-8.
 TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   for (const int64_t n : {1, 2, 3, 4, 7, 8, 9, 20, 63, 64, 65, 120, 200}) {
     const auto seed = static_cast<uint64_t>(n);
@@ -75,7 +75,7 @@ TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   }
 }
 
-TEST(Lanczos, FindsTheEndThatIsSoughtAlone) {
+TEST(Lanczos, FindsTheRequestedEndAlone) {
   for (const int64_t n : {1, 2, 5, 40, 200}) {
     const auto seed = static_cast<uint64_t>(n);
     Random random(seed);
@@ -99,7 +99,7 @@ TEST(Lanczos, FindsTheEndThatIsSoughtAlone) {
         EXPECT_LE(dominant.iterations.item<int>(), both);
         const bool upper = !std::isnan(dominant.lambda_max.item<double>());
         EXPECT_NE(upper, !std::isnan(dominant.lambda_min.item<double>())) << "one end, and no more";
-        const at::Tensor residuals = true_residuals(matrix, dominant);  // NaN at the end that was not sought
+        const at::Tensor residuals = true_residuals(matrix, dominant);  // NaN at the other end
         EXPECT_NEAR(residuals[0][upper ? 0 : 1].item<double>(), dominant.residual_norm().item<double>(), 1e-12 * norm);
 
         options.ends = hessian::Ends::upper;
@@ -121,7 +121,7 @@ TEST(Lanczos, FindsTheEndThatIsSoughtAlone) {
 }
 
 TEST(Lanczos, NeedsFewerProductsForTheDominantEndThanForBoth) {
-  // The lower end is crowded and small: it takes long, and the spectral norm does not need it.
+  // The lower end is crowded and small: it converges slowly, and the spectral norm does not need it.
   Random random(8);
   at::Tensor values = -at::linspace(0, 1, 300, at::kDouble);
   values[0] = 3;
@@ -134,7 +134,7 @@ TEST(Lanczos, NeedsFewerProductsForTheDominantEndThanForBoth) {
 }
 
 TEST(Lanczos, FindsTheEndsThroughManyRestartsOfASmallBasis) {
-  // Far fewer vectors than a matrix of size 300 needs, so that the result hangs on what the restarts keep.
+  // Far fewer vectors than a matrix of size 300 needs, so that the result depends on what the restarts keep.
   for (const int64_t max_basis : {8, 9, 12, 16}) {
     SCOPED_TRACE("basis " + std::to_string(max_basis));
     Random random(static_cast<uint64_t>(max_basis));
@@ -171,7 +171,7 @@ TEST(Lanczos, ReportsTheTrueResidualNorms) {
   }
 }
 
-TEST(Lanczos, SaysThatItHasNotConvergedWhereTheIterationsDoNotSuffice) {
+TEST(Lanczos, SaysThatItHasNotConvergedIfTheIterationsDoNotSuffice) {
   Random random(6);
   const at::Tensor matrices = random.symmetric(2, 200);
   const at::Tensor exact = support::dense_eigenvalues(matrices);
@@ -192,7 +192,7 @@ TEST(Lanczos, SaysThatItHasNotConvergedWhereTheIterationsDoNotSuffice) {
   }
 }
 
-TEST(Lanczos, IsHonestWhereRoundingForbidsTheToleranceAskedFor) {
+TEST(Lanczos, IsHonestIfRoundingPreventsTheRequestedTolerance) {
   Random random(7);
   LanczosOptions options;
   options.tolerance = 1e-13;  // float32 rounds at 6e-8
@@ -207,7 +207,7 @@ TEST(Lanczos, IsHonestWhereRoundingForbidsTheToleranceAskedFor) {
     EXPECT_NEAR(result.lambda_max.item<double>(), exact.max().item<double>(), 1e-5 * norm);
     EXPECT_NEAR(result.lambda_min.item<double>(), exact.min().item<double>(), 1e-5 * norm);
     EXPECT_EQ(result.converged.item<bool>(), result.residual_norm().item<double>() <= 1e-13 * norm);
-    // The products of the residuals are in float32 themselves.
+    // The products for the residuals are in float32 too.
     EXPECT_LT(largest(result.residual_norm() - true_residuals(matrix, result).amax(1)), 1e-5 * norm + 1e-30);
   }
 }
@@ -221,6 +221,22 @@ TEST(Lanczos, NeverCallsNonFiniteProductsConverged) {
   EXPECT_TRUE(std::isnan(result.residual_norm()[1].item<double>()));
 }
 
+TEST(Lanczos, GivesUpProblemsWhoseProductsAreNotFiniteAtOnce) {
+  Random random(8);
+  at::Tensor matrices = random.symmetric(3, 40);
+  matrices[1][3][3] = std::numeric_limits<double>::infinity();
+  const DenseOperator dense(matrices);
+  for (const hessian::Ends ends : {hessian::Ends::both, hessian::Ends::dominant, hessian::Ends::lower}) {
+    const RecordingOperator op(dense);
+    const ExtremalEigenvalues result = hessian::lanczos(op, {.tolerance = 1e-8, .ends = ends});
+    EXPECT_TRUE(at::equal(result.converged, at::tensor({1, 0, 1}).to(at::kBool)));
+    EXPECT_TRUE(std::isnan(result.spectral_norm()[1].item<double>()));
+    EXPECT_TRUE(std::isnan(result.residual_norm()[1].item<double>()));
+    EXPECT_EQ(result.iterations[1].item<int>(), 1);
+    EXPECT_LE(op.products(1), 3);
+  }
+}
+
 TEST(Lanczos, GivesTheSameEndsForEverySeed) {
   const at::Tensor matrices = Random(9).symmetric(2, 100);
   LanczosOptions options;
@@ -230,15 +246,15 @@ TEST(Lanczos, GivesTheSameEndsForEverySeed) {
     SCOPED_TRACE(seed);
     options.seed = seed;
     const ExtremalEigenvalues other = hessian::lanczos(DenseOperator(matrices), options);
-    EXPECT_FALSE(at::equal(hessian::random_unit_vectors(DenseOperator(matrices), options),
-                           hessian::random_unit_vectors(DenseOperator(matrices), LanczosOptions{})));
+    EXPECT_FALSE(at::equal(hessian::random_unit_vectors(DenseOperator(matrices), options.seeds()),
+                           hessian::random_unit_vectors(DenseOperator(matrices), {})));
     // The error of a Ritz value is of second order in the residual, far below the rounding of 1e-12.
     EXPECT_LT(largest(other.lambda_max - first.lambda_max), 1e-11 * largest(first.lambda_max));
     EXPECT_LT(largest(other.lambda_min - first.lambda_min), 1e-11 * largest(first.lambda_min));
   }
 }
 
-TEST(Lanczos, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
+TEST(Lanczos, FreezesConvergedProblemsWithoutChangingTheirNeighbours) {
   Random random(10);
   const at::Tensor hard = random.symmetric(2, 80);
   at::Tensor easy = at::zeros({1, 80}, at::kDouble);
@@ -254,33 +270,33 @@ TEST(Lanczos, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
 
   EXPECT_TRUE(result.converged.all().item<bool>());
   EXPECT_LE(result.iterations[1].item<int>(), 4);
-  for (int64_t block = 0; block < 3; ++block) {
+  for (int64_t problem = 0; problem < 3; ++problem) {
     // Two more for the residual norms of both ends.
-    EXPECT_EQ(recorded.products(block), result.iterations[block].item<int>() + 2) << "block " << block;
+    EXPECT_EQ(recorded.products(problem), result.iterations[problem].item<int>() + 2) << "problem " << problem;
   }
   EXPECT_LT(recorded.products(1), recorded.products(0));
 
-  // The hard blocks by themselves: the same start vectors, and the same iterations but for the order of sums.
-  for (const int64_t block : {0, 2}) {
+  // Alone, the hard problems have the same start vectors and the same iterations, up to the order of sums.
+  for (const int64_t problem : {0, 2}) {
     LanczosOptions alone = options;
-    alone.problem_numbers = {block};
-    const DenseOperator one(hard.narrow(0, block / 2, 1));
+    alone.problem_numbers = {problem};
+    const DenseOperator one(hard.narrow(0, problem / 2, 1));
     const ExtremalEigenvalues single = hessian::lanczos(one, alone);
-    EXPECT_EQ(single.iterations[0].item<int>(), result.iterations[block].item<int>());
-    EXPECT_NEAR(single.lambda_max.item<double>(), result.lambda_max[block].item<double>(), 1e-11);
-    EXPECT_NEAR(single.lambda_min.item<double>(), result.lambda_min[block].item<double>(), 1e-11);
+    EXPECT_EQ(single.iterations[0].item<int>(), result.iterations[problem].item<int>());
+    EXPECT_NEAR(single.lambda_max.item<double>(), result.lambda_max[problem].item<double>(), 1e-11);
+    EXPECT_NEAR(single.lambda_min.item<double>(), result.lambda_min[problem].item<double>(), 1e-11);
   }
 }
 
-TEST(Lanczos, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
+TEST(Lanczos, DoesNotDependOnHowTheProblemsAreDividedIntoGroups) {
   const at::Tensor matrices = Random(11).symmetric(7, 90);
   LanczosOptions options;
-  options.tolerance = 1e-6;  // loose: another path would show as another Ritz value
+  options.tolerance = 1e-6;  // loose, so that a different iteration would give different Ritz values
   options.seed = 3;
   const ExtremalEigenvalues whole = hessian::lanczos(DenseOperator(matrices), options);
   for (const int64_t group : {1, 2, 3}) {
     for (int64_t first = 0; first < 7; first += group) {
-      SCOPED_TRACE("blocks " + std::to_string(first) + " in groups of " + std::to_string(group));
+      SCOPED_TRACE("problems " + std::to_string(first) + " in groups of " + std::to_string(group));
       const int64_t count = std::min(group, 7 - first);
       options.problem_numbers = numbers_from(first, count);
       const ExtremalEigenvalues part = hessian::lanczos(DenseOperator(matrices.narrow(0, first, count)), options);
@@ -291,8 +307,8 @@ TEST(Lanczos, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
   }
 }
 
-TEST(Lanczos, FindsBothEndsWhereTheirMagnitudesAreEqual) {
-  // What power iteration cannot do.
+TEST(Lanczos, FindsBothEndsIfTheirMagnitudesAreEqual) {
+  // Power iteration stalls in this case.
   Random random(12);
   const at::Tensor half = random.normal({50}).abs();
   const at::Tensor matrix = random.with_spectrum(at::cat({half, -half}).unsqueeze(0));
@@ -311,7 +327,7 @@ TEST(Lanczos, RefusesOptionsOutOfRange) {
     change(options);
     return refusal_of<std::invalid_argument>([&] { hessian::lanczos(op, options); });
   };
-  EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_basis = 7; }), "the basis has 7 vectors; it must have 8 at least");
+  EXPECT_EQ(refusal([](LanczosOptions& o) { o.max_basis = 7; }), "the basis has 7 vectors; it must have at least 8");
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = 0; }), "the tolerance is 0.000000; it must be positive");
   EXPECT_EQ(refusal([](LanczosOptions& o) { o.tolerance = std::nan(""); }),
             "the tolerance is nan; it must be positive");
@@ -319,11 +335,11 @@ TEST(Lanczos, RefusesOptionsOutOfRange) {
   EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               hessian::lanczos(DenseOperator(at::zeros({0, 4, 4}, at::kDouble)));
             }),
-            "the operator has 0 blocks of size 4; an eigensolver needs one at least of each");
+            "the operator has 0 problems of size 4; an eigensolver needs at least one of each");
   EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               hessian::lanczos(DenseOperator(at::zeros({2, 0, 0}, at::kDouble)));
             }),
-            "the operator has 2 blocks of size 0; an eigensolver needs one at least of each");
+            "the operator has 2 problems of size 0; an eigensolver needs at least one of each");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ namespace {
 
 constexpr double tolerance = 1e-11;
 
-/// Maps of each kind: bare, with RMSNorm and with LayerNorm behind it, with two readers before its norm; x is read twice.
+/// Maps of each kind: bare, followed by RMSNorm or LayerNorm, and with two readers before the norm; x is read twice.
 struct Problem {
   explicit Problem(uint64_t seed) : random(seed) {
     program.n_inputs = 2;
@@ -85,10 +85,11 @@ struct Problem {
     hessian::EvaluateOptions look;
     look.observe = [&](ValueId id, const at::Tensor& tensor) { point = id == value ? tensor : point; };
     hessian::evaluate(of, parameters, inputs, look);
-    const auto losses = [&](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
+    const auto losses = [&](const at::Tensor& x, const hessian::ProblemIndices& problems) {
       hessian::EvaluateOptions options;
       options.overrides[value] = x;
-      const std::vector<at::Tensor> rows = {hessian::rows_of(inputs[0], blocks), hessian::rows_of(inputs[1], blocks)};
+      const std::vector<at::Tensor> rows = {hessian::rows_of(inputs[0], problems),
+                                            hessian::rows_of(inputs[1], problems)};
       return hessian::evaluate(of, parameters, rows, options);
     };
     return hessian::to_dense(hessian::HessianOperator(losses, point));
@@ -131,7 +132,7 @@ TEST(MapCurvature, TermsAddUpToTheHessianWithRespectToTheMapsOwnInput) {
   }
 }
 
-TEST(MapCurvature, GainTermOfALinearMapIsTheCurvatureBeyondItSeenThroughTheWeight) {
+TEST(MapCurvature, GainTermOfALinearMapIsTheOutputsHessianTransformedByTheWeight) {
   const Problem problem(3);
   const LinearMap map = linear_maps(problem.program).front();
   const MapCurvature curvature(problem.program, problem.parameters, problem.inputs, map);
@@ -165,7 +166,7 @@ TEST(MapCurvature, GainTermOfANormalisedMapDoesNotChangeInScaleWithTheWeightWhen
   }
 }
 
-TEST(MapCurvature, GivesTheSameProductsForSomeOfTheBlocks) {
+TEST(MapCurvature, GivesTheSameProductsForSomeOfTheProblems) {
   Problem problem(5);
   const MapCurvature curvature(problem.program, problem.parameters, problem.inputs, linear_maps(problem.program)[1]);
   for (const auto& op : {curvature.gain_term(), curvature.curvature_term()}) {

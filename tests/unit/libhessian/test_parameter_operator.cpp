@@ -85,7 +85,7 @@ struct Problem : ParameterProblem {
   Random random;
 };
 
-TEST(ParameterOperator, IsTheHessianWhereParametersAreReadTwice) {
+TEST(ParameterOperator, IsTheHessianIfParametersAreReadTwice) {
   for (uint64_t seed = 0; seed < 6; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const Problem problem(seed);
@@ -230,7 +230,7 @@ TEST(ParameterOperator, RefusesWhatDoesNotFit) {
   };
   ParameterProblem uneven = problem.plain();
   uneven.inputs[1] = uneven.inputs[1].narrow(0, 0, 2);
-  EXPECT_THAT(refusal(uneven, {}), HasSubstr("one row for each sequence"));
+  EXPECT_THAT(refusal(uneven, {}), HasSubstr("one row per sequence"));
   ParameterProblem few = problem.plain();
   few.inputs.pop_back();
   EXPECT_THAT(refusal(few, {}), HasSubstr("takes 2 inputs, not 1"));

@@ -60,7 +60,7 @@ TEST(SpectraExtremes, AgreesWithTheDenseSolverBeyondItsBasis) {
   }
 }
 
-// Spectra by itself seeks pairs to a tolerance relative to their own eigenvalue, and compares with fixed thresholds.
+// Spectra itself uses a tolerance relative to each eigenvalue, and absolute thresholds.
 TEST(SpectraExtremes, SolvesSingularLowRankAndTinyMatrices) {
   Random random(3);
   for (const double scale : {1.0, 1e-12, 1e12}) {
@@ -89,8 +89,8 @@ TEST(SpectraExtremes, SaysThatItHasNotConvergedAndGivesTheBestOfItsKrylovSpace) 
     const RecordingOperator op(dense);
     const ExtremalEigenvalues result = hessian::spectra_extremes(op, options);
     EXPECT_FALSE(result.converged.any().item<bool>());
-    // Two more products verify the residuals. A basis has four vectors at least; one product finds the scale, and
-    // Spectra begins with one.
+    // Two more products verify the residuals. A basis has at least four vectors; one product finds the scale, and Spectra
+    // starts with one.
     EXPECT_EQ(op.products(0), result.iterations[0].item<int>() + 2);
     EXPECT_LE(result.iterations[0].item<int>(), std::max<int64_t>(iterations, 6));
     EXPECT_TRUE((result.lambda_max <= exact.amax(1) + 1e-9).all().item<bool>());
@@ -116,7 +116,7 @@ TEST(SpectraExtremes, TakesFloat32OperatorsAtTheirPrecision) {
   options.tolerance = 1e-5;
   const ExtremalEigenvalues result = hessian::spectra_extremes(DenseOperator(matrices), options);
   const at::Tensor exact = support::dense_eigenvalues(matrices);
-  // 80 products of float32 rounding, 6e-8 each.
+  // The rounding errors of sums of 80 terms in float32, 6e-8 each.
   EXPECT_LT(largest(result.lambda_max - exact.amax(1)), 1e-5 * largest(exact));
   EXPECT_LT(largest(result.lambda_min - exact.amin(1)), 1e-5 * largest(exact));
   EXPECT_EQ(result.vector_max.scalar_type(), at::kFloat);

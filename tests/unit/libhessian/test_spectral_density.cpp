@@ -38,7 +38,7 @@ QuadratureOptions with_seed(uint64_t seed, int64_t samples, int64_t steps) {
   return options;
 }
 
-/// Gaussians of one width about all eigenvalues [n] of a matrix, a share of 1 / n each, at the points of a grid [G].
+/// Evaluates Gaussians of one width around all eigenvalues [n] of a matrix, with weight 1 / n each, on a grid [G].
 at::Tensor exact_density(const at::Tensor& eigenvalues, const at::Tensor& grid, double width) {
   const at::Tensor distance = (grid.unsqueeze(1) - eigenvalues.unsqueeze(0)) / width;
   return at::exp(distance.square() / -2).mean(1) / (width * std::sqrt(2 * M_PI));
@@ -49,7 +49,8 @@ TEST(SpectralQuadrature, IsExactForPolynomialsOfDegreeBelowTwiceTheSteps) {
   const DenseOperator op(matrices);
   const QuadratureOptions options = with_seed(2, 2, 5);
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, options);
-  const at::Tensor v = hessian::random_unit_vectors(op, options).unsqueeze(2);  // what the first sample starts from
+  const at::Tensor v =
+      hessian::random_unit_vectors(op, options.seeds()).unsqueeze(2);  // start vectors of the first sample
   at::Tensor image = v;
   for (int power = 0; power <= 10; ++power) {
     const at::Tensor expected = (v * image).sum({1, 2});
@@ -74,7 +75,7 @@ TEST(SpectralQuadrature, IsTheWholeSpectrumAfterNSteps) {
     ASSERT_EQ(quadrature.nodes.size(2), n);
     const Eigen::Map<const Eigen::MatrixXd> dense(matrix.data_ptr<double>(), n, n);
     const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(dense);
-    const at::Tensor v = hessian::random_unit_vectors(op, options);
+    const at::Tensor v = hessian::random_unit_vectors(op, options.seeds());
     const Eigen::VectorXd shares =
         (solver.eigenvectors().transpose() * Eigen::Map<const Eigen::VectorXd>(v.data_ptr<double>(), n)).cwiseAbs2();
     for (int64_t i = 0; i < n; ++i) {
@@ -84,8 +85,8 @@ TEST(SpectralQuadrature, IsTheWholeSpectrumAfterNSteps) {
   }
 }
 
-TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
-  // Ranks 0, 1 and 3 and a full one: one dimension more than there are different eigenvalues other than zero.
+TEST(SpectralQuadrature, StopsWhenTheKrylovSpaceIsExhausted) {
+  // Ranks 0, 1, 3 and full: the Krylov space has one dimension per distinct nonzero eigenvalue, and one for zero.
   Random random(4);
   at::Tensor values = at::zeros({4, 30}, at::kDouble);
   values[1][0] = 2;
@@ -96,16 +97,16 @@ TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
   const RecordingOperator op(dense);
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, with_seed(0, 3, 12));
   const std::vector<int64_t> expected = {1, 2, 4, 12};
-  for (int64_t block = 0; block < 4; ++block) {
-    const int64_t nodes = expected[static_cast<std::size_t>(block)];
-    SCOPED_TRACE("block " + std::to_string(block));
-    EXPECT_EQ(op.products(block), 3 * nodes);
-    EXPECT_TRUE(quadrature.nodes[block].narrow(1, 0, nodes).isfinite().all().item<bool>());
-    EXPECT_TRUE(quadrature.nodes[block].narrow(1, nodes, 12 - nodes).isnan().all().item<bool>());
-    EXPECT_EQ(largest(at::cat(
-                  {at::zeros({1}, at::kDouble), quadrature.weights[block].narrow(1, nodes, 12 - nodes).reshape({-1})})),
+  for (int64_t problem = 0; problem < 4; ++problem) {
+    const int64_t nodes = expected[static_cast<std::size_t>(problem)];
+    SCOPED_TRACE("problem " + std::to_string(problem));
+    EXPECT_EQ(op.products(problem), 3 * nodes);
+    EXPECT_TRUE(quadrature.nodes[problem].narrow(1, 0, nodes).isfinite().all().item<bool>());
+    EXPECT_TRUE(quadrature.nodes[problem].narrow(1, nodes, 12 - nodes).isnan().all().item<bool>());
+    EXPECT_EQ(largest(at::cat({at::zeros({1}, at::kDouble),
+                               quadrature.weights[problem].narrow(1, nodes, 12 - nodes).reshape({-1})})),
               0.0);
-    EXPECT_LT(largest(quadrature.weights[block].sum(1) - 1), 1e-12);
+    EXPECT_LT(largest(quadrature.weights[problem].sum(1) - 1), 1e-12);
   }
   QuadratureOptions alone = with_seed(0, 3, 12);
   alone.problem_numbers = {3};
@@ -113,7 +114,7 @@ TEST(SpectralQuadrature, StopsWhereTheKrylovSpaceIsExhausted) {
   EXPECT_LT(largest(single.nodes[0] - quadrature.nodes[3]), 1e-11);
 }
 
-TEST(SpectralMoment, AveragesExactTracesOfEachProbe) {
+TEST(SpectralMoment, AveragesTheExactQuadraticFormsOfAllSamples) {
   const at::Tensor matrices = Random(5).symmetric(2, 25);
   const DenseOperator op(matrices);
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op, with_seed(1, 40, 25));
@@ -154,27 +155,27 @@ TEST(SpectralDensity, IsWithinItsStandardErrorsOfTheBroadenedSpectrum) {
         hessian::spectral_density(hessian::spectral_quadrature(op, with_seed(seed, 20, 60)), options);
     const at::Tensor grid = density.grid[0];
     const at::Tensor exact = exact_density(eigenvalues, grid, density.width.item<double>());
-    // Beyond the spectrum both are the tail of one Gaussian, whose weight is skew; within it, points count.
+    // Outside the spectrum both are the tail of one Gaussian with a skewed weight: compare points inside it only.
     const int64_t first = 6;
     const int64_t count = grid.size(0) - 2 * first;
     scores.add(
         {density.density.value[0].narrow(0, first, count), density.density.standard_error[0].narrow(0, first, count)},
         exact.narrow(0, first, count));
   }
-  // 48 points of one draw, some four widths apart independent: of the order of a thousand scores.
+  // 48 points per draw, independent if about four widths apart: of the order of a thousand scores.
   scores.expect_honest(20, 0.3);
 }
 
 TEST(SpectralDensity, HasTheAreaOneAndStatesItsWidthAndRitzValues) {
   Random random(8);
-  // One spread out, one of a few eigenvalues, and two of a single eigenvalue.
+  // A broad spectrum, one of a few eigenvalues, and two of a single eigenvalue.
   const at::Tensor few =
       at::where(random.normal({50}) > 0, at::ones({50}, at::kDouble), at::full({50}, -2.0, at::kDouble));
   const at::Tensor matrices = random.with_spectrum(
       at::stack({random.normal({50}), few, at::full({50}, 4.0, at::kDouble), at::zeros({50}, at::kDouble)}));
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(DenseOperator(matrices), with_seed(0, 4, 20));
   const SpectralDensity density = hessian::spectral_density(quadrature);
-  // Even points a quarter of a width apart: the sum is the integral but for what lies beyond 4 widths, below 1e-4.
+  // Uniform points a quarter of a width apart: the sum is the integral up to the tails beyond 4 widths, below 1e-4.
   const at::Tensor step = density.grid.select(1, 1) - density.grid.select(1, 0);
   EXPECT_LT(largest(density.density.value.sum(1) * step - 1), 1e-4);
   EXPECT_GE(density.density.value.min().item<double>(), 0.0);
@@ -201,13 +202,13 @@ TEST(SpectralDensity, TellsTheMassNearZeroWithItsError) {
   scores.expect_honest(20, 0.35);
 }
 
-TEST(SpectralDensity, AgreesInFloat32AndForPartsOfTheBlocks) {
+TEST(SpectralDensity, AgreesInFloat32AndForGroupsOfTheProblems) {
   const at::Tensor matrices = Random(10).symmetric(4, 40);
   const SpectralDensity whole =
       hessian::spectral_density(hessian::spectral_quadrature(DenseOperator(matrices), with_seed(5, 3, 10)));
   const SpectralDensity narrow = hessian::spectral_density(
       hessian::spectral_quadrature(DenseOperator(matrices.to(at::kFloat)), with_seed(5, 3, 10)));
-  // Rounding at 6e-8 moves Ritz values by about 1e-5 of their width, 0.2.
+  // Rounding errors of 6e-8 move Ritz values by about 1e-5 of their width, 0.2.
   EXPECT_LT(largest(narrow.grid - whole.grid), 1e-4);
   EXPECT_LT(largest(narrow.density.value - whole.density.value), 1e-3 * largest(whole.density.value));
   for (int64_t first = 0; first < 4; first += 2) {
@@ -227,21 +228,21 @@ TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
   const auto refusal = [&](const QuadratureOptions& options) {
     return refusal_of<std::invalid_argument>([&] { hessian::spectral_quadrature(op, options); });
   };
-  EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of samples is 1; it must be 2 at least");
+  EXPECT_EQ(refusal(with_seed(0, 1, 8)), "the number of samples is 1; it must be at least 2");
   EXPECT_EQ(refusal(with_seed(0, 2, 0)), "the number of Lanczos steps is 0; it must be positive");
   const SpectralQuadrature quadrature = hessian::spectral_quadrature(op);
   const auto density_refusal = [&](const DensityOptions& options) {
     return refusal_of<std::invalid_argument>([&] { hessian::spectral_density(quadrature, options); });
   };
   EXPECT_EQ(density_refusal({108, 0.01, 1e-3}),
-            "the grid has 108 points; it must have 109 at least, or peaks of this width may fall between them");
+            "the grid has 108 points; it needs at least 109, or peaks of this width may fall between them");
   EXPECT_EQ(density_refusal({401, 0, 1e-3}), "the relative width is 0.000000; it must be positive");
   EXPECT_EQ(density_refusal({401, 0.01, -1}), "the relative zero is -1.000000; it must not be negative");
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] { hessian::spectral_moment(quadrature, -1); }),
             "the power is -1; it must not be negative");
   matrices[0][2][2] = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(refusal_of([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
-            "the operator's product with a vector of block 0 is not finite");
+  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
+            "the operator's product with a vector of problem 0 is not finite");
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "hessian/dense_operator.h"
+#include "hessian/lanczos.h"
 #include "random_problems.h"
 #include "refusal.h"
 
@@ -30,7 +31,7 @@ using hessian::support::Spectrum;
 namespace hessian::tests {
 namespace {
 
-/// The pairs that the ends ask for, out of all eigenvalues [S, n] in ascending order.
+/// Selects the eigenvalues at the requested ends from all of them, [S, n] in ascending order.
 at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
   const at::Tensor upper = ascending.flip(1).narrow(1, 0, count);
   const at::Tensor lower = ascending.narrow(1, 0, count);
@@ -47,7 +48,7 @@ at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
   return {};
 }
 
-/// ||Hv - lambda v|| of every pair, computed here in float64, [S, K].
+/// Computes ||Hv - lambda v|| of every pair in float64, [S, K].
 at::Tensor true_residuals(const at::Tensor& matrices, const TopEigenpairs& pairs) {
   const at::Tensor v = pairs.vectors.to(at::kDouble);
   return (at::matmul(v, matrices.to(at::kDouble)) - pairs.values.unsqueeze(2) * v).norm(2, 2);
@@ -67,14 +68,14 @@ TopEigenpairsOptions tight(int64_t count, Ends ends = Ends::both) {
   return options;
 }
 
-/// Eigenvalues within [-1, 1] but for those given, which are above.
+/// Returns eigenvalues within [-1, 1], except for those in `top`.
 at::Tensor with_top(const std::vector<double>& top, int64_t n, Random& random) {
   const at::Tensor rest = random.normal({n - static_cast<int64_t>(top.size())}).clamp(-1, 1);
   return at::cat({at::tensor(top, at::kDouble), rest}).unsqueeze(0);
 }
 
-// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5); that
-// each is the right one, the comparison in order shows. In float32 rounding of about n times 6e-8 is left.
+// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5). The
+// comparison in order shows that each is the right one.
 TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
   for (const int64_t n : {1, 2, 5, 20, 65, 120}) {
     const auto seed = static_cast<uint64_t>(n);
@@ -87,7 +88,7 @@ TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
         for (const Ends ends : {Ends::both, Ends::upper, Ends::lower, Ends::dominant}) {
           for (const int64_t width : {1, 3}) {
             if (spectrum.name == "repeated" && width == 1 && count > 3) {
-              continue;  // what one vector does not see
+              continue;  // a single vector does not find multiple eigenvalues
             }
             SCOPED_TRACE("n " + std::to_string(n) + ", " + spectrum.name + ", " + std::to_string(count) +
                          " pairs, ends " + std::to_string(static_cast<int>(ends)) + ", width " + std::to_string(width));
@@ -95,7 +96,7 @@ TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
             options.block_width = width;
             const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrix), options);
             EXPECT_TRUE(pairs.converged.all().item<bool>());
-            if (ends == Ends::dominant) {  // eigenvalues of one magnitude may change places
+            if (ends == Ends::dominant) {  // eigenvalues of equal magnitude may swap places
               EXPECT_LT(largest(pairs.values.abs() - wanted_of(exact, ends, count).abs()), 1e-9 * norm + 1e-300);
             } else {
               EXPECT_LT(largest(pairs.values - wanted_of(exact, ends, count)), 1e-9 * norm + 1e-300);
@@ -161,7 +162,7 @@ TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursWithABlockAsWide) {
     EXPECT_LT(largest(at::matmul(space, matrix) - 3 * space), 1e-5);
     EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
 
-    // One vector sees one direction of the eigenspace: without the block, the case is one that goes wrong.
+    // One vector finds one direction of the eigenspace: without a block, this case goes wrong.
     options.block_width = 1;
     options.count = 2;
     options.tolerance = 1e-3;
@@ -169,7 +170,7 @@ TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursWithABlockAsWide) {
   }
 }
 
-TEST(TopEigenpairs, SeparatesAClusterInFewerSweepsWithABlock) {
+TEST(TopEigenpairs, SeparatesAClusterInFewerProductsWithABlock) {
   Random random(4);
   const at::Tensor matrix = random.with_spectrum(with_top({3.0003, 3.0002, 3.0001, 3.0}, 300, random));
   const DenseOperator op(matrix);
@@ -206,7 +207,7 @@ TEST(TopEigenpairs, FindsThePairsThroughManyRestartsOfASmallBasis) {
   }
 }
 
-TEST(TopEigenpairs, SaysWhatHasConvergedWhereTheIterationsDoNotSuffice) {
+TEST(TopEigenpairs, SaysWhatHasConvergedIfTheIterationsDoNotSuffice) {
   const at::Tensor matrices = Random(5).symmetric(3, 150);
   for (const int64_t width : {1, 4}) {
     for (const int64_t iterations : {8, 20, 35}) {
@@ -222,14 +223,14 @@ TEST(TopEigenpairs, SaysWhatHasConvergedWhereTheIterationsDoNotSuffice) {
       EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs)), 1e-12);
       EXPECT_TRUE(at::equal(pairs.converged, pairs.residuals <= 1e-2 * pairs.spectral_norm.unsqueeze(1)));
       EXPECT_FALSE(pairs.converged.all().item<bool>());
-      for (int64_t block = 0; block < 3; ++block) {
-        EXPECT_LE(op.products(block), iterations + 6);
+      for (int64_t problem = 0; problem < 3; ++problem) {
+        EXPECT_LE(op.products(problem), iterations + 6);
       }
     }
   }
 }
 
-TEST(TopEigenpairs, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
+TEST(TopEigenpairs, FreezesConvergedProblemsWithoutChangingTheirNeighbours) {
   Random random(6);
   const at::Tensor hard = random.symmetric(2, 80);
   at::Tensor easy = at::zeros({1, 80}, at::kDouble);
@@ -246,21 +247,21 @@ TEST(TopEigenpairs, FreezesConvergedBlocksWithoutChangingTheirNeighbours) {
     const TopEigenpairs pairs = hessian::top_eigenpairs(recorded, options);
     EXPECT_LT(largest(pairs.values - wanted_of(support::dense_eigenvalues(matrices), Ends::both, 2)), 1e-8);
     EXPECT_LE(pairs.iterations[1].item<int>(), 12);
-    for (int64_t block = 0; block < 3; ++block) {
-      EXPECT_EQ(recorded.products(block), pairs.iterations[block].item<int>() + 4) << "block " << block;
+    for (int64_t problem = 0; problem < 3; ++problem) {
+      EXPECT_EQ(recorded.products(problem), pairs.iterations[problem].item<int>() + 4) << "problem " << problem;
     }
-    for (const int64_t block : {0, 2}) {
+    for (const int64_t problem : {0, 2}) {
       TopEigenpairsOptions alone = options;
-      alone.problem_numbers = {block};
-      const TopEigenpairs single = hessian::top_eigenpairs(DenseOperator(matrices.narrow(0, block, 1)), alone);
-      EXPECT_EQ(single.iterations[0].item<int>(), pairs.iterations[block].item<int>());
-      EXPECT_LT(largest(single.values[0] - pairs.values[block]), 1e-11);
+      alone.problem_numbers = {problem};
+      const TopEigenpairs single = hessian::top_eigenpairs(DenseOperator(matrices.narrow(0, problem, 1)), alone);
+      EXPECT_EQ(single.iterations[0].item<int>(), pairs.iterations[problem].item<int>());
+      EXPECT_LT(largest(single.values[0] - pairs.values[problem]), 1e-11);
     }
   }
 }
 
-TEST(TopEigenpairs, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
-  // Zeros but for a few eigenvalues, so that random vectors go on where the Krylov spaces are exhausted.
+TEST(TopEigenpairs, DoesNotDependOnHowTheProblemsAreDividedIntoGroups) {
+  // Only a few eigenvalues differ from zero, so that random vectors continue the exhausted Krylov spaces.
   Random random(7);
   at::Tensor values = random.normal({6, 50});
   values.narrow(0, 0, 3).narrow(1, 4, 46).zero_();
@@ -268,14 +269,57 @@ TEST(TopEigenpairs, DoesNotDependOnHowTheBlocksAreDividedIntoGroups) {
   TopEigenpairsOptions options;
   options.count = 3;
   options.block_width = 2;
-  options.tolerance = 1e-4;  // loose: another path would show as other Ritz values
+  options.tolerance = 1e-4;  // loose, so that a different iteration would give different Ritz values
   options.seed = 3;
   const TopEigenpairs whole = hessian::top_eigenpairs(DenseOperator(matrices), options);
   for (int64_t first = 0; first < 6; first += 2) {
     options.problem_numbers = numbers_from(first, 2);
     const TopEigenpairs part = hessian::top_eigenpairs(DenseOperator(matrices.narrow(0, first, 2)), options);
-    EXPECT_LT(largest(part.values - whole.values.narrow(0, first, 2)), 1e-10) << "blocks from " << first;
+    EXPECT_LT(largest(part.values - whole.values.narrow(0, first, 2)), 1e-10) << "problems from " << first;
     EXPECT_TRUE(at::equal(part.iterations, whole.iterations.narrow(0, first, 2)));
+  }
+}
+
+TEST(TopEigenpairs, FindsTheLargestMagnitudesInOrder) {
+  Random random(20);
+  const at::Tensor values = at::tensor({5.0, -4.0, 3.0, -2.0, 1.5, 0.3, 0.2, -0.1, 0.05, 0.0}, at::kDouble);
+  const at::Tensor matrices = random.with_spectrum(values.expand({2, 10}));
+  for (const double tolerance : {1e-9, 1e-4}) {
+    SCOPED_TRACE(tolerance);
+    TopEigenpairsOptions options = tight(5, Ends::dominant);
+    options.tolerance = tolerance;
+    const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrices), options);
+    // The error of an eigenvalue is the squared residual, (5 * tolerance)^2, over the gap, at least 0.5.
+    EXPECT_LT(largest(pairs.values - values.narrow(0, 0, 5)), std::max(100 * tolerance * tolerance, 1e-9));
+    EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
+    EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs)), 1e-12);
+    EXPECT_TRUE(at::equal(pairs.converged, pairs.residuals <= tolerance * 5));
+  }
+}
+
+TEST(TopEigenpairs, FindsAllPairsOfASmallSingularMatrix) {
+  Random random(21);
+  const at::Tensor matrix = random.with_spectrum(at::tensor({-3.0, 2.0, 0.0, 0.0}, at::kDouble).unsqueeze(0));
+  const TopEigenpairs pairs = hessian::top_eigenpairs(DenseOperator(matrix), tight(4, Ends::dominant));
+  EXPECT_LT(largest(pairs.values - wanted_of(support::dense_eigenvalues(matrix), Ends::dominant, 4)), 1e-8);
+  EXPECT_TRUE(pairs.converged[0][0].item<bool>());
+  EXPECT_LT(largest(pairs.residuals), 4 * 3e-9);
+  EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
+}
+
+TEST(TopEigenpairs, TakesNoMoreProductsForOneDominantPairThanLanczos) {
+  Random random(10);
+  for (const Spectrum& spectrum : spectra_of_size(100, random)) {
+    SCOPED_TRACE(spectrum.name);
+    const DenseOperator op(random.with_spectrum(spectrum.values.unsqueeze(0)));
+    const auto one = hessian::lanczos(op, {.tolerance = 1e-6, .ends = Ends::dominant, .max_iterations = 4000});
+    const TopEigenpairs pair =
+        hessian::top_eigenpairs(op, {.tolerance = 1e-6, .ends = Ends::dominant, .max_iterations = 4000});
+    EXPECT_NEAR(pair.values.abs().item<double>(), one.spectral_norm().item<double>(),
+                1e-5 * one.spectral_norm().item<double>());
+    if (!pair.spectral_norm.equal(at::zeros({1}, at::kDouble)) && one.iterations.item<int>() >= 8) {
+      EXPECT_LE(pair.iterations.item<int>(), one.iterations.item<int>());
+    }
   }
 }
 
@@ -283,8 +327,8 @@ TEST(TopEigenpairs, RefusesProductsThatAreNotFinite) {
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     at::Tensor matrices = Random(8).symmetric(2, 12);
     matrices[1][3][3] = bad;
-    EXPECT_EQ(refusal_of([&] { hessian::top_eigenpairs(DenseOperator(matrices)); }),
-              "the operator's product with a vector of block 1 is not finite");
+    EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::top_eigenpairs(DenseOperator(matrices)); }),
+              "the operator's product with a vector of problem 1 is not finite");
   }
 }
 
@@ -296,19 +340,20 @@ TEST(TopEigenpairs, RefusesOptionsOutOfRange) {
     change(options);
     return refusal_of<std::invalid_argument>([&] { hessian::top_eigenpairs(op, options); });
   };
-  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 0; }), "0 eigenpairs asked of an operator of size 40");
-  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 41; }), "41 eigenpairs asked of an operator of size 40");
-  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.block_width = 0; }), "the block width is 0; it must be 1 at least");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 0; }), "0 eigenpairs requested of an operator of size 40");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.count = 41; }),
+            "41 eigenpairs requested of an operator of size 40");
+  EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.block_width = 0; }), "the block width is 0; it must be at least 1");
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.max_basis = 11; }),
-            "the number of basis vectors is 11; it must be 12 at least");
+            "the number of basis vectors is 11; it must be at least 12");
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.max_iterations = 9; }),
-            "the iteration limit is 9; it must be 10 at least");
+            "the iteration limit is 9; it must be at least 10");
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) { o.tolerance = -1; }),
             "the tolerance is -1.000000; it must be positive");
   EXPECT_EQ(refusal([](TopEigenpairsOptions& o) {
               o.problem_numbers = {1, 2};
             }),
-            "there are 2 block numbers for 1 blocks");
+            "there are 2 problem numbers for 1 problems");
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ fi
 clang-format --dry-run --Werror "${sources[@]}"
 cmake --preset tidy >/dev/null
 # clang-tidy reads the precompiled headers, which it finds in the compile commands, in a third of the time of LibTorch's own.
-cmake --build build/tidy --target git_commit {libhessian/CMakeFiles/hessian,analysis/CMakeFiles/analysis}.dir/cmake_pch.hxx.pch >/dev/null
+cmake --build build/tidy --target build_info {libhessian/CMakeFiles/hessian,analysis/CMakeFiles/analysis}.dir/cmake_pch.hxx.pch >/dev/null
 # Whole batches of files at once: the checks walk through the headers of each as often as there are batches.
 run-clang-tidy -quiet -p build/tidy -j "$(nproc)" "$PWD/(build/tidy/)?(libhessian|models|experiments|analysis)/.*\.(cpp|cxx)$" >build/tidy/report.txt 2>/dev/null || {
   grep -E '(warning|error):' build/tidy/report.txt | sort -u

@@ -5,8 +5,8 @@
 
 #include "formats/safetensors_header.h"
 
-/// The header of a safetensors file: whatever the bytes are, it is read or refused with a std::runtime_error, and what
-/// is read lies inside the file.
+/// Parses the header of a safetensors file: any bytes are read or refused with a std::runtime_error, and every tensor
+/// that is read lies inside the file.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     const auto header = hessian::models::parse_safetensors_header(std::as_bytes(std::span(data, size)), "input");

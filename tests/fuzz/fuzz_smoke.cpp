@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-// A stand-in for libFuzzer that any compiler can build: changes its seed files at random, always in the same way for
-// the same --seed, and hands them to the target. Made to run for seconds, under the sanitizers, in every test run.
+// A replacement for libFuzzer that any compiler can build: mutates its seed files at random, reproducibly for a given
+// --seed, and passes them to the target. Runs for seconds, under the sanitizers, in every test run.
 //
 // Usage: fuzz_smoke [--runs N] [--seconds S] [--seed N] [--max-bytes N] FILE...
 // Prints the run number of an input before a crash with --verbose; `--first N --runs 1` repeats it.
@@ -37,7 +37,7 @@ std::uint64_t below(std::mt19937_64& generator, std::uint64_t bound) {
   return bound == 0 ? 0 : generator() % bound;
 }
 
-/// Numbers at which lengths, offsets and counts go wrong.
+/// Numbers that tend to break lengths, offsets and counts.
 std::uint64_t interesting(std::mt19937_64& generator) {
   constexpr std::uint64_t values[] = {
       0,          1,          0x7f,       0x80,       0xff,       0x7fff, 0xffff,    0x7fffffff,
@@ -45,7 +45,7 @@ std::uint64_t interesting(std::mt19937_64& generator) {
   return values[below(generator, std::size(values))];
 }
 
-/// Makes one change: a bit, a byte, a number, a cut, a repeated or removed run of bytes, or a run of another seed.
+/// Makes one mutation: a bit, a byte, a number, a cut, a repeated or removed run of bytes, or a run of another seed.
 void mutate(Bytes& input, const std::vector<Bytes>& seeds, std::mt19937_64& generator) {
   const std::size_t position = below(generator, input.size());
   const std::size_t run = below(generator, 1 + below(generator, 64));

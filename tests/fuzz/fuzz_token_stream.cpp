@@ -3,7 +3,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "hessian/models/token_stream.h"
+#include "data/token_stream.h"
 
 namespace {
 
@@ -27,7 +27,7 @@ void read_windows(const hessian::models::TokenStream& stream) {
 
 }  // namespace
 
-/// Token files and text: read to the last window, or refused.
+/// Reads token files and text to the last window, or refuses them.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   for (const auto open : {hessian::models::TokenStream::bin, hessian::models::TokenStream::text}) {

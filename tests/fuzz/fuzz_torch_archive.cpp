@@ -36,8 +36,8 @@ void read_tensors(const hessian::models::TorchArchive& archive, std::size_t size
 
 }  // namespace
 
-/// A file of torch.save: the zip directory, the pickle, and the tensors' positions. Input that is no zip is read as a
-/// pickle, so that changed opcodes are not hidden behind a damaged directory.
+/// Reads a file of torch.save: the zip directory, the pickle, and the positions of tensors. Input that is not a zip
+/// archive is read as a pickle, so that mutated opcodes are not hidden by a damaged directory.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   try {

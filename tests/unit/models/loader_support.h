@@ -14,7 +14,7 @@
 
 namespace hessian::support {
 
-/// A folder that is gone at the end of the test.
+/// A temporary folder, removed at the end of the test.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -35,8 +35,7 @@ class TemporaryFolder {
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::string path() const { return path_.string(); }
 
-  /// Writes a file into it.
-  /// \return its path
+  /// Writes a file into the folder and returns its path.
   std::string write(const std::string& name, const std::string& contents) const {
     std::ofstream(path_ / name, std::ios::binary) << contents;
     return *this / name;
@@ -55,7 +54,8 @@ inline std::span<const std::byte> as_bytes(const std::string& text) {
   return std::as_bytes(std::span(text));
 }
 
-/// What an action's std::runtime_error says; "" if it throws none. A message has to be one line.
+/// Returns the message of the std::runtime_error that an action throws, "" if it throws none, and checks that it is one
+/// line.
 template <typename Action>
 std::string message_of(const Action& action) {
   try {
@@ -67,7 +67,7 @@ std::string message_of(const Action& action) {
   return "";
 }
 
-/// The number as little-endian bytes.
+/// Returns a number as little-endian bytes.
 template <typename Number>
 std::string little_endian(Number number) {
   std::string bytes(sizeof(Number), '\0');
@@ -75,7 +75,7 @@ std::string little_endian(Number number) {
   return bytes;
 }
 
-/// A safetensors file with this header and these bytes behind it.
+/// Returns a safetensors file with this header, followed by these bytes.
 inline std::string safetensors_bytes(const std::string& header, const std::string& data) {
   return little_endian(static_cast<std::uint64_t>(header.size())) + header + data;
 }
@@ -87,7 +87,7 @@ struct ZipMember {
   std::uint16_t flags = 0;
 };
 
-/// A zip archive, written from the format's description; with zip64 records for everything if asked for.
+/// Returns a zip archive, written from the description of the format; with zip64 records for all entries if asked to.
 inline std::string zip_bytes(const std::vector<ZipMember>& members, bool zip64 = false,
                              const std::string& comment = "") {
   std::string file;

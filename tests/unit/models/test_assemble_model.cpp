@@ -36,7 +36,7 @@ Tensors fresh() {
   return {model.parameters.begin(), model.parameters.end()};
 }
 
-/// What is said of a model's tensors after a change.
+/// Returns the refusal of a model's tensors after a change.
 std::string refusal(const std::function<void(Tensors&)>& change) {
   Tensors tensors = fresh();
   change(tensors);

@@ -45,7 +45,7 @@ TrainingCheckpoint example(models::Family family, models::Placement placement, a
     checkpoint.state.optimizer.add("exp_avg." + name, at::randn_like(tensor));
     checkpoint.state.optimizer.add("exp_avg_sq." + name, at::rand_like(tensor));
   }
-  // What rounding, text or a sum would not keep.
+  // Values that rounding, text or a sum would change.
   constexpr double infinity = std::numeric_limits<double>::infinity();
   checkpoint.state.optimizer.add(
       "odd", at::tensor({-0.0, 1e-310, infinity, -infinity, std::numeric_limits<double>::quiet_NaN(), 0.1}));
@@ -56,7 +56,7 @@ TrainingCheckpoint example(models::Family family, models::Placement placement, a
   return checkpoint;
 }
 
-/// What is said of an example after a change of the tensors and metadata in its file, without the path.
+/// Returns the refusal of an example after a change of the tensors and metadata in its file, without the path.
 template <typename Change>
 std::string refusal(const Change& change) {
   const TemporaryFolder folder;
@@ -100,7 +100,7 @@ TEST(TrainingCheckpoint, GivesEverythingBackBitForBit) {
   }
 }
 
-TEST(TrainingCheckpoint, LetsTheRandomGeneratorGoOnWhereItWas) {
+TEST(TrainingCheckpoint, LetsTheRandomGeneratorResume) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   at::Generator generator = at::detail::createCPUGenerator(5);
@@ -114,7 +114,7 @@ TEST(TrainingCheckpoint, LetsTheRandomGeneratorGoOnWhereItWas) {
   EXPECT_TRUE(at::randn({100}, other, at::dtype(at::kDouble)).equal(next));
 }
 
-TEST(TrainingCheckpoint, ReadsIntoMemoryOfItsOwn) {
+TEST(TrainingCheckpoint, ReadsIntoNewMemory) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   const TrainingCheckpoint saved = example(models::Family::llama3, models::Placement::simplegpt, at::kFloat);
@@ -138,7 +138,7 @@ TEST(TrainingCheckpoint, IsACheckpointOfItsModelToo) {
   expect_same(model.parameters, saved.model.parameters);
 }
 
-TEST(TrainingCheckpoint, TellsTrainingStateFromWeights) {
+TEST(TrainingCheckpoint, DistinguishesTrainingStateFromWeights) {
   EXPECT_TRUE(models::is_training_state("optimizer.exp_avg.layers.0.attention.wq.weight"));
   EXPECT_TRUE(models::is_training_state("generator.cpu"));
   for (const models::Family family : support::all_families()) {
@@ -154,10 +154,11 @@ TEST(TrainingCheckpoint, RefusesAFileWithoutTrainingState) {
   const TemporaryFolder folder;
   const std::string path = folder / "m.safetensors";
   models::save_checkpoint(example(models::Family::llama2, models::Placement::prenorm, at::kFloat).model, path, 7);
-  EXPECT_EQ(message_of([&] { models::load_training_checkpoint(path); }),
-            path + ": has no __metadata__[\"training_config\"]: it holds a model, but no training state to go on from");
+  EXPECT_EQ(
+      message_of([&] { models::load_training_checkpoint(path); }),
+      path + ": has no __metadata__[\"training_config\"]: it holds a model, but no training state to resume from");
   EXPECT_EQ(refusal([](Tensors&, Metadata& metadata) { metadata.erase("sequences_seen"); }),
-            "has no __metadata__[\"sequences_seen\"]: it holds a model, but no training state to go on from");
+            "has no __metadata__[\"sequences_seen\"]: it holds a model, but no training state to resume from");
   EXPECT_EQ(refusal([](Tensors& tensors, Metadata&) { tensors.erase("generator.cpu"); }),
             "has no tensor 'generator.cpu', the state of the random generator");
   EXPECT_EQ(refusal([](Tensors&, Metadata&) {}), "");
@@ -181,7 +182,7 @@ TEST(TrainingCheckpoint, SaysWhatIsDamaged) {
   }
 }
 
-// A limit on the size of files stands for a full disk.
+// A limit on file sizes replaces a full disk.
 TEST(TrainingCheckpoint, LeavesTheOldOneAloneWhenTheDiskIsFull) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";

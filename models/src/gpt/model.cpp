@@ -89,12 +89,4 @@ Model initialise_model(const GptConfig& config, uint64_t seed) {
   return model;
 }
 
-Parameters meta_parameters(const GptConfig& config) {
-  Parameters parameters;
-  for (const ParameterSpec& spec : parameter_specs(config)) {
-    parameters.add(spec.name, at::empty(spec.shape, at::device(at::kMeta).dtype(at::kFloat)));
-  }
-  return parameters;
-}
-
 }  // namespace hessian::models

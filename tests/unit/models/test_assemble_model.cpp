@@ -100,7 +100,7 @@ TEST(AssembleModel, RefusesIntegers) {
 }
 
 TEST(AssembleModel, TakesTensorsWithoutMemory) {
-  EXPECT_EQ(message_of([] { assemble_model(config, models::meta_parameters(config), "m.pt"); }), "");
+  EXPECT_EQ(message_of([] { assemble_model(config, support::meta_parameters(config), "m.pt"); }), "");
 }
 
 }  // namespace

@@ -50,7 +50,7 @@ constexpr std::array<Counts, 21> official = {{
 
 int64_t meta_count(const GptConfig& config) {
   int64_t count = 0;
-  for (const auto& [name, tensor] : models::meta_parameters(config)) {
+  for (const auto& [name, tensor] : support::meta_parameters(config)) {
     EXPECT_TRUE(tensor.is_meta()) << name;
     count += tensor.numel();
   }
@@ -60,7 +60,7 @@ int64_t meta_count(const GptConfig& config) {
 /// Returns the number of scalars in the linear maps of the layers.
 int64_t linear_count(const GptConfig& config) {
   int64_t count = 0;
-  for (const auto& [name, tensor] : models::meta_parameters(config)) {
+  for (const auto& [name, tensor] : support::meta_parameters(config)) {
     count += name.starts_with("layers.") && tensor.dim() == 2 ? tensor.numel() : 0;
   }
   return count;

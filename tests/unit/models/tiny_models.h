@@ -60,4 +60,13 @@ inline at::Tensor random_tokens(const models::GptConfig& config, int64_t sequenc
                      at::dtype(at::kLong));
 }
 
+/// Returns the parameters of a configuration on the meta device: shapes without memory.
+inline Parameters meta_parameters(const models::GptConfig& config) {
+  Parameters parameters;
+  for (const models::ParameterSpec& spec : models::parameter_specs(config)) {
+    parameters.add(spec.name, at::empty(spec.shape, at::device(at::kMeta).dtype(at::kFloat)));
+  }
+  return parameters;
+}
+
 }  // namespace hessian::support

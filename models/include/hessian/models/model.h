@@ -32,7 +32,4 @@ Model assemble_model(const GptConfig& config, const Parameters& parameters, cons
 /// gains use no random numbers.
 Model initialise_model(const GptConfig& config, uint64_t seed);
 
-/// Returns the parameters of a configuration on the meta device: shapes without memory.
-Parameters meta_parameters(const GptConfig& config);
-
 }  // namespace hessian::models

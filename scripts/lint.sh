@@ -15,7 +15,7 @@ clang-format --dry-run --Werror "${sources[@]}"
 python3 scripts/check_rooms.py
 cmake --preset tidy >/dev/null
 # clang-tidy reads the precompiled headers, which it finds in the compile commands, in a third of the time of LibTorch's own.
-cmake --build build/tidy --target git_commit {libhessian/CMakeFiles/hessian,analysis/CMakeFiles/analysis}.dir/cmake_pch.hxx.pch >/dev/null
+cmake --build build/tidy --target build_info {libhessian/CMakeFiles/hessian,analysis/CMakeFiles/analysis}.dir/cmake_pch.hxx.pch >/dev/null
 run-clang-tidy -quiet -p build/tidy -j "$(nproc)" "$PWD/(libhessian|models|experiments|analysis)/.*\.cpp$" >build/tidy/report.txt 2>/dev/null || {
   grep -E '(warning|error):' build/tidy/report.txt | sort -u
   echo "lint.sh: clang-tidy found what is listed above; the whole report is build/tidy/report.txt" >&2

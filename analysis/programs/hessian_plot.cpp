@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
     Words words;
     CLI::App app("Draws what run files hold", "hessian-plot");
     declare(app, options, words);
-    if (const auto status = parse_command_line(app, argc, argv)) {
+    if (const auto status = parse_command_line(app, argc, argv, UsesTorch::no)) {
       return *status;
     }
     options.command_line = join_command_line(argc, argv);

@@ -18,11 +18,11 @@
 namespace hessian::experiments {
 namespace {
 
-/// What the child does between fork and exec, where nothing may allocate.
+/// Runs in the child between fork and exec, where nothing may allocate.
 [[noreturn]] void become(char* const* words, char* const* environment, const char* log, pid_t parent) {
   const int output = ::open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
   const int input = ::open("/dev/null", O_RDONLY);
-  // The signal comes when the parent dies; it may have died before it was asked for.
+  // The signal is sent when the parent dies; getppid() tells if it died before prctl().
   if (output < 0 || input < 0 || ::dup2(output, STDOUT_FILENO) < 0 || ::dup2(output, STDERR_FILENO) < 0 ||
       ::dup2(input, STDIN_FILENO) < 0 || ::prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || ::getppid() != parent) {
     ::_exit(127);
@@ -35,7 +35,7 @@ int status_of(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
-/// This process's environment without its place in a job, which is not the child's.
+/// Returns the environment without the variables of job_place(), which do not apply to the child.
 std::vector<char*> environment_of_child() {
   const auto& hidden = job_place_variables();
   std::vector<char*> kept;

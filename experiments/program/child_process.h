@@ -9,27 +9,28 @@
 
 namespace hessian::experiments {
 
-/// A program that runs beside this one and does not outlive it.
+/// A child process that does not outlive this one.
 class ChildProcess {
  public:
-  /// Starts it, with its output and errors going to a file. A program without a folder is sought in the PATH; its exit
-  /// status is 127 where it is not found.
-  /// \throws std::runtime_error  if no process can be made
+  /// Starts a program and appends its stdout and stderr to a file. A program name without a folder is searched for in
+  /// PATH; the exit status is 127 if it is not found.
+  /// \throws std::runtime_error  if no process can be created
   ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& log);
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
-  /// Kills it if it is running still.
+  /// Kills the process if it is still running.
   ~ChildProcess();
 
-  /// Its exit status once it has ended, 128 and the signal's number if a signal ended it.
+  /// Returns the exit status once the process has ended (128 plus the signal's number if a signal ended it), and
+  /// nothing before.
   std::optional<int> poll();
 
-  /// Waits for its end, for the same status. To be called once.
+  /// Waits for the process to end and returns the same status. May be called once.
   int wait();
 
-  /// Asks it to end (SIGTERM).
+  /// Sends SIGTERM.
   void terminate() const;
 
   pid_t id() const { return id_; }
@@ -38,7 +39,7 @@ class ChildProcess {
   pid_t id_ = -1;
 };
 
-/// Path of the running program.
+/// Returns the path of the running program.
 std::filesystem::path this_program();
 
 }  // namespace hessian::experiments

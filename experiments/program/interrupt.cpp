@@ -5,7 +5,7 @@
 namespace hessian::experiments {
 namespace {
 
-volatile std::sig_atomic_t signal_came = 0;
+volatile std::sig_atomic_t signal_arrived = 0;
 
 void install(void (*handler)(int)) {
   struct sigaction action {};
@@ -16,17 +16,17 @@ void install(void (*handler)(int)) {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-/// The second signal, whichever of the two it is, meets the system's own handler.
-void take_note(int /*number*/) {
-  signal_came = 1;
+/// Sets the flag and restores the default handlers for the second signal.
+void set_flag(int /*number*/) {
+  signal_arrived = 1;
   install(SIG_DFL);
 }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
-  signal_came = 0;
-  install(take_note);
+  signal_arrived = 0;
+  install(set_flag);
 }
 
 InterruptGuard::~InterruptGuard() {
@@ -34,7 +34,7 @@ InterruptGuard::~InterruptGuard() {
 }
 
 bool InterruptGuard::requested() {
-  return signal_came != 0;
+  return signal_arrived != 0;
 }
 
 }  // namespace hessian::experiments

@@ -2,8 +2,9 @@
 
 namespace hessian::experiments {
 
-/// From its making on, SIGINT and SIGTERM only set a flag, so that the program can finish what it is at; a second
-/// signal ends it at once. The destructor restores what was there before. One at a time.
+/// Catches SIGINT and SIGTERM while it exists: the first signal only sets a flag, so that the program can stop in an
+/// orderly way; a second one terminates it at once. The destructor restores the default handlers. Only one guard may
+/// exist at a time.
 class InterruptGuard {
  public:
   InterruptGuard();
@@ -11,7 +12,7 @@ class InterruptGuard {
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-  /// Whether a signal has come.
+  /// Whether a signal has arrived.
   static bool requested();
 };
 

@@ -13,7 +13,7 @@ std::optional<std::string> variable(const char* name) {
   return value == nullptr || *value == '\0' ? std::nullopt : std::optional<std::string>(value);
 }
 
-int number(const char* name, int least, int most, std::optional<int> otherwise = std::nullopt) {
+int number(const char* name, int min, int max, std::optional<int> otherwise = std::nullopt) {
   const auto word = variable(name);
   if (!word && otherwise) {
     return *otherwise;
@@ -21,31 +21,30 @@ int number(const char* name, int least, int most, std::optional<int> otherwise =
   int value = 0;
   const char* end = word ? word->data() + word->size() : nullptr;
   const auto parsed = word ? std::from_chars(word->data(), end, value) : std::from_chars_result{nullptr, std::errc()};
-  if (!word || parsed.ec != std::errc() || parsed.ptr != end || value < least || value > most) {
+  if (!word || parsed.ec != std::errc() || parsed.ptr != end || value < min || value > max) {
     throw std::invalid_argument("environment: " + std::string(name) + (word ? " is '" + *word + "'" : " is not set") +
-                                ", expected a whole number from " + std::to_string(least) + " to " +
-                                std::to_string(most) + " beside the launcher's other variables");
+                                ", expected a whole number from " + std::to_string(min) + " to " + std::to_string(max) +
+                                " because other variables of the launcher are set");
   }
   return value;
 }
 
-constexpr int most_processes = 1 << 20;
-constexpr int most_ports = 65535;
+constexpr int max_processes = 1 << 20;
+constexpr int max_port = 65535;
 
 JobPlace torchrun_place() {
   JobPlace place;
-  place.size = number("WORLD_SIZE", 1, most_processes);
+  place.size = number("WORLD_SIZE", 1, max_processes);
   place.rank = number("RANK", 0, place.size - 1);
   place.local_size = number("LOCAL_WORLD_SIZE", 1, place.size, 1);
   place.local_rank = number("LOCAL_RANK", 0, place.size - 1, 0);
   if (place.size > 1) {
     const auto address = variable("MASTER_ADDR");
     if (!address) {
-      throw std::invalid_argument(
-          "environment: MASTER_ADDR is not set, expected the machine at which the processes meet");
+      throw std::invalid_argument("environment: MASTER_ADDR is not set, expected the host name of the first process");
     }
     place.address = *address;
-    place.port = number("MASTER_PORT", 1, most_ports);
+    place.port = number("MASTER_PORT", 1, max_port);
   }
   place.store_is_up = variable("TORCHELASTIC_USE_AGENT_STORE") == "True";
   place.attempt = variable("TORCHELASTIC_RESTART_COUNT").value_or("0");
@@ -54,10 +53,10 @@ JobPlace torchrun_place() {
 
 JobPlace slurm_place() {
   JobPlace place;
-  place.size = number("SLURM_STEP_NUM_TASKS", 1, most_processes);
+  place.size = number("SLURM_STEP_NUM_TASKS", 1, max_processes);
   place.rank = number("SLURM_PROCID", 0, place.size - 1);
   place.local_rank = number("SLURM_LOCALID", 0, place.size - 1, 0);
-  // "4(x2),3": of this machine only the first number is known, and it is the largest where they differ.
+  // "4(x2),3" does not say which number is of this machine; the first one is the largest.
   const std::string per_node = variable("SLURM_STEP_TASKS_PER_NODE").value_or("1");
   std::from_chars(per_node.data(), per_node.data() + per_node.size(), place.local_size);
   if (place.size > 1) {
@@ -66,12 +65,12 @@ JobPlace slurm_place() {
     if (place.address.empty()) {
       throw std::invalid_argument("environment: SLURM_STEP_NODELIST is not set; start the processes with srun");
     }
-    // Jobs that share a machine must not meet at one port: job numbers are apart.
+    // Jobs that share a machine need different ports, which are derived from the job number.
     constexpr int first_port = 20000;
     constexpr int ports = 20000;
     const int job = number("SLURM_JOB_ID", 0, 2147483647, 0);
     const int step = number("SLURM_STEP_ID", 0, 2147483647, 0);
-    place.port = number("MASTER_PORT", 1, most_ports, first_port + (job % ports + step % ports) % ports);
+    place.port = number("MASTER_PORT", 1, max_port, first_port + (job % ports + step % ports) % ports);
   }
   place.attempt = variable("SLURM_RESTART_COUNT").value_or("0");
   return place;
@@ -83,7 +82,7 @@ JobPlace job_place() {
   if (variable("RANK") || variable("WORLD_SIZE")) {
     return torchrun_place();
   }
-  // A batch script sees the job's variables too; only srun sets those of a step.
+  // A batch script also sees the variables of the job; only srun sets those of a step.
   if (variable("SLURM_STEP_NUM_TASKS") && variable("SLURM_PROCID")) {
     return slurm_place();
   }

@@ -4,7 +4,7 @@
 
 namespace hessian::experiments {
 
-/// Names the program in the messages that follow: "hessian-probe: warning: ...". Messages go to stderr.
+/// Sets the program name that messages begin with: "hessian-probe: warning: ...". Messages go to stderr.
 void set_log_name(const std::string& program);
 
 void log_note(const std::string& message);

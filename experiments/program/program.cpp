@@ -1,6 +1,7 @@
 #include "program/program.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -11,7 +12,7 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "git_commit.h"
+#include "build_info.h"
 #include "program/log.h"
 
 namespace hessian::experiments {
@@ -21,7 +22,7 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
-/// The number that the whole word is, or nothing.
+/// Parses a word that is one number as a whole.
 template <class Number>
 std::optional<Number> parse_number(const std::string& word) {
   Number value{};
@@ -30,9 +31,16 @@ std::optional<Number> parse_number(const std::string& word) {
   return error == std::errc() && rest == end ? std::optional<Number>(value) : std::nullopt;
 }
 
-std::string check_integer_from(int64_t least, const std::string& word) {
+std::string check_integer_from(int64_t min, const std::string& word) {
   const auto value = parse_number<int64_t>(word);
-  return value && *value >= least ? "" : "'" + word + "' is not a whole number from " + std::to_string(least) + " on";
+  return value && *value >= min ? "" : "'" + word + "' is not a whole number from " + std::to_string(min) + " on";
+}
+
+/// Abbreviates a commit to seven digits, as git does; keeps "-dirty".
+std::string short_commit(const std::string& commit) {
+  const std::size_t suffix = commit.find('-');
+  return commit.substr(0, std::min<std::size_t>(suffix, 7)) +
+         (suffix == std::string::npos ? "" : commit.substr(suffix));
 }
 
 bool is_out_of_memory(const std::string& message) {
@@ -58,17 +66,30 @@ int run_program(const std::string& name, const std::function<int()>& body) {
   return 1;
 }
 
-std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv) {
+std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv, UsesTorch torch) {
+  app.set_version_flag("--version", version_text(app.get_name(), torch), "print the version and exit");
   try {
     app.parse(argc, argv);
     return std::nullopt;
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
     return 0;
+  } catch (const CLI::CallForVersion& version) {
+    print(std::string(version.what()) + "\n");
+    return 0;
   } catch (const CLI::ParseError& error) {
     log_error(first_line(error.what()) + "; see " + app.get_name() + " --help");
     return 2;
   }
+}
+
+std::string version_text(const std::string& program, UsesTorch torch) {
+  std::string text = program + " " + build_info::version + " (commit " + short_commit(build_info::commit);
+  if (torch == UsesTorch::yes) {
+    const std::string cuda = build_info::cuda;
+    text += std::string(", LibTorch ") + build_info::libtorch + (cuda.empty() ? ", without CUDA" : ", CUDA " + cuda);
+  }
+  return text + ")";
 }
 
 std::string check_positive_integer(const std::string& word) {
@@ -85,7 +106,7 @@ std::string check_positive_number(const std::string& word) {
 }
 
 std::string check_not_empty(const std::string& word) {
-  return word.empty() ? "an empty word says nothing" : "";
+  return word.empty() ? "is empty" : "";
 }
 
 void print(const std::string& text) {
@@ -111,10 +132,6 @@ std::string join_command_line(int argc, const char* const* argv) {
     line += (i == 0 ? "" : " ") + quoted_word(argv[i]);
   }
   return line;
-}
-
-std::string git_commit() {
-  return built_from_commit;
 }
 
 }  // namespace hessian::experiments

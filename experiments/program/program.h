@@ -10,35 +10,39 @@ class App;
 
 namespace hessian::experiments {
 
-/// Runs the body of a program and turns what it throws into one line on stderr and an exit status: 2 for
-/// std::invalid_argument (the command line is wrong), 1 for anything else. Of messages with several lines, as
-/// LibTorch's with their stack traces, the first is printed.
+/// Runs the body of a program and turns an exception into one line on stderr and an exit status: 2 for
+/// std::invalid_argument (the command line is wrong), 1 for anything else. Prints only the first line of a message,
+/// because those of LibTorch continue with a stack trace.
 /// \return  the body's own status if it throws nothing
 int run_program(const std::string& name, const std::function<int()>& body);
 
-/// Parses the command line. Help goes to stdout; what is wrong goes to stderr as one line, which names the option and
-/// what it takes.
-/// \return  nothing if the program is to go on, otherwise its exit status: 0 after help, 2 after an error
-std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv);
+/// Whether a program uses LibTorch, whose version `--version` prints then.
+enum class UsesTorch { no, yes };
 
-/// Checks for CLI::Option::check, which say in few words what the option takes: nothing is wrong with a word if they
-/// return an empty text.
+/// Parses the command line, and adds the option --version to it. Help and version go to stdout; errors go to stderr as
+/// one line, which names the option and what it takes.
+/// \return  nothing if the program should run, otherwise its exit status: 0 after help or version, 2 after an error
+std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv,
+                                      UsesTorch torch = UsesTorch::yes);
+
+/// Returns the line that --version prints: "hessian-probe 0.1.0 (commit 1a2b3c4, LibTorch 2.11.0, CUDA 13.0)", with
+/// "without CUDA" for a build without it, and neither for a program without LibTorch.
+std::string version_text(const std::string& program, UsesTorch torch);
+
+/// Checks for CLI::Option::check: they return an empty text for a valid word, and otherwise what the option takes.
 std::string check_positive_integer(const std::string& word);
-std::string check_natural_number(const std::string& word);  ///< 0 too
+std::string check_natural_number(const std::string& word);  ///< 0 included
 std::string check_positive_number(const std::string& word);
 std::string check_not_empty(const std::string& word);
 
 /// Writes to stdout.
-/// \throws std::runtime_error  if it does not take the text, as on a full disk
+/// \throws std::runtime_error  if that fails, as on a full disk
 void print(const std::string& text);
 
-/// A word as a shell would take it, in quotes where it needs them.
+/// Returns a word as a shell takes it, quoted if necessary.
 std::string quoted_word(const std::string& word);
 
-/// The command line as a shell would take it.
+/// Returns the command line as a shell takes it.
 std::string join_command_line(int argc, const char* const* argv);
-
-/// Commit of the sources that the program was built from, with "-dirty" for changed ones; "unknown" outside a checkout.
-std::string git_commit();
 
 }  // namespace hessian::experiments

@@ -10,8 +10,8 @@
 namespace hessian::experiments {
 namespace {
 
-/// Back to the start of the terminal's line, and clear it.
-constexpr const char* wipe = "\r\033[K";
+/// Moves to the start of the terminal's line and clears it.
+constexpr const char* clear_line = "\r\033[K";
 
 }  // namespace
 
@@ -20,7 +20,7 @@ ProgressLine::ProgressLine(std::string label)
 
 ProgressLine::~ProgressLine() {
   if (shown_) {
-    std::fputs(wipe, stderr);
+    std::fputs(clear_line, stderr);
   }
 }
 
@@ -30,7 +30,8 @@ void ProgressLine::update(int64_t done, int64_t total) {
   }
   const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   const double left = elapsed / static_cast<double>(done) * static_cast<double>(total - done);
-  const std::string line = fmt::format("{}{}: {} of {}, {} left", wipe, label_, done, total, format_seconds(left));
+  const std::string line =
+      fmt::format("{}{}: {} of {}, {} left", clear_line, label_, done, total, format_seconds(left));
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);
 }
@@ -40,7 +41,7 @@ TrainingProgressLine::TrainingProgressLine()
 
 TrainingProgressLine::~TrainingProgressLine() {
   if (terminal_) {
-    std::fputs(wipe, stderr);
+    std::fputs(clear_line, stderr);
   }
 }
 
@@ -58,7 +59,7 @@ void TrainingProgressLine::update(int64_t step, int64_t steps, double loss, doub
   if (terminal_) {
     constexpr int64_t width = 24;
     const auto full = static_cast<std::size_t>(width * step / steps);
-    line = fmt::format("{}[{:<{}}] {}/{}, {}", wipe, std::string(full, '#'), width, step, steps, numbers);
+    line = fmt::format("{}[{:<{}}] {}/{}, {}", clear_line, std::string(full, '#'), width, step, steps, numbers);
   }
   std::fputs(line.c_str(), stderr);
   std::fflush(stderr);

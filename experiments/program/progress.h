@@ -6,13 +6,13 @@
 
 namespace hessian::experiments {
 
-/// A line on stderr that tells how far a program is and how long it will take; silent where stderr is no terminal.
+/// Shows progress and remaining time on one line of stderr. Prints nothing if stderr is not a terminal.
 class ProgressLine {
  public:
   explicit ProgressLine(std::string label);
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
-  /// Wipes the line.
+  /// Clears the line.
   ~ProgressLine();
 
   void update(int64_t done, int64_t total);
@@ -23,13 +23,14 @@ class ProgressLine {
   std::chrono::steady_clock::time_point start_;
 };
 
-/// How far a training run is: a bar on a terminal, and elsewhere a plain line every ten seconds and for the last step.
+/// Shows the progress of a training run on stderr: a bar on a terminal, otherwise a line every ten seconds and for the
+/// last step.
 class TrainingProgressLine {
  public:
   TrainingProgressLine();
   TrainingProgressLine(const TrainingProgressLine&) = delete;
   TrainingProgressLine& operator=(const TrainingProgressLine&) = delete;
-  /// Wipes the bar.
+  /// Clears the bar.
   ~TrainingProgressLine();
 
   void update(int64_t step, int64_t steps, double loss, double tokens_per_second, double seconds_left);
@@ -39,10 +40,10 @@ class TrainingProgressLine {
   std::chrono::steady_clock::time_point last_;
 };
 
-/// "812", "8.1k", "1.25M".
+/// Formats a count: "812", "8.1k", "1.25M".
 std::string format_count(double count);
 
-/// "42 s", "3 min 05 s", "2 h 10 min".
+/// Formats a duration: "42 s", "3 min 05 s", "2 h 10 min".
 std::string format_seconds(double seconds);
 
 }  // namespace hessian::experiments

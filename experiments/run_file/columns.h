@@ -10,7 +10,7 @@
 
 namespace hessian::experiments {
 
-/// Columns of one length, to be written as datasets of a run file: a table that is known whole.
+/// A table whose columns are written as datasets of a run file, all of one length and known when the file is created.
 class Columns {
  public:
   explicit Columns(std::size_t rows) : rows_(static_cast<int64_t>(rows)) {}
@@ -20,7 +20,7 @@ class Columns {
   void add(const std::string& path, std::vector<uint8_t> values, const std::string& units, const std::string& name);
   void add(const std::string& path, std::vector<std::string> values, const std::string& units, const std::string& name);
 
-  /// Datasets to be laid out.
+  /// Returns the specifications of the datasets, for RunFileWriter::create().
   const std::vector<DatasetSpec>& specs() const { return specs_; }
   void write(RunFileWriter& writer) const;
 
@@ -34,11 +34,11 @@ class Columns {
   std::vector<std::function<void(RunFileWriter&)>> writes_;
 };
 
-/// Writes tables as a run file, which appears whole; an older one is replaced.
+/// Writes tables as a run file, which appears whole or not at all. Replaces an existing file.
 void write_tables(const std::filesystem::path& path, const RunInfo& info, const std::vector<Columns>& tables,
                   bool finished);
 
-/// A column of something that each of some rows has.
+/// Returns value(row) of each row, as a column.
 template <class Rows, class Value>
 auto column(const Rows& rows, const Value& value) {
   std::vector<std::decay_t<decltype(value(rows.front()))>> values;

@@ -3,21 +3,16 @@
 #include <stdexcept>
 
 #include "hessian/run_file.h"
-#include "run_file/layout.h"
+#include "run_file/dataset_checks.h"
 
 namespace hessian::experiments {
-
 namespace {
 
-// Enough to make the cost of a call small beside that of its bytes.
-constexpr int64_t block_bytes = int64_t{4} * 1024 * 1024;
+// Rows are copied this many bytes at a time: large enough to hide the cost of a call.
+constexpr int64_t copy_bytes = int64_t{4} * 1024 * 1024;
 
 std::string about(const std::string& shown, const std::string& dataset) {
   return shown + ": dataset '" + dataset + "' ";
-}
-
-bool is_appended_to(const DatasetSpec& dataset) {
-  return dataset.shape.front() == 0;
 }
 
 void check_rows_to_keep(const std::string& shown, const std::vector<DatasetSpec>& datasets,
@@ -33,7 +28,7 @@ void check_rows_to_keep(const std::string& shown, const std::vector<DatasetSpec>
   }
   for (const auto& [path, rows] : rows_to_keep) {
     if (!appended.contains(path)) {
-      throw std::invalid_argument(about(shown, path) + "is given rows to keep, but is none that grows");
+      throw std::invalid_argument(about(shown, path) + "is given rows to keep, but does not grow");
     }
     if (rows < 0) {
       throw std::invalid_argument(about(shown, path) + "is to keep " + std::to_string(rows) +
@@ -42,7 +37,7 @@ void check_rows_to_keep(const std::string& shown, const std::vector<DatasetSpec>
   }
 }
 
-// `wanted` is the shape at creation, but for the rows to keep of a dataset that grows.
+// Checks a dataset of the old file. `wanted` is the shape at creation, with the rows to keep if the dataset grows.
 void check_old_dataset(const std::string& shown, const DatasetSpec& found, const DatasetSpec& dataset,
                        const Shape& wanted) {
   const std::string what = about(shown, dataset.path);
@@ -58,7 +53,7 @@ void check_old_dataset(const std::string& shown, const DatasetSpec& found, const
   }
   if (found.shape.front() < wanted.front()) {
     throw std::runtime_error(what + "has " + std::to_string(found.shape.front()) + " rows, expected at least " +
-                             std::to_string(wanted.front()) + " to go on from");
+                             std::to_string(wanted.front()) + " to continue from");
   }
 }
 
@@ -67,7 +62,7 @@ void check_nothing_is_lost(const std::string& shown, const RunFileReader& old,
   for (const DatasetSpec& found : old.datasets()) {
     const auto same_path = [&](const DatasetSpec& dataset) { return dataset.path == found.path; };
     if (std::none_of(datasets.begin(), datasets.end(), same_path)) {
-      throw std::runtime_error(about(shown, found.path) + "would be lost: the run that goes on does not write it");
+      throw std::runtime_error(about(shown, found.path) + "would be lost: the resumed run does not write it");
     }
   }
 }
@@ -78,16 +73,16 @@ void copy_rows(const RunFileReader& old, RunFileWriter& writer, const DatasetSpe
   row.front() = 1;
   const int64_t element_bytes = std::max(static_cast<int64_t>(sizeof(T)), dataset.text_bytes);
   const int64_t rows_at_once =
-      std::max<int64_t>(block_bytes / std::max<int64_t>(element_bytes * element_count(row), 1), 1);
+      std::max<int64_t>(copy_bytes / std::max<int64_t>(element_bytes * element_count(row), 1), 1);
   for (int64_t first = 0; first < rows; first += rows_at_once) {
-    const auto block = old.read_rows<T>(dataset.path, first, std::min(rows_at_once, rows - first));
-    const std::span<const T> values = block.values;
+    const auto rows_read = old.read_rows<T>(dataset.path, first, std::min(rows_at_once, rows - first));
+    const std::span<const T> values = rows_read.values;
     if (is_appended_to(dataset)) {
       writer.append(dataset.path, values);
     } else {
-      Shape offset(block.shape.size(), 0);
+      Shape offset(rows_read.shape.size(), 0);
       offset.front() = first;
-      writer.write(dataset.path, offset, block.shape, values);
+      writer.write(dataset.path, offset, rows_read.shape, values);
     }
   }
 }

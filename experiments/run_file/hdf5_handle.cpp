@@ -1,14 +1,13 @@
 #include "run_file/hdf5_handle.h"
 
-#include <cerrno>
 #include <charconv>
 #include <stdexcept>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
-namespace hessian::experiments {
+#include "io/system_error_text.h"
 
+namespace hessian::experiments {
 namespace {
 
 herr_t collect_description(unsigned /*depth*/, const H5E_error2_t* error, void* descriptions) {
@@ -20,7 +19,7 @@ herr_t collect_description(unsigned /*depth*/, const H5E_error2_t* error, void* 
   return 0;
 }
 
-// HDF5's file driver reports the system's error inside its text: "..., errno = 28, error message = '...', ...".
+// Finds the errno value that HDF5's file driver includes in its text: "..., errno = 28, error message = '...', ...".
 int errno_in(std::string_view description) {
   constexpr std::string_view key = "errno = ";
   const auto position = description.find(key);
@@ -53,30 +52,12 @@ bool Hdf5Handle::close() noexcept {
 }
 
 void initialize_hdf5() noexcept {
-  // HDF5's own exit handler tries again and again to write what a full disk refused, and complains on stderr. It can
-  // only be declined before the library is first used.
-  static const bool exit_handler_declined = H5dont_atexit() >= 0;
-  static_cast<void>(exit_handler_declined);
+  // HDF5's exit handler repeatedly tries to write what a full disk refused, and prints errors to stderr. It can only be
+  // disabled before the library is first used.
+  static const bool exit_handler_disabled = H5dont_atexit() >= 0;
+  static_cast<void>(exit_handler_disabled);
   thread_local const bool silent = H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr) >= 0;
   static_cast<void>(silent);
-}
-
-std::string describe_errno(int error_number) {
-  std::string text = std::generic_category().message(error_number);
-  switch (error_number) {
-    case ENOSPC:
-      return text + "; free some space or write elsewhere";
-    case EDQUOT:
-      return text + "; free some of the quota or write elsewhere";
-    case EFBIG:
-      return text + "; raise the limit on file sizes (ulimit -f) or write elsewhere";
-    case EROFS:
-    case EACCES:
-    case EPERM:
-      return text + "; write elsewhere or change the permissions";
-    default:
-      return text;
-  }
 }
 
 std::string hdf5_error_reason() {
@@ -85,10 +66,10 @@ std::string hdf5_error_reason() {
   H5Eclear2(H5E_DEFAULT);
   for (const std::string& description : descriptions) {
     if (const int error_number = errno_in(description); error_number != 0) {
-      return describe_errno(error_number);
+      return models::write_error_text(error_number);
     }
   }
-  // The innermost description says most.
+  // The innermost description is the most specific.
   for (const std::string& description : descriptions) {
     if (!description.empty()) {
       return description.substr(0, description.find('\n'));

@@ -9,7 +9,7 @@ namespace hessian::experiments {
 
 /// An HDF5 identifier and the function that closes it.
 ///
-/// Move-only. The destructor closes silently; call close() where a failure to close must be known.
+/// Move-only. The destructor ignores errors; call close() to learn whether closing failed.
 class Hdf5Handle {
  public:
   using Closer = herr_t (*)(hid_t);
@@ -26,7 +26,7 @@ class Hdf5Handle {
   [[nodiscard]] hid_t get() const noexcept { return id_; }
   [[nodiscard]] bool valid() const noexcept { return id_ >= 0; }
 
-  /// Closes now. Returns whether that succeeded; the handle is empty afterwards in either case.
+  /// Closes the identifier and returns whether that succeeded; the handle is empty afterwards in either case.
   bool close() noexcept;
 
  private:
@@ -35,23 +35,20 @@ class Hdf5Handle {
 };
 
 /// Prepares the HDF5 library for the calling thread: errors are kept for hdf5_error_reason() instead of being printed,
-/// and files that could not be closed (a full disk) are left alone when the process ends.
+/// and HDF5 does not retry at exit to write files that it could not close (a full disk).
 ///
-/// Every entry to this library calls it; it costs nothing when repeated.
+/// Every public function of this library calls it; repeated calls cost nothing.
 void initialize_hdf5() noexcept;
 
-/// Why the last HDF5 call of this thread failed, in one line, with the remedy where the operating system's error
+/// Returns why the last HDF5 call of this thread failed, in one line, with a remedy if the operating system's error
 /// suggests one: `No space left on device; free some space or write elsewhere`. Clears HDF5's error stack.
 std::string hdf5_error_reason();
 
-/// \throws std::runtime_error  always: `WHAT: REASON`, the reason as in hdf5_error_reason()
+/// Throws std::runtime_error `WHAT: REASON`, with the reason of hdf5_error_reason().
 [[noreturn]] void throw_hdf5_error(const std::string& what);
 
 /// Wraps the identifier that an HDF5 call returned.
 /// \throws std::runtime_error  if the call failed, as in throw_hdf5_error()
 Hdf5Handle checked_handle(hid_t id, Hdf5Handle::Closer closer, const std::string& what);
-
-/// One line for an error of the operating system, with its remedy where there is an obvious one.
-std::string describe_errno(int error_number);
 
 }  // namespace hessian::experiments

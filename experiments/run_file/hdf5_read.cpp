@@ -3,10 +3,9 @@
 #include <string_view>
 
 namespace hessian::experiments {
-
 namespace {
 
-// An attribute of the object, or an empty handle if it has none of that name.
+// Opens an attribute; returns an empty handle if there is none of that name.
 Hdf5Handle find_attribute(hid_t object, const char* name) {
   return H5Aexists(object, name) > 0 ? Hdf5Handle(H5Aopen(object, name, H5P_DEFAULT), H5Aclose) : Hdf5Handle();
 }

@@ -6,7 +6,6 @@
 #include <string_view>
 
 namespace hessian::experiments {
-
 namespace {
 
 struct Quantity {
@@ -16,17 +15,17 @@ struct Quantity {
   std::string_view long_name;
 };
 
-// [P, N, S]: one number for each probe, row and sequence. Activations have no unit, so their Hessian has the loss's.
+// [P, N, S]: one number per probe, row and sequence. Activations have no unit, so the Hessian has the unit of the loss.
 constexpr auto spectral_quantities = std::to_array<Quantity>({
     {"spectral_norm", ElementType::float64, "nats", "spectral norm of the activation Hessian, max |lambda|"},
     {"lambda_max", ElementType::float64, "nats", "largest eigenvalue of the activation Hessian"},
     {"lambda_min", ElementType::float64, "nats", "smallest eigenvalue of the activation Hessian"},
-    {"residual_norm", ElementType::float64, "nats", "larger residual norm ||H v - lambda v|| of both ends"},
+    {"residual_norm", ElementType::float64, "nats", "larger residual norm ||H v - lambda v|| of the ends sought"},
     {"iterations", ElementType::int32, "products", "Hessian-vector products until convergence or the limit"},
     {"converged", ElementType::uint8, "1", "1 where the tolerance was reached, 0 where it was not"},
 });
 
-// [P, N]: one number for each probe and row.
+// [P, N]: one number per probe and row.
 constexpr auto activation_quantities = std::to_array<Quantity>({
     {"rms", ElementType::float64, "1", "root mean square of the activation"},
     {"abs_max", ElementType::float64, "1", "largest absolute entry of the activation"},
@@ -49,7 +48,7 @@ void check_options(const ProbeLayoutOptions& options) {
     throw std::invalid_argument("probe layout: " + std::to_string(options.probes) + " probes of " +
                                 std::to_string(options.sequences) + " sequences, expected at least 0 of at least 1");
   }
-  // Names that would meet the probe's own datasets.
+  // Names that would collide with the probe's own datasets.
   std::set<std::string> seen = {"step", "loss", "layer", "token_position"};
   for (const ProbedSite& site : options.sites) {
     if (site.name.empty() || site.name.find('/') != std::string::npos || !seen.insert(site.name).second) {
@@ -57,7 +56,7 @@ void check_options(const ProbeLayoutOptions& options) {
                                   "' is reserved, given twice, or not a plain name");
     }
     if (site.layers.empty()) {
-      throw std::invalid_argument("probe layout: site '" + site.name + "' has no rows, expected one or more blocks");
+      throw std::invalid_argument("probe layout: site '" + site.name + "' has no rows, expected one or more layers");
     }
   }
 }
@@ -89,15 +88,15 @@ std::vector<DatasetSpec> probe_datasets(const ProbeLayoutOptions& options) {
   if (options.plan) {
     datasets.insert(
         datasets.end(),
-        {{"/plan/weights_streamed", ElementType::uint8, {1}, "1", "1 where weights passed by block by block"},
-         {"/plan/memory_bytes", ElementType::int64, {1}, "bytes", "largest memory that was planned"},
-         {"/plan/seconds", ElementType::float64, {1}, "s", "time that was planned, with as many products as is usual"},
-         {"/plan/elapsed_seconds", ElementType::float64, {1}, "s", "time that it took from the plan on"}});
+        {{"/plan/weights_streamed", ElementType::uint8, {1}, "1", "1 where weights were streamed layer by layer"},
+         {"/plan/memory_bytes", ElementType::int64, {1}, "bytes", "planned peak memory"},
+         {"/plan/seconds", ElementType::float64, {1}, "s", "estimated time, for a typical number of products"},
+         {"/plan/elapsed_seconds", ElementType::float64, {1}, "s", "time from the plan to the end"}});
   }
   for (const ProbedSite& site : options.sites) {
     const auto rows = static_cast<int64_t>(site.layers.size());
     datasets.push_back(
-        {probe_layer_path(site.name), ElementType::int64, {rows}, "1", "block index of each row of site " + site.name});
+        {probe_layer_path(site.name), ElementType::int64, {rows}, "1", "layer of each row of site " + site.name});
     for (const Quantity& quantity : spectral_quantities) {
       datasets.push_back(site_dataset(site, quantity, {probes, rows, options.sequences}));
     }

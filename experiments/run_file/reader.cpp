@@ -6,10 +6,13 @@
 #include <stdexcept>
 #include <type_traits>
 
-#include "hessian/run_file.h"
+#include "hessian/run_file/reader.h"
+#include "io/system_error_text.h"
+#include "run_file/dataset_checks.h"
+#include "run_file/element_type.h"
+#include "run_file/file_layout.h"
 #include "run_file/hdf5_handle.h"
 #include "run_file/hdf5_read.h"
-#include "run_file/layout.h"
 
 namespace hessian::experiments {
 
@@ -17,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Space for values of which the file holds nothing yet; beyond it and the file's own size a shape is taken for damage.
+// Allowance for values that were never written. A shape that needs more than this plus the size of the file is damaged.
 constexpr uint64_t unwritten_bytes_allowed = uint64_t{1} << 30;
 
 struct Rows {
@@ -45,7 +48,7 @@ std::optional<std::vector<T>> read_values(hid_t dataset, hid_t memory, hid_t sel
 Hdf5Handle open_file(const fs::path& path, const std::string& shown) {
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
-    refuse(shown, "cannot be opened: " + describe_errno(errno));
+    refuse(shown, "cannot be opened: " + models::system_error_text(errno));
   }
   if (!S_ISREG(status.st_mode)) {
     refuse(shown, "is not a file; expected a run file, such as run.h5");
@@ -53,7 +56,7 @@ Hdf5Handle open_file(const fs::path& path, const std::string& shown) {
   const Hdf5Handle access = file_access();
   Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY | H5F_ACC_SWMR_READ, access.get()), H5Fclose);
   if (!file.valid()) {
-    // Files that were not written in SWMR mode.
+    // The file was not written in SWMR mode.
     file = Hdf5Handle(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
   }
   if (!file.valid()) {
@@ -90,9 +93,9 @@ struct RunFileReader::State {
   int64_t peak_memory_bytes = 0;
 
   void open() {
-    file.close();  // first: HDF5 would share what it remembers of an open file
+    file.close();  // first, because HDF5 would reuse its cache of an open file
     file = open_file(path, shown);
-    // Another reader in this process may hold the file open all the same. Failing means there is nothing to refresh.
+    // Another reader in this process may still have the file open. On failure there is nothing to refresh.
     if (const Hdf5Handle root(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose); root.valid()) {
       H5Grefresh(root.get());
     }
@@ -136,6 +139,9 @@ struct RunFileReader::State {
     info.program = required_text("program");
     info.command_line = required_text("command_line");
     info.git_commit = required_text("git_commit");
+    info.version = read_text(file.get(), "version").value_or("");
+    info.libtorch = read_text(file.get(), "libtorch").value_or("");
+    info.cuda = read_text(file.get(), "cuda").value_or("");
     info.seed = required_integer<uint64_t>("seed", H5T_NATIVE_UINT64);
     info.device = required_text("device");
     info.dtype = required_text("dtype");
@@ -148,7 +154,7 @@ struct RunFileReader::State {
     H5Eclear2(H5E_DEFAULT);
   }
 
-  // An empty handle, with the reason in HDF5's error stack, if there is no such dataset or it cannot be opened.
+  // Opens a dataset; if that fails, returns an empty handle and leaves the reason in HDF5's error stack.
   [[nodiscard]] Hdf5Handle find(std::string_view name) const {
     initialize_hdf5();
     if (!file.valid()) {
@@ -188,7 +194,7 @@ struct RunFileReader::State {
                        text_bytes_of(dataset)};
   }
 
-  // Number of elements, refused where a damaged shape would ask for absurd memory.
+  // Returns the number of elements; throws if the shape needs far more memory than the file can hold.
   [[nodiscard]] size_t plausible_count(std::string_view name, const Shape& shape, size_t element_bytes) const {
     hsize_t file_bytes = 0;
     H5Fget_filesize(file.get(), &file_bytes);
@@ -205,7 +211,7 @@ struct RunFileReader::State {
     return count;
   }
 
-  // Selects rows of a dataset of this shape, and returns the shape of what is selected.
+  // Selects rows of a dataset of this shape and returns the shape of the selection.
   [[nodiscard]] Shape select_rows(std::string_view name, hid_t space, Shape shape, Rows rows) const {
     if (shape.empty() || rows.first < 0 || rows.count < 0 || rows.count > shape.front() ||
         rows.first > shape.front() - rows.count) {
@@ -223,7 +229,7 @@ struct RunFileReader::State {
     return shape;
   }
 
-  // All rows unless told which.
+  // Reads a dataset, or only these rows of it.
   template <typename T>
   [[nodiscard]] DatasetValues<T> read(std::string_view name, std::optional<Rows> rows) const {
     const std::string quoted = "dataset '" + std::string(name) + "'";
@@ -234,7 +240,7 @@ struct RunFileReader::State {
       refuse(shown, quoted + " holds " + std::string(type ? element_type_name(*type) : "another type") + ", expected " +
                         std::string(element_type_name(element_type_of<T>)));
     }
-    // Everything is as of the shape found above, even if the dataset grows meanwhile.
+    // Uses the shape found above, even if the dataset has grown since.
     const Hdf5Handle selection(H5Dget_space(dataset.get()), H5Sclose);
     if (rows) {
       shape = select_rows(name, selection.get(), *std::move(shape), *rows);

@@ -31,7 +31,7 @@ void add_sharpness(std::vector<DatasetSpec>& datasets, const std::string& group,
   datasets.push_back({group + "/converged", ElementType::uint8, {0}, "1", "1 where the tolerance was reached"});
 }
 
-/// The dataset whose rows say at which step those of another were written.
+/// Returns the dataset that holds the step of each row of another dataset.
 std::string step_dataset(const std::string& path) {
   if (path.starts_with("/probe/")) {
     return "/probe/step";
@@ -80,8 +80,8 @@ std::map<std::string, int64_t> rows_until(const std::vector<DatasetSpec>& datase
   for (const DatasetSpec& dataset : datasets) {
     if (dataset.shape.front() == 0) {
       const auto steps = run.read<int64_t>(step_dataset(dataset.path)).values;
-      // A killed writer may have made room for rows that it never wrote: they read as -1.
-      const auto end = std::find_if(steps.begin(), steps.end(), [step](int64_t at) { return at < 0 || at > step; });
+      // A killed writer may have extended the dataset by rows that it never wrote; those read as -1.
+      const auto end = std::find_if(steps.begin(), steps.end(), [step](int64_t row) { return row < 0 || row > step; });
       rows[dataset.path] = end - steps.begin();
     }
   }

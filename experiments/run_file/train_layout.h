@@ -13,19 +13,19 @@
 namespace hessian::experiments {
 
 struct TrainLayoutOptions {
-  std::vector<std::string> update_groups;  ///< empty: no rows of update and parameter RMS
-  ProbeLayoutOptions probe;                ///< without sites: no probes
-  bool sharpness = false;                  ///< beside the probes
+  std::vector<std::string> update_groups;  ///< tensor groups with update and parameter RMS; empty for none
+  ProbeLayoutOptions probe;                ///< without sites for no probes
+  bool sharpness = false;                  ///< also measured at each probe
 };
 
-/// Every dataset of a training run, as docs/file-format.md has them.
+/// Returns every dataset of a training run, as listed in docs/file-format.md.
 std::vector<DatasetSpec> train_datasets(const TrainLayoutOptions& options);
 
-/// For each dataset that grows: how many rows were written up to and including a step.
+/// Returns, for each dataset to which rows are appended, how many rows were written up to and including a step.
 std::map<std::string, int64_t> rows_until(const std::vector<DatasetSpec>& datasets, const RunFileReader& run,
                                           int64_t step);
 
-/// Where the two kinds of sharpness stand: a group with lambda_max, residual_norm, iterations and converged, [P] each.
+/// The groups of the two kinds of sharpness, with lambda_max, residual_norm, iterations and converged, [P] each.
 inline const std::string sharpness_group = "/probe/sharpness";
 inline const std::string preconditioned_sharpness_group = "/probe/preconditioned_sharpness";
 

@@ -1,14 +1,16 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <functional>
 #include <map>
 #include <stdexcept>
 
-#include "hessian/run_file.h"
+#include "hessian/run_file/writer.h"
+#include "io/system_error_text.h"
+#include "run_file/dataset_checks.h"
+#include "run_file/element_type.h"
+#include "run_file/file_layout.h"
 #include "run_file/hdf5_handle.h"
-#include "run_file/layout.h"
 #include "run_file/output_file.h"
 
 namespace hessian::experiments {
@@ -17,8 +19,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Rows are handed to HDF5 by so many bytes, or at a flush: one row at a time costs it a hundred times as much.
-constexpr size_t most_pending_bytes = size_t{32} * 1024;
+// Rows are passed to HDF5 once this many bytes are buffered, or at a flush: passing rows one by one costs a hundred
+// times as much.
+constexpr size_t max_pending_bytes = size_t{32} * 1024;
 
 }  // namespace
 
@@ -26,9 +29,9 @@ struct RunFileWriter::State {
   struct OpenDataset {
     Hdf5Handle handle;
     ElementType type = ElementType::float64;
-    Shape shape;  // rows pending included
+    Shape shape;  // buffered rows included
     int64_t text_bytes = 0;
-    std::string pending;  // bytes of the last rows, which HDF5 does not know of yet
+    std::string pending;  // bytes of the last rows, not yet passed to HDF5
     int64_t pending_rows = 0;
   };
 
@@ -43,7 +46,19 @@ struct RunFileWriter::State {
   State& operator=(const State&) = delete;
   ~State() { close(); }
 
-  // Closes the file whatever happens; returns whether all of it succeeded.
+  // Starts SWMR mode and opens the datasets of a new file.
+  void open(const std::vector<DatasetSpec>& specs) {
+    if (H5Fflush(file.get(), H5F_SCOPE_GLOBAL) < 0 || H5Fstart_swmr_write(file.get()) < 0) {
+      fail("cannot be laid out");
+    }
+    for (const DatasetSpec& spec : specs) {
+      Hdf5Handle handle = checked_handle(H5Dopen2(file.get(), spec.path.c_str(), H5P_DEFAULT), H5Dclose,
+                                         shown + ": cannot open dataset '" + spec.path + "'");
+      datasets.emplace(spec.path, OpenDataset{std::move(handle), spec.type, spec.shape, spec.text_bytes, {}});
+    }
+  }
+
+  // Closes the file in any case; returns whether everything succeeded.
   bool close() noexcept {
     try {
       if (file.valid() && !failed) {
@@ -62,8 +77,8 @@ struct RunFileWriter::State {
     return file.close() && closed;
   }
 
-  // Leaves the file on disk as it is, as if the process had been killed now, which readers are prepared for. HDF5 would
-  // mark a file that it cannot write as well closed, and then nothing opens it. What it still writes goes nowhere.
+  // Leaves the file on disk as if the process had been killed now, which readers can handle. HDF5 would mark a file
+  // that it cannot write as properly closed, after which nothing opens it. So its further writes go to /dev/null.
   void detach_from_disk() const noexcept {
     const int nowhere = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     const int descriptor = file_descriptor();
@@ -75,7 +90,7 @@ struct RunFileWriter::State {
     }
   }
 
-  // HDF5's own descriptor of the file.
+  // Returns HDF5's own descriptor of the file, or -1.
   [[nodiscard]] int file_descriptor() const noexcept {
     void* descriptor = nullptr;
     const bool known = H5Fget_vfd_handle(file.get(), H5P_DEFAULT, &descriptor) >= 0 && descriptor != nullptr;
@@ -103,7 +118,7 @@ struct RunFileWriter::State {
   OpenDataset& find(std::string_view name) {
     const auto found = datasets.find(name);
     if (found == datasets.end()) {
-      refuse(name, "was not announced when the file was made");
+      refuse(name, "was not declared when the file was created");
     }
     return found->second;
   }
@@ -119,7 +134,7 @@ struct RunFileWriter::State {
     return dataset;
   }
 
-  // Values as HDF5 takes them.
+  // Returns values in the form that HDF5 takes.
   template <typename T>
   [[nodiscard]] std::span<const T> packed(std::string_view, const OpenDataset&, std::span<const T> values) const {
     return values;
@@ -129,8 +144,8 @@ struct RunFileWriter::State {
     return pack_texts(texts, dataset.text_bytes, shown + ": dataset '" + std::string(name) + "'");
   }
 
-  void write_block(std::string_view name, const OpenDataset& dataset, const Shape& offset, const Shape& count,
-                   const void* values) {
+  void write_region(std::string_view name, const OpenDataset& dataset, const Shape& offset, const Shape& count,
+                    const void* values) {
     dirty = true;
     const Hdf5Handle target(H5Dget_space(dataset.handle.get()), H5Sclose);
     const Hdf5Handle source = simple_space(count, shown);
@@ -154,17 +169,17 @@ struct RunFileWriter::State {
           offset[i] >= 0 && count[i] >= 0 && count[i] <= dataset.shape[i] && offset[i] <= dataset.shape[i] - count[i];
     }
     if (!inside) {
-      refuse(name, "is " + to_text(dataset.shape) + ", a block of " + to_text(count) + " at " + to_text(offset) +
+      refuse(name, "is " + to_text(dataset.shape) + ", a region of " + to_text(count) + " at " + to_text(offset) +
                        " does not lie inside it");
     }
     if (static_cast<int64_t>(values.size()) != element_count(count)) {
       refuse(name, "given " + std::to_string(values.size()) + " values, expected " +
-                       std::to_string(element_count(count)) + " for a block of " + to_text(count));
+                       std::to_string(element_count(count)) + " for a region of " + to_text(count));
     }
     if (!values.empty()) {
-      const auto block = packed(name, dataset, values);
+      const auto converted = packed(name, dataset, values);
       write_pending(name, dataset);
-      write_block(name, dataset, offset, count, block.data());
+      write_region(name, dataset, offset, count, converted.data());
     }
   }
 
@@ -181,14 +196,14 @@ struct RunFileWriter::State {
     if (given == 0) {
       return;
     }
-    const auto block = packed(name, dataset, values);  // before the dataset grows, because texts may be refused
-    const auto bytes = std::as_bytes(std::span(block));
+    const auto converted = packed(name, dataset, values);  // before the dataset grows, because it may throw
+    const auto bytes = std::as_bytes(std::span(converted));
     dirty = true;
-    if (dataset.pending.size() + bytes.size() >= most_pending_bytes) {
+    if (dataset.pending.size() + bytes.size() >= max_pending_bytes) {
       write_pending(name, dataset);
     }
     dataset.shape.front() += given / row;
-    if (bytes.size() >= most_pending_bytes) {
+    if (bytes.size() >= max_pending_bytes) {
       write_last_rows(name, dataset, given / row, bytes.data());
     } else {
       dataset.pending.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -204,7 +219,7 @@ struct RunFileWriter::State {
     }
   }
 
-  // Hands HDF5 the last rows of a dataset as its shape has it.
+  // Passes the last `rows` rows of a dataset to HDF5. `dataset.shape` includes them.
   void write_last_rows(std::string_view name, const OpenDataset& dataset, int64_t rows, const void* values) {
     const std::vector<hsize_t> grown(dataset.shape.begin(), dataset.shape.end());
     if (H5Dset_extent(dataset.handle.get(), grown.data()) < 0) {
@@ -214,7 +229,7 @@ struct RunFileWriter::State {
     count.front() = rows;
     Shape offset(count.size(), 0);
     offset.front() = dataset.shape.front() - rows;
-    write_block(name, dataset, offset, count, values);
+    write_region(name, dataset, offset, count, values);
   }
 
   void write_attribute(const char* name, hid_t type, const void* value) {
@@ -229,8 +244,8 @@ struct RunFileWriter::State {
     for (auto& [name, dataset] : datasets) {
       write_pending(name, dataset);
     }
-    // The whole file, because flushing a dataset alone leaves out the file's length, without which ordinary tools cut
-    // the file of a killed writer short.
+    // Flushes the whole file: flushing a dataset alone omits the file's length, without which ordinary tools truncate
+    // the file of a killed writer.
     if (dirty && H5Fflush(file.get(), H5F_SCOPE_GLOBAL) < 0) {
       fail("cannot be flushed");
     }
@@ -258,27 +273,15 @@ RunFileWriter RunFileWriter::create_filled(const fs::path& path, const RunInfo& 
   initialize_hdf5();
   const std::string shown = path.string();
   check_datasets(shown, datasets);
-  TemporaryOutput output(path, overwrite);
+  AtomicFile output(path, overwrite);
   auto state = std::make_unique<State>(shown);
   state->file = create_laid_out_file(output.path().string(), shown, info, created, datasets);
-  if (H5Fflush(state->file.get(), H5F_SCOPE_GLOBAL) < 0 || H5Fstart_swmr_write(state->file.get()) < 0) {
-    state->fail("cannot be laid out");
-  }
-  for (const DatasetSpec& dataset : datasets) {
-    state->datasets.emplace(
-        dataset.path,
-        State::OpenDataset{checked_handle(H5Dopen2(state->file.get(), dataset.path.c_str(), H5P_DEFAULT), H5Dclose,
-                                          shown + ": cannot open dataset '" + dataset.path + "'"),
-                           dataset.type,
-                           dataset.shape,
-                           dataset.text_bytes,
-                           {}});
-  }
+  state->open(datasets);
   state->dirty = true;
   RunFileWriter writer(std::move(state));
   fill(writer);
   writer.flush();
-  output.publish();
+  output.commit();
   return writer;
 }
 
@@ -340,18 +343,19 @@ void RunFileWriter::finish() {
   const int32_t finished = 1;
   state_->write_attribute("finished", H5T_NATIVE_INT32, &finished);
   state_->flush();
-  // Stays open when HDF5 closes its own.
+  // A second descriptor, which stays open when HDF5 closes its own.
   const int descriptor = ::fcntl(state_->file_descriptor(), F_DUPFD_CLOEXEC, 0);
   const bool closed = state_->close();
-  const int sync_error = descriptor >= 0 && ::fsync(descriptor) != 0 ? errno : 0;
+  const int flush_error = descriptor >= 0 ? models::flush_to_disk(descriptor) : 0;
   if (descriptor >= 0) {
     ::close(descriptor);
   }
   if (!closed) {
     state_->fail("cannot be closed");
   }
-  if (is_failed_sync(sync_error)) {
-    throw std::runtime_error(state_->shown + ": cannot be written through to the disk: " + describe_errno(sync_error));
+  if (flush_error != 0) {
+    throw std::runtime_error(state_->shown +
+                             ": cannot be flushed to the disk: " + models::write_error_text(flush_error));
   }
 }
 

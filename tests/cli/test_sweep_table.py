@@ -133,6 +133,7 @@ def test_every_dataset_of_a_sweep_file_has_a_unit_and_a_name(file):
         assert len(file.long_names[path]) > 3, path
     assert file.attributes["format"] == "hessian-run"
     assert file.attributes["program"] == "hessian-sweep"
+    assert file.attributes["version"] and file.attributes["libtorch"] and "cuda" in file.attributes
     assert file.attributes["finished"] == 1
     assert "--json" in file.attributes["command_line"]
     assert "factor = 1.4" in file.attributes["config"]

@@ -97,7 +97,7 @@ def test_an_interrupted_run_saves_its_step_and_resumes_from_it(train, apart, num
     assert interrupted.checkpoints()[-1] == f"checkpoint-{step:08}.safetensors"
 
     # The temporary file of a process that was killed while it saved a step that is not saved again.
-    (train.folder / "run" / f".checkpoint-{step - 1:08}.safetensors.0.tmp").write_bytes(b"half")
+    (train.folder / "run" / f".checkpoint-{step - 1:08}.safetensors.partial-999999-0").write_bytes(b"half")
     resumed = train.done(changes, "--resume", "--json")
     assert resumed.report["resumed_from"] == step
     assert_same_run(resumed.run, unbroken.run)

@@ -230,7 +230,7 @@ def test_root_attributes_describe_the_run(train):
     after = datetime.datetime.now(datetime.timezone.utc)
     assert set(attributes) == {
         *("format", "format_version", "program", "command_line", "git_commit", "created", "seed", "device", "dtype"),
-        *("config", "model", "finished", "peak_memory_bytes"),
+        *("version", "libtorch", "cuda", "config", "model", "finished", "peak_memory_bytes"),
     }
     assert (attributes["format"], attributes["format_version"], attributes["program"]) == (
         *("hessian-run", 1, "hessian-train"),

@@ -3,7 +3,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "hessian/models/token_stream.h"
+#include "data/token_stream.h"
 
 namespace {
 

@@ -232,9 +232,9 @@ std::string gnuplot_script(const Figure& original, const std::string& format, co
 }
 
 void draw(const Figure& figure, const std::string& format, const fs::path& image) {
-  experiments::TemporaryOutput output(image, /*overwrite=*/true);
-  experiments::TemporaryOutput script(image.string() + ".gnuplot", /*overwrite=*/true);
-  experiments::TemporaryOutput log(image.string() + ".log", /*overwrite=*/true);
+  experiments::AtomicFile output(image);
+  const experiments::AtomicFile script(image.string() + ".gnuplot");
+  const experiments::AtomicFile log(image.string() + ".log");
   std::ofstream(script.path()) << gnuplot_script(figure, format, output.path());
   experiments::ChildProcess gnuplot({"gnuplot", script.path().string()}, log.path());
   const int status = gnuplot.wait();
@@ -244,7 +244,7 @@ void draw(const Figure& figure, const std::string& format, const fs::path& image
   if (status != 0 || fs::file_size(output.path()) == 0) {
     throw std::runtime_error(image.string() + ": gnuplot could not draw it: " + complaint(log.path()));
   }
-  output.publish();
+  output.commit();
 }
 
 }  // namespace hessian::analysis

@@ -4,7 +4,7 @@
 #include <random>
 #include <stdexcept>
 
-#include "hessian/models/token_stream.h"
+#include "data/token_stream.h"
 #include "probe/problem.h"
 #include "probe/solver.h"
 

@@ -105,7 +105,7 @@ ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int6
       at::Tensor& residual = x[sequence];
       record.activation_scales[{models::Site::residual, layer}].add(residual);
       if (layer < n_layers) {
-        residual = part.block(layer, residual, [&](models::Site site, const at::Tensor& activation) {
+        residual = part.through_layer(layer, residual, [&](models::Site site, const at::Tensor& activation) {
           record.activation_scales[{site, layer}].add(activation);
         });
       } else {
@@ -126,11 +126,12 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
   const models::Forward block = forward.with_weights_of(layer);
   std::vector<at::Tensor> activations;
   for (int64_t sequence = 0; sequence < residual.size(0); ++sequence) {
-    block.block(layer, residual.narrow(0, sequence, 1), [&](models::Site at_site, const at::Tensor& activation) {
-      if (at_site == site) {
-        activations.push_back(activation);
-      }
-    });
+    block.through_layer(layer, residual.narrow(0, sequence, 1),
+                        [&](models::Site at_site, const at::Tensor& activation) {
+                          if (at_site == site) {
+                            activations.push_back(activation);
+                          }
+                        });
   }
   return at::cat(activations, 0);
 }

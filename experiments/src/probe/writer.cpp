@@ -10,7 +10,6 @@
 #include <variant>
 
 #include "config/dtype.h"
-#include "program/program.h"
 
 namespace hessian::experiments {
 namespace {
@@ -72,10 +71,7 @@ void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
 
 RunInfo probe_run_info(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
                        std::string config_text) {
-  RunInfo info;
-  info.program = "hessian-probe";
-  info.command_line = options.command_line;
-  info.git_commit = git_commit();
+  RunInfo info = make_run_info("hessian-probe", options.command_line);
   info.seed = options.seed;
   info.device = device;
   info.dtype = dtype_name(options.dtype);

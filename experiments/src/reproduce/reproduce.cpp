@@ -8,10 +8,8 @@
 #include <stdexcept>
 
 #include "hessian/run_file.h"
-#include "io/atomic_file.h"
 #include "program/interrupt.h"
 #include "program/log.h"
-#include "program/program.h"
 #include "program/progress.h"
 #include "reproduce/step_times.h"
 #include "reproduce/synthetic_curvature.h"
@@ -22,12 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void write_text(const fs::path& path, const std::string& text) {
-  models::AtomicFile file(path.string());
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
-}
-
 std::string text_of(const toml::table& table) {
   std::ostringstream text;
   text << table << '\n';
@@ -36,10 +28,7 @@ std::string text_of(const toml::table& table) {
 
 RunInfo run_info(const ReproduceOptions& options, const std::string& config, const std::string& device,
                  const std::string& dtype) {
-  RunInfo info;
-  info.program = "hessian-reproduce";
-  info.command_line = options.command_line;
-  info.git_commit = git_commit();
+  RunInfo info = make_run_info("hessian-reproduce", options.command_line);
   info.device = device;
   info.dtype = dtype;
   info.config = config;
@@ -153,7 +142,7 @@ bool run_reproduction(const ReproduceOptions& options, const ReproducePlan& plan
     }
     log_note(sweep.name);
     SweepConfig config = sweep.config;
-    write_text(options.out / (sweep.name + ".toml"), write_config(sweep_fields(config)));
+    write_file(options.out / (sweep.name + ".toml"), write_config(sweep_fields(config)));
     const SweepOptions sweep_options{sweep.config, options.existing, options.command_line};
     if (run_sweep(sweep_options, observer).interrupted) {
       return false;

@@ -3,7 +3,6 @@
 #include <nlohmann/json.hpp>
 
 #include "hessian/run_file.h"
-#include "program/program.h"
 #include "run_file/columns.h"
 #include "sweep/table.h"
 
@@ -119,10 +118,7 @@ void write_sweep_file(const std::filesystem::path& path, const SweepConfig& conf
   add_runs(runs, config, table.results);
   add_models(models, table.models);
   SweepConfig written = config;
-  RunInfo info;
-  info.program = "hessian-sweep";
-  info.command_line = command_line;
-  info.git_commit = git_commit();
+  RunInfo info = make_run_info("hessian-sweep", command_line);
   info.seed = static_cast<uint64_t>(config.seeds.front());
   info.device = config.train.device;
   info.dtype = config.train.dtype;

@@ -19,7 +19,6 @@
 #include "config/device_option.h"
 #include "distributed/process_group.h"
 #include "hessian/run_file.h"
-#include "io/atomic_file.h"
 #include "program/child_process.h"
 #include "program/interrupt.h"
 #include "run_file/output_file.h"
@@ -80,8 +79,8 @@ RunningCell look_at(const SweepConfig& config, const Cell& cell) {
   return running;
 }
 
-/// The processes of a job share the cells: whoever has a place free claims the next one. Each learns from the run files what
-/// the others' have come to; the first writes the table and reports.
+/// The processes of a job share the cells: whoever has a place free claims the next one. Each learns from the run files
+/// what the others' have come to; the first writes the table and reports.
 class Sweep {
  public:
   Sweep(const SweepOptions& options, SweepObserver& observer, const ProcessGroup& group)
@@ -201,10 +200,7 @@ class Sweep {
     const fs::path folder = cell_folder(config_, cell);
     make_folder(folder);
     const fs::path file = folder / "config.toml";
-    const std::string text = write_config(train_fields(train));
-    models::AtomicFile config_file(file.string());
-    config_file.write(std::as_bytes(std::span(text)));
-    config_file.commit();
+    write_file(file, write_config(train_fields(train)));
     group_.tell(start_of(cell), "");
     ++attempts_[key(cell)];
     running_.push_back({cell, ChildProcess({trainer_.string(), file.string(), "--resume"}, folder / "log.txt")});

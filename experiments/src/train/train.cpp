@@ -15,7 +15,6 @@
 #include "hessian/models/checkpoint.h"
 #include "hessian/models/named_models.h"
 #include "program/interrupt.h"
-#include "program/program.h"
 #include "run_file/output_file.h"
 #include "train/checkpoints.h"
 #include "train/probe.h"
@@ -57,10 +56,7 @@ models::TrainingData training_data(const TrainConfig& config, const models::GptC
 
 RunInfo run_info(const TrainOptions& options, const models::GptConfig& architecture, at::Device device) {
   TrainConfig config = options.config;
-  RunInfo info;
-  info.program = "hessian-train";
-  info.command_line = options.command_line;
-  info.git_commit = git_commit();
+  RunInfo info = make_run_info("hessian-train", options.command_line);
   info.seed = static_cast<uint64_t>(config.seed);
   info.device = hessian::describe_device(device);
   info.dtype = config.dtype;

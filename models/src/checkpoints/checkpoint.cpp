@@ -8,9 +8,9 @@
 #include "checkpoints/own_checkpoint.h"
 #include "formats/safetensors.h"
 #include "formats/zip_archive.h"
-#include "hessian/models/mapped_file.h"
 #include "hessian/models/training_checkpoint.h"
 #include "io/byte_reader.h"
+#include "io/mapped_file.h"
 #include "io/messages.h"
 
 namespace hessian::models {
@@ -18,17 +18,17 @@ namespace {
 
 constexpr const char* accepted_kinds =
     "accepted are a model.safetensors with __metadata__[\"config\"], a nanoGPT ckpt.pt, a Hugging Face folder, and "
-    "new:NAME for a fresh model";
+    "new:NAME for a new model";
 
 constexpr const char* config_key = "config";
 constexpr const char* step_key = "step";
 
-/// A safetensors file begins with the length of its header, and the header with a brace.
+/// Whether the bytes look like a safetensors file: the length of the header, and then its opening brace.
 bool looks_like_safetensors(std::span<const std::byte> file) {
   return file.size() > 8 && file[8] == std::byte{'{'};
 }
 
-/// Python pickles of protocol 2 and later, which is what torch.save wrote before PyTorch 1.6.
+/// Whether the bytes look like a Python pickle of protocol 2 to 5, which torch.save wrote before PyTorch 1.6.
 bool looks_like_pickle(std::span<const std::byte> file) {
   return file.size() > 2 && file[0] == std::byte{0x80} && file[1] >= std::byte{2} && file[1] <= std::byte{5};
 }
@@ -66,9 +66,9 @@ LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path) 
     fail(path, "has no __metadata__[\"config\"], so the architecture is unknown; {}", accepted_kinds);
   }
   const GptConfig config = with_source(path, [&] { return config_from_json(json->second); });
-  hessian::Parameters parameters;
+  Parameters parameters;
   for (const auto& [name, tensor] : file.tensors) {
-    // freqs_cis is the official code's RoPE table, which the configuration decides.
+    // freqs_cis is the official code's RoPE table, which follows from the configuration.
     if (name != "freqs_cis" && !is_training_state(name)) {
       parameters.add(name, tensor);
     }
@@ -91,12 +91,12 @@ LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access) {
   if (looks_like_safetensors(file->bytes())) {
     return model_of(tensors_of(file, parse_safetensors_header(file->bytes(), path)), path);
   }
-  // A legacy pickle goes to the same reader, which says what to do about it.
+  // The same reader refuses a legacy pickle, with advice.
   if (looks_like_zip(file->bytes()) || looks_like_pickle(file->bytes())) {
     auto [model, step] = load_nanogpt_checkpoint(path, access);
     return {std::move(model), step, "nanoGPT checkpoint"};
   }
-  fail(path, "is no checkpoint that can be read; {}", accepted_kinds);
+  fail(path, "is not a checkpoint in a known form; {}", accepted_kinds);
 }
 
 void save_checkpoint(const Model& model, const std::string& path, std::int64_t training_step) {

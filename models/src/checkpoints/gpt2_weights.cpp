@@ -15,7 +15,7 @@ at::Tensor take_linear(NamedTensors& tensors, const std::string& key, int64_t ou
   return layout == LinearLayout::out_in ? tensors.take(key, {out, in}) : tensors.take(key, {in, out}).t();
 }
 
-/// Adds a view [out, in] of a linear map's weight: as it is, or turned in memory.
+/// Adds a view [out, in] of a linear map's weight: unchanged, or transposed in memory.
 void add_linear(TakenWeights& result, const std::string& name, const at::Tensor& view, LinearLayout layout) {
   if (layout == LinearLayout::out_in) {
     result.add(name, view);
@@ -68,8 +68,7 @@ bool is_gpt2_buffer(std::string_view key) {
   return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias");
 }
 
-hessian::Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout,
-                                      WeightAccess access) {
+Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout, WeightAccess access) {
   TakenWeights result(access);
   const at::Tensor embedding = tensors.take("wte.weight", {config.vocab_size, config.dim});
   result.add("tok_embeddings.weight", embedding);

@@ -16,7 +16,7 @@
 namespace hessian::models {
 namespace {
 
-hessian::Parameters take_llama_weights(NamedTensors& tensors, const GptConfig& config, WeightAccess access) {
+Parameters take_llama_weights(NamedTensors& tensors, const GptConfig& config, WeightAccess access) {
   const int64_t dim = config.dim;
   const int64_t hidden = config.ffn_hidden_dim;
   const int64_t q_rows = config.n_heads * config.head_dim;

@@ -3,15 +3,15 @@
 #include <cmath>
 #include <optional>
 
-#include "hessian/models/mapped_file.h"
 #include "io/byte_reader.h"
 #include "io/json_reader.h"
+#include "io/mapped_file.h"
 #include "io/messages.h"
 
 namespace hessian::models {
 namespace {
 
-/// config.json with its name, reading values with the defaults that transformers has. A null is an absent value.
+/// Reads values of config.json, with the defaults of transformers. A null counts as absent.
 class Settings {
  public:
   Settings(nlohmann::json json, std::string path) : json_(std::move(json)), path_(std::move(path)) {}
@@ -87,7 +87,7 @@ class Settings {
   std::string path_;
 };
 
-/// Width of a head where the configuration does not give it.
+/// Returns the width of a head if the configuration does not give it.
 int64_t head_share(const Settings& settings, int64_t dim, int64_t n_heads) {
   if (dim % n_heads != 0) {
     fail(settings.path(), "{} heads do not divide the width of {}", n_heads, dim);
@@ -95,8 +95,8 @@ int64_t head_share(const Settings& settings, int64_t dim, int64_t n_heads) {
   return dim / n_heads;
 }
 
-/// The base of RoPE, from `rope_parameters` (transformers 5) or `rope_theta`; any other scheme than the plain one is
-/// refused.
+/// Returns the base of RoPE, from `rope_parameters` (transformers 5) or `rope_theta`; refuses any scheme but the plain
+/// one.
 double read_rope_theta(const Settings& settings) {
   constexpr double llama_default = 10000.0;
   double theta = settings.positive("rope_theta", llama_default);
@@ -187,7 +187,7 @@ GptConfig read_gpt2(const Settings& settings) {
   return config;
 }
 
-/// Some configurations name only the kind of model.
+/// Derives the architecture from `model_type`, for configurations without `architectures`.
 std::string architecture_name(const Settings& settings) {
   if (const auto* names = settings.find("architectures")) {
     if (!names->is_array() || names->size() != 1 || !names->front().is_string()) {

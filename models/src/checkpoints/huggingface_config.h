@@ -13,7 +13,7 @@ struct HuggingFaceConfig {
   GptConfig config;
 };
 
-/// Reads config.json, and refuses settings that would compute something else than this project's models.
+/// Reads config.json, and refuses settings whose computation this project does not implement.
 /// \throws std::runtime_error  one line that names the file and the key
 HuggingFaceConfig read_huggingface_config(const std::string& path);
 

@@ -22,7 +22,7 @@ NodeId entry(const Pickle& values, NodeId dict, const char* key, const std::stri
   return *found;
 }
 
-/// Sizes stay below 2^31, so that products of two of them cannot overflow.
+/// Reads a size below 2^31, so that products of two sizes cannot overflow.
 int64_t size_argument(const Pickle& values, NodeId arguments, const char* key, const std::string& path) {
   const NodeId id = entry(values, arguments, key, path);
   const auto& node = values[id];
@@ -32,7 +32,7 @@ int64_t size_argument(const Pickle& values, NodeId arguments, const char* key, c
   return node.integer;
 }
 
-/// Checkpoints from before nanoGPT had the option have every bias.
+/// Checkpoints older than the option have every bias.
 bool bias_argument(const Pickle& values, NodeId arguments, const std::string& path) {
   const auto id = values.find(arguments, "bias");
   if (id && values[*id].kind != Pickle::Kind::boolean) {
@@ -64,7 +64,7 @@ GptConfig read_config(const Pickle& values, NodeId arguments, const std::string&
   return config;
 }
 
-/// torch.compile and DistributedDataParallel each put a prefix in front, in either order.
+/// Removes the prefixes of torch.compile and DistributedDataParallel, which come in either order.
 std::string_view without_prefixes(std::string_view name) {
   constexpr std::string_view wrappers[] = {"_orig_mod.", "module."};
   for (bool stripped = true; stripped;) {

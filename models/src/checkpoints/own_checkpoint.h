@@ -1,6 +1,6 @@
 #pragma once
 
-// This program's own form of a checkpoint: a safetensors file with the architecture and the step in its metadata.
+// This project's own form of a checkpoint: a safetensors file with the architecture and the step in its metadata.
 
 #include <cstdint>
 #include <map>
@@ -13,12 +13,12 @@ namespace hessian::models {
 
 std::map<std::string, std::string> own_metadata(const GptConfig& config, std::int64_t training_step);
 
-/// The model in the file, training state left out.
+/// Returns the model in the file, without training state.
 /// \throws std::runtime_error  one line, beginning with the path
 LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path);
 
-/// A number in the metadata.
-/// \throws std::runtime_error  unless it is a whole number from 0 on
+/// Parses a number of the metadata.
+/// \throws std::runtime_error  unless it is a non-negative integer
 std::int64_t parse_count(const std::string& text, const char* key, const std::string& path);
 
 }  // namespace hessian::models

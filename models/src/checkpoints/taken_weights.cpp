@@ -9,8 +9,8 @@
 
 namespace hessian::models {
 
-/// Makes weights when they are fetched, and keeps nothing of the file in memory between times.
-class TakenWeights::Source final : public hessian::ParameterSource {
+/// Converts weights when they are fetched, and keeps no pages of the file in memory in between.
+class TakenWeights::Source final : public ParameterSource {
  public:
   std::vector<at::Tensor> fetch(const std::vector<std::string>& names,
                                 const std::vector<std::string>& /*next*/) override {

@@ -11,27 +11,27 @@
 
 namespace hessian::models {
 
-/// The weights of a foreign checkpoint under this project's names, each in the form in which the model takes it.
+/// The weights of a foreign checkpoint under this project's names, in the layout that the model needs.
 class TakenWeights {
  public:
-  /// Makes a weight out of a tensor of the file: a new tensor of its precision.
+  /// Converts a tensor of the file to a weight: returns a new tensor of the same precision.
   using Form = std::function<at::Tensor(const at::Tensor&)>;
 
   explicit TakenWeights(WeightAccess access) : access_(access) {}
 
-  /// A weight that the file holds as the model takes it: the tensor itself.
+  /// Adds a weight that needs no conversion: the tensor itself.
   void add(const std::string& name, const at::Tensor& tensor);
-  /// A weight that `form` makes out of a tensor: now, or whenever it is fetched.
+  /// Adds a weight that `form` makes from a tensor: now, or each time it is fetched.
   /// \param shape  of the weight
   void add(const std::string& name, const at::Tensor& tensor, at::IntArrayRef shape, Form form);
 
-  hessian::Parameters take() { return std::move(parameters_); }
+  Parameters take() { return std::move(parameters_); }
 
  private:
   class Source;
 
   WeightAccess access_;
-  hessian::Parameters parameters_;
+  Parameters parameters_;
   std::shared_ptr<Source> source_;
 };
 

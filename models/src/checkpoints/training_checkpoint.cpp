@@ -19,7 +19,7 @@ const std::string& required(const std::map<std::string, std::string>& metadata, 
                             const std::string& path) {
   const auto found = metadata.find(key);
   if (found == metadata.end()) {
-    fail(path, "has no __metadata__[\"{}\"]: it holds a model, but no training state to go on from", key);
+    fail(path, "has no __metadata__[\"{}\"]: it holds a model, but no training state to resume from", key);
   }
   return found->second;
 }
@@ -31,7 +31,7 @@ bool is_training_state(const std::string& tensor_name) {
 }
 
 void save_training_checkpoint(const TrainingCheckpoint& checkpoint, const std::string& path) {
-  hessian::Parameters tensors = checkpoint.model.parameters;
+  Parameters tensors = checkpoint.model.parameters;
   for (const auto& [name, tensor] : checkpoint.state.optimizer) {
     tensors.add(optimizer_prefix + name, tensor);
   }
@@ -49,8 +49,8 @@ TrainingCheckpoint load_training_checkpoint(const std::string& path) {
   checkpoint.state.sequences_seen = parse_count(required(file.metadata, sequences_key, path), sequences_key, path);
   LoadedCheckpoint loaded = model_of(file, path);
   checkpoint.state.step = loaded.training_step;
-  // Copies, because the arithmetic of matrix products may depend on how memory is aligned, and a file is aligned as it
-  // happens to be.
+  // Copies, because the rounding of matrix products may depend on the alignment of memory, which is arbitrary in a
+  // mapped file.
   checkpoint.model.config = loaded.model.config;
   for (const auto& [name, tensor] : loaded.model.parameters) {
     checkpoint.model.parameters.add(name, tensor.clone());

@@ -19,10 +19,10 @@
 namespace hessian::models {
 namespace {
 
-/// Copies of this many entries stay on the thread that makes them, beside the threads that compute.
+/// LibTorch copies up to this many entries on the calling thread, which leaves the other threads to the computation.
 constexpr int64_t entries_of_one_thread = 32767;
 
-/// Converts on the calling thread alone.
+/// Copies and converts on the calling thread only.
 void copy_on_this_thread(const at::Tensor& to, const at::Tensor& from) {
   if (from.dim() < 2 || from.numel() <= entries_of_one_thread) {
     to.copy_(from);
@@ -35,15 +35,15 @@ void copy_on_this_thread(const at::Tensor& to, const at::Tensor& from) {
   }
 }
 
-/// Tensors on their way to a device: they are there once the event has happened.
+/// Tensors being copied to a device: available once the event has completed.
 struct Arrival {
   std::vector<at::Tensor> tensors;
   std::optional<c10::Event> event;
 };
 
-class WeightStream final : public hessian::ParameterSource {
+class WeightStream final : public ParameterSource {
  public:
-  WeightStream(hessian::Parameters stored, at::Device device, at::ScalarType dtype)
+  WeightStream(Parameters stored, at::Device device, at::ScalarType dtype)
       : stored_(std::move(stored)), device_(device), dtype_(dtype) {
     if (!device.is_cpu()) {
       side_stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
@@ -54,7 +54,7 @@ class WeightStream final : public hessian::ParameterSource {
     Arrival arrival = take(names);
     if (!next.empty()) {
       names_ahead_ = next;
-      // Its allocations count where this thread's do.
+      // Counts its allocations in this thread's memory scope.
       ahead_ = std::async(std::launch::async, [this, next, state = at::ThreadLocalState()] {
         const at::ThreadLocalStateGuard same_state(state);
         return read(next);
@@ -77,7 +77,7 @@ class WeightStream final : public hessian::ParameterSource {
   }
 
  private:
-  /// What was announced, or else what is read now.
+  /// Returns what was read ahead, or reads the weights now.
   Arrival take(const std::vector<std::string>& names) {
     if (ahead_.valid()) {
       Arrival arrival = ahead_.get();
@@ -96,7 +96,7 @@ class WeightStream final : public hessian::ParameterSource {
     }
     Arrival arrival;
     for (const std::string& name : names) {
-      // One at a time, so that no more than one is held as it is stored.
+      // One tensor at a time, so that at most one is held in its stored precision.
       const at::Tensor stored = stored_.fetched({name}).at(name);
       const PagesInUse pages(stored);
       arrival.tensors.push_back(device_.is_cpu() ? converted(stored) : sent(stored));
@@ -114,8 +114,7 @@ class WeightStream final : public hessian::ParameterSource {
     return result;
   }
 
-  /// Enqueued on the side stream. The allocator of pinned memory waits for the copy before it gives the memory to
-  /// another.
+  /// Enqueues the copy on the side stream. The allocator of pinned memory reuses the memory only after the copy.
   at::Tensor sent(const at::Tensor& stored) const {
     if (stored.device() == device_) {
       return stored.to(dtype_);
@@ -125,7 +124,7 @@ class WeightStream final : public hessian::ParameterSource {
     return staged.to(device_, /*non_blocking=*/true).to(dtype_);
   }
 
-  /// Makes the stream that computes wait, and tells the allocator that it uses what the side stream made.
+  /// Makes the computing stream wait for the copy, and tells the allocator that it uses the memory of the side stream.
   void await(const Arrival& arrival) const {
     if (!side_stream_) {
       return;
@@ -138,7 +137,7 @@ class WeightStream final : public hessian::ParameterSource {
     }
   }
 
-  hessian::Parameters stored_;
+  Parameters stored_;
   at::Device device_;
   at::ScalarType dtype_;
   std::optional<c10::Stream> side_stream_;
@@ -146,7 +145,7 @@ class WeightStream final : public hessian::ParameterSource {
   std::future<Arrival> ahead_;  // last: its destructor waits for the thread, which reads the others
 };
 
-int64_t bytes_of(const hessian::Parameters& parameters, const std::vector<std::string>& names, at::ScalarType dtype) {
+int64_t bytes_of(const Parameters& parameters, const std::vector<std::string>& names, at::ScalarType dtype) {
   int64_t bytes = 0;
   for (const std::string& name : names) {
     bytes += parameters.shape_of(name).numel() * static_cast<int64_t>(c10::elementSize(dtype));
@@ -165,9 +164,9 @@ bool can_be_streamed(const Model& model, at::Device device) {
   });
 }
 
-hessian::Parameters stream_weights(const Model& model, at::Device device, at::ScalarType dtype) {
+Parameters stream_weights(const Model& model, at::Device device, at::ScalarType dtype) {
   const auto source = std::make_shared<WeightStream>(model.parameters, device, dtype);
-  hessian::Parameters streamed;
+  Parameters streamed;
   for (const auto& [name, tensor] : model.parameters) {
     streamed.add_deferred(name, at::empty(tensor.sizes(), at::device(at::kMeta).dtype(dtype)), source);
   }
@@ -175,23 +174,23 @@ hessian::Parameters stream_weights(const Model& model, at::Device device, at::Sc
 }
 
 int64_t streamed_bytes(const Model& model, at::ScalarType dtype) {
-  std::vector<int64_t> parts;
+  std::vector<int64_t> stages;
   for (int64_t layer = 0; layer < model.config.n_layers; ++layer) {
-    parts.push_back(bytes_of(model.parameters, parameter_names(describe_block(model.config, layer).program), dtype));
+    stages.push_back(bytes_of(model.parameters, parameter_names(describe_layer(model.config, layer).program), dtype));
   }
-  parts.push_back(bytes_of(model.parameters, parameter_names(describe_loss(model.config).program), dtype));
-  int64_t most = parts.front();
-  for (std::size_t i = 1; i < parts.size(); ++i) {
-    most = std::max(most, parts[i - 1] + parts[i]);
+  stages.push_back(bytes_of(model.parameters, parameter_names(describe_loss(model.config).program), dtype));
+  int64_t max_consecutive = stages.front();
+  for (std::size_t i = 1; i < stages.size(); ++i) {
+    max_consecutive = std::max(max_consecutive, stages[i - 1] + stages[i]);
   }
   int64_t largest = 0;
   for (const auto& [name, tensor] : model.parameters) {
     largest = std::max(largest, static_cast<int64_t>(tensor.nbytes()));
   }
-  return most + largest;
+  return max_consecutive + largest;
 }
 
-int64_t mapped_bytes(const hessian::Parameters& parameters) {
+int64_t mapped_bytes(const Parameters& parameters) {
   int64_t bytes = 0;
   for (const auto& [name, tensor] : parameters) {
     bytes += mapped_range(tensor).file ? static_cast<int64_t>(tensor.nbytes()) : 0;

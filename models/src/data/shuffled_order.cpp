@@ -1,17 +1,17 @@
-#include "hessian/models/shuffled_order.h"
+#include "data/shuffled_order.h"
 
 #include <bit>
 #include <random>
 #include <stdexcept>
 #include <string>
 
-#include "hessian/models/token_stream.h"
+#include "data/token_stream.h"
 
 namespace hessian::models {
 namespace {
 
-/// A bijection of 64 bits that spreads every bit over all of them. Source: the finaliser of SplitMix64, Steele, Lea &
-/// Flood (2014), Fast splittable pseudorandom number generators.
+/// A bijection of 64-bit numbers in which every input bit affects all output bits. Source: the finaliser of SplitMix64,
+/// Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators.
 std::uint64_t mix(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15U;
   x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;
@@ -19,7 +19,7 @@ std::uint64_t mix(std::uint64_t x) {
   return x ^ (x >> 31U);
 }
 
-/// What keys an epoch; mixed twice so that neighbouring seeds and epochs have nothing in common.
+/// Returns the key of an epoch, mixed twice so that neighbouring seeds and epochs are unrelated.
 std::uint64_t epoch_key(std::uint64_t seed, std::int64_t epoch) {
   return mix(mix(seed) ^ static_cast<std::uint64_t>(epoch));
 }
@@ -53,7 +53,7 @@ ShuffledOrder::Place ShuffledOrder::at(std::int64_t position) const {
   }
   const std::int64_t epoch = position / items_;
   const std::uint64_t key = epoch_key(seed_, epoch);
-  // The network permutes a power of four of numbers; those beyond the items only lead on to the next.
+  // The network permutes a power of four of numbers; results beyond the items are permuted again.
   auto item = static_cast<std::uint64_t>(position % items_);
   do {
     item = permuted(item, key);

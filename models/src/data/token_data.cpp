@@ -8,7 +8,9 @@
 #include <string_view>
 #include <utility>
 
+#include "data/token_stream.h"
 #include "formats/safetensors.h"
+#include "io/mapped_file.h"
 #include "io/messages.h"
 
 namespace hessian::models {
@@ -33,7 +35,7 @@ void check_text_vocab(const DataOptions& options) {
   }
 }
 
-/// The first id that the model does not have, with where it is.
+/// Throws for the first id that is not in the vocabulary, with its position.
 void check_ids(const at::Tensor& ids, std::int64_t vocab_size, const std::string& source, const std::string& what) {
   const at::Tensor flat = ids.flatten();
   const at::Tensor outside = flat.lt(0).logical_or(flat.ge(vocab_size)).nonzero();
@@ -45,7 +47,7 @@ void check_ids(const at::Tensor& ids, std::int64_t vocab_size, const std::string
   }
 }
 
-const at::Tensor& find_ids(const hessian::Parameters& tensors, const char* name, const std::string& source) {
+const at::Tensor& find_ids(const Parameters& tensors, const char* name, const std::string& source) {
   if (!tensors.contains(name)) {
     fail(source, "has no tensor '{}'; token data is 'tokens' and 'targets', [B, T] int64", name);
   }
@@ -57,7 +59,7 @@ const at::Tensor& find_ids(const hessian::Parameters& tensors, const char* name,
   return ids;
 }
 
-/// How much to take of what is there: all of it for 0.
+/// Returns `wanted`, or everything for 0; throws if there is less.
 std::int64_t choose(std::int64_t wanted, std::int64_t there, const char* what, const std::string& source) {
   if (wanted < 0 || wanted > there) {
     fail(source, "has {} {}, but {} are asked for", there, what, wanted);
@@ -88,9 +90,19 @@ TokenBatch load_rows(const DataOptions& options) {
 
 }  // namespace
 
-TokenDataset::TokenDataset(std::shared_ptr<const MappedFile> file, std::string source, TokenStream stream,
-                           std::int64_t begin, std::int64_t vocab_size)
-    : file_(std::move(file)), source_(std::move(source)), stream_(stream), begin_(begin), vocab_size_(vocab_size) {}
+struct TokenDataset::Tokens {
+  std::shared_ptr<const MappedFile> file;
+  std::string source;
+  TokenStream stream;  // over the mapped file
+  std::int64_t begin;  // of the split in the file, in tokens
+  std::int64_t vocab_size;
+};
+
+TokenDataset::TokenDataset(std::shared_ptr<const Tokens> tokens) : tokens_(std::move(tokens)) {}
+
+std::int64_t TokenDataset::size() const {
+  return tokens_->stream.size();
+}
 
 TokenDataset TokenDataset::open(const DataOptions& options) {
   const bool text = !options.source.ends_with(".bin");
@@ -110,31 +122,33 @@ TokenDataset TokenDataset::open(const DataOptions& options) {
   const std::int64_t border = split ? held_out_begin(all) : 0;
   const std::int64_t begin = split == Split::held_out ? border : 0;
   const std::int64_t end = split == Split::train ? border : all.size();
-  return {file, options.source, all.part(begin, end - begin), begin, options.vocab_size};
+  return TokenDataset(std::make_shared<const Tokens>(
+      Tokens{file, options.source, all.part(begin, end - begin), begin, options.vocab_size}));
 }
 
 TokenBatch TokenDataset::draw(std::int64_t sequences, std::int64_t seq_len, std::uint64_t seed) const {
-  return windows(draw_window_starts(size(), sequences, seq_len + 1, seed, source_), seq_len);
+  return windows(draw_window_starts(size(), sequences, seq_len + 1, seed, tokens_->source), seq_len);
 }
 
 TokenBatch TokenDataset::windows(const std::vector<std::int64_t>& starts, std::int64_t seq_len) const {
+  const auto& [file, source, stream, begin, vocab_size] = *tokens_;
   const auto count = static_cast<std::int64_t>(starts.size());
   const at::Tensor ids = at::empty({count, seq_len + 1}, at::kLong);
   auto* out = ids.data_ptr<std::int64_t>();
   TokenBatch batch;
   for (const std::int64_t start : starts) {
     if (start < 0 || start > size() - seq_len - 1) {
-      fail(source_, "a window of {} tokens at {} reaches beyond the {} that there are", seq_len + 1, start, size());
+      fail(source, "a window of {} tokens at {} reaches beyond the {} that there are", seq_len + 1, start, size());
     }
     for (std::int64_t i = 0; i <= seq_len; ++i) {
-      const std::int64_t id = stream_[start + i];
-      if (id >= vocab_size_) {
-        fail(source_, "token {} is {}, but the model has a vocabulary of {} (ids 0 to {})", begin_ + start + i, id,
-             vocab_size_, vocab_size_ - 1);
+      const std::int64_t id = stream[start + i];
+      if (id >= vocab_size) {
+        fail(source, "token {} is {}, but the model has a vocabulary of {} (ids 0 to {})", begin + start + i, id,
+             vocab_size, vocab_size - 1);
       }
       *out++ = id;
     }
-    batch.offsets.push_back(begin_ + start);
+    batch.offsets.push_back(begin + start);
   }
   batch.tokens = ids.narrow(1, 0, seq_len).contiguous();
   batch.targets = ids.narrow(1, 1, seq_len).contiguous();

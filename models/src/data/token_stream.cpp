@@ -1,4 +1,4 @@
-#include "hessian/models/token_stream.h"
+#include "data/token_stream.h"
 
 #include <algorithm>
 #include <array>
@@ -20,7 +20,7 @@ struct LlmcFormat {
 constexpr std::array<LlmcFormat, 2> llmc_formats = {{{20240520, 1, 2}, {20240801, 7, 4}}};
 constexpr std::size_t llmc_header_bytes = 256 * sizeof(std::int32_t);
 
-/// The tokens of an llm.c file behind its header.
+/// Returns the tokens of an llm.c file after its header.
 std::span<const std::byte> llmc_tokens(std::span<const std::byte> file, const LlmcFormat& format,
                                        const std::string& source) {
   ByteReader reader(file, source, "the token file's header");
@@ -42,7 +42,7 @@ bool is_continuation(std::byte value) {
   return (value & std::byte{0xc0}) == std::byte{0x80};
 }
 
-/// Length of the well-formed sequence at the start of `bytes`, or 0.
+/// Returns the length of the well-formed UTF-8 sequence at the start of `bytes`, or 0.
 std::size_t utf8_sequence(std::span<const std::byte> bytes) {
   const auto first = std::to_integer<unsigned>(bytes[0]);
   if (first < 0x80) {
@@ -60,7 +60,7 @@ std::size_t utf8_sequence(std::span<const std::byte> bytes) {
   return wrong ? 0 : length;
 }
 
-/// `count` different numbers in [0, bound), ascending, every set as likely.
+/// Draws `count` different numbers in [0, bound), ascending, with every set equally likely.
 /// Source: Floyd's algorithm, Bentley & Floyd, CACM 30 (1987) 754.
 std::vector<std::int64_t> draw_distinct(std::mt19937_64& generator, std::int64_t bound, std::int64_t count) {
   std::set<std::int64_t> drawn;
@@ -93,7 +93,7 @@ TokenStream TokenStream::bin(std::span<const std::byte> file, const std::string&
     }
   }
   if (file.size() % nanogpt_width != 0) {
-    fail(source, "has {} bytes, which is no whole number of uint16 tokens", file.size());
+    fail(source, "has {} bytes, which is not a whole number of uint16 tokens", file.size());
   }
   return {file, nanogpt_width};
 }
@@ -141,7 +141,7 @@ std::int64_t held_out_begin(const TokenStream& stream) {
 }
 
 std::uint64_t bounded_draw(std::mt19937_64& generator, std::uint64_t bound) {
-  // 2^64 mod bound numbers too many to be shared out evenly: those are drawn again.
+  // Rejects the 2^64 mod bound numbers that would make the result uneven.
   const std::uint64_t excess = (0 - bound) % bound;
   std::uint64_t number = generator();
   while (number < excess) {
@@ -168,7 +168,7 @@ std::vector<std::int64_t> draw_window_starts(std::int64_t total, std::int64_t co
   if (count > total / length) {
     return draw_distinct(generator, places, count);
   }
-  // Take the windows as single points among the tokens that lie in none: the placements are the sets of `count` points.
+  // Shrinks each window to one point: placements then correspond to sets of `count` points.
   auto starts = draw_distinct(generator, total - count * (length - 1), count);
   for (std::size_t i = 0; i < starts.size(); ++i) {
     starts[i] += static_cast<std::int64_t>(i) * (length - 1);

@@ -5,12 +5,13 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/shuffled_order.h"
 #include "io/messages.h"
 
 namespace hessian::models {
 namespace {
 
-/// Rows of a safetensors that are held out.
+/// Returns how many rows of a safetensors are held out.
 std::int64_t held_out_rows(std::int64_t rows) {
   return std::max<std::int64_t>(1, rows / 10);
 }
@@ -32,7 +33,7 @@ TrainingData::TrainingData(TrainingDataOptions options, std::optional<Streams> s
     : options_(std::move(options)),
       streams_(std::move(streams)),
       rows_(std::move(rows)),
-      order_(items, options_.seed),
+      order_(std::make_shared<const ShuffledOrder>(items, options_.seed)),
       shifts_(shifts) {}
 
 TrainingData TrainingData::open(const TrainingDataOptions& options) {
@@ -53,16 +54,20 @@ TrainingData TrainingData::open(const TrainingDataOptions& options) {
          "has {} tokens to train on, but one window takes {} (a sequence of {}, and the token after it)", total, window,
          options.seq_len);
   }
-  // Where there is room, the cut may begin anywhere within the first window.
+  // If there is room, the first window may start at any token of the first seq_len + 1.
   const std::int64_t shifts = total >= 2 * window ? window : 1;
   return {options, std::move(streams), {}, (total - (shifts - 1)) / window, shifts};
+}
+
+std::int64_t TrainingData::sequences_per_epoch() const {
+  return order_->items();
 }
 
 TokenBatch TrainingData::batch(std::int64_t position, std::int64_t count) const {
   std::vector<std::int64_t> places;
   for (std::int64_t i = position; i < position + count; ++i) {
-    const auto [epoch, item] = order_.at(i);
-    places.push_back(streams_ ? order_.draw_for_epoch(epoch, shifts_) + item * (options_.seq_len + 1) : item);
+    const auto [epoch, item] = order_->at(i);
+    places.push_back(streams_ ? order_->draw_for_epoch(epoch, shifts_) + item * (options_.seq_len + 1) : item);
   }
   return streams_ ? streams_->train.windows(places, options_.seq_len) : take_rows(places);
 }
@@ -77,7 +82,7 @@ TokenBatch TrainingData::held_out(std::int64_t count, std::uint64_t seed) const 
   }
   std::vector<std::int64_t> rows;
   for (std::int64_t row = 0; row < count; ++row) {
-    rows.push_back(order_.items() + row);
+    rows.push_back(order_->items() + row);
   }
   return take_rows(rows);
 }

@@ -8,14 +8,14 @@
 namespace hessian::models {
 namespace {
 
-/// What the storage of a tensor over a file holds.
+/// Context of the storage of a tensor over a file.
 using FileHandle = std::shared_ptr<const MappedFile>;
 
 void drop_handle(void* handle) {
   delete static_cast<FileHandle*>(handle);
 }
 
-/// As an allocator would count it.
+/// Reports memory to the profiler as an allocator does.
 void report(const MappedRange& range, int64_t bytes) {
   if (range.file && c10::memoryProfilingEnabled()) {
     c10::reportMemoryUsageToProfiler(range.file->writable_bytes().data() + range.begin, bytes, 0, 0, at::kCPU);

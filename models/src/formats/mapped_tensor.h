@@ -6,19 +6,19 @@
 #include <memory>
 #include <span>
 
-#include "hessian/models/mapped_file.h"
+#include "io/mapped_file.h"
 #include "io/stored_type.h"
 
 namespace hessian::models {
 
 at::ScalarType to_scalar_type(StoredType type);
 
-/// A tensor over the bytes of a mapped file from `begin` on, keeping the file alive; a copy where they are not aligned.
-/// The caller has checked that every element lies inside the file.
+/// Returns a tensor over the bytes of a mapped file from `begin` on, which keeps the file alive; a copy if they are not
+/// aligned. Precondition: every element lies inside the file.
 at::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file, std::uint64_t begin, StoredType type,
                        std::span<const std::int64_t> shape, std::span<const std::int64_t> strides);
 
-/// The bytes of a mapped file that a tensor lies over; none where it lies elsewhere.
+/// The bytes of a mapped file that a tensor covers; without `file` for tensors in other memory.
 struct MappedRange {
   std::shared_ptr<const MappedFile> file;
   std::size_t begin = 0;
@@ -26,8 +26,8 @@ struct MappedRange {
 };
 MappedRange mapped_range(const at::Tensor& tensor);
 
-/// While it lives, the pages under a tensor are expected to be read, and count as memory as an allocation does (see
-/// hessian::MemoryScope); then they are given back. Does nothing for tensors that lie over no mapped file.
+/// Counts the pages under a tensor of a mapped file as allocated memory (see MemoryScope) while it exists: the
+/// constructor starts reading them, the destructor releases them. Does nothing for tensors in other memory.
 class PagesInUse {
  public:
   explicit PagesInUse(const at::Tensor& tensor);

@@ -10,11 +10,11 @@
 
 namespace hessian::models {
 
-/// What a pickle holds, as a graph of plain values. Nothing is imported and nothing is called: a class or a function is
-/// a node with its name, and a call is a node with the callee and the arguments, for the reader to understand or not.
+/// The contents of a pickle as a graph of plain values. Nothing is imported or called: a class or a function is a node
+/// with its name, and a call is a node with the callee and the arguments, which the reader may or may not understand.
 ///
-/// Nodes live in one vector and refer to each other by index, so a cycle in the pickle is harmless, and neither depth
-/// nor sharing costs stack or memory. Whoever walks the graph further than a fixed number of steps has to bound the
+/// Nodes are stored in one vector and refer to each other by index, so cycles in the pickle are harmless, and neither
+/// depth nor sharing costs stack or memory. Code that walks the graph beyond a fixed number of steps must bound the
 /// walk.
 class Pickle {
  public:
@@ -58,13 +58,13 @@ class Pickle {
 
   /// Whether the node is a dict or an OrderedDict.
   bool is_dict(NodeId id) const;
-  /// The value of a string key in a dict; the last one where a key comes twice, as in Python.
+  /// Returns the value of a string key in a dict; the last one if a key occurs twice, as in Python.
   std::optional<NodeId> find(NodeId dict, std::string_view key) const;
   /// Whether the node is the global "module name".
   bool is_global(NodeId id, std::string_view module_and_name) const;
   /// Whether the node is a call of that global, with arguments in a tuple.
   bool is_call_of(NodeId id, std::string_view module_and_name) const;
-  /// The arguments of a call whose arguments are a tuple; empty otherwise.
+  /// Returns the arguments of a call whose arguments are a tuple; empty otherwise.
   std::span<const NodeId> arguments(NodeId call) const;
 
  private:
@@ -73,7 +73,7 @@ class Pickle {
   NodeId root_ = 0;
 };
 
-/// A node's kind in words, for messages: "a dict", "a call of builtins print".
+/// Describes a node for a message: "a dict", "a call of builtins print".
 std::string describe(const Pickle& pickle, Pickle::NodeId id);
 
 }  // namespace hessian::models

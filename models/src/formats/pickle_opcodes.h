@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-/// The opcodes that are read here, by their names in CPython's Lib/pickletools.py and in its order.
+/// The supported opcodes, with the names and in the order of CPython's Lib/pickletools.py.
 namespace hessian::models::pickle_opcode {
 
 enum Opcode : std::uint8_t {

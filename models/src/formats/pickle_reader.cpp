@@ -14,7 +14,7 @@ namespace {
 
 using namespace pickle_opcode;  // NOLINT(google-build-using-namespace): the names of one enumeration
 
-/// Decodes opcodes and hands their effect to the stack.
+/// Decodes opcodes and applies them to the stack.
 class PickleReader {
  public:
   PickleReader(std::span<const std::byte> bytes, const std::string& source)
@@ -32,7 +32,7 @@ class PickleReader {
   /// Runs one opcode. \return whether it was STOP
   bool step();
 
-  // Each runs an opcode of its group. \return whether it was one
+  // Each runs an opcode of its group and returns whether it was one.
   bool step_scalar(std::uint8_t opcode);
   bool step_text(std::uint8_t opcode);
   bool step_container(std::uint8_t opcode);

@@ -8,13 +8,13 @@
 namespace hessian::models {
 namespace {
 
-constexpr std::size_t most_nodes = 2'000'000;
+constexpr std::size_t max_nodes = 2'000'000;
 
 }  // namespace
 
 Pickle::Node& PickleStack::push_new(Kind kind) {
-  if (pickle_.nodes_.size() == most_nodes) {
-    fail(source_, "the pickle holds more than the {} values that are read here", most_nodes);
+  if (pickle_.nodes_.size() == max_nodes) {
+    fail(source_, "the pickle holds more than the {} values that are read here", max_nodes);
   }
   push(static_cast<NodeId>(pickle_.nodes_.size()));
   Pickle::Node& node = pickle_.nodes_.emplace_back();
@@ -62,7 +62,7 @@ void PickleStack::pop_value_or_mark() {
 
 void PickleStack::memoize(std::uint64_t index) {
   memo_[index] = top();
-  if (memo_.size() > most_nodes) {
+  if (memo_.size() > max_nodes) {
     damaged("it remembers more values than it can have");
   }
 }

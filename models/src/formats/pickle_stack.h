@@ -11,7 +11,7 @@
 namespace hessian::models {
 
 /// The memory of pickle's stack machine, with nodes in place of Python objects: the stack, its marks, and the memo.
-/// Every operation checks that what it takes is there.
+/// Every operation checks that its operands exist.
 class PickleStack {
  public:
   using NodeId = Pickle::NodeId;
@@ -19,7 +19,7 @@ class PickleStack {
 
   explicit PickleStack(const std::string& source) : source_(source) {}
 
-  /// Where in the pickle the current opcode is, for messages.
+  /// Sets the position of the current opcode in the pickle, for messages.
   void set_position(std::size_t position) { position_ = position; }
 
   void push(NodeId id) { stack_.push_back(id); }
@@ -34,12 +34,12 @@ class PickleStack {
   NodeId pop();
   std::vector<NodeId> pop_count(std::size_t count);
   void push_mark() { marks_.push_back(stack_.size()); }
-  /// Takes what was pushed since the last mark, and the mark.
+  /// Pops everything since the last mark, and the mark.
   std::vector<NodeId> pop_to_mark();
-  /// Takes the mark if it is the last thing pushed, otherwise a value, as CPython's POP does.
+  /// Pops the mark if it was pushed last, otherwise a value, as CPython's POP does.
   void pop_value_or_mark();
 
-  /// Remembers the top under an index, or under the next free one.
+  /// Stores the top in the memo under an index, or under the next free one.
   void memoize(std::uint64_t index);
   void memoize_next() { memoize(memo_.size()); }
   void recall(std::uint64_t index);
@@ -53,7 +53,7 @@ class PickleStack {
 
   const Pickle::Node& operator[](NodeId id) const { return pickle_[id]; }
 
-  /// The finished graph, whose root is the only value left.
+  /// Returns the finished graph, whose root is the only value left.
   Pickle finish();
 
   [[noreturn]] void damaged(const char* reason) const;
@@ -64,7 +64,7 @@ class PickleStack {
   Pickle pickle_;
   std::vector<NodeId> stack_;
   std::vector<std::size_t> marks_;        ///< heights of the stack
-  std::map<std::uint64_t, NodeId> memo_;  ///< no hash table, whose keys a hostile file could make collide
+  std::map<std::uint64_t, NodeId> memo_;  ///< not a hash table, whose keys a hostile file could make collide
 };
 
 }  // namespace hessian::models

@@ -33,7 +33,7 @@ StoredType stored_type_of(const at::Tensor& tensor, const std::string& name, con
       return type;
     }
   }
-  fail(path, "tensor {} has a type that safetensors files are not written with here: {}", name_text(name),
+  fail(path, "tensor {} has a type that cannot be written to a safetensors file: {}", name_text(name),
        c10::toString(tensor.scalar_type()));
 }
 
@@ -77,7 +77,7 @@ SafetensorsFile tensors_of(const std::shared_ptr<const MappedFile>& file, Safete
   return result;
 }
 
-void save_safetensors(const std::string& path, const hessian::Parameters& tensors,
+void save_safetensors(const std::string& path, const Parameters& tensors,
                       const std::map<std::string, std::string>& metadata) {
   std::vector<Outgoing> outgoing;
   for (const auto& [name, tensor] : tensors) {
@@ -92,7 +92,7 @@ void save_safetensors(const std::string& path, const hessian::Parameters& tensor
   file.write(std::as_bytes(std::span(&header_size, 1)));
   file.write(std::as_bytes(std::span(header)));
   for (const auto& item : outgoing) {
-    // One tensor at a time comes to the CPU, so that a model on a GPU needs no second copy of all of it here.
+    // Copies one tensor at a time to the CPU, so that a model on a GPU is never held twice.
     const at::Tensor host = item.tensor.to(at::kCPU).contiguous();
     file.write({static_cast<const std::byte*>(host.const_data_ptr()), host.nbytes()});
   }

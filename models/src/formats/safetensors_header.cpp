@@ -11,7 +11,7 @@ namespace hessian::models {
 namespace {
 
 constexpr std::size_t length_bytes = 8;
-// The limit of the format's own reader.
+// The limit of the format's reference reader.
 constexpr std::uint64_t longest_header = 100'000'000;
 
 const nlohmann::json& field(const nlohmann::json& tensor, const char* key, const std::string& source,
@@ -74,8 +74,8 @@ SafetensorsEntry read_entry(const std::string& name, const nlohmann::json& tenso
   return entry;
 }
 
-/// The format asks that tensors follow each other without gaps to the end of the file, so that no byte is hidden or
-/// shared.
+/// Checks that tensors follow each other without gaps to the end of the file, as the format requires so that no byte is
+/// hidden or shared.
 void check_coverage(const std::vector<SafetensorsEntry>& tensors, std::uint64_t data_begin, std::uint64_t file_size,
                     const std::string& source) {
   std::uint64_t expected = data_begin;
@@ -129,7 +129,7 @@ SafetensorsHeader parse_safetensors_header(std::span<const std::byte> file, cons
       header.metadata.emplace(key, text_value.get<std::string>());
     }
   }
-  // Empty tensors take no bytes, so that several may begin at one place.
+  // Empty tensors take no bytes, so several may begin at the same byte.
   std::ranges::sort(header.tensors, [](const auto& a, const auto& b) {
     return std::tie(a.begin, a.end, a.name) < std::tie(b.begin, b.end, b.name);
   });

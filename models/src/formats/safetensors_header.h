@@ -11,7 +11,7 @@
 
 namespace hessian::models {
 
-/// Where a safetensors file holds one tensor. The range is in bytes from the start of the file.
+/// Position of a tensor in a safetensors file. The range is in bytes from the start of the file.
 struct SafetensorsEntry {
   std::string name;
   StoredType type = StoredType::f32;
@@ -21,13 +21,12 @@ struct SafetensorsEntry {
 };
 
 struct SafetensorsHeader {
-  std::vector<SafetensorsEntry> tensors;        ///< in the order in which the file holds them
+  std::vector<SafetensorsEntry> tensors;        ///< in the order of the file
   std::map<std::string, std::string> metadata;  ///< the `__metadata__` object; empty without one
 };
 
-/// Reads the header of a safetensors file, given all of its bytes, and checks everything that it says: the tensors fill
-/// the rest of the file without a gap or an overlap, each range has the size that shape and dtype ask for, no name
-/// comes twice. Looks at nothing but the header.
+/// Parses and validates the header of a safetensors file, given all of its bytes: the tensors fill the rest of the file
+/// without gap or overlap, each range has the size of its shape and dtype, and names are unique. Reads only the header.
 /// \param source  the file's name, for the messages
 /// \throws std::runtime_error  "model.safetensors: the header says 512 bytes, but only 96 follow" and the like
 /// Source: the format's description in huggingface/safetensors, README.md.

@@ -36,7 +36,7 @@ constexpr std::array<StorageRow, 11> storage_table = {{
 constexpr const char* rebuild_tensor = "torch._utils _rebuild_tensor_v2";
 constexpr const char* rebuild_parameter = "torch._utils _rebuild_parameter";
 
-/// A non-negative integer of the pickle.
+/// Reads a non-negative integer of the pickle.
 std::optional<std::int64_t> as_size(const Pickle& pickle, NodeId id) {
   const auto& node = pickle[id];
   return node.kind == Kind::integer && node.integer >= 0 ? std::optional(node.integer) : std::nullopt;
@@ -57,7 +57,7 @@ std::optional<std::vector<std::int64_t>> as_sizes(const Pickle& pickle, NodeId i
   return sizes;
 }
 
-/// A persistent id of torch.save: ('storage', type, key, device, number of elements).
+/// Reads a persistent id of torch.save: ('storage', type, key, device, number of elements).
 struct StorageReference {
   StoredType type;
   std::string key;
@@ -81,7 +81,7 @@ std::optional<StorageReference> as_storage(const Pickle& pickle, NodeId id) {
   return StorageReference{row->type, pickle[tuple.items[2]].text, static_cast<std::uint64_t>(*elements)};
 }
 
-/// One past the highest element that a strided tensor touches; nothing on overflow.
+/// Returns one past the highest element that a strided tensor touches; nothing on overflow.
 std::optional<std::uint64_t> extent(std::uint64_t offset, std::span<const std::int64_t> shape,
                                     std::span<const std::int64_t> strides) {
   std::uint64_t last = offset;
@@ -164,7 +164,7 @@ ArchivedTensor TorchArchive::tensor(NodeId id, const std::string& name) const {
   if (entry == entries_.end()) {
     fail(source_, "{} needs the storage {}, which is absent", what, name_text(storage->key));
   }
-  // Division, since the number of elements is the file's to choose.
+  // Divides rather than multiplies, because a number of elements from the file could overflow.
   if (storage->elements > entry->second.size / size_bytes(storage->type)) {
     fail(source_, "{} needs {} elements of storage {}, which has {} bytes", what, storage->elements,
          name_text(storage->key), entry->second.size);

@@ -13,21 +13,21 @@
 
 namespace hessian::models {
 
-/// Where a file of torch.save holds a tensor. Tensors of equal `storage_begin` share memory.
+/// Position of a tensor in a file of torch.save. Tensors of equal `storage_begin` share memory.
 struct ArchivedTensor {
   StoredType type = StoredType::f32;
   std::vector<std::int64_t> shape;
   std::vector<std::int64_t> strides;  ///< in elements
-  std::uint64_t begin = 0;            ///< byte of the file at which the first element lies
-  std::uint64_t storage_begin = 0;    ///< byte of the file at which its storage begins
+  std::uint64_t begin = 0;            ///< offset of the first element in the file, in bytes
+  std::uint64_t storage_begin = 0;    ///< offset of its storage in the file, in bytes
 };
 
-/// A file of torch.save (the zip form, PyTorch 1.6 and later) as plain values and tensor positions. Runs nothing.
+/// A file of torch.save (the zip form of PyTorch 1.6 and later) as plain values and tensor positions. Executes nothing.
 class TorchArchive {
  public:
   /// \param file    all bytes of the file; not kept, only positions in it are
   /// \param source  the file's name, for the messages
-  /// \throws std::runtime_error  one line; for the older form without a zip, how to save it anew
+  /// \throws std::runtime_error  one line; for the older form without a zip, with advice how to convert it
   TorchArchive(std::span<const std::byte> file, std::string source);
 
   const Pickle& values() const { return pickle_; }
@@ -36,8 +36,8 @@ class TorchArchive {
   /// Whether the node is a tensor or a parameter.
   bool is_tensor(Pickle::NodeId id) const;
 
-  /// Reads a tensor's node, and checks that every element lies inside the storage, which has as many.
-  /// \param name  what to call it in messages
+  /// Reads a tensor's node, and checks that every element lies inside its storage, and the storage inside the file.
+  /// \param name  of the tensor, for messages
   /// \throws std::runtime_error  "ckpt.pt: tensor 'x' ..."
   ArchivedTensor tensor(Pickle::NodeId id, const std::string& name) const;
 

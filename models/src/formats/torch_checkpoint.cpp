@@ -19,11 +19,11 @@ at::Tensor TorchCheckpoint::tensor(Pickle::NodeId id, const std::string& name) c
   return tensor_over(file_, place.begin, place.type, place.shape, place.strides);
 }
 
-hessian::Parameters TorchCheckpoint::state_dict(Pickle::NodeId id) const {
+Parameters TorchCheckpoint::state_dict(Pickle::NodeId id) const {
   if (!values().is_dict(id)) {
     fail(file_->path(), "the state dict is {}, expected a dict", describe(values(), id));
   }
-  hessian::Parameters tensors;
+  Parameters tensors;
   const auto& entries = values()[id].entries;
   for (std::size_t i = 0; i + 1 < entries.size(); i += 2) {
     const auto& key = values()[entries[i]];

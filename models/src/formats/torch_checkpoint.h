@@ -4,12 +4,12 @@
 #include <string>
 
 #include "formats/torch_archive.h"
-#include "hessian/models/mapped_file.h"
 #include "hessian/parameters.h"
+#include "io/mapped_file.h"
 
 namespace hessian::models {
 
-/// A mapped file of torch.save: plain values, and tensors over the mapped memory.
+/// A mapped file of torch.save: plain values, and tensors that are views of the mapped memory.
 class TorchCheckpoint {
  public:
   /// \throws std::runtime_error  one line, beginning with the path
@@ -18,12 +18,12 @@ class TorchCheckpoint {
   const TorchArchive& archive() const { return archive_; }
   const Pickle& values() const { return archive_.values(); }
 
-  /// One tensor, without a copy where its memory is aligned. Strides are kept.
+  /// Returns one tensor, without a copy if its memory is aligned. Strides are kept.
   at::Tensor tensor(Pickle::NodeId id, const std::string& name) const;
 
-  /// All tensors of a state dict; entries that are no tensors are left out. Two names of one storage share memory.
-  /// \throws std::runtime_error  if the node is no dict, a key is no string, or a name comes twice
-  hessian::Parameters state_dict(Pickle::NodeId id) const;
+  /// Returns all tensors of a state dict, without its other entries. Two names of one storage share memory.
+  /// \throws std::runtime_error  if the node is not a dict, a key is not a string, or a name occurs twice
+  Parameters state_dict(Pickle::NodeId id) const;
 
  private:
   explicit TorchCheckpoint(std::shared_ptr<const MappedFile> file);

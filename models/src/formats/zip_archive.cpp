@@ -21,7 +21,7 @@ constexpr std::size_t end_size = 22;
 constexpr std::size_t locator64_size = 20;
 constexpr std::size_t end64_size = 56;
 
-/// The value of a 16 or 32 bit field that says "look in the zip64 record".
+/// Value of a 16 or 32 bit field that refers to the zip64 record.
 constexpr std::uint16_t see_zip64_16 = 0xffff;
 constexpr std::uint32_t see_zip64_32 = 0xffffffff;
 
@@ -31,7 +31,7 @@ struct Directory {
   std::uint64_t offset = 0;
 };
 
-/// `count` bytes from `offset` on, if the file has them.
+/// Returns `count` bytes from `offset` on, if the file has them.
 std::optional<std::span<const std::byte>> slice(std::span<const std::byte> file, std::uint64_t offset,
                                                 std::uint64_t count) {
   if (offset > file.size() || count > file.size() - offset) {
@@ -40,7 +40,7 @@ std::optional<std::span<const std::byte>> slice(std::span<const std::byte> file,
   return file.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(count));
 }
 
-/// The end record is the last thing in the file but for a comment of at most 65535 bytes, whose length it gives.
+/// Finds the end record, which is last in the file except for a comment of at most 65535 bytes, whose length it gives.
 std::size_t find_end_record(std::span<const std::byte> file, const std::string& source) {
   const std::size_t longest_comment = 0xffff;
   if (file.size() >= end_size) {
@@ -99,7 +99,7 @@ struct CentralRecord {
   std::uint64_t header_offset = 0;
 };
 
-/// Replaces the fields that are too small for their value by those of the zip64 extra field, which holds only them.
+/// Replaces fields that are too small for their value by those of the zip64 extra field, which holds only these.
 void apply_zip64(CentralRecord& record, std::span<const std::byte> extra, const std::string& source) {
   constexpr std::uint16_t zip64_field = 1;
   ByteReader fields(extra, source, "a zip entry's extra field");
@@ -141,7 +141,7 @@ CentralRecord read_central_record(ByteReader& reader, const std::string& source)
   return record;
 }
 
-/// Finds the bytes of an entry behind its local header, whose name and extra field have lengths of their own.
+/// Finds the bytes of an entry after its local header, whose name and extra field have their own lengths.
 ZipEntry locate(std::span<const std::byte> file, const CentralRecord& record, const std::string& source) {
   constexpr std::uint16_t encrypted = 1;
   const std::string what = "zip entry " + name_text(record.name);

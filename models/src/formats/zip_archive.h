@@ -8,17 +8,17 @@
 
 namespace hessian::models {
 
-/// Where a zip archive holds the bytes of one entry, from the start of the archive.
+/// Position of the bytes of one entry, from the start of the archive.
 struct ZipEntry {
   std::uint64_t offset = 0;
   std::uint64_t size = 0;
 };
 
-/// Whether the bytes begin as a zip archive does.
+/// Whether the bytes start with the signature of a zip archive.
 bool looks_like_zip(std::span<const std::byte> file);
 
-/// Reads the directory of a zip archive whose entries are stored, not compressed, which is what torch.save writes.
-/// Understands zip64. Checksums are not compared: torch.save may be told to leave them out.
+/// Reads the directory of a zip archive whose entries are stored without compression, as torch.save writes it. Supports
+/// zip64. Does not compare checksums, which torch.save can omit.
 /// \param source  the file's name, for the messages
 /// \return        the entries by name
 /// \throws std::runtime_error  one line, for a damaged, truncated, encrypted or compressed archive

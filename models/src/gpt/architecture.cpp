@@ -7,8 +7,6 @@
 namespace hessian::models {
 namespace {
 
-using hessian::ValueId;
-
 constexpr Initialiser ones{1.0, 0.0, 0.0};
 constexpr Initialiser zeros{0.0, 0.0, 0.0};
 
@@ -16,25 +14,25 @@ Initialiser normal(double std) {
   return {0.0, std, 0.0};
 }
 
-/// Standard deviation of nearly every linear map, of both lineages.
+/// Standard deviation of nearly every linear map, in Llama and GPT-2.
 constexpr double base_std = 0.02;
 
-/// Standard deviation of the maps that write into the residual stream, smaller with depth. Llama scales each layer by
-/// its own depth (and scales w3 with them); GPT-2 scales all layers by the number of layers.
+/// Returns the standard deviation of the maps that write to the residual stream, which decreases with depth. Llama
+/// scales each layer by its own depth (and scales w3 with them); GPT-2 scales all layers by the number of layers.
 double residual_std(const GptConfig& config, int64_t layer) {
   const int64_t depth = config.family == Family::gpt2 ? config.n_layers : layer + 1;
   return base_std / std::sqrt(2.0 * static_cast<double>(depth));
 }
 
-/// Writes a program and its parameters side by side.
+/// Writes the program of a stage together with its parameters.
 class Writer {
  public:
   Writer(const GptConfig& config, std::string prefix, int n_inputs) : config_(config), prefix_(std::move(prefix)) {
-    part_.program.n_inputs = n_inputs;
+    stage_.program.n_inputs = n_inputs;
   }
 
   ValueId linear(const std::string& name, ValueId x, int64_t in, int64_t out, double std) {
-    hessian::Linear linear{parameter(name + ".weight", {out, in}, normal(std)), ""};
+    Linear linear{parameter(name + ".weight", {out, in}, normal(std)), ""};
     if (config_.bias) {
       linear.bias = parameter(name + ".bias", {out}, zeros);
     }
@@ -42,22 +40,22 @@ class Writer {
   }
 
   ValueId rms_norm(const std::string& name, ValueId x, int64_t width) {
-    return push(hessian::RmsNorm{parameter(name + ".weight", {width}, ones), config_.norm_eps}, {x});
+    return push(RmsNorm{parameter(name + ".weight", {width}, ones), config_.norm_eps}, {x});
   }
 
-  /// The family's own norm of the residual stream.
+  /// Adds the family's norm of the residual stream.
   ValueId norm(const std::string& name, ValueId x) {
     if (config_.family != Family::gpt2) {
       return rms_norm(name, x, config_.dim);
     }
-    hessian::LayerNorm norm{parameter(name + ".weight", {config_.dim}, ones), "", config_.norm_eps};
+    LayerNorm norm{parameter(name + ".weight", {config_.dim}, ones), "", config_.norm_eps};
     if (config_.bias) {
       norm.bias = parameter(name + ".bias", {config_.dim}, zeros);
     }
     return push(std::move(norm), {x});
   }
 
-  /// A linear map of a block: in SimpleNorm models with the RMSNorm that follows it.
+  /// Adds a linear map of a layer, followed by RMSNorm in SimpleNorm models.
   ValueId projection(const std::string& plain_name, const std::string& simple_name, ValueId x, int64_t in, int64_t out,
                      double std) {
     if (config_.placement != Placement::simplegpt) {
@@ -66,44 +64,45 @@ class Writer {
     return rms_norm(simple_name + ".norm", linear(simple_name + ".lin", x, in, out, std), out);
   }
 
-  /// What a block's branch reads: the normalised stream, or the stream itself where the placement has no norm there.
+  /// Returns the input of a branch of a layer: the normalised residual stream, or the stream itself if the placement
+  /// has no norm there.
   ValueId branch_input(const std::string& norm_name, ValueId x) {
     const bool bare = config_.placement == Placement::simplegpt || config_.placement == Placement::postnorm;
-    return bare ? push(hessian::Identity{}, {x}) : norm(norm_name, x);
+    return bare ? push(Identity{}, {x}) : norm(norm_name, x);
   }
 
-  /// Adds a branch's output to the stream.
+  /// Adds a branch's output to the residual stream.
   ValueId join(const std::string& name, ValueId x, ValueId branch) {
     switch (config_.placement) {
       case Placement::postnorm:
-        return norm(name + "_norm", push(hessian::Add{}, {x, branch}));
+        return norm(name + "_norm", push(Add{}, {x, branch}));
       case Placement::sandwich:
-        return push(hessian::Add{}, {x, norm(name + "_post_norm", branch)});
+        return push(Add{}, {x, norm(name + "_post_norm", branch)});
       default:
-        return push(hessian::Add{}, {x, branch});
+        return push(Add{}, {x, branch});
     }
   }
 
   std::string parameter(const std::string& name, std::vector<int64_t> shape, Initialiser initialiser) {
-    part_.parameters.push_back({prefix_ + name, std::move(shape), initialiser});
+    stage_.parameters.push_back({prefix_ + name, std::move(shape), initialiser});
     return prefix_ + name;
   }
 
-  ValueId push(hessian::Operation operation, std::vector<ValueId> inputs) {
-    return part_.program.push(std::move(operation), std::move(inputs));
+  ValueId push(Operation operation, std::vector<ValueId> inputs) {
+    return stage_.program.push(std::move(operation), std::move(inputs));
   }
 
-  void name_site(const std::string& name, ValueId value) { part_.program.sites[name] = value; }
+  void name_site(const std::string& name, ValueId value) { stage_.program.sites[name] = value; }
 
-  Part finish(ValueId output) {
-    part_.program.output = output;
-    return std::move(part_);
+  Stage finish(ValueId output) {
+    stage_.program.output = output;
+    return std::move(stage_);
   }
 
  private:
   const GptConfig& config_;
   std::string prefix_;
-  Part part_;
+  Stage stage_;
 };
 
 ValueId write_attention(const GptConfig& config, int64_t layer, Writer& writer, ValueId x) {
@@ -119,11 +118,11 @@ ValueId write_attention(const GptConfig& config, int64_t layer, Writer& writer, 
     k = writer.rms_norm("attention.k_norm", k, kv_width);
   }
   if (config.family != Family::gpt2) {
-    const hessian::Rope rope{config.head_dim, config.rope_theta};
+    const Rope rope{config.head_dim, config.rope_theta};
     q = writer.push(rope, {q});
     k = writer.push(rope, {k});
   }
-  const ValueId mixed = writer.push(hessian::CausalAttention{config.n_heads, config.n_kv_heads}, {q, k, v});
+  const ValueId mixed = writer.push(CausalAttention{config.n_heads, config.n_kv_heads}, {q, k, v});
   writer.name_site("attn_proj_in", mixed);
   const ValueId output =
       writer.projection("attention.wo", "attention.sno", mixed, q_width, config.dim, residual_std(config, layer));
@@ -139,16 +138,16 @@ ValueId write_feed_forward(const GptConfig& config, int64_t layer, Writer& write
   ValueId inner = 0;
   if (config.activation == Activation::silu_gate) {
     const ValueId up = writer.projection("feed_forward.w3", "feed_forward.sn3", input, config.dim, hidden, small_std);
-    inner = writer.push(hessian::SiluGate{}, {first, up});
+    inner = writer.push(SiluGate{}, {first, up});
   } else {
-    inner = writer.push(hessian::Gelu{config.activation == Activation::gelu_tanh}, {first});
+    inner = writer.push(Gelu{config.activation == Activation::gelu_tanh}, {first});
   }
   writer.name_site("ffn_down_in", inner);
   const ValueId output = writer.projection("feed_forward.w2", "feed_forward.sn2", inner, hidden, config.dim, small_std);
   return writer.join("ffn", x, output);
 }
 
-/// The final norm, and the name of the head's weight.
+/// Adds the final norm; returns its output and the name of the head's weight.
 std::pair<ValueId, std::string> write_head(const GptConfig& config, Writer& writer) {
   const ValueId normed = writer.norm("norm", 0);
   if (config.tied_head) {
@@ -162,36 +161,36 @@ std::pair<ValueId, std::string> write_head(const GptConfig& config, Writer& writ
 
 }  // namespace
 
-Part describe_embedding(const GptConfig& config) {
+Stage describe_embedding(const GptConfig& config) {
   Writer writer(config, "", 1);
   const bool gpt2 = config.family == Family::gpt2;
   const std::string table =
       writer.parameter("tok_embeddings.weight", {config.vocab_size, config.dim}, normal(gpt2 ? base_std : 1.0));
-  ValueId x = writer.push(hessian::Embedding{table}, {0});
+  ValueId x = writer.push(Embedding{table}, {0});
   if (gpt2) {
     const std::string positions =
         writer.parameter("pos_embeddings.weight", {config.max_seq_len, config.dim}, normal(base_std));
-    x = writer.push(hessian::AddPositions{positions}, {x});
+    x = writer.push(AddPositions{positions}, {x});
   }
   return writer.finish(x);
 }
 
-Part describe_block(const GptConfig& config, int64_t layer) {
+Stage describe_layer(const GptConfig& config, int64_t layer) {
   Writer writer(config, "layers." + std::to_string(layer) + ".", 1);
   const ValueId middle = write_attention(config, layer, writer, 0);
   return writer.finish(write_feed_forward(config, layer, writer, middle));
 }
 
-Part describe_logits(const GptConfig& config) {
+Stage describe_logits(const GptConfig& config) {
   Writer writer(config, "", 1);
   const auto [normed, head] = write_head(config, writer);
-  return writer.finish(writer.push(hessian::Linear{head, ""}, {normed}));
+  return writer.finish(writer.push(Linear{head, ""}, {normed}));
 }
 
-Part describe_loss(const GptConfig& config) {
+Stage describe_loss(const GptConfig& config) {
   Writer writer(config, "", 2);
   const auto [normed, head] = write_head(config, writer);
-  return writer.finish(writer.push(hessian::CrossEntropyHead{head}, {normed, 1}));
+  return writer.finish(writer.push(CrossEntropyHead{head}, {normed, 1}));
 }
 
 }  // namespace hessian::models

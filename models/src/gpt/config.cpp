@@ -45,7 +45,7 @@ Enum parse_word(const Words<Enum, N>& words, const std::string& text, const std:
 }
 
 void check_positive(const char* name, int64_t value) {
-  // No dimension of a model comes near this; products of two of them stay within 64 bits.
+  // Larger than any real model, and small enough that products of two sizes stay within 64 bits.
   constexpr int64_t largest = int64_t{1} << 30;
   if (value < 1 || value > largest) {
     throw std::runtime_error(std::string(name) + " is " + std::to_string(value) + ", expected 1 to " +
@@ -83,7 +83,7 @@ std::vector<ParameterSpec> parameter_specs(const GptConfig& config) {
   };
   add(describe_embedding(config));
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    add(describe_block(config, layer));
+    add(describe_layer(config, layer));
   }
   add(describe_logits(config));
   return specs;

@@ -9,7 +9,7 @@ namespace {
 
 using nlohmann::json;
 
-/// Value of a key, or the fallback where it is absent or null.
+/// Returns the value of a key, or the fallback if it is absent or null.
 /// \throws std::runtime_error  if it has another type
 template <class T>
 T value_or(const json& object, const char* key, T fallback) {

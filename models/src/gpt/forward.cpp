@@ -26,7 +26,7 @@ Site parse_site(const std::string& word) {
     }
     accepted += (accepted.empty() ? "" : ", ") + std::string(to_string(site));
   }
-  throw std::runtime_error("'" + word + "' is no site; known are " + accepted);
+  throw std::runtime_error("'" + word + "' is not a site; known are " + accepted);
 }
 
 int64_t site_layers(const GptConfig& config, Site site) {
@@ -37,7 +37,7 @@ std::string site_name(Site site, int64_t layer) {
   return "layers." + std::to_string(layer) + "." + to_string(site);
 }
 
-Forward::Forward(const Model& model, hessian::Numerics numerics, hessian::Derivatives derivatives)
+Forward::Forward(const Model& model, Numerics numerics, Derivatives derivatives)
     : config_(model.config),
       parameters_(model.parameters),
       numerics_(numerics),
@@ -46,20 +46,19 @@ Forward::Forward(const Model& model, hessian::Numerics numerics, hessian::Deriva
       logits_(describe_logits(config_).program),
       loss_(describe_loss(config_).program) {
   for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
-    blocks_.push_back(describe_block(config_, layer).program);
+    layers_.push_back(describe_layer(config_, layer).program);
   }
 }
 
-at::Tensor Forward::run(const hessian::Program& program, std::span<const at::Tensor> inputs,
-                        hessian::EvaluateOptions options) const {
+at::Tensor Forward::run(const Program& program, std::span<const at::Tensor> inputs, EvaluateOptions options) const {
   options.numerics = numerics_;
   options.derivatives = derivatives_;
-  return hessian::evaluate(program, parameters_, inputs, options);
+  return evaluate(program, parameters_, inputs, options);
 }
 
 Forward Forward::with_weights_of(int64_t layer, std::optional<int64_t> next) const {
-  const auto names = [this](int64_t part) {
-    return parameter_names(part == config_.n_layers ? loss_ : blocks_.at(static_cast<std::size_t>(part)));
+  const auto names = [this](int64_t stage) {
+    return parameter_names(stage == config_.n_layers ? loss_ : layers_.at(static_cast<std::size_t>(stage)));
   };
   Forward result = *this;
   result.parameters_ = parameters_.fetched(names(layer), next ? names(*next) : std::vector<std::string>());
@@ -70,15 +69,15 @@ at::Tensor Forward::embed(const at::Tensor& tokens) const {
   return run(embedding_, std::array{tokens});
 }
 
-at::Tensor Forward::block(int64_t layer, const at::Tensor& residual) const {
-  return run(blocks_.at(static_cast<std::size_t>(layer)), std::array{residual});
+at::Tensor Forward::through_layer(int64_t layer, const at::Tensor& residual) const {
+  return run(layers_.at(static_cast<std::size_t>(layer)), std::array{residual});
 }
 
-at::Tensor Forward::block(int64_t layer, const at::Tensor& residual,
-                          const std::function<void(Site, const at::Tensor&)>& observe) const {
-  const hessian::Program& program = blocks_.at(static_cast<std::size_t>(layer));
-  hessian::EvaluateOptions options;
-  options.observe = [&](hessian::ValueId id, const at::Tensor& value) {
+at::Tensor Forward::through_layer(int64_t layer, const at::Tensor& residual,
+                                  const std::function<void(Site, const at::Tensor&)>& observe) const {
+  const Program& program = layers_.at(static_cast<std::size_t>(layer));
+  EvaluateOptions options;
+  options.observe = [&](ValueId id, const at::Tensor& value) {
     for (const auto& [name, site_id] : program.sites) {
       if (site_id == id) {
         observe(parse_site(name), value);
@@ -95,7 +94,7 @@ at::Tensor Forward::logits(const at::Tensor& residual) const {
 at::Tensor Forward::losses(int64_t layer, const at::Tensor& residual, const at::Tensor& targets) const {
   at::Tensor x = residual;
   for (int64_t next = layer; next < config_.n_layers; ++next) {
-    x = block(next, x);
+    x = through_layer(next, x);
   }
   return run(loss_, std::array{x, targets});
 }
@@ -105,34 +104,35 @@ at::Tensor Forward::losses_from_site(Site site, int64_t layer, const at::Tensor&
   if (site == Site::residual) {
     return losses(layer, activation, targets);
   }
-  const hessian::Program& program = blocks_.at(static_cast<std::size_t>(layer));
-  hessian::EvaluateOptions options;
+  const Program& program = layers_.at(static_cast<std::size_t>(layer));
+  EvaluateOptions options;
   options.overrides[program.sites.at(to_string(site))] = activation;
   const at::Tensor next = run(program, std::array{residual}, options);
   return losses(layer + 1, next, targets);
 }
 
-hessian::Program Forward::losses_program(int64_t layer) const {
-  hessian::Program program;
+Program Forward::losses_program(int64_t layer) const {
+  Program program;
   program.n_inputs = 2;
-  append_blocks_and_loss(program, layer, 0);
+  append_layers_and_loss(program, layer, 0);
   return program;
 }
 
-hessian::Program Forward::whole_program() const {
-  hessian::Program program;
+Program Forward::whole_program() const {
+  Program program;
   program.n_inputs = 2;
-  append_blocks_and_loss(program, 0, program.append(embedding_, {0}, ""));
+  append_layers_and_loss(program, 0, program.append(embedding_, {0}, ""));
   return program;
 }
 
-/// \param residual  the value that block `layer` reads; the targets are the second input
-void Forward::append_blocks_and_loss(hessian::Program& program, int64_t layer, hessian::ValueId residual) const {
-  constexpr hessian::ValueId targets = 1;
+/// Appends the layers from `layer` on and the loss to a program whose second input is the targets.
+/// \param residual  value that `layer` reads
+void Forward::append_layers_and_loss(Program& program, int64_t layer, ValueId residual) const {
+  constexpr ValueId targets = 1;
   for (; layer < config_.n_layers; ++layer) {
     program.sites[site_name(Site::residual, layer)] = residual;
     residual =
-        program.append(blocks_[static_cast<std::size_t>(layer)], {residual}, "layers." + std::to_string(layer) + ".");
+        program.append(layers_[static_cast<std::size_t>(layer)], {residual}, "layers." + std::to_string(layer) + ".");
   }
   program.sites[site_name(Site::residual, layer)] = residual;
   program.output = program.append(loss_, {residual, targets}, "");

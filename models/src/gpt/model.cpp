@@ -29,14 +29,14 @@ void check_values(const ParameterSpec& spec, const at::Tensor& tensor, const std
     return;
   }
   const PagesInUse pages(tensor);
-  // The extremes carry any NaN or infinity, and need no second copy of the tensor.
+  // Minimum and maximum reveal any NaN or infinity without a second copy of the tensor.
   const auto [low, high] = at::aminmax(tensor);
   if (!std::isfinite(low.item<double>()) || !std::isfinite(high.item<double>())) {
     fail(source, "tensor '{}' holds non-finite values; the model cannot be probed", spec.name);
   }
 }
 
-/// "a llama2 prenorm of 4 layers"
+/// Describes a model: "a llama2 prenorm of 4 layers".
 std::string kind_of(const GptConfig& config) {
   return fmt::format("a {} {} of {} layers", to_string(config.family), to_string(config.placement), config.n_layers);
 }
@@ -51,7 +51,7 @@ at::Tensor draw(const ParameterSpec& spec, at::Generator& generator) {
   if (bound == 0) {
     return values.normal_(spec.initialiser.mean, std, generator);
   }
-  // Inverse of the cumulative distribution on the interval that the bounds leave (Devroye 1986, section II.2).
+  // Inverse of the cumulative distribution, restricted to the truncated interval (Devroye 1986, section II.2).
   const double edge = std::erf(spec.initialiser.truncation / std::sqrt(2.0));
   values.uniform_(-edge, edge, generator).erfinv_().mul_(std * std::sqrt(2.0)).clamp_(-bound, bound);
   return values.add_(spec.initialiser.mean);
@@ -59,7 +59,7 @@ at::Tensor draw(const ParameterSpec& spec, at::Generator& generator) {
 
 }  // namespace
 
-Model assemble_model(const GptConfig& config, const hessian::Parameters& parameters, const std::string& source) {
+Model assemble_model(const GptConfig& config, const Parameters& parameters, const std::string& source) {
   Model model{config, {}};
   std::set<std::string> expected;
   for (const ParameterSpec& spec : parameter_specs(config)) {
@@ -87,14 +87,6 @@ Model initialise_model(const GptConfig& config, uint64_t seed) {
     model.parameters.add(spec.name, draw(spec, generator));
   }
   return model;
-}
-
-hessian::Parameters meta_parameters(const GptConfig& config) {
-  hessian::Parameters parameters;
-  for (const ParameterSpec& spec : parameter_specs(config)) {
-    parameters.add(spec.name, at::empty(spec.shape, at::device(at::kMeta).dtype(at::kFloat)));
-  }
-  return parameters;
 }
 
 }  // namespace hessian::models

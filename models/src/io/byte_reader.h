@@ -15,7 +15,7 @@ namespace hessian::models {
 
 static_assert(std::endian::native == std::endian::little, "the file formats here are read as little-endian memory");
 
-/// The little-endian number at the start of `bytes`, which has to be long enough.
+/// Loads the little-endian number at the start of `bytes`. Precondition: `bytes` is long enough.
 template <typename Number>
 Number load_little_endian(std::span<const std::byte> bytes) {
   Number number;
@@ -27,10 +27,10 @@ inline std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// Reads numbers and byte runs one after another, and never past the end.
+/// Reads numbers and byte ranges one after another, with bounds checks.
 class ByteReader {
  public:
-  /// \param what  what the bytes are, for the message: "the pickle"
+  /// \param what  description of the bytes, for the message: "the pickle"
   ByteReader(std::span<const std::byte> bytes, const std::string& source, const char* what)
       : bytes_(bytes), source_(source), what_(what) {}
 
@@ -39,7 +39,7 @@ class ByteReader {
 
   std::span<const std::byte> take(std::uint64_t count) {
     if (count > remaining()) {
-      fail(source_, "{} ends at its byte {}, in the middle of something", what_, bytes_.size());
+      fail(source_, "{} ends at its byte {}, in the middle of a value", what_, bytes_.size());
     }
     const auto taken = bytes_.subspan(position_, static_cast<std::size_t>(count));
     position_ += taken.size();

@@ -8,7 +8,7 @@
 namespace hessian::models {
 namespace {
 
-/// nlohmann's messages begin with "[json.exception.parse_error.101] ", which says nothing to a user.
+/// Removes the tag "[json.exception.parse_error.101] " of nlohmann's messages, which does not help a user.
 std::string without_tag(const std::string& message) {
   const auto end = message.starts_with('[') ? message.find("] ") : std::string::npos;
   return end == std::string::npos ? message : message.substr(end + 2);
@@ -18,11 +18,11 @@ std::string without_tag(const std::string& message) {
 
 nlohmann::json parse_json_object(std::string_view text, const std::string& source, const std::string& what) {
   using Event = nlohmann::json::parse_event_t;
-  constexpr int deepest = 32;
+  constexpr int max_depth = 32;
   std::vector<std::set<std::string>> keys;
   const auto check = [&](int depth, Event event, nlohmann::json& parsed) {
-    if (depth > deepest) {
-      fail(source, "{} is nested more than {} levels deep", what, deepest);
+    if (depth > max_depth) {
+      fail(source, "{} is nested more than {} levels deep", what, max_depth);
     }
     if (event == Event::object_start) {
       keys.emplace_back();

@@ -1,4 +1,4 @@
-#include "hessian/models/mapped_file.h"
+#include "io/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -15,7 +15,7 @@
 namespace hessian::models {
 namespace {
 
-/// Closes the descriptor when the mapping is made, or could not be.
+/// Closes the descriptor, which a mapping does not need.
 struct Descriptor {
   int number;
   explicit Descriptor(int opened) : number(opened) {}
@@ -31,7 +31,7 @@ struct Descriptor {
 }  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
-  // O_NONBLOCK, so that a named pipe is refused below instead of waited for; it has no effect on a file.
+  // O_NONBLOCK prevents waiting for a named pipe, which is refused below; it has no effect on a file.
   const Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   const int open_error = errno;
   if (descriptor.number < 0) {
@@ -52,7 +52,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
     fail(path, "is empty");
   }
   const auto size = static_cast<std::size_t>(status.st_size);
-  // Without MAP_NORESERVE a writable private mapping counts as if all of it were going to be copied.
+  // Without MAP_NORESERVE the system reserves memory for copying every page of a writable private mapping.
   void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, descriptor.number, 0);
   if (data == MAP_FAILED) {
     const int error = errno;
@@ -66,7 +66,7 @@ void MappedFile::advise(std::size_t begin, std::size_t size, int advice) const {
   const std::size_t first = std::min(begin, size_) / page * page;
   const std::size_t end = std::min(size_, begin + size);
   if (end > first) {
-    ::madvise(data_ + first, end - first, advice);  // advice: nothing depends on whether it is taken
+    ::madvise(data_ + first, end - first, advice);  // only advice: its result does not matter
   }
 }
 

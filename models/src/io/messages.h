@@ -10,13 +10,13 @@
 
 namespace hessian::models {
 
-/// Throws what the readers throw for a bad file: "ckpt.pt: no such file".
+/// Throws the std::runtime_error of a bad file: "ckpt.pt: no such file".
 template <typename... Args>
 [[noreturn]] void fail(const std::string& source, fmt::format_string<Args...> format, Args&&... args) {
   throw std::runtime_error(source + ": " + fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Runs a check that knows no file, and puts the file's name in front of what it throws.
+/// Runs a check that does not know the file, and prefixes the message of its exception with the file's name.
 template <typename Check>
 decltype(auto) with_source(const std::string& source, const Check& check) {
   try {
@@ -26,11 +26,11 @@ decltype(auto) with_source(const std::string& source, const Check& check) {
   }
 }
 
-/// A name out of a file, fit for a message of one line: in quotes, what is not printable ASCII replaced,
-/// cut to 100 bytes.
+/// Formats a name from a file for a message of one line: in quotes, with everything but printable ASCII replaced, cut
+/// to 100 bytes.
 std::string name_text(std::string_view name);
 
-/// "[64, 60]"
+/// Formats a shape: "[64, 60]".
 std::string shape_text(std::span<const std::int64_t> shape);
 
 }  // namespace hessian::models

@@ -48,7 +48,7 @@ std::optional<std::uint64_t> element_count(std::span<const std::int64_t> shape) 
   std::int64_t count = 1;
   bool empty = false;
   for (const std::int64_t size : shape) {
-    // Strides are products of sizes, so that they too must not overflow where another size is 0.
+    // Strides are products of sizes and must not overflow, even if another size is 0.
     if (size < 0 || (size > 0 && __builtin_mul_overflow(count, size, &count))) {
       return std::nullopt;
     }

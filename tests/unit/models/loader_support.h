@@ -18,7 +18,7 @@
 
 namespace hessian::support {
 
-/// A folder that is gone at the end of the test.
+/// A temporary folder, removed at the end of the test.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -39,8 +39,7 @@ class TemporaryFolder {
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::string path() const { return path_.string(); }
 
-  /// Writes a file into it.
-  /// \return its path
+  /// Writes a file into the folder and returns its path.
   std::string write(const std::string& name, const std::string& contents) const {
     std::ofstream(path_ / name, std::ios::binary) << contents;
     return *this / name;
@@ -76,7 +75,7 @@ void write_changed(const std::string& from, const std::string& to, const Change&
   models::save_safetensors(to, changed, metadata);
 }
 
-/// The number as little-endian bytes.
+/// Returns a number as little-endian bytes.
 template <typename Number>
 std::string little_endian(Number number) {
   std::string bytes(sizeof(Number), '\0');
@@ -84,7 +83,7 @@ std::string little_endian(Number number) {
   return bytes;
 }
 
-/// A safetensors file with this header and these bytes behind it.
+/// Returns a safetensors file with this header, followed by these bytes.
 inline std::string safetensors_bytes(const std::string& header, const std::string& data) {
   return little_endian(static_cast<std::uint64_t>(header.size())) + header + data;
 }
@@ -96,7 +95,7 @@ struct ZipMember {
   std::uint16_t flags = 0;
 };
 
-/// A zip archive, written from the format's description; with zip64 records for everything if asked for.
+/// Returns a zip archive, written from the description of the format; with zip64 records for all entries if asked to.
 inline std::string zip_bytes(const std::vector<ZipMember>& members, bool zip64 = false,
                              const std::string& comment = "") {
   std::string file;

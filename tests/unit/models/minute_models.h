@@ -10,11 +10,11 @@
 #include "hessian/models/model.h"
 #include "tiny_models.h"
 
-// Models so small that matrices of all their parameters fit in the hand, and these matrices by autograd.
+// Models so small that dense matrices over all parameters are cheap, and these matrices computed by autograd.
 
 namespace hessian::support {
 
-/// Some 100 to 300 parameters: a Hessian that fits in the hand.
+/// A model of 100 to 300 parameters, whose dense Hessian is cheap.
 inline hessian::models::GptConfig minute_config(hessian::models::Family family, hessian::models::Placement placement) {
   hessian::models::GptConfig config = tiny_config(family, placement);
   config.dim = 4;
@@ -28,7 +28,7 @@ inline hessian::models::GptConfig minute_config(hessian::models::Family family, 
   return config;
 }
 
-/// A model away from its symmetric start: random gains and biases, in float64.
+/// A model with random gains and biases instead of its symmetric initial ones, in float64.
 inline hessian::models::Model random_model(const hessian::models::GptConfig& config, uint64_t seed) {
   auto generator = at::detail::createCPUGenerator(seed);
   hessian::models::Model model{config, {}};
@@ -39,7 +39,7 @@ inline hessian::models::Model random_model(const hessian::models::GptConfig& con
   return model;
 }
 
-/// A model whose parameters are leaves of autograd's graph.
+/// A model whose parameters are leaves of the autograd graph.
 struct LeafModel {
   hessian::models::Model model;
   std::vector<at::Tensor> leaves;
@@ -51,17 +51,17 @@ struct LeafModel {
     }
   }
 
-  /// [S, T, V]
+  /// Returns the logits [S, T, V].
   at::Tensor logits(const at::Tensor& tokens) const {
     const hessian::models::Forward forward(model);
     at::Tensor x = forward.embed(tokens);
     for (int64_t layer = 0; layer < model.config.n_layers; ++layer) {
-      x = forward.block(layer, x);
+      x = forward.through_layer(layer, x);
     }
     return forward.logits(x);
   }
 
-  /// The derivatives of each entry of `values` by all parameters, [values.numel(), n].
+  /// Returns the derivatives of each entry of `values` with respect to all parameters, [values.numel(), n].
   at::Tensor jacobian(const at::Tensor& values) const {
     const at::Tensor flat = values.flatten();
     std::vector<at::Tensor> rows;
@@ -76,7 +76,7 @@ struct LeafModel {
     return at::stack(rows);
   }
 
-  /// The second derivatives of a number, [n, n].
+  /// Returns the second derivatives of a scalar, [n, n].
   at::Tensor second_derivatives(const at::Tensor& value) const {
     std::vector<at::Tensor> gradient;
     const auto slopes = torch::autograd::grad({value}, leaves, {}, true, /*create_graph=*/true, /*allow_unused=*/true);
@@ -87,7 +87,7 @@ struct LeafModel {
   }
 };
 
-/// The Hessian [n, n] of the mean loss of some sequences with respect to all parameters.
+/// Returns the Hessian [n, n] of the mean loss of some sequences with respect to all parameters.
 inline at::Tensor dense_hessian(const hessian::models::Model& model, const at::Tensor& tokens,
                                 const at::Tensor& targets) {
   const LeafModel leaf_model(model);

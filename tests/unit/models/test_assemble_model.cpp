@@ -36,7 +36,7 @@ Tensors fresh() {
   return {model.parameters.begin(), model.parameters.end()};
 }
 
-/// How a model's tensors are refused after a change.
+/// Returns the refusal of a model's tensors after a change.
 std::string refusal(const std::function<void(Tensors&)>& change) {
   Tensors tensors = fresh();
   change(tensors);
@@ -100,7 +100,7 @@ TEST(AssembleModel, RefusesIntegers) {
 }
 
 TEST(AssembleModel, TakesTensorsWithoutMemory) {
-  EXPECT_NO_THROW(assemble_model(config, models::meta_parameters(config), "m.pt"));
+  EXPECT_NO_THROW(assemble_model(config, support::meta_parameters(config), "m.pt"));
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ TEST(AtomicFile, LeavesNothingBehindWithoutACommit) {
   EXPECT_EQ(files_in(folder), 0U);
 }
 
-TEST(AtomicFile, TakesOverWhatAKilledWriterLeft) {
+TEST(AtomicFile, RemovesWhatAKilledWriterLeft) {
   const TemporaryFolder folder;
   const std::string path = folder / "out.bin";
   const pid_t child = ::fork();
@@ -84,6 +84,39 @@ TEST(AtomicFile, TwoWritersDoNotDisturbEachOther) {
   EXPECT_EQ(files_in(folder), 1U);
 }
 
+TEST(AtomicFile, ReplacesOnlyIfAskedTo) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("out.bin", "old");
+  const std::string refusal = path + ": already exists; use --overwrite to replace it";
+  EXPECT_EQ(message_of([&] { const AtomicFile file(path, /*overwrite=*/false); }), refusal);
+  const std::string fresh = folder / "fresh.bin";
+  AtomicFile file(fresh, /*overwrite=*/false);
+  std::filesystem::copy_file(path, fresh);
+  EXPECT_EQ(message_of([&] { file.commit(); }), fresh + ": already exists; use --overwrite to replace it");
+  EXPECT_EQ(support::read_file(fresh), "old");
+}
+
+TEST(AtomicFile, ReplacesTheTargetOfASymbolicLink) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("real.bin", "old");
+  std::filesystem::create_symlink(path, folder / "link.bin");
+  models::write_file(folder / "link.bin", "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link.bin"));
+  EXPECT_EQ(support::read_file(path), "new");
+}
+
+TEST(AtomicFile, WhatKilledWritersLeftIsRemovedByPrefixUnlessItIsBeingWritten) {
+  const TemporaryFolder folder;
+  const AtomicFile alive(folder / "checkpoint-3.bin");
+  folder.write(".checkpoint-1.bin.partial-12-0", "half");
+  folder.write(".checkpoint-2.bin.partial-notes", "kept: no writer names a file so");
+  folder.write(".other.bin.partial-12-0", "kept: another prefix");
+  models::remove_half_written(folder.path(), "checkpoint-");
+  EXPECT_FALSE(std::filesystem::exists(folder / ".checkpoint-1.bin.partial-12-0"));
+  EXPECT_TRUE(std::filesystem::exists(alive.path()));
+  EXPECT_EQ(files_in(folder), 3U);
+}
+
 TEST(AtomicFile, HasTheUsualPermissions) {
   const TemporaryFolder folder;
   const mode_t mask = ::umask(022);
@@ -95,18 +128,20 @@ TEST(AtomicFile, HasTheUsualPermissions) {
   EXPECT_EQ(status.st_mode & 0777U, 0644U);
 }
 
-TEST(AtomicFile, SaysWhatIsWrongWithAPlace) {
+TEST(AtomicFile, SaysWhatIsWrongWithAPath) {
   const TemporaryFolder folder;
   const auto refusal = [](const std::string& path) { return refusal_of([&] { const AtomicFile file(path); }); };
   const std::string nowhere = folder / "nowhere/out.bin";
   EXPECT_EQ(refusal(nowhere),
-            nowhere + ": cannot write into folder '" + (folder / "nowhere") + "': no such file or directory");
+            nowhere + ": folder '" + (folder / "nowhere") + "' does not exist; make it first or write elsewhere");
   EXPECT_EQ(refusal(folder.path()),
-            folder.path() + ": cannot be written: there is something of that name that is not a regular file");
-  EXPECT_EQ(refusal(folder / "nowhere/"), (folder / "nowhere/") + ": cannot be written: the name of a file is missing");
+            folder.path() + ": is a folder; expected the name of a file, such as " + (folder / "run.h5"));
+  EXPECT_EQ(refusal("/dev/null"), "/dev/null: exists and is not a regular file; choose another name");
+  EXPECT_EQ(refusal(folder / "nowhere/"),
+            (folder / "nowhere/") + ": is not the name of a file; expected one such as out/run.h5");
 }
 
-// A limit on the size of files stands for a full disk: write() fails in the same place.
+// A limit on file sizes replaces a full disk: write() fails at the same point.
 TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   const TemporaryFolder folder;
   const std::string path = folder.write("out.bin", "old");
@@ -123,7 +158,9 @@ TEST(AtomicFile, KeepsTheOldFileWhenTheDiskIsFull) {
   });
   ::setrlimit(RLIMIT_FSIZE, &old_limit);
   (void)std::signal(SIGXFSZ, old_handler);
-  EXPECT_EQ(message, path + ": cannot write 5000 bytes: file too large");
+  EXPECT_EQ(
+      message,
+      path + ": cannot write 5000 bytes: File too large; raise the limit on file sizes (ulimit -f) or write elsewhere");
   EXPECT_EQ(support::read_file(path), "old");
   EXPECT_EQ(files_in(folder), 1U);
 }

@@ -20,7 +20,7 @@ namespace {
 const std::string fixtures = HESSIAN_FIXTURES;
 const std::string small = fixtures + "/dense/llama3_simplegpt/model.safetensors";
 
-/// How the small fixture is refused after a change of its tensors and metadata, without the path.
+/// Returns the refusal of the small fixture after a change of its tensors and metadata, without the path.
 template <typename Change>
 std::string refusal(const Change& change) {
   const TemporaryFolder folder;
@@ -50,7 +50,7 @@ TEST(Checkpoint, ReadsEveryOfficialFixtureInPlaceAndInItsType) {
   }
 }
 
-TEST(Checkpoint, TellsTheKindsApartByContent) {
+TEST(Checkpoint, RecognisesTheKindsByContent) {
   const TemporaryFolder folder;
   std::filesystem::copy(fixtures + "/nanogpt/ckpt.pt", folder / "model.safetensors");
   EXPECT_EQ(load_checkpoint(folder / "model.safetensors").description, "nanoGPT checkpoint");
@@ -58,7 +58,7 @@ TEST(Checkpoint, TellsTheKindsApartByContent) {
   EXPECT_EQ(load_checkpoint(fixtures + "/huggingface/gpt2").description, "Hugging Face GPT2LMHeadModel");
 }
 
-TEST(Checkpoint, GivesBackWhatWasSaved) {
+TEST(Checkpoint, ReadsBackWhatWasSaved) {
   const TemporaryFolder folder;
   for (const std::string source : {"/nanogpt/ckpt.pt", "/huggingface/llama_tied", "/huggingface/gpt2",
                                    "/reference/llama3_preqknorm/model.safetensors"}) {
@@ -73,7 +73,7 @@ TEST(Checkpoint, GivesBackWhatWasSaved) {
   }
 }
 
-TEST(Checkpoint, SavesOverTheFileThatItsTensorsLieIn) {
+TEST(Checkpoint, CanReplaceTheFileThatItsTensorsAreViewsOf) {
   const TemporaryFolder folder;
   const std::string path = folder / "m.safetensors";
   std::filesystem::copy(small, path);
@@ -126,9 +126,9 @@ TEST(Checkpoint, SaysWhichKindsAreAccepted) {
   const TemporaryFolder folder;
   const std::string kinds =
       "accepted are a model.safetensors with __metadata__[\"config\"], a nanoGPT ckpt.pt, a Hugging Face folder, and "
-      "new:NAME for a fresh model";
+      "new:NAME for a new model";
   const auto path = folder.write("notes.txt", "hello, world");
-  EXPECT_EQ(refusal_of([&] { load_checkpoint(path); }), path + ": is no checkpoint that can be read; " + kinds);
+  EXPECT_EQ(refusal_of([&] { load_checkpoint(path); }), path + ": is not a checkpoint in a known form; " + kinds);
   EXPECT_EQ(refusal_of([&] { load_checkpoint(folder.path()); }),
             folder.path() + ": is a folder without config.json; " + kinds);
   EXPECT_EQ(refusal_of([&] { load_checkpoint(folder / "absent"); }), (folder / "absent") + ": no such file");

@@ -18,7 +18,7 @@ using nlohmann::json;
 namespace hessian::tests {
 namespace {
 
-/// The official form: what the SimpleGPT code's model arguments hold.
+/// The official form: the model arguments of the SimpleGPT code.
 json official() {
   return json::parse(R"({"family": "llama3", "norm": "simplegpt", "dim": 4096, "n_layers": 32, "n_heads": 32,
     "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024, "ffn_dim_multiplier": 1.3, "norm_eps": 1e-5,
@@ -29,7 +29,7 @@ GptConfig read(const json& object) {
   return config_from_json(object.dump());
 }
 
-/// How the official form is refused after a change.
+/// Returns the refusal of the official form after a change.
 template <class Change>
 std::string refusal(const Change& change) {
   json object = official();
@@ -53,7 +53,7 @@ TEST(ConfigJson, SurvivesTheRoundTripForEveryFamilyAndPlacement) {
   }
 }
 
-TEST(ConfigJson, TellsConfigurationsThatDifferInOneFieldApart) {
+TEST(ConfigJson, DistinguishesConfigurationsThatDifferInOneField) {
   const GptConfig original = support::tiny_config(Family::gpt2, Placement::prenorm);
   GptConfig changed = original;
   changed.tied_head = false;
@@ -159,7 +159,7 @@ TEST(ConfigJson, RefusesNumbersNearTheEndOfTheirTypeInsteadOfOverflowing) {
   EXPECT_NE(refusal_of("ffn_dim_multiplier", 1e300), "");
 }
 
-TEST(ConfigJson, RefusesWhatIsNoJsonObject) {
+TEST(ConfigJson, RefusesWhatIsNotAJsonObject) {
   for (const char* text : {"", "[]", "3", "{", "{\"dim\": }", "null", "\"family\"", "{\"dim\": 1e999}"}) {
     EXPECT_EQ(support::refusal_of([&] { config_from_json(text); }), "the configuration is not a JSON object") << text;
   }

@@ -17,14 +17,14 @@ namespace {
 
 const std::string fixtures = HESSIAN_FIXTURES "/huggingface/";
 
-/// A copy of a fixture's folder to change.
+/// Copies the folder of a fixture, to be changed.
 std::string copy_fixture(const TemporaryFolder& folder, const std::string& name) {
   std::filesystem::remove_all(folder / name);
   std::filesystem::copy(fixtures + name, folder / name);
   return folder / name;
 }
 
-/// How a fixture is refused after a change of a JSON file, without the folder.
+/// Returns the refusal of a fixture after a change of a JSON file, without the folder.
 template <typename Change>
 std::string refusal(const std::string& name, const std::string& file, const Change& change) {
   const TemporaryFolder folder;

@@ -18,7 +18,7 @@ using hessian::models::Placement;
 namespace hessian::tests {
 namespace {
 
-/// Large enough for sampling errors of a percent.
+/// A model large enough for sampling errors of about one percent.
 GptConfig sampled_config(Family family, Placement placement) {
   GptConfig config = support::tiny_config(family, placement);
   config.dim = 128;
@@ -31,7 +31,7 @@ GptConfig sampled_config(Family family, Placement placement) {
 }
 
 /// Checks a sample of N(0, std^2): the mean within 5 of its standard errors, the deviation within 5 of its own, and the
-/// fourth moment, which tells a normal distribution (3) from a uniform one (1.8), within 5 of its.
+/// fourth moment, which tells a normal distribution (3) from a uniform one (1.8), within 5 of its own.
 void expect_normal(const std::string& name, const at::Tensor& tensor, double std) {
   const at::Tensor x = tensor.to(at::kDouble).flatten();
   const double n = static_cast<double>(x.numel());
@@ -40,7 +40,7 @@ void expect_normal(const std::string& name, const at::Tensor& tensor, double std
   EXPECT_NEAR((x / std).pow(4).mean().item<double>(), 3.0, 5 * std::sqrt(96 / n)) << name;
 }
 
-/// The official codes' standard deviation of each matrix, by its name without layer.
+/// The standard deviation of each matrix in the official codes, by its name without layer.
 double expected_std(const GptConfig& config, const std::string& name) {
   const bool gpt2 = config.family == Family::gpt2;
   if (name == "tok_embeddings.weight") {
@@ -55,7 +55,7 @@ double expected_std(const GptConfig& config, const std::string& name) {
   return 0.02;
 }
 
-/// Root mean square of the residual before each block and before the final norm.
+/// Returns the root mean square of the residual before each layer and before the final norm.
 std::vector<double> residual_rms(const Model& model, const at::Tensor& tokens) {
   const c10::NoGradGuard no_grad;
   std::vector<double> result;
@@ -96,7 +96,7 @@ TEST(InitialiseModel, CutsTheHeadOffAtThreeStandardDeviations) {
   EXPECT_NEAR(head.mean().item<double>(), 0.0, 5 * sigma / std::sqrt(n));
   // The variance of a normal distribution cut at 3 is 1 - 6 phi(3) / (2 Phi(3) - 1) = 0.98658^2.
   EXPECT_NEAR(head.square().mean().sqrt().item<double>() / sigma, 0.98658, 5 / std::sqrt(2 * n));
-  // And its inside is normal: P(|x| < sigma) = 0.682689 / 0.997300.
+  // Inside the cut it is normal: P(|x| < sigma) = 0.682689 / 0.997300.
   EXPECT_NEAR((head.abs() < sigma).to(at::kDouble).mean().item<double>(), 0.684538, 5 * 0.4647 / std::sqrt(n));
 }
 
@@ -134,9 +134,9 @@ TEST(InitialiseModel, DrawsEachMatrixAnew) {
                          model.parameters.at("layers.1.attention.wq.weight")));
 }
 
-// Each branch of a SimpleNorm block has RMS 1 and adds to the stream at random: sqrt(1 + 2l). Those of the other
-// placements are as small as their weights.
-TEST(InitialiseModel, LetsTheResidualGrowInSimpleNormModelsAlone) {
+// Each branch of a SimpleNorm layer has RMS 1 and is independent of the stream, whose RMS is therefore sqrt(1 + 2l).
+// Branches of the other placements are as small as their weights.
+TEST(InitialiseModel, LetsTheResidualGrowOnlyInSimpleNormModels) {
   GptConfig config = models::parse_model_name("new:llama2-debugmodel-prenorm", 1000);
   const at::Tensor tokens = support::random_tokens(config, 2, 64, 13);
   for (const Placement placement : {Placement::prenorm, Placement::preqknorm, Placement::simplegpt}) {

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "hessian/models/mapped_file.h"
+#include "io/mapped_file.h"
 #include "loader_support.h"
 #include "refusal.h"
 
@@ -53,5 +53,5 @@ TEST(MappedFile, SaysThatAFileMayNotBeRead) {
   const TemporaryFolder folder;
   const std::string path = folder.write("secret.bin", "0123");
   ASSERT_EQ(::chmod(path.c_str(), 0), 0);
-  EXPECT_EQ(refusal_of([&] { MappedFile::open(path); }), path + ": permission denied");
+  EXPECT_EQ(refusal_of([&] { MappedFile::open(path); }), path + ": Permission denied");
 }

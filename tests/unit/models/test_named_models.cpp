@@ -64,7 +64,7 @@ TEST(ModelNames, TakeAnotherVocabulary) {
             "new:llama2-39M-preqknorm: vocab_size is 0, expected 1 to 1073741824");
 }
 
-TEST(ModelNames, AreToldFromPaths) {
+TEST(ModelNames, AreDistinguishedFromPaths) {
   EXPECT_TRUE(models::is_model_name("new:llama2-20M-simplegpt"));
   EXPECT_TRUE(models::is_model_name("new:"));
   for (const char* path : {"", "new", "model.safetensors", "./new:llama2", "runs/new:x", "NEW:llama2-20M-prenorm"}) {
@@ -72,7 +72,7 @@ TEST(ModelNames, AreToldFromPaths) {
   }
 }
 
-TEST(ModelNames, AreRefusedWithTheWordsThatWouldDo) {
+TEST(ModelNames, AreRefusedWithTheAcceptedWords) {
   EXPECT_EQ(refusal("new:llama4-20M-prenorm"),
             "new:llama4-20M-prenorm: 'llama4' is no model family; known are gpt2, llama2, llama3");
   EXPECT_EQ(refusal("new:llama2-20M-norm"),

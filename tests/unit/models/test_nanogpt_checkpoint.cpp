@@ -18,7 +18,7 @@ namespace {
 
 const std::string fixture = HESSIAN_FIXTURES "/nanogpt/ckpt.pt";
 
-/// A checkpoint written by the generator of the programs' tests, which knows nothing of the reader.
+/// Writes a checkpoint with the generator of the programs' tests, which is independent of the reader.
 std::string make_checkpoint(const TemporaryFolder& folder, const std::string& options) {
   const std::string path = folder / "ckpt.pt";
   const std::string command = "python3 '" HESSIAN_CLI_TESTS "/make_nanogpt_checkpoint.py' '" + path + "' " + options;
@@ -28,7 +28,7 @@ std::string make_checkpoint(const TemporaryFolder& folder, const std::string& op
   return path;
 }
 
-/// How a generated checkpoint is refused, without the path.
+/// Returns the refusal of a generated checkpoint, without the path.
 std::string refusal(const TemporaryFolder& folder, const std::string& options) {
   const std::string path = make_checkpoint(folder, options);
   return support::refusal_about(path, [&] { load_nanogpt_checkpoint(path); });
@@ -83,7 +83,7 @@ TEST(NanoGptCheckpoint, SplitsTheFixturesTensors) {
   }
 }
 
-TEST(NanoGptCheckpoint, TakesPrefixesOffInAnyOrder) {
+TEST(NanoGptCheckpoint, RemovesPrefixesInAnyOrder) {
   const TemporaryFolder folder;
   const auto plain = load_nanogpt_checkpoint(make_checkpoint(folder, "--seed 3"));
   for (const std::string prefix : {"_orig_mod.", "module.", "_orig_mod.module.", "module._orig_mod."}) {
@@ -96,7 +96,7 @@ TEST(NanoGptCheckpoint, TakesPrefixesOffInAnyOrder) {
   }
 }
 
-// nanoGPT's train.py writes each checkpoint over the last one, in place, also while somebody looks at it.
+// nanoGPT's train.py overwrites its last checkpoint in place, possibly while another program reads it.
 TEST(NanoGptCheckpoint, KeepsItsWeightsWhenTheFileIsOverwritten) {
   const TemporaryFolder folder;
   const std::string path = make_checkpoint(folder, "--seed 3");

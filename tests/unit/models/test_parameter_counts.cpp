@@ -20,7 +20,7 @@ struct Counts {
   int64_t prenorm;
   int64_t preqknorm;
   int64_t simplegpt;
-  int64_t linear;  ///< of the blocks' linear maps, the same in all three
+  int64_t linear;  ///< of the layers' linear maps, the same in all three
 };
 
 // Counted from the official classes, with vocabularies of 32000 (llama2) and 128256 (llama3).
@@ -50,17 +50,17 @@ constexpr std::array<Counts, 21> official = {{
 
 int64_t meta_count(const GptConfig& config) {
   int64_t count = 0;
-  for (const auto& [name, tensor] : models::meta_parameters(config)) {
+  for (const auto& [name, tensor] : support::meta_parameters(config)) {
     EXPECT_TRUE(tensor.is_meta()) << name;
     count += tensor.numel();
   }
   return count;
 }
 
-/// Scalars of the linear maps inside the blocks.
+/// Returns the number of scalars in the linear maps of the layers.
 int64_t linear_count(const GptConfig& config) {
   int64_t count = 0;
-  for (const auto& [name, tensor] : models::meta_parameters(config)) {
+  for (const auto& [name, tensor] : support::meta_parameters(config)) {
     count += name.starts_with("layers.") && tensor.dim() == 2 ? tensor.numel() : 0;
   }
   return count;
@@ -93,7 +93,7 @@ TEST(ParameterCounts, CoverEveryNamedLlama) {
   EXPECT_EQ(llamas, official.size());
 }
 
-// postnorm has the norms of prenorm in other places; sandwich has a norm behind each of its two branches as well.
+// postnorm has the norms of prenorm at other places; sandwich also has a norm after each of its two branches.
 TEST(ParameterCounts, OfPostnormAndSandwichFollowFromPrenorm) {
   for (const models::NamedSize& size : models::named_sizes()) {
     GptConfig config = size.config;
@@ -105,16 +105,17 @@ TEST(ParameterCounts, OfPostnormAndSandwichFollowFromPrenorm) {
   }
 }
 
-// What nanoGPT and GPT-2 are known for: 124,439,808 and so on with OpenAI's 50257 words and biases, positions included.
+// The published numbers of nanoGPT and GPT-2: 124,439,808 and so on with OpenAI's 50257 words and biases, positions
+// included.
 TEST(ParameterCounts, OfGpt2AreTheKnownOnes) {
   EXPECT_EQ(meta_count(nanogpt("124M", 50257, true)), 124439808);
   EXPECT_EQ(meta_count(nanogpt("350M", 50257, true)), 354823168);
   EXPECT_EQ(meta_count(nanogpt("774M", 50257, true)), 774030080);
   EXPECT_EQ(meta_count(nanogpt("1558M", 50257, true)), 1557611200);
   // nanoGPT counts without the positions, and prints "number of parameters: 10.65M" for the character model: 12 D^2 in
-  // each of 6 blocks, 13 norms, 65 characters.
+  // each of 6 layers, 13 norms, 65 characters.
   EXPECT_EQ(meta_count(nanogpt("10M", 65, false)) - 256 * 384, 10646784);
-  // Biases: 3D + D + 4D + D of the linear maps and 2D of the norms in a block, D of the final norm.
+  // Biases: 3D + D + 4D + D of the linear maps and 2D of the norms in a layer, D of the final norm.
   EXPECT_EQ(meta_count(nanogpt("124M", 50257, true)) - meta_count(nanogpt("124M", 50257, false)), 12 * 11 * 768 + 768);
 }
 

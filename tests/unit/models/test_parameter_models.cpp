@@ -27,8 +27,8 @@ using hessian::models::Family;
 using hessian::models::Placement;
 using hessian::support::relative_error;
 
-// The operators on all parameters of whole models against matrices that autograd gives row by row, in float64. Sums of
-// some hundred terms: what differs is rounding, a few 1e-15 of the largest entry for each layer.
+// Compares the operators on all parameters of whole models with matrices that autograd computes row by row, in float64.
+// The sums have some hundred terms, so they differ by rounding only: a few 1e-15 of the largest entry per layer.
 
 namespace hessian::tests {
 namespace {
@@ -73,14 +73,15 @@ struct Subject {
     return at::matmul(jacobian.transpose(1, 2), at::matmul(middle, jacobian)).mean(0);
   }
 
-  /// The mean of g g^T with the gradients of each token's loss for some labels.
+  /// Returns the mean of g g^T over the gradients g of each token's loss for some labels.
   at::Tensor fisher(const at::Tensor& labels) const {
     const at::Tensor log_p = at::log_softmax(leaves.logits(tokens), -1);
     const at::Tensor gradients = leaves.jacobian(-log_p.gather(-1, labels.unsqueeze(-1)));
     return at::matmul(gradients.t(), gradients) / count();
   }
 
-  /// What the Hessian has beside Gauss-Newton: (1/N) sum of (p - e)_i d2z_i/dw2, p and e held fixed.
+  /// Returns the difference between Hessian and Gauss-Newton matrix: (1/N) sum of (p - e)_i d2z_i/dw2, p and e held
+  /// fixed.
   at::Tensor residual_term() const {
     const at::Tensor z = leaves.logits(tokens);
     const at::Tensor slope = (at::softmax(z, -1) - at::one_hot(targets, z.size(-1)).to(at::kDouble)).detach() / count();

@@ -106,11 +106,11 @@ TEST(Pickle, LimitsWhatAHostileFileMayUse) {
   EXPECT_EQ(refusal(std::string((std::size_t{32} << 20) + 1, 'N')),
             "data.pkl: the pickle has 33554433 bytes, more than the 33554432 that are read here");
   EXPECT_EQ(refusal("\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7fx."s),
-            "data.pkl: the pickle ends at its byte 13, in the middle of something");
+            "data.pkl: the pickle ends at its byte 13, in the middle of a value");
 }
 
 TEST(Pickle, RefusesDamage) {
-  EXPECT_EQ(refusal(""), "data.pkl: the pickle ends at its byte 0, in the middle of something");
+  EXPECT_EQ(refusal(""), "data.pkl: the pickle ends at its byte 0, in the middle of a value");
   EXPECT_EQ(refusal("\x80\x06N."), "data.pkl: the pickle has protocol 6; protocols 2 to 5 are read here");
   EXPECT_EQ(refusal("I1\n."),
             "data.pkl: the pickle has opcode 0x49 at byte 0, which is not read here (protocols 2 to 5 are)");

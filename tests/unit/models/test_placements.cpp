@@ -49,16 +49,17 @@ class FamilyAndPlacement : public testing::TestWithParam<GptConfig> {
     const at::Tensor& residual = residuals[static_cast<std::size_t>(layer)];
     at::Tensor found = residual;
     if (site != Site::residual) {
-      forward.block(layer, residual, [&](Site seen, const at::Tensor& value) { found = seen == site ? value : found; });
+      forward.through_layer(layer, residual,
+                            [&](Site seen, const at::Tensor& value) { found = seen == site ? value : found; });
     }
     return found;
   }
 
   hessian::ProblemFunction losses_at(Site site, int64_t layer) const {
-    return [this, site, layer](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
+    return [this, site, layer](const at::Tensor& x, const hessian::ProblemIndices& problems) {
       return forward.losses_from_site(site, layer, x,
-                                      hessian::rows_of(residuals[static_cast<std::size_t>(layer)], blocks),
-                                      hessian::rows_of(targets, blocks));
+                                      hessian::rows_of(residuals[static_cast<std::size_t>(layer)], problems),
+                                      hessian::rows_of(targets, problems));
     };
   }
 
@@ -113,7 +114,7 @@ TEST_P(FamilyAndPlacement, HasEverySiteAtItsWidthInEveryLayer) {
     EXPECT_EQ(activation(site, layer).sizes(), at::IntArrayRef({sequences, positions, width}));
   });
   std::vector<Site> seen;
-  forward.block(0, residuals[0], [&](Site site, const at::Tensor&) { seen.push_back(site); });
+  forward.through_layer(0, residuals[0], [&](Site site, const at::Tensor&) { seen.push_back(site); });
   EXPECT_EQ(seen, (std::vector<Site>{Site::attn_in, Site::attn_proj_in, Site::ffn_in, Site::ffn_down_in}));
 }
 
@@ -163,7 +164,8 @@ TEST_P(FamilyAndPlacement, LetsNoSequenceInfluenceAnother) {
   for (int64_t s = 0; s < sequences; ++s) {
     EXPECT_LT(largest(of(tokens.narrow(0, s, 1)) - together.narrow(0, s, 1)), 1e-12);
   }
-  // So the Hessian is block-diagonal: that of each sequence by itself is its block, with no factor of the batch.
+  // So the Hessian is block-diagonal: the Hessian of each sequence on its own is a diagonal block, without a factor of
+  // the batch size.
   const hessian::HessianOperator both(losses_at(Site::residual, 1), residuals[1]);
   const at::Tensor v = at::randn({1, 1, both.dim()}, at::detail::createCPUGenerator(11), at::dtype(at::kDouble));
   const at::Tensor product = both.apply(at::cat({v, at::zeros_like(v)}));
@@ -184,7 +186,7 @@ TEST(Sites, AreReadAsTheyAreWritten) {
     EXPECT_EQ(models::parse_site(models::to_string(site)), site);
   }
   EXPECT_EQ(support::refusal_of([] { models::parse_site("mlp"); }),
-            "'mlp' is no site; known are residual, attn_in, attn_proj_in, ffn_in, ffn_down_in");
+            "'mlp' is not a site; known are residual, attn_in, attn_proj_in, ffn_in, ffn_down_in");
 }
 
 }  // namespace

@@ -21,7 +21,8 @@ class ReferenceModel : public testing::TestWithParam<Fixture> {
   hessian::ProblemFunction share_of_batch_loss(const models::Forward& forward, int64_t layer) const {
     const auto losses = support::residual_losses(forward, layer, expected.at("targets"));
     const auto sequences = static_cast<double>(tokens.size(0));
-    return [=](const at::Tensor& x, const hessian::ProblemIndices& blocks) { return losses(x, blocks) / sequences; };
+    return
+        [=](const at::Tensor& x, const hessian::ProblemIndices& problems) { return losses(x, problems) / sequences; };
   }
 
   bool rounds_inside() const { return GetParam().model.starts_with("huggingface/llama"); }

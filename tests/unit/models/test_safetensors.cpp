@@ -18,11 +18,7 @@ models::SafetensorsHeader parse(const std::string& file) {
   return parse_safetensors_header(support::as_bytes(file), "m.safetensors");
 }
 
-std::string header_refusal(const std::string& file) {
-  return refusal_of([&] { parse(file); });
-}
-
-/// How a file with this header and `size` bytes of data is refused.
+/// Returns the refusal of a file with this header and `size` bytes of data.
 std::string header_refusal(const std::string& header, std::size_t size) {
   return header_refusal(safetensors_bytes(header, std::string(size, '\0')));
 }
@@ -129,7 +125,7 @@ TEST(Safetensors, CopiesMisalignedTensors) {
   EXPECT_TRUE(x.equal(at::tensor({1.5, -2.0}, at::kDouble)));
 }
 
-TEST(Safetensors, GivesBackWhatWasSavedInEveryType) {
+TEST(Safetensors, ReadsBackWhatWasSavedInEveryType) {
   const TemporaryFolder folder;
   hessian::Parameters tensors;
   for (const auto type : {at::kByte, at::kBool, at::kHalf, at::kBFloat16, at::kFloat, at::kDouble, at::kLong, at::kInt,
@@ -154,7 +150,7 @@ TEST(Safetensors, RefusesToWriteATypeThatItDoesNotHave) {
   tensors.add("z", at::zeros({2}, at::kComplexDouble));
   const std::string path = folder / "m.safetensors";
   EXPECT_EQ(refusal_of([&] { models::save_safetensors(path, tensors, {}); }),
-            path + ": tensor 'z' has a type that safetensors files are not written with here: ComplexDouble");
+            path + ": tensor 'z' has a type that cannot be written to a safetensors file: ComplexDouble");
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 

@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
-#include "hessian/models/shuffled_order.h"
+#include "data/shuffled_order.h"
 
 using hessian::models::ShuffledOrder;
 
 namespace hessian::tests {
 namespace {
 
-/// The items of one epoch, in their order.
+/// Returns the items of one epoch in their order.
 std::vector<std::int64_t> epoch_of(const ShuffledOrder& order, std::int64_t epoch) {
   std::vector<std::int64_t> items;
   for (std::int64_t i = 0; i < order.items(); ++i) {
@@ -35,7 +35,7 @@ std::vector<std::int64_t> sizes() {
   return {sizes.begin(), sizes.end()};
 }
 
-/// Pearson's statistic for counts that should all be alike.
+/// Returns Pearson's statistic of counts that should be equal.
 double chi_square(const std::vector<int>& counts, double expected) {
   double sum = 0;
   for (const int count : counts) {
@@ -71,9 +71,9 @@ TEST(ShuffledOrder, DiffersFromEpochToEpochAndFromSeedToSeed) {
   EXPECT_EQ(orders.size(), 400U);
 }
 
-// One item alone keeps its place from one order to the next on average, whatever the number of items; over 400 pairs
-// the mean of the fixed points scatters by 1/20.
-TEST(ShuffledOrder, HasNothingInCommonWithTheEpochBeforeOrTheNextSeed) {
+// On average one item keeps its place from one order to an independent one, whatever the number of items; the mean over
+// 400 pairs has a standard deviation of 1/20.
+TEST(ShuffledOrder, IsIndependentOfTheEpochBeforeAndOfTheNextSeed) {
   double same_as_epoch_before = 0;
   double same_as_next_seed = 0;
   for (std::uint64_t seed = 0; seed < 400; ++seed) {
@@ -89,13 +89,13 @@ TEST(ShuffledOrder, HasNothingInCommonWithTheEpochBeforeOrTheNextSeed) {
   EXPECT_NEAR(same_as_next_seed / 400, 1.0, 0.25);
 }
 
-TEST(ShuffledOrder, CanBeEnteredAnywhere) {
+TEST(ShuffledOrder, HasRandomAccess) {
   const ShuffledOrder walked(37, 5);
   std::vector<ShuffledOrder::Place> places;
   for (std::int64_t position = 0; position < 5 * 37; ++position) {
     places.push_back(walked.at(position));
   }
-  // Backwards, in an order that has never been asked for anything else.
+  // Backwards, with a new object.
   const ShuffledOrder entered(37, 5);
   for (auto position = static_cast<std::int64_t>(places.size()) - 1; position >= 0; --position) {
     const auto place = entered.at(position);
@@ -105,7 +105,7 @@ TEST(ShuffledOrder, CanBeEnteredAnywhere) {
   }
 }
 
-// For each place, how often each item stands there over many seeds. The statistic of n - 1 degrees of freedom has the
+// Counts how often each item stands at each place, over many seeds. The statistic of n - 1 degrees of freedom has the
 // mean n - 1 and the variance 2 (n - 1); six standard deviations are allowed, which chance exceeds about once in a
 // million at these sizes. The seeds are fixed, so that the result is too.
 TEST(ShuffledOrder, PutsEveryItemInEveryPlaceEquallyOften) {
@@ -147,9 +147,9 @@ TEST(ShuffledOrder, TakesEveryOrderOfFourItemsEquallyOftenOverItsEpochs) {
   EXPECT_LT(chi_square(counts, epochs / 24.0), 68.0);
 }
 
-// Computed by the same network written in Python with whole numbers of any size. A change here changes what every
-// seed stands for, and resumed runs go on with other data.
-TEST(ShuffledOrder, IsTheSameOnEveryPlatformForEver) {
+// Computed by the same network written in Python with integers of arbitrary size. If these numbers change, every seed
+// gives another order, and resumed runs continue with other data.
+TEST(ShuffledOrder, IsTheSameOnEveryPlatformAndInEveryVersion) {
   const auto first = [](std::int64_t items, std::uint64_t seed, std::int64_t count) {
     const ShuffledOrder order(items, seed);
     std::vector<std::int64_t> found;
@@ -185,7 +185,7 @@ TEST(ShuffledOrder, WorksForAsManyItemsAsAnIntegerHolds) {
   EXPECT_EQ(seen.size(), 1000U);
 }
 
-TEST(ShuffledOrder, DrawsOneNumberAnEpochWithinItsBound) {
+TEST(ShuffledOrder, DrawsOneNumberPerEpochWithinItsBound) {
   const ShuffledOrder order(10, 99);
   for (const std::int64_t bound : {1, 2, 3, 129}) {
     std::vector<int> counts(static_cast<std::size_t>(bound), 0);

@@ -23,7 +23,7 @@ void expect_same_products(const models::Forward& forward, const at::Tensor& toke
       const at::Tensor& residual = residuals[static_cast<std::size_t>(layer)];
       at::Tensor activation = residual;
       if (site != models::Site::residual) {
-        forward.block(layer, residual, [&](models::Site at_site, const at::Tensor& value) {
+        forward.through_layer(layer, residual, [&](models::Site at_site, const at::Tensor& value) {
           activation = at_site == site ? value : activation;
         });
       }
@@ -69,7 +69,7 @@ TEST(TapeOfModel, AgreesWithDoubleBackwardForEveryFamilyAndPlacement) {
   }
 }
 
-TEST(TapeOfModel, CarriesTheProbesOfAllLayersTogether) {
+TEST(TapeOfModel, DifferentiatesAtAllLayersTogether) {
   const models::GptConfig config = support::tiny_config(models::Family::llama3, models::Placement::simplegpt);
   const models::Model model = models::initialise_model(config, 4);
   const models::Forward forward(models::Model{config, model.parameters.to(at::kCPU, at::kDouble)});

@@ -92,7 +92,7 @@ TEST(TokenData, SplitsAFileIntoTrainingAndHeldOut) {
   const auto held_out = models::TokenDataset::open(options);
   options.split.reset();
   EXPECT_EQ(train.size() + held_out.size(), models::TokenDataset::open(options).size());
-  EXPECT_EQ(held_out.begin_offset(), train.size());
+  EXPECT_EQ(held_out.windows({0}, 5).offsets, std::vector<std::int64_t>{train.size()});
   for (const auto offset : held_out.draw(2, 5, 7).offsets) {
     EXPECT_GE(offset, 180);
   }
@@ -159,7 +159,7 @@ TEST(TokenData, TakesRowsOfASafetensorsAsTheyAre) {
   EXPECT_EQ(refusal(options), "has 32 tokens in a sequence, but 33 are asked for");
 }
 
-TEST(TokenData, RefusesRowsThatAreNoTokens) {
+TEST(TokenData, RefusesRowsThatAreNotTokens) {
   const TemporaryFolder folder;
   DataOptions options;
   options.vocab_size = 10;
@@ -192,7 +192,7 @@ TEST(BuiltinText, ComesFromTheChosenFolderAndIsHeldOut) {
   }
 }
 
-TEST(BuiltinText, SaysWhereItWasLookedFor) {
+TEST(BuiltinText, SaysWhereItWasSearchedFor) {
   const TemporaryFolder folder;
   const Variable variable("HESSIAN_DATA_DIR", folder.path());
   EXPECT_EQ(refusal_of([] { load_token_batch(options_for("builtin", 256)); }),

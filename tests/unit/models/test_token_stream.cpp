@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include "hessian/models/token_stream.h"
+#include "data/token_stream.h"
 #include "loader_support.h"
 #include "refusal.h"
 
@@ -37,15 +37,15 @@ TEST(TokenStream, ReadsTheThreeFormsOfTokenFiles) {
   EXPECT_EQ(wide[0], 128000);
 }
 
-TEST(TokenStream, RefusesTokenFilesThatDoNotAddUp) {
-  EXPECT_EQ(bin_refusal("abc"), "train.bin: has 3 bytes, which is no whole number of uint16 tokens");
+TEST(TokenStream, RefusesInconsistentTokenFiles) {
+  EXPECT_EQ(bin_refusal("abc"), "train.bin: has 3 bytes, which is not a whole number of uint16 tokens");
   EXPECT_EQ(bin_refusal(llmc_file(20240520, 2, 0, "")), "train.bin: is an llm.c token file of version 2, expected 1");
   EXPECT_EQ(bin_refusal(llmc_file(20240520, 1, 3, "abcd")),
             "train.bin: says that it holds 3 tokens of 2 bytes, but 4 bytes follow its header");
   EXPECT_EQ(bin_refusal(llmc_file(20240801, 7, -1, "abcd")),
             "train.bin: says that it holds -1 tokens of 4 bytes, but 4 bytes follow its header");
   EXPECT_EQ(bin_refusal(llmc_file(20240520, 1, 0, "").substr(0, 100)),
-            "train.bin: the token file's header ends at its byte 100, in the middle of something");
+            "train.bin: the token file's header ends at its byte 100, in the middle of a value");
 }
 
 TEST(TokenStream, KnowsWellFormedUtf8) {
@@ -77,7 +77,7 @@ TEST(TokenStream, HoldsOutTheLastTenthFromALineOn) {
   EXPECT_EQ(models::held_out_begin(TokenStream::text(as_bytes(one_line), "t.txt")), 90);
 }
 
-TEST(WindowStarts, DoNotOverlapWhereThereIsRoom) {
+TEST(WindowStarts, DoNotOverlapIfThereIsRoom) {
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     const auto total = static_cast<std::int64_t>(40 + seed);
     const std::int64_t length = 2 + static_cast<std::int64_t>(seed % 9);
@@ -92,7 +92,7 @@ TEST(WindowStarts, DoNotOverlapWhereThereIsRoom) {
   }
 }
 
-TEST(WindowStarts, AreDifferentWhereWindowsHaveToOverlap) {
+TEST(WindowStarts, DifferIfWindowsMustOverlap) {
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const auto starts = models::draw_window_starts(20, 12, 9, seed, "t");
     EXPECT_EQ(std::set<std::int64_t>(starts.begin(), starts.end()),
@@ -100,9 +100,9 @@ TEST(WindowStarts, AreDifferentWhereWindowsHaveToOverlap) {
   }
 }
 
-// Two windows of 2 in 6 tokens have 6 placements; each should come about 1000 times in 6000, give or take 5 standard
+// Two windows of 2 in 6 tokens have 6 placements; each should occur about 1000 times in 6000, within 5 standard
 // deviations.
-TEST(WindowStarts, MakeEveryPlacementAsLikely) {
+TEST(WindowStarts, MakeEveryPlacementEquallyLikely) {
   std::map<std::vector<std::int64_t>, int> seen;
   for (std::uint64_t seed = 0; seed < 6000; ++seed) {
     ++seen[models::draw_window_starts(6, 2, 2, seed, "t")];

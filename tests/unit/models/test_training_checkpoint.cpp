@@ -48,7 +48,7 @@ TrainingCheckpoint example(models::Family family, models::Placement placement, a
     checkpoint.state.optimizer.add("exp_avg." + name, at::randn_like(tensor));
     checkpoint.state.optimizer.add("exp_avg_sq." + name, at::rand_like(tensor));
   }
-  // What rounding, text or a sum would not keep.
+  // Values that rounding, text or a sum would change.
   constexpr double infinity = std::numeric_limits<double>::infinity();
   checkpoint.state.optimizer.add(
       "odd", at::tensor({-0.0, 1e-310, infinity, -infinity, std::numeric_limits<double>::quiet_NaN(), 0.1}));
@@ -97,7 +97,7 @@ TEST(TrainingCheckpoint, GivesEverythingBackBitForBit) {
   }
 }
 
-TEST(TrainingCheckpoint, LetsTheRandomGeneratorGoOnWhereItWas) {
+TEST(TrainingCheckpoint, LetsTheRandomGeneratorResume) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   at::Generator generator = at::detail::createCPUGenerator(5);
@@ -111,7 +111,7 @@ TEST(TrainingCheckpoint, LetsTheRandomGeneratorGoOnWhereItWas) {
   EXPECT_TRUE(at::randn({100}, other, at::dtype(at::kDouble)).equal(next));
 }
 
-TEST(TrainingCheckpoint, ReadsIntoMemoryOfItsOwn) {
+TEST(TrainingCheckpoint, ReadsIntoNewMemory) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   const TrainingCheckpoint saved = example(models::Family::llama3, models::Placement::simplegpt, at::kFloat);
@@ -135,7 +135,7 @@ TEST(TrainingCheckpoint, IsACheckpointOfItsModelToo) {
   expect_same(model.parameters, saved.model.parameters);
 }
 
-TEST(TrainingCheckpoint, TellsTrainingStateFromWeights) {
+TEST(TrainingCheckpoint, DistinguishesTrainingStateFromWeights) {
   EXPECT_TRUE(models::is_training_state("optimizer.exp_avg.layers.0.attention.wq.weight"));
   EXPECT_TRUE(models::is_training_state("generator.cpu"));
   for (const models::Family family : support::all_families()) {
@@ -151,10 +151,11 @@ TEST(TrainingCheckpoint, RefusesAFileWithoutTrainingState) {
   const TemporaryFolder folder;
   const std::string path = folder / "m.safetensors";
   models::save_checkpoint(example(models::Family::llama2, models::Placement::prenorm, at::kFloat).model, path, 7);
-  EXPECT_EQ(refusal_of([&] { models::load_training_checkpoint(path); }),
-            path + ": has no __metadata__[\"training_config\"]: it holds a model, but no training state to go on from");
+  EXPECT_EQ(
+      refusal_of([&] { models::load_training_checkpoint(path); }),
+      path + ": has no __metadata__[\"training_config\"]: it holds a model, but no training state to resume from");
   EXPECT_EQ(refusal([](Tensors&, Metadata& metadata) { metadata.erase("sequences_seen"); }),
-            "has no __metadata__[\"sequences_seen\"]: it holds a model, but no training state to go on from");
+            "has no __metadata__[\"sequences_seen\"]: it holds a model, but no training state to resume from");
   EXPECT_EQ(refusal([](Tensors& tensors, Metadata&) { tensors.erase("generator.cpu"); }),
             "has no tensor 'generator.cpu', the state of the random generator");
   save_changed(path, [](Tensors&, Metadata&) {});
@@ -179,7 +180,7 @@ TEST(TrainingCheckpoint, SaysWhatIsDamaged) {
   }
 }
 
-// A limit on the size of files stands for a full disk.
+// A limit on file sizes replaces a full disk.
 TEST(TrainingCheckpoint, LeavesTheOldOneAloneWhenTheDiskIsFull) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";

@@ -5,8 +5,8 @@
 #include <random>
 #include <set>
 
+#include "data/token_stream.h"
 #include "formats/safetensors.h"
-#include "hessian/models/token_stream.h"
 #include "hessian/models/training_data.h"
 #include "loader_support.h"
 #include "refusal.h"
@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::int64_t many_words = 60000;
 
-/// A token file whose token at position i is i, so that what is read says where it stood.
+/// Writes a token file whose token at position i is i, so that tokens tell their position.
 std::string counting_file(const TemporaryFolder& folder, std::int64_t tokens) {
   std::string bytes;
   for (std::int64_t i = 0; i < tokens; ++i) {
@@ -96,7 +96,7 @@ TEST(TrainingData, CutsEachEpochIntoWindowsThatDoNotOverlapAndLieInTheFirstNineT
   EXPECT_GT(shifts.size(), 3U) << "the cut begins at the same place in every epoch";
 }
 
-TEST(TrainingData, KeepsTheBeginningOfTheCutThroughAnEpochAndDrawsItAnewInTheNext) {
+TEST(TrainingData, KeepsTheFirstStartThroughAnEpochAndDrawsAnotherInTheNext) {
   const TemporaryFolder folder;
   const auto data = TrainingData::open(options_for(counting_file(folder, 2000), 9, 4));
   const std::int64_t items = data.sequences_per_epoch();
@@ -126,7 +126,7 @@ TEST(TrainingData, GivesTheSameSequencesHoweverTheyAreTaken) {
       const auto count = static_cast<std::int64_t>(1 + random() % 20);
       const auto position = static_cast<std::int64_t>(random() % static_cast<unsigned>(length - count + 1));
       const auto begin = whole.offsets.begin() + position;
-      // Opened anew, so that nothing is remembered of what was taken before.
+      // Reopened, so that no state is left of earlier batches.
       expect_equal(
           TrainingData::open(options_for(source, 9, 8)).batch(position, count),
           {whole.tokens.narrow(0, position, count), whole.targets.narrow(0, position, count), {begin, begin + count}});

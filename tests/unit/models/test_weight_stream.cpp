@@ -28,17 +28,17 @@ std::vector<std::string> checkpoints() {
           fixtures + "/huggingface/gpt2", fixtures + "/huggingface/llama_gqa", fixtures + "/huggingface/llama_tied"};
 }
 
-/// Names of the weights of each part, in the order in which a forward pass reads them.
+/// Returns the weight names of each stage, in the order of the forward pass.
 std::vector<std::vector<std::string>> parts_of(const models::GptConfig& config) {
   std::vector<std::vector<std::string>> parts;
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    parts.push_back(hessian::parameter_names(models::describe_block(config, layer).program));
+    parts.push_back(hessian::parameter_names(models::describe_layer(config, layer).program));
   }
   parts.push_back(hessian::parameter_names(models::describe_loss(config).program));
   return parts;
 }
 
-/// Bytes of mapped files that this process has in memory.
+/// Returns the resident bytes of mapped files of this process.
 int64_t resident_file_bytes() {
   std::ifstream status("/proc/self/status");
   std::string word;
@@ -76,7 +76,7 @@ TEST(WeightStream, GivesTheWeightsOfEveryKindOfCheckpointInEveryPrecision) {
   }
 }
 
-TEST(WeightStream, GivesWhatIsAskedForWhateverWasAnnounced) {
+TEST(WeightStream, ReturnsTheRequestedWeightsWhateverWasAnnounced) {
   const auto model = load_checkpoint(fixtures + "/huggingface/llama_gqa", WeightAccess::deferred).model;
   const auto ready = load_checkpoint(fixtures + "/huggingface/llama_gqa").model.parameters.to(at::kCPU, at::kFloat);
   const auto streamed = models::stream_weights(model, at::kCPU, at::kFloat);
@@ -89,11 +89,11 @@ TEST(WeightStream, GivesWhatIsAskedForWhateverWasAnnounced) {
   };
   expect(0, 1);
   expect(1, 0);  // as announced
-  expect(1, 1);  // something else than was announced
+  expect(1, 1);  // different from what was announced
   expect(1, 0);
 }
 
-TEST(WeightStream, HoldsTheBytesThatItSaysAtMost) {
+TEST(WeightStream, HoldsAtMostTheBytesThatItReports) {
   models::GptConfig config = support::tiny_config(models::Family::llama2, models::Placement::prenorm);
   config.dim = 64;
   config.head_dim = 16;
@@ -111,13 +111,13 @@ TEST(WeightStream, HoldsTheBytesThatItSaysAtMost) {
     streamed.fetched(parts[part], parts[std::min(part + 1, parts.size() - 1)]);
   }
   const int64_t limit = models::streamed_bytes(model, at::kFloat);
-  // Two blocks are held: one that was fetched, and the next. Allocations count in multiples of 64 bytes.
+  // Two layers are held: one that was fetched, and the next. Allocations count in multiples of 64 bytes.
   EXPECT_LE(scope.peak_bytes(), limit + limit / 50);
   EXPECT_GE(scope.peak_bytes(), limit / 3);
   EXPECT_LT(limit, models::weight_bytes(model, at::kFloat) / 2);
 }
 
-TEST(WeightStream, GivesThePagesOfTheFileBack) {
+TEST(WeightStream, ReleasesThePagesOfTheFile) {
   constexpr int64_t mebibyte = 1 << 20;
   models::GptConfig config = support::tiny_config(models::Family::llama2, models::Placement::prenorm);
   config.vocab_size = mebibyte;  // 16 MiB each for the embedding and the head in bfloat16
@@ -131,7 +131,7 @@ TEST(WeightStream, GivesThePagesOfTheFileBack) {
   const auto head = streamed.fetched({"output.weight"});
   streamed.rows("tok_embeddings.weight", at::arange(0, mebibyte, 100, at::kLong));
   EXPECT_LT(resident_file_bytes() - before, 4 * mebibyte);
-  // Were they kept, they would show.
+  // If they were kept, they would be resident.
   EXPECT_GT(model.parameters.at("output.weight").abs().max().item<double>(), 0);
   EXPECT_GT(resident_file_bytes() - before, 12 * mebibyte);
 }

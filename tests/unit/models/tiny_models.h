@@ -10,7 +10,7 @@
 
 namespace hessian::models {
 
-/// How a test's output names a configuration.
+/// Prints a configuration in the output of a test.
 inline void PrintTo(const GptConfig& config, std::ostream* out) {
   *out << to_string(config.family) << " " << to_string(config.placement);
 }
@@ -49,15 +49,24 @@ inline models::GptConfig tiny_config(models::Family family, models::Placement pl
   return config;
 }
 
-/// "llama2 prenorm"
+/// Returns a name such as "llama2 prenorm".
 inline std::string name_of(const models::GptConfig& config) {
   return std::string(models::to_string(config.family)) + " " + models::to_string(config.placement);
 }
 
-/// Random token ids [sequences, positions].
+/// Draws random token ids [sequences, positions].
 inline at::Tensor random_tokens(const models::GptConfig& config, int64_t sequences, int64_t positions, uint64_t seed) {
   return at::randint(0, config.vocab_size, {sequences, positions}, at::detail::createCPUGenerator(seed),
                      at::dtype(at::kLong));
+}
+
+/// Returns the parameters of a configuration on the meta device: shapes without memory.
+inline Parameters meta_parameters(const models::GptConfig& config) {
+  Parameters parameters;
+  for (const models::ParameterSpec& spec : models::parameter_specs(config)) {
+    parameters.add(spec.name, at::empty(spec.shape, at::device(at::kMeta).dtype(at::kFloat)));
+  }
+  return parameters;
 }
 
 }  // namespace hessian::support

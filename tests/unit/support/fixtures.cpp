@@ -49,7 +49,7 @@ Parameters load_expected(const Fixture& fixture) {
 std::vector<at::Tensor> residuals_of(const models::Forward& forward, const at::Tensor& tokens) {
   std::vector<at::Tensor> residuals = {forward.embed(tokens)};
   for (int64_t layer = 0; layer < forward.config().n_layers; ++layer) {
-    residuals.push_back(forward.block(layer, residuals.back()));
+    residuals.push_back(forward.through_layer(layer, residuals.back()));
   }
   return residuals;
 }

@@ -9,24 +9,24 @@ namespace hessian::models {
 
 struct LoadedCheckpoint {
   Model model;
-  std::int64_t training_step = 0;  ///< 0 where the file does not say
-  std::string description;         ///< what was read: "nanoGPT checkpoint", "Hugging Face LlamaForCausalLM", ...
+  std::int64_t training_step = 0;  ///< 0 if the file does not say
+  std::string description;         ///< of the file: "nanoGPT checkpoint", "Hugging Face LlamaForCausalLM", ...
 };
 
-/// Reads a model of any of these forms, told apart by content and not by name:
+/// Reads a model in one of these forms, recognised by content rather than by name:
 /// - a folder: Hugging Face (load_huggingface_model);
-/// - a safetensors file with `__metadata__["config"]`: this program's own form and that of the official SimpleGPT
-///   code's tensors; `freqs_cis` and training state (training_checkpoint.h) are left out, and `__metadata__["step"]` is
+/// - a safetensors file with `__metadata__["config"]`: this project's own form, with the tensor names of the official
+///   SimpleGPT code; `freqs_cis` and training state (training_checkpoint.h) are skipped, and `__metadata__["step"]` is
 ///   the training step;
 /// - a zip: nanoGPT (load_nanogpt_checkpoint).
 ///
-/// Weights keep the type that the file has. Those of safetensors lie over the mapped file where that needs no
-/// conversion. With WeightAccess::deferred those of other forms stay there too, so that a file must not be written over
-/// while its model is used.
+/// Weights keep the type that they have in the file. Those of a safetensors file are views of the mapped file if no
+/// conversion is needed. With WeightAccess::deferred those of other forms are read from the mapped file later, so the
+/// file must not be overwritten while the model is in use.
 /// \throws std::runtime_error  one line, beginning with the path
 LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access = WeightAccess::ready);
 
-/// Writes a model in this program's own form; the file appears whole or not at all.
+/// Writes a model in this project's own form; the file appears whole or not at all.
 /// \throws std::runtime_error  one line, beginning with the path
 void save_checkpoint(const Model& model, const std::string& path, std::int64_t training_step);
 

@@ -7,14 +7,14 @@
 
 namespace hessian::models {
 
-/// The three families. They differ in norm, positions, activation, biases and RoPE base; see docs/math.md.
+/// The three model families. They differ in norm, positions, activation, biases and RoPE base; see docs/math.md.
 enum class Family { gpt2, llama2, llama3 };
 
-/// Where a block normalises.
+/// Where a layer normalises.
 enum class Placement {
   prenorm,    ///< x + f(norm(x))
-  preqknorm,  ///< prenorm, and RMSNorm over the whole width of q and of k before the split into heads
-  simplegpt,  ///< SimpleNorm: RMSNorm behind every linear map of a block, none at its input
+  preqknorm,  ///< prenorm, with RMSNorm over the whole width of q and of k before the split into heads
+  simplegpt,  ///< SimpleNorm: RMSNorm after every linear map of a layer, none at its input
   postnorm,   ///< norm(x + f(x))
   sandwich,   ///< x + norm(f(norm(x)))
 };
@@ -25,7 +25,8 @@ enum class Activation {
   gelu_tanh,  ///< tanh approximation (Hugging Face `gelu_new`)
 };
 
-/// Everything that decides the architecture of a GPT. Two models with equal configurations have the same tensors.
+/// Everything that determines the architecture of a GPT. Models with equal configurations have tensors of the same
+/// names and shapes.
 struct GptConfig {
   Family family = Family::llama2;
   Placement placement = Placement::prenorm;
@@ -36,7 +37,7 @@ struct GptConfig {
   int64_t head_dim = 0;        ///< dim / n_heads unless the checkpoint says otherwise
   int64_t ffn_hidden_dim = 0;  ///< width of the feed-forward layer
   int64_t vocab_size = 0;
-  int64_t max_seq_len = 0;  ///< longest sequence; a hard limit where positions are learned
+  int64_t max_seq_len = 0;  ///< longest sequence; a hard limit if positions are learned
   double norm_eps = 1e-5;
   double rope_theta = 10000.0;  ///< base of RoPE; unused by gpt2
   bool bias = false;            ///< biases in linear maps and LayerNorms; gpt2 only
@@ -46,42 +47,43 @@ struct GptConfig {
   bool operator==(const GptConfig&) const = default;
 };
 
-/// How a parameter begins: drawn from N(mean, std^2), cut off at +-truncation standard deviations unless that is 0.
+/// Initial distribution of a parameter: N(mean, std^2), truncated at +-truncation standard deviations unless that is 0.
 struct Initialiser {
   double mean = 0.0;
   double std = 0.0;
   double truncation = 0.0;
 };
 
-/// Name, shape and first values of one parameter.
+/// Name, shape and initial distribution of one parameter.
 struct ParameterSpec {
   std::string name;
   std::vector<int64_t> shape;
   Initialiser initialiser;
 };
 
-/// Every parameter of a model, in the order in which the forward pass meets them. The names are those of the official
-/// SimpleGPT code for llama2 and llama3; gpt2 uses the same names, with `.bias` where it has biases,
+/// Returns every parameter of a model, in the order in which the forward pass uses them. The names are those of the
+/// official SimpleGPT code for llama2 and llama3; gpt2 has the same names, plus `.bias` for biases,
 /// `pos_embeddings.weight`, and w1, w2 for its two feed-forward matrices. A tied head has no `output.weight`.
 std::vector<ParameterSpec> parameter_specs(const GptConfig& config);
 
-/// Number of scalars in parameter_specs(config).
+/// Returns the number of scalars in parameter_specs(config).
 int64_t parameter_count(const GptConfig& config);
 
-/// Width of the SwiGLU layer: 2/3 of 4 dim (truncated), times the multiplier (truncated), rounded up to multiple_of.
-/// Source: the official SimpleGPT code, as Llama 2's.
+/// Returns the width of the SwiGLU layer: 2/3 of 4 dim (truncated), times the multiplier (truncated), rounded up to
+/// multiple_of.
+/// Source: the official SimpleGPT code, which does as Llama 2.
 int64_t swiglu_hidden_dim(int64_t dim, std::optional<double> multiplier, int64_t multiple_of);
 
 /// Checks sizes and divisibility.
 /// \throws std::runtime_error  "n_heads 3 does not divide dim 64" and the like
 void validate(const GptConfig& config);
 
-/// The configuration as JSON, with the keys of the official model arguments (family, norm, norm_eps, n_kv_heads,
-/// rope_theta, max_seq_len, dim, n_layers, n_heads, vocab_size) plus head_dim, ffn_hidden_dim, bias, tied_head,
-/// activation.
+/// Returns the configuration as JSON, with the keys of the official model arguments (family, norm, norm_eps,
+/// n_kv_heads, rope_theta, max_seq_len, dim, n_layers, n_heads, vocab_size) plus head_dim, ffn_hidden_dim, bias,
+/// tied_head, activation.
 std::string config_to_json(const GptConfig& config);
 
-/// Reads what config_to_json writes, and the official form, which gives ffn_dim_multiplier and multiple_of instead of
+/// Parses the result of config_to_json(), or the official form, which has ffn_dim_multiplier and multiple_of instead of
 /// ffn_hidden_dim.
 /// \throws std::runtime_error  one line that names the key and what it should be
 GptConfig config_from_json(const std::string& json);

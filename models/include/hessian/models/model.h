@@ -11,27 +11,25 @@ namespace hessian::models {
 /// A GPT: its architecture and its weights, named and ordered as in parameter_specs(config).
 struct Model {
   GptConfig config;
-  hessian::Parameters parameters;
+  Parameters parameters;
 };
 
-/// What a loader does with weights that its file does not hold as the model takes them, or that must not be left there.
+/// How a loader treats weights that need a conversion, or that must not remain views of the mapped file.
 enum class WeightAccess {
-  ready,     ///< makes them: every parameter is a tensor
-  deferred,  ///< defers them, to be made when they are fetched: nothing of the file's size is held in memory
+  ready,     ///< converts them now: every parameter is a tensor
+  deferred,  ///< converts them when they are fetched, so that memory need not hold all of them
 };
 
-/// Gives a model that owns nothing but `parameters`, after checking that exactly the parameters of `config` are there.
-/// `source` is the file's name, for the messages: "ckpt.pt: tensor 'layers.0.attention.wq.weight' is [64, 60], expected
-/// [64, 64] (dim 64)".
-/// \param parameters  may be in any order, and deferred; the result has the order of parameter_specs(config)
-/// \throws std::runtime_error  for an absent, an unexpected, a wrongly shaped or a non-finite tensor
-Model assemble_model(const GptConfig& config, const hessian::Parameters& parameters, const std::string& source);
+/// Makes a model from its parameters, after checking that exactly the parameters of `config` are there. The tensors are
+/// shared, not copied. `source` is the file's name, for the messages: "ckpt.pt: tensor 'layers.0.attention.wq.weight'
+/// is [64, 60], expected [64, 64] (dim 64)".
+/// \param parameters  in any order, possibly deferred; the result has the order of parameter_specs(config)
+/// \throws std::runtime_error  for a missing, unexpected, wrongly shaped or non-finite tensor
+Model assemble_model(const GptConfig& config, const Parameters& parameters, const std::string& source);
 
-/// Fresh weights, in float32 on the CPU, drawn as the official codes draw them (see Initialiser in config.h).
-/// Placements that share a configuration share every matrix of one seed, since gains draw no numbers.
+/// Initialises weights in float32 on the CPU, with the distributions of the official codes (see Initialiser in
+/// config.h). Models of one configuration and seed that differ only in placement have the same matrices, because norm
+/// gains use no random numbers.
 Model initialise_model(const GptConfig& config, uint64_t seed);
-
-/// The parameters of a configuration on the meta device: shapes without memory.
-hessian::Parameters meta_parameters(const GptConfig& config);
 
 }  // namespace hessian::models

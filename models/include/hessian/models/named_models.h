@@ -15,16 +15,16 @@ struct NamedSize {
   GptConfig config;
 };
 
-/// The sizes of the official SimpleGPT code (llama2, llama3) and of nanoGPT (gpt2: 10M is its character model, the
-/// others those of GPT-2 with a vocabulary of 50304 and no biases, as nanoGPT trains them).
+/// Returns the sizes of the official SimpleGPT code (llama2, llama3) and of nanoGPT (gpt2: 10M is its character model,
+/// the others are the sizes of GPT-2 with a vocabulary of 50304 and no biases, as nanoGPT trains them).
 const std::vector<NamedSize>& named_sizes();
 
-/// Reads "new:FAMILY-SIZE-PLACEMENT", as in new:llama2-20M-simplegpt.
+/// Parses "new:FAMILY-SIZE-PLACEMENT", such as new:llama2-20M-simplegpt.
 /// \param vocab_size  replaces the size's own vocabulary
 /// \throws std::runtime_error  one line that names the accepted words
 GptConfig parse_model_name(const std::string& name, std::optional<int64_t> vocab_size = std::nullopt);
 
-/// Whether a model is asked for by name ("new:...") rather than by path.
+/// Whether `source` names a new model ("new:...") rather than a path.
 bool is_model_name(const std::string& source);
 
 }  // namespace hessian::models

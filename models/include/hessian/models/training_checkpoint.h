@@ -7,13 +7,13 @@
 
 namespace hessian::models {
 
-/// What a training run needs beside the weights to go on as if it had never stopped.
+/// What a training run needs, besides the weights, to resume as if it had never stopped.
 struct TrainingState {
   std::int64_t step = 0;            ///< updates done
   std::int64_t sequences_seen = 0;  ///< position in the order of the training data
-  hessian::Parameters optimizer;    ///< the optimizer's tensors, under names of its own choice
+  Parameters optimizer;             ///< the optimizer's tensors, under names that the optimizer chooses
   at::Tensor generator;             ///< [n] uint8, state of LibTorch's default CPU generator
-  std::string config;               ///< TOML text of everything that decided the run
+  std::string config;               ///< TOML text of everything that determines the run
 };
 
 struct TrainingCheckpoint {
@@ -21,16 +21,16 @@ struct TrainingCheckpoint {
   TrainingState state;
 };
 
-/// Writes weights and training state into one safetensors file, which appears whole or not at all. The weights stand in
-/// it as save_checkpoint writes them, so that load_checkpoint reads the model of it.
+/// Writes weights and training state to one safetensors file, which appears whole or not at all. The weights are stored
+/// as by save_checkpoint(), so that load_checkpoint() can read the model.
 /// \throws std::runtime_error  one line, beginning with the path
 void save_training_checkpoint(const TrainingCheckpoint& checkpoint, const std::string& path);
 
-/// Reads it back into memory of its own, bit for bit.
+/// Reads such a file back bit for bit, into newly allocated tensors.
 /// \throws std::runtime_error  one line, beginning with the path; also for a checkpoint without training state
 TrainingCheckpoint load_training_checkpoint(const std::string& path);
 
-/// Whether a tensor of that name in a checkpoint is training state and no weight.
+/// Whether the tensor of this name in a checkpoint is training state rather than a weight.
 bool is_training_state(const std::string& tensor_name);
 
 }  // namespace hessian::models

@@ -1,10 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "hessian/models/shuffled_order.h"
 #include "hessian/models/token_data.h"
 
 namespace hessian::models {
@@ -17,31 +18,34 @@ struct TrainingDataOptions {
   std::uint64_t seed = 0;            ///< of the order
 };
 
-/// The sequences that a model is trained on, in a shuffled order that can be entered anywhere, and those held out from
-/// it.
+class ShuffledOrder;
+
+/// The sequences that a model is trained on, in a shuffled order that can be resumed at any position, and the sequences
+/// held out for validation.
 ///
 /// Text and token files: their first nine tenths are cut into windows of seq_len + 1 tokens that do not overlap, so
-/// that the last target of one is no input of another; where the cut begins is drawn anew in each epoch. Their last
-/// tenth is held out. Safetensors: the rows are the sequences, and the last tenth of them (at least one) is held out.
+/// that the last target of one window is not an input of another. Each epoch draws anew where the first window starts.
+/// The last tenth is held out. Safetensors: the rows are the sequences; the last tenth of them (at least one) is held
+/// out.
 class TrainingData {
  public:
   /// \throws std::runtime_error  one line, beginning with the file, if it cannot be read or is too short
   static TrainingData open(const TrainingDataOptions& options);
 
-  /// Sequences in one epoch.
-  std::int64_t sequences_per_epoch() const { return order_.items(); }
+  /// Returns the number of sequences in one epoch.
+  std::int64_t sequences_per_epoch() const;
 
-  /// Sequences `position` to `position + count - 1` of the order, which goes on through the epochs without end.
+  /// Returns sequences `position` to `position + count - 1` of the order, which continues through the epochs endlessly.
   /// \throws std::runtime_error  if a token is not in the vocabulary
   TokenBatch batch(std::int64_t position, std::int64_t count) const;
 
-  /// Sequences that training never sees: for text and token files windows drawn by `seed`, for a safetensors the first
-  /// of the rows held out.
+  /// Returns held-out sequences, which training never sees: random windows of a text or token file, the first of the
+  /// held-out rows of a safetensors.
   /// \throws std::runtime_error  if there are fewer than `count`
   TokenBatch held_out(std::int64_t count, std::uint64_t seed) const;
 
  private:
-  /// Either streams or rows.
+  /// The two splits of a text or token file; a safetensors has rows_ instead.
   struct Streams {
     TokenDataset train;
     TokenDataset held_out;
@@ -55,8 +59,8 @@ class TrainingData {
   TrainingDataOptions options_;
   std::optional<Streams> streams_;
   TokenBatch rows_;
-  ShuffledOrder order_;
-  std::int64_t shifts_;  // number of places at which an epoch's cut may begin
+  std::shared_ptr<const ShuffledOrder> order_;
+  std::int64_t shifts_;  // number of positions at which the first window of an epoch may start
 };
 
 }  // namespace hessian::models

@@ -8,30 +8,30 @@
 
 namespace hessian::models {
 
-/// Whether weights can be streamed to a device with less memory than holding them takes there: where they lie over a
-/// mapped file, or in the memory of another device than the one that computes.
+/// Whether streaming the weights to a device takes less memory there than holding them: true if they are views of a
+/// mapped file, or if they are on another device than the one that computes.
 bool can_be_streamed(const Model& model, at::Device device);
 
-/// The parameters of a model as deferred ones, which come to a device in a precision when they are fetched, and are
-/// held only as long as whoever fetched them holds them.
+/// Returns the parameters of a model as deferred parameters: fetching them copies them to `device` in `dtype`, and
+/// their memory is released together with the fetched tensors.
 ///
-/// What is announced as next is made ready on a thread of its own: for the CPU, pages of the mapped file are read and
-/// converted, and given back; for other devices the weights go through pinned memory, in the precision that they are
-/// stored in, and are converted there, on a stream of its own that the fetch waits for. Rows of a table are read
-/// without the rest of it. The model's own tensors must not change while the result lives.
-/// \param model  most useful as WeightAccess::deferred gives it
-/// Cost: a fetch reads the weights once and writes them once. Memory: what was fetched, as much again for what is next,
-/// and the pages of one tensor.
-hessian::Parameters stream_weights(const Model& model, at::Device device, at::ScalarType dtype);
+/// Weights announced as next are prepared on a background thread. For the CPU it reads and converts pages of the mapped
+/// file, and releases them; for other devices it copies the weights through pinned memory in their stored precision and
+/// converts them on the device, on a separate stream that the fetch waits for. Rows of a table are read without the
+/// rest of it. The model's tensors must not change while the result exists.
+/// \param model  best loaded with WeightAccess::deferred
+/// Cost: a fetch reads the weights once and writes them once. Memory: the fetched weights, those announced as next, and
+/// the pages of one tensor.
+Parameters stream_weights(const Model& model, at::Device device, at::ScalarType dtype);
 
-/// Bytes that streamed weights take at most: the two largest parts that follow each other (a block, or the last norm
-/// and the head), and the largest tensor as it is stored.
+/// Returns the maximum memory of streamed weights in bytes: the largest two consecutive stages (a layer, or the final
+/// norm and the head), and the largest tensor as it is stored.
 int64_t streamed_bytes(const Model& model, at::ScalarType dtype);
 
-/// Bytes of the parameters at hand that lie over mapped files, and so are not an allocator's.
-int64_t mapped_bytes(const hessian::Parameters& parameters);
+/// Returns the bytes of materialised parameters that are views of mapped files, which no allocator counts.
+int64_t mapped_bytes(const Parameters& parameters);
 
-/// Bytes of all weights in a precision.
+/// Returns the bytes of all weights in a precision.
 int64_t weight_bytes(const Model& model, at::ScalarType dtype);
 
 }  // namespace hessian::models

@@ -19,7 +19,7 @@ using experiments::JobPlace;
 
 using Variables = std::map<std::string, std::string>;
 
-/// Sets variables, and nothing else that tells of a job, as long as it lives.
+/// Sets variables of a launcher, and clears all others, while it exists.
 class Environment {
  public:
   explicit Environment(const Variables& variables) {
@@ -73,7 +73,7 @@ TEST(JobPlace, ReadsTorchrunsVariables) {
   EXPECT_EQ(place.attempt, "2");
 }
 
-TEST(JobPlace, ReadsSlurmsVariablesOfAStepAndMeetsAtItsFirstMachine) {
+TEST(JobPlace, ReadsTheVariablesOfASlurmStepAndUsesItsFirstHost) {
   const Environment environment(Variables{{"SLURM_PROCID", "3"},
                                           {"SLURM_STEP_NUM_TASKS", "8"},
                                           {"SLURM_LOCALID", "3"},
@@ -96,7 +96,7 @@ TEST(JobPlace, IsAloneInABatchScriptWhoseStepHasNotBegun) {
   EXPECT_EQ(job_place().size, 1);
 }
 
-TEST(JobPlace, RefusesHalfAPlaceNamingTheVariable) {
+TEST(JobPlace, RefusesIncompleteVariablesNamingTheMissingOne) {
   {
     const Environment environment(Variables{{"WORLD_SIZE", "2"}});
     EXPECT_THAT(refusal(), testing::HasSubstr("RANK is not set"));

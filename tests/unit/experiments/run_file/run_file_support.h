@@ -78,6 +78,9 @@ inline bool has_program(const std::string& name) {
 inline experiments::RunInfo example_info() {
   return {.program = "hessian-probe",
           .command_line = "hessian-probe --model 'a b' --layer all --out run.h5",
+          .version = "0.1.0",
+          .libtorch = "2.11.0",
+          .cuda = "13.0",
           .git_commit = "0123456789abcdef0123456789abcdef01234567",
           .seed = 18446744073709551615U,
           .device = "cpu",

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sched.h>
-#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
@@ -17,11 +16,11 @@ namespace hessian::tests {
 namespace {
 
 namespace fs = std::filesystem;
+using experiments::AtomicFile;
 using experiments::ElementType;
 using experiments::ensure_writable_output;
 using experiments::RunFileReader;
 using experiments::RunFileWriter;
-using experiments::TemporaryOutput;
 using hessian::support::refusal_of;
 using hessian::tests::example_info;
 using hessian::tests::is_one_line_about;
@@ -33,7 +32,7 @@ using ::testing::HasSubstr;
 std::string refusal(const fs::path& path, bool overwrite = false) {
   const std::string message = refusal_of([&] { ensure_writable_output(path, overwrite); });
   EXPECT_TRUE(is_one_line_about(message, path));
-  // The writer itself must not be more lenient, nor say anything else.
+  // The writer itself must refuse the same, with the same message.
   EXPECT_EQ(refusal_of([&] { RunFileWriter::create(path, example_info(), {}, overwrite); }), message);
   return message;
 }
@@ -54,10 +53,10 @@ TEST(OutputFile, RefusesToReplaceUnlessAsked) {
 TEST(OutputFile, NeverReplacesAFileThatAppearsAfterTheCheck) {
   const TemporaryFolder folder;
   {
-    TemporaryOutput output(folder / "run.h5", false);
+    AtomicFile output(folder / "run.h5", false);
     write_text_file(output.path(), "ours");
     write_text_file(folder / "run.h5", "theirs");
-    EXPECT_EQ(refusal_of([&] { output.publish(); }),
+    EXPECT_EQ(refusal_of([&] { output.commit(); }),
               (folder / "run.h5").string() + ": already exists; use --overwrite to replace it");
   }
   EXPECT_EQ(read_text_file(folder / "run.h5"), "theirs");
@@ -147,26 +146,31 @@ TEST(OutputFile, RemovesWhatDeadWritersOfTheSameFileLeft) {
     return path;
   };
   const fs::path stale = temporary("run.h5", dead);
-  const fs::path alive = temporary("run.h5", ::getppid());
+  const fs::path reused = temporary("run.h5", ::getppid());  // a living process now has the number of a dead one
+  const AtomicFile alive(folder / "run.h5", false);
   const fs::path other = temporary("other.h5", dead);
   const fs::path unrelated = folder / ".run.h5.partial-notes";
   write_text_file(unrelated, "mine");
-  // A live writer of another container: its number means nothing here, but HDF5 holds a lock on its file.
+  // A live writer in another container: its number has no meaning here, but its file is locked.
   const fs::path locked = folder / (".run.h5.partial-" + std::to_string(dead) + "-1");
   write_text_file(locked, "being made");
   const int descriptor = ::open(locked.c_str(), O_RDWR | O_CLOEXEC);
-  ASSERT_EQ(::flock(descriptor, LOCK_EX), 0);
+  struct flock whole_file {};
+  whole_file.l_type = F_WRLCK;
+  whole_file.l_whence = SEEK_SET;
+  ASSERT_EQ(::fcntl(descriptor, F_OFD_SETLK, &whole_file), 0);
 
   ensure_writable_output(folder / "run.h5", false);
   EXPECT_FALSE(fs::exists(stale));
-  EXPECT_TRUE(fs::exists(alive));
+  EXPECT_FALSE(fs::exists(reused));
+  EXPECT_TRUE(fs::exists(alive.path()));
   EXPECT_TRUE(fs::exists(other));
   EXPECT_TRUE(fs::exists(unrelated));
   EXPECT_TRUE(fs::exists(locked));
   ::close(descriptor);
 }
 
-/// Runs `action` in a child process that ends in the ordinary way, exit handlers included.
+/// Runs `action` in a child process that exits normally, with exit handlers.
 struct ChildResult {
   int status = -1;     // as of waitpid
   std::string output;  // stdout and stderr
@@ -240,7 +244,7 @@ void check_full(const ChildResult& result, const fs::path& path, const std::stri
   const auto losses = reader.read<double>("/train/loss").values;
   ASSERT_GE(steps.size(), static_cast<size_t>(flushed));
   ASSERT_GE(losses.size(), static_cast<size_t>(flushed));
-  // Rows after those may be there or not, but never wrong.
+  // Later rows may or may not be there, but must not be wrong.
   for (size_t i = 0; i < steps.size(); ++i) {
     ASSERT_TRUE(steps[i] == static_cast<int64_t>(i) || (steps[i] == -1 && i >= static_cast<size_t>(flushed))) << i;
   }
@@ -256,8 +260,8 @@ TEST(FullDisk, AFileSizeLimitIsOneClearLineAndKeepsWhatWasFlushed) {
     const fs::path path = folder / "run.h5";
     const auto result = run_in_child([&] {
       ::signal(SIGXFSZ, SIG_IGN);
-      const rlimit most{limit, limit};
-      ::setrlimit(RLIMIT_FSIZE, &most);
+      const rlimit new_limit{limit, limit};
+      ::setrlimit(RLIMIT_FSIZE, &new_limit);
       write_until_full(path);
     });
     check_full(result, path, "File too large; raise the limit on file sizes (ulimit -f) or write elsewhere");
@@ -284,7 +288,7 @@ TEST(FullDisk, IsOneClearLineAndKeepsWhatWasFlushed) {
   }
 }
 
-TEST(FullDisk, AWriterThatGoesAwayWithRowsUnwrittenIsSilentAndKeepsWhatWasFlushed) {
+TEST(FullDisk, AWriterDestroyedWithUnwrittenRowsIsSilentAndKeepsWhatWasFlushed) {
   for (rlim_t limit = 60'000; limit < 200'000; limit += 10'000) {
     const TemporaryFolder folder;
     const fs::path path = folder / "run.h5";
@@ -294,8 +298,8 @@ TEST(FullDisk, AWriterThatGoesAwayWithRowsUnwrittenIsSilentAndKeepsWhatWasFlushe
           RunFileWriter::create(path, example_info(), {{"/x", ElementType::float64, {0}, "1", "an appended number"}});
       writer.append("/x", std::vector<double>(10, 1.0));
       writer.flush();
-      const rlimit most{limit, limit};
-      ::setrlimit(RLIMIT_FSIZE, &most);
+      const rlimit new_limit{limit, limit};
+      ::setrlimit(RLIMIT_FSIZE, &new_limit);
       writer.append("/x", std::vector<double>(30'000, 2.0));  // held back in HDF5's chunk cache
     });
     EXPECT_EQ(result.status, 0);

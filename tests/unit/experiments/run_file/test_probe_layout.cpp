@@ -73,9 +73,9 @@ TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
     EXPECT_EQ(raw_text_attribute(dataset.get(), "units"), want.units) << path;
     EXPECT_GT(raw_text_attribute(dataset.get(), "long_name").size(), 8U) << path;
     const Hdf5Handle space(H5Dget_space(dataset.get()), H5Sclose);
-    std::vector<hsize_t> most(want.shape.size());
-    H5Sget_simple_extent_dims(space.get(), nullptr, most.data());
-    EXPECT_EQ(most, std::vector<hsize_t>(want.shape.size(), H5S_UNLIMITED)) << path;
+    std::vector<hsize_t> max_shape(want.shape.size());
+    H5Sget_simple_extent_dims(space.get(), nullptr, max_shape.data());
+    EXPECT_EQ(max_shape, std::vector<hsize_t>(want.shape.size(), H5S_UNLIMITED)) << path;
   }
 }
 

@@ -37,7 +37,7 @@ const std::vector<DatasetSpec> train_datasets = {
     {"/train/loss", ElementType::float64, {0}, "nats", "training loss"},
 };
 
-TEST(RunFile, KeepsWhatDecidedTheRunInTypedRootAttributes) {
+TEST(RunFile, StoresWhatDeterminesTheRunInTypedRootAttributes) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   auto writer = RunFileWriter::create(path, example_info(), train_datasets);
@@ -49,6 +49,9 @@ TEST(RunFile, KeepsWhatDecidedTheRunInTypedRootAttributes) {
   EXPECT_EQ(raw_text_attribute(file.get(), "format"), "hessian-run");
   EXPECT_EQ(raw_text_attribute(file.get(), "program"), info.program);
   EXPECT_EQ(raw_text_attribute(file.get(), "command_line"), info.command_line);
+  EXPECT_EQ(raw_text_attribute(file.get(), "version"), info.version);
+  EXPECT_EQ(raw_text_attribute(file.get(), "libtorch"), info.libtorch);
+  EXPECT_EQ(raw_text_attribute(file.get(), "cuda"), info.cuda);
   EXPECT_EQ(raw_text_attribute(file.get(), "git_commit"), info.git_commit);
   EXPECT_EQ(raw_text_attribute(file.get(), "device"), info.device);
   EXPECT_EQ(raw_text_attribute(file.get(), "dtype"), info.dtype);
@@ -87,7 +90,7 @@ TEST(RunFile, KeepsTextsLongerThanAnObjectHeaderHolds) {
   EXPECT_EQ(RunFileReader(folder / "run.h5").info(), info);
 }
 
-/// Writes random blocks of a random shape and compares with a plain array, read by the reader and by HDF5 itself.
+/// Writes random regions of a random shape and compares with a plain array, read by the reader and by HDF5 itself.
 template <typename T>
 void check_random_blocks(ElementType type, hid_t memory, T fill, unsigned seed) {
   std::mt19937 random(seed);
@@ -139,7 +142,7 @@ void check_random_blocks(ElementType type, hid_t memory, T fill, unsigned seed) 
   EXPECT_TRUE(std::equal(raw.begin(), raw.end(), expected.begin(), expected.end(), same)) << "seed " << seed;
 }
 
-TEST(RunFile, ReadsBackRandomBlocksAndLeavesTheRestAtTheFillValue) {
+TEST(RunFile, ReadsBackRandomRegionsAndLeavesTheRestAtTheFillValue) {
   for (unsigned seed = 0; seed < 12; ++seed) {
     check_random_blocks<double>(ElementType::float64, H5T_NATIVE_DOUBLE, std::nan(""), seed);
     check_random_blocks<int64_t>(ElementType::int64, H5T_NATIVE_INT64, -1, seed);
@@ -191,7 +194,8 @@ TEST(RunFile, AppendsAMillionRowsInReasonableTimeAndSpace) {
   writer.finish();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   std::printf("  %.2f s for 1,000,000 rows of two datasets\n", seconds);
-  // Measured: about 0.3 s; handing HDF5 one row at a time takes 4 s, a chunk or a rewritten index a row minutes.
+  // Measured: about 0.3 s. Passing rows to HDF5 one by one takes 4 s; one chunk or one rewritten index per row,
+  // minutes.
   EXPECT_LT(seconds, 90.0);
   EXPECT_LT(fs::file_size(folder / "run.h5"), 17'000'000U);  // 16 MB are the numbers themselves
   const auto steps = RunFileReader(folder / "run.h5").read<int64_t>("/train/step").values;
@@ -201,7 +205,7 @@ TEST(RunFile, AppendsAMillionRowsInReasonableTimeAndSpace) {
   }
 }
 
-TEST(RunFile, HoldsAppendedRowsBackUntilAFlushAndCountsThemAllTheSame) {
+TEST(RunFile, BuffersAppendedRowsUntilAFlushAndCountsThem) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   auto writer = RunFileWriter::create(
@@ -212,12 +216,12 @@ TEST(RunFile, HoldsAppendedRowsBackUntilAFlushAndCountsThemAllTheSame) {
   writer.append("/x", std::vector<double>{3, 4, 5, 6});
   EXPECT_EQ(writer.shape("/x"), (Shape{3, 2}));
   EXPECT_EQ(rows_in_file().size(), 0U);
-  writer.write("/x", {1, 1}, {1, 1}, std::vector<double>{40});  // one of them, anew
+  writer.write("/x", {1, 1}, {1, 1}, std::vector<double>{40});  // overwrites one of them
   writer.append("/x", std::vector<double>{7, 8});
   writer.flush();
   EXPECT_EQ(rows_in_file(), (std::vector<double>{1, 2, 3, 40, 5, 6, 7, 8}));
 
-  // A little, more than is held back, and a little again; the writer goes away without a flush.
+  // A few rows, more than the buffer holds, and a few again; the writer is destroyed without a flush.
   const std::vector<double> many(20'000, 9);
   writer.append("/x", std::vector<double>{-1, -2});
   writer.append("/x", many);
@@ -229,7 +233,7 @@ TEST(RunFile, HoldsAppendedRowsBackUntilAFlushAndCountsThemAllTheSame) {
   EXPECT_EQ(rows_in_file(), expected);
 }
 
-TEST(RunFile, RefusesBlocksThatDoNotFitWithTheShapesInTheMessage) {
+TEST(RunFile, RefusesRegionsOutsideADatasetWithTheShapesInTheMessage) {
   const TemporaryFolder folder;
   const std::string name = (folder / "run.h5").string();
   auto writer = RunFileWriter::create(name, example_info(), {{"/x", ElementType::float64, {2, 3}, "1", "x"}});
@@ -238,7 +242,7 @@ TEST(RunFile, RefusesBlocksThatDoNotFitWithTheShapesInTheMessage) {
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/y", {0, 0}, {2, 3}, six);
             }),
-            name + ": dataset '/y' was not announced when the file was made");
+            name + ": dataset '/y' was not declared when the file was created");
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/x", {0, 0}, {2, 3}, integers);
             }),
@@ -246,15 +250,15 @@ TEST(RunFile, RefusesBlocksThatDoNotFitWithTheShapesInTheMessage) {
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/x", {0, 1}, {2, 3}, six);
             }),
-            name + ": dataset '/x' is [2, 3], a block of [2, 3] at [0, 1] does not lie inside it");
+            name + ": dataset '/x' is [2, 3], a region of [2, 3] at [0, 1] does not lie inside it");
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] { writer.write("/x", {0}, {6}, six); }),
-            name + ": dataset '/x' is [2, 3], a block of [6] at [0] does not lie inside it");
+            name + ": dataset '/x' is [2, 3], a region of [6] at [0] does not lie inside it");
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               writer.write("/x", {0, 0}, {1, 3}, six);
             }),
-            name + ": dataset '/x' given 6 values, expected 3 for a block of [1, 3]");
+            name + ": dataset '/x' given 6 values, expected 3 for a region of [1, 3]");
   EXPECT_THROW(writer.write("/x", {0, -1}, {2, 3}, six), std::invalid_argument);
-  writer.write("/x", {0, 0}, {2, 3}, six);  // none of these did harm
+  writer.write("/x", {0, 0}, {2, 3}, six);  // none of these caused damage
   writer.finish();
   EXPECT_EQ(RunFileReader(name).read<double>("/x").values, six);
   EXPECT_THAT(refusal_of<std::logic_error>([&] { writer.write("/x", {0, 0}, {2, 3}, six); }), HasSubstr("is closed"));
@@ -272,11 +276,11 @@ TEST(RunFile, RefusesMalformedDatasetsBeforeTouchingTheDisk) {
   EXPECT_THAT(create({{"/x", ElementType::float64, {1}, "", ""}, {"/x", ElementType::int32, {1}, "", ""}}),
               HasSubstr("given twice"));
   EXPECT_THAT(create({{"/x", ElementType::float64, {1}, "", ""}, {"/x/y", ElementType::int32, {1}, "", ""}}),
-              HasSubstr("cannot make dataset '/x/y'"));
+              HasSubstr("cannot create dataset '/x/y'"));
   EXPECT_TRUE(folder.names().empty());
 }
 
-TEST(RunFile, IsUnfinishedUntilFinishedAndWhenTheWriterGoesAway) {
+TEST(RunFile, IsUnfinishedUntilFinishedAndWhenTheWriterIsDestroyed) {
   const TemporaryFolder folder;
   const double loss = 2.5;
   {

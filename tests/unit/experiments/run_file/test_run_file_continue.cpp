@@ -1,4 +1,4 @@
-// Going on with a run that was cut short.
+// Resuming a run that was cut short.
 
 #include <hdf5.h>
 
@@ -117,7 +117,7 @@ void check_run(const fs::path& path, int64_t rows) {
   }
 }
 
-TEST(RunFileContinue, GoesOnAfterTheRowsToKeepOfAFinishedFile) {
+TEST(RunFileContinue, ContinuesAfterTheRowsToKeepOfAFinishedFile) {
   for (const int64_t kept : {0, 1, 7, 20}) {
     const TemporaryFolder folder;
     const fs::path path = folder / "run.h5";
@@ -138,7 +138,7 @@ TEST(RunFileContinue, GoesOnAfterTheRowsToKeepOfAFinishedFile) {
   }
 }
 
-TEST(RunFileContinue, KeepsWhenTheRunWasCreatedAndWhatItHeld) {
+TEST(RunFileContinue, KeepsCreationTimeAndPeakMemory) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   write_run(path, 3, true);
@@ -155,7 +155,7 @@ TEST(RunFileContinue, KeepsWhenTheRunWasCreatedAndWhatItHeld) {
   EXPECT_EQ(RunFileReader(path).peak_memory_bytes(), 77);
 }
 
-TEST(RunFileContinue, GoesOnFromWhatAKilledWriterLeft) {
+TEST(RunFileContinue, ContinuesFromWhatAKilledWriterLeft) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   const auto child = start([&](int progress) {
@@ -184,7 +184,7 @@ TEST(RunFileContinue, GoesOnFromWhatAKilledWriterLeft) {
   EXPECT_EQ(folder.names(), Texts{"run.h5"});
 }
 
-TEST(RunFileContinue, KilledWhileGoingOnLosesNoneOfTheRowsToKeep) {
+TEST(RunFileContinue, KilledWhileResumingLosesNoneOfTheRowsToKeep) {
   const unsigned seed = std::random_device()();
   std::printf("  seed %u\n", seed);
   std::mt19937 random(seed);
@@ -249,7 +249,7 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
   };
   Rows rows = keep(80);
   rows["/train/loss"] = 100;
-  EXPECT_EQ(refusal(datasets, rows), ": dataset '/train/loss' has 80 rows, expected at least 100 to go on from");
+  EXPECT_EQ(refusal(datasets, rows), ": dataset '/train/loss' has 80 rows, expected at least 100 to continue from");
   EXPECT_THROW(RunFileWriter::continue_from(path, later_info(), datasets, rows), std::runtime_error);
 
   auto more = datasets;
@@ -258,7 +258,7 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
   rows["/train/lr"] = 80;
   EXPECT_EQ(refusal(more, rows), ": no dataset '/train/lr' in this file");
   const std::vector<DatasetSpec> fewer(datasets.begin() + 1, datasets.end());
-  EXPECT_EQ(refusal(fewer, keep(80)), ": dataset '/fixed/sites' would be lost: the run that goes on does not write it");
+  EXPECT_EQ(refusal(fewer, keep(80)), ": dataset '/fixed/sites' would be lost: the resumed run does not write it");
 
   EXPECT_EQ(refusal(changed(5, [](DatasetSpec& small) { small.type = ElementType::int64; }), keep(80)),
             ": dataset '/train/small' holds int32, expected int64");
@@ -285,12 +285,12 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
   EXPECT_EQ(refusal(datasets, rows), ": dataset '/train/flag' grows, but the number of rows to keep is not given");
   rows = keep(80);
   rows["/fixed/table"] = 1;
-  EXPECT_EQ(refusal(datasets, rows), ": dataset '/fixed/table' is given rows to keep, but is none that grows");
+  EXPECT_EQ(refusal(datasets, rows), ": dataset '/fixed/table' is given rows to keep, but does not grow");
   EXPECT_EQ(refusal(datasets, keep(-1)), ": dataset '/train/flag' is to keep -1 rows, expected 0 or more");
   EXPECT_THAT(refusal(changed(0, [](DatasetSpec& sites) { sites.shape = {}; }), keep(80)), HasSubstr("has shape []"));
 }
 
-TEST(RunFileContinue, RefusesWhatIsNoRunFile) {
+TEST(RunFileContinue, RefusesWhatIsNotARunFile) {
   const TemporaryFolder folder;
   const auto refusal = [&](const fs::path& path) {
     std::string message = refusal_of([&] { RunFileWriter::continue_from(path, later_info(), {}, {}); });
@@ -337,7 +337,7 @@ TEST(RunFileContinue, TakesTextsThatHaveBecomeLongerOrOfVariableLength) {
 TEST(RunFileContinue, CopiesMoreThanItHoldsAtOnce) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
-  constexpr int64_t rows = 1'300'000;  // more than two blocks of 4 MiB
+  constexpr int64_t rows = 1'300'000;  // more than two copies of 4 MiB
   const std::vector<DatasetSpec> steps = {{"/train/step", ElementType::int64, {0}, "steps", "step"},
                                           {"/fixed", ElementType::float64, {1500, 1000}, "1", "12 MB"}};
   std::vector<int64_t> expected(rows);

@@ -45,7 +45,7 @@ std::string expected_text(int64_t row) {
   return "\xce\xbb = " + std::to_string(row);
 }
 
-/// Creates a run file that holds something, appends and flushes rows, finishes; reports each step once it is done.
+/// Creates a run file with initial contents, appends and flushes rows, and finishes; reports each step once it is done.
 void write_run(const fs::path& path, int64_t rows, int progress) {
   report(progress, 's');
   auto writer = RunFileWriter::create(path, example_info(),
@@ -73,7 +73,7 @@ void write_run(const fs::path& path, int64_t rows, int progress) {
   report(progress, 'f');
 }
 
-/// Rows as told are there, right; later ones may be, but are never wrong.
+/// Checks that the flushed rows are there and right; later rows may be there, but must not be wrong.
 void check_rows(const RunFileReader& reader, int64_t rows_flushed) {
   const auto steps = reader.read<int64_t>("/train/step").values;
   const auto losses = reader.read<double>("/train/loss").values;
@@ -117,7 +117,7 @@ void check_file(const fs::path& path, const Progress& progress) {
   }
 }
 
-/// What docs/file-format.md tells users of other tools to do.
+/// Does what docs/file-format.md recommends to users of other tools.
 void check_with_plain_tools(const fs::path& path, const Progress& progress) {
   const auto clear = run_command("h5clear -s --increment=0 " + path.string());
   EXPECT_EQ(clear.status, 0) << clear.output;
@@ -147,7 +147,7 @@ void kill_at_random(unsigned seed, std::chrono::microseconds longest,
     rows += progress.rows_flushed;
     files += fs::exists(path) ? 1 : 0;
     check_file(path, progress);
-    // The next writer clears away what this one left.
+    // The next writer removes what this one left.
     RunFileWriter::create(path, example_info(), {}, true).finish();
     EXPECT_EQ(folder.names(), std::vector<std::string>{"run.h5"});
     ASSERT_FALSE(::testing::Test::HasFailure()) << "seed " << seed << ", trial " << trial;
@@ -218,12 +218,12 @@ TEST(RunFileCrash, TwoReadersFollowARunningWriterToItsEnd) {
   }
 }
 
-// How a traced child meets its end: before or after its n-th system call, or with its n-th write cut at the end of a
-// page, where the kernel may leave a write when a SIGKILL comes.
+// How a traced child is killed: before or after its n-th system call, or after its n-th write was cut at the end of a
+// page, where the kernel may stop a write on SIGKILL.
 enum class End { at_system_call, in_the_middle_of_a_write };
 
 #ifdef __x86_64__
-/// If the child is about to write across the end of a page, lets it write up to there only.
+/// If the child is about to write across the end of a page, shortens the write to end there.
 bool cut_write(pid_t child) {
   constexpr uint64_t page = 4096;
   user_regs_struct registers{};
@@ -244,7 +244,7 @@ bool cut_write(pid_t) {
 }
 #endif
 
-/// Kills the child at its n-th occasion; nothing if it ended of itself before, or cannot be traced.
+/// Kills the child at its n-th occasion; returns nothing if it exited before, or cannot be traced.
 std::optional<Progress> kill_at(End end, int64_t n, const fs::path& path, bool* traced) {
   const Child child = start([&](int progress) {
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) {

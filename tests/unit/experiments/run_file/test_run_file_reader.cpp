@@ -88,7 +88,7 @@ TEST(RunFileReader, TwoReadersInOneProcessSeeWhatAnotherProcessFlushes) {
   }
 }
 
-TEST(RunFileReader, RefusesWhatIsNoRunFileInOneLine) {
+TEST(RunFileReader, RefusesWhatIsNotARunFileInOneLine) {
   const TemporaryFolder folder;
   const auto refusal = [](const fs::path& path) {
     const std::string message = refusal_of([&] { RunFileReader reader(path); });
@@ -152,7 +152,7 @@ TEST(RunFileReader, SurvivesFilesCutAtAnyLength) {
     const auto message = support::possible_refusal([&] {
       const RunFileReader reader(folder / "cut.h5");
       EXPECT_LE(reader.datasets().size(), 2U);
-      // A whole dataset, or a clear word: never rows that were not there.
+      // A whole dataset or a clear message, but never rows that were not there.
       for (const double value : reader.read<double>("/train/loss").values) {
         ASSERT_EQ(value, 1.0) << "cut at " << length << " of " << size;
       }

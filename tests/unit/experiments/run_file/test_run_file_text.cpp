@@ -44,7 +44,7 @@ void write_texts(const fs::path& path, const DatasetSpec& dataset, const Texts& 
   writer.finish();
 }
 
-/// Adds a dataset as another tool would make it, of a string type of its own.
+/// Adds a dataset of another string type, as other tools create it.
 void add_foreign_texts(const fs::path& path, const char* name, hid_t type, hsize_t count, const void* texts) {
   const Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDWR, H5P_DEFAULT), H5Fclose);
   const Hdf5Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
@@ -125,7 +125,7 @@ TEST(RunFileText, LeavesWhatIsNotWrittenEmpty) {
   EXPECT_TRUE(reader.read<std::string>("/sweep/status").values.empty());
 }
 
-TEST(RunFileText, RefusesWhatItCouldNotGiveBackAndWritesNothingOfIt) {
+TEST(RunFileText, RefusesTextsThatCannotBeReadBackAndWritesNoneOfThem) {
   const TemporaryFolder folder;
   const std::string name = (folder / "run.h5").string();
   auto writer =
@@ -146,7 +146,7 @@ TEST(RunFileText, RefusesWhatItCouldNotGiveBackAndWritesNothingOfIt) {
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] { writer.append("/sweep/status", std::vector<double>{1.0}); }),
             name + ": dataset '/sweep/status' holds text, given float64");
   EXPECT_EQ(writer.shape("/sweep/status"), Shape{0});
-  writer.append("/sweep/status", Texts{"stable"});  // none of these did harm
+  writer.append("/sweep/status", Texts{"stable"});  // none of these caused damage
   writer.finish();
 
   const RunFileReader reader(name);
@@ -268,7 +268,7 @@ TEST(RunFileText, IsSeenByAReaderThatFollowsTheWriter) {
     finished = reader.finished();
     const auto texts = reader.read<std::string>("/sweep/status").values;
     for (size_t row = 0; row < texts.size(); ++row) {
-      // The last may have been announced before it was written.
+      // The last row may be visible before it is written.
       ASSERT_TRUE(texts[row] == text_of(static_cast<int64_t>(row)) ||
                   (texts[row].empty() && row + 1 == texts.size() && !finished))
           << "row " << row << " of " << texts.size() << " holds '" << texts[row] << "'";

@@ -4,16 +4,17 @@
 
 namespace hessian::models {
 
-/// A shuffled order of n items, another one in every epoch, known at any position without the positions before it.
+/// A shuffled order of n items, different in every epoch, with random access: any position is computed without the
+/// positions before it.
 ///
-/// Position p stands in epoch p / n. Within an epoch the order is a pseudo-random permutation keyed by seed and epoch:
-/// a balanced Feistel network over the smallest even number of bits that holds n, walked until it lands below n. The
-/// same on every platform. Cost: constant time (fewer than four passes through the network on average) and memory.
+/// Position p belongs to epoch p / n. Within an epoch the order is a pseudo-random permutation keyed by seed and epoch:
+/// a balanced Feistel network over the smallest even number of bits that holds n, iterated until the result is below n.
+/// The same on every platform. Cost: constant time (fewer than four passes through the network on average) and memory.
 /// Source: Luby & Rackoff (1988), How to construct pseudorandom permutations; Black & Rogaway (2002), Ciphers with
 /// arbitrary finite domains, for the walk.
 class ShuffledOrder {
  public:
-  /// \throws std::invalid_argument  if there are no items
+  /// \throws std::invalid_argument  if items < 1
   ShuffledOrder(std::int64_t items, std::uint64_t seed);
 
   struct Place {
@@ -26,7 +27,8 @@ class ShuffledOrder {
 
   std::int64_t items() const { return items_; }
 
-  /// A number that belongs to one epoch, uniform in [0, bound): for what else is drawn once an epoch. bound > 0.
+  /// Returns a random number of an epoch, uniform in [0, bound), for anything else that is drawn once per epoch.
+  /// Precondition: bound > 0.
   std::int64_t draw_for_epoch(std::int64_t epoch, std::int64_t bound) const;
 
  private:

@@ -7,12 +7,12 @@
 
 namespace hessian::models {
 
-/// A whole file mapped into memory for as long as somebody holds the pointer.
+/// A whole file mapped into memory, unmapped when the last pointer to it is released.
 ///
-/// The mapping is private: pages are read when first touched, and writing through `writable_bytes` copies the page
-/// instead of changing the file. So tensors may lie over it without a copy and still be ordinary tensors.
-/// A file that another process cuts short while it is mapped ends the program (SIGBUS); replace files, as AtomicFile
-/// does.
+/// The mapping is private: pages are read when first accessed, and writing through writable_bytes() copies the page
+/// instead of changing the file. So tensors can be views of it without a copy and still be ordinary tensors.
+/// If another process truncates the file while it is mapped, access terminates the program (SIGBUS); files must be
+/// replaced instead, as AtomicFile does.
 class MappedFile {
  public:
   /// \throws std::runtime_error  "ckpt.pt: no such file", "... is empty", "... is a directory", "... permission denied"
@@ -24,13 +24,12 @@ class MappedFile {
 
   const std::string& path() const { return path_; }
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  /// The same memory; writes stay in this process.
+  /// Returns the same memory; writes remain private to this process.
   std::span<std::byte> writable_bytes() const { return {data_, size_}; }
 
-  /// Tells the system that a range will be read soon, so that it reads ahead.
+  /// Tells the system to read a range ahead.
   void expect(std::size_t begin, std::size_t size) const;
-  /// Gives the memory of the pages of a range back; they are read again when they are touched again. What was written
-  /// to them is lost.
+  /// Releases the memory of the pages of a range, which are read again on the next access. Changes to them are lost.
   void release(std::size_t begin, std::size_t size) const;
 
  private:

@@ -9,7 +9,7 @@
 
 namespace hessian::models {
 
-/// A sequence of token ids over the bytes of a file. Copies nothing; the bytes must outlive it.
+/// A view of the bytes of a file as a sequence of token ids. The bytes must outlive it.
 class TokenStream {
  public:
   /// UTF-8 text, one token per byte.
@@ -18,17 +18,17 @@ class TokenStream {
 
   /// A token file of nanoGPT (uint16 without a header) or of llm.c (a header of 256 int32 with magic number 20240520,
   /// version 1, uint16 tokens; or 20240801, version 7, uint32 tokens). Little-endian.
-  /// \throws std::runtime_error  one line, for a length that does not fit
+  /// \throws std::runtime_error  one line, if the length does not match
   /// Source: karpathy/nanoGPT, prepare.py of each data set; karpathy/llm.c, dev/data/data_common.py.
   static TokenStream bin(std::span<const std::byte> file, const std::string& source);
 
   std::int64_t size() const { return static_cast<std::int64_t>(bytes_.size() / width_); }
   std::int64_t operator[](std::int64_t position) const;
 
-  /// Tokens from `begin` on, `length` of them.
+  /// Returns the `length` tokens from `begin` on.
   TokenStream part(std::int64_t begin, std::int64_t length) const;
 
-  /// Bytes of one token: 1, 2 or 4.
+  /// Returns the bytes per token: 1, 2 or 4.
   std::size_t width() const { return width_; }
 
  private:
@@ -38,19 +38,20 @@ class TokenStream {
   std::size_t width_;
 };
 
-/// Position of the first byte that is not part of well-formed UTF-8; the size if there is none.
+/// Returns the position of the first byte that is not part of well-formed UTF-8; the size if there is none.
 /// Source: The Unicode Standard, table 3-7.
 std::size_t first_invalid_utf8(std::span<const std::byte> bytes);
 
-/// Where the held-out tenth of a stream begins: nine tenths in, and, in text, after the next end of a line.
+/// Returns where the held-out tenth of a stream begins: after nine tenths, and in text after the next end of a line.
 std::int64_t held_out_begin(const TokenStream& stream);
 
-/// An integer in [0, bound), every one as likely, and the same on every platform (std::uniform_int_distribution is
-/// not). bound > 0.
+/// Draws a uniform integer in [0, bound), the same on every platform (unlike std::uniform_int_distribution).
+/// Precondition: bound > 0.
 std::uint64_t bounded_draw(std::mt19937_64& generator, std::uint64_t bound);
 
-/// Starts of `count` different windows of `length` tokens in `total` tokens, in ascending order: windows that do not
-/// overlap, every placement as likely, if there is room for them; otherwise windows that begin in different places.
+/// Draws the starts of `count` different windows of `length` tokens in `total` tokens, in ascending order: windows that
+/// do not overlap, with every placement equally likely, if there is room for them; otherwise windows with different
+/// starts.
 /// \throws std::runtime_error  "notes.txt: has 20 tokens, but a window takes 33 (sequence length 32, and the next
 /// token)"
 std::vector<std::int64_t> draw_window_starts(std::int64_t total, std::int64_t count, std::int64_t length,

@@ -174,7 +174,7 @@ def test_what_is_done_is_not_done_again(smoke_copy):
 def test_results_that_are_there_are_not_touched_without_a_word(smoke_copy):
     done = reproduce(smoke_copy)
     assert done.returncode == 1
-    assert done.stderr.count("\n") == 1 and "already exists; use --resume to go on with it or --overwrite" in done.stderr
+    assert done.stderr.count("\n") == 1 and "already exists; use --resume to continue it or --overwrite" in done.stderr
     assert done.stdout == ""
 
 

@@ -26,24 +26,24 @@ def fails(sweep, status, *arguments, settings=()):
         ("sweep.models=['new:llama2-20M-prenorms']", ["prenorms", "simplegpt"]),
         ("sweep.models=['']", ["sweep.models"]),
         ("sweep.models=['..']", ["sweep.models"]),
-        ("sweep.seeds=[-1]", ["seed is -1", "from 0 on"]),
+        ("sweep.seeds=[-1]", ["seed is -1", "at least 0"]),
         ("sweep.seeds=0", ["sweep.seeds is 0", "a list"]),
         ("sweep.lr.from=64", ["sweep.lr.to is 8", "sweep.lr.from"]),
         ("sweep.lr.from=0", ["sweep.lr.from is 0", "positive"]),
         ("sweep.lr.per_octave=0", ["sweep.lr.per_octave is 0", "positive"]),
         ("sweep.factor=1", ["sweep.factor is 1", "1.01"]),
-        ("sweep.jobs=0", ["sweep.jobs is 0", "from 1 on"]),
-        ("steps=0", ["steps is 0", "from 1 on"]),
+        ("sweep.jobs=0", ["sweep.jobs is 0", "at least 1"]),
+        ("steps=0", ["steps is 0", "at least 1"]),
         ("schedule.warmup=24", ["schedule.warmup is 24"]),
     ],
 )
-def test_values_that_make_no_sweep_are_refused_with_their_key(sweep, setting, words):
+def test_invalid_values_are_refused_with_their_key(sweep, setting, words):
     line = fails(sweep, 2, settings=[setting])
     for word in words:
         assert word in line, line
 
 
-def test_the_programs_of_a_sweep_exclude_each_other(sweep):
+def test_the_modes_of_the_program_exclude_each_other(sweep):
     for arguments in (
         ["--emit", "slurm", "--task", "0:0"],
         ["--merge", "--task", "0:0"],
@@ -61,14 +61,14 @@ def test_a_task_is_a_stage_and_an_index(sweep, word):
 
 # Two models, three rates and two seeds; two rounds of bisection.
 @pytest.mark.parametrize("word", ["0:12", "0:-1", "1:4", "2:4", "3:0", "-1:0"])
-def test_tasks_that_there_are_not_are_refused(sweep, word):
+def test_tasks_that_do_not_exist_are_refused(sweep, word):
     stage, index = word.split(":")
     line = fails(sweep, 2, "--task", word)
-    assert f"stage {stage}" in line and "they go from 0 to" in line
+    assert f"stage {stage}" in line and "s are 0 to " in line
     assert stage in ("3", "-1") or f"no task {index}" in line
 
 
-def test_a_configuration_is_required_and_has_to_be_there(sweep):
+def test_a_configuration_is_required_and_has_to_exist(sweep):
     assert "CONFIG.toml is required" in outcome_without_configuration(sweep).error_line()
     (sweep.folder / "sweep.toml").unlink()
     assert fails(sweep, 1).startswith("sweep.toml: no such file")
@@ -85,12 +85,12 @@ def outcome_without_configuration(sweep):
     return outcome
 
 
-def test_a_sweep_that_is_there_is_neither_gone_on_with_nor_replaced_unasked(swept):
+def test_an_existing_sweep_is_neither_resumed_nor_replaced_unless_asked(swept):
     line = fails(swept, 1)
     assert line.startswith("sweep/sweep.h5: already exists") and "--resume" in line and "--overwrite" in line
 
 
-def test_going_on_with_other_steps_is_refused_by_the_key_and_leaves_the_sweep_as_it_was(swept, whole_sweep):
+def test_resuming_with_other_steps_is_refused_with_the_key_and_changes_nothing(swept, whole_sweep):
     outcome = swept("--resume", settings=["steps=25"])
     assert outcome.status == 2
     line = outcome.error_line()

@@ -277,7 +277,7 @@ def test_resume_takes_other_values_of_what_computes_nothing(train):
 def test_an_existing_run_is_refused_and_stays_as_it_is(train):
     train.done({})
     line = train.fails(1, {})
-    assert line == "run/run.h5: already exists; use --resume to go on with it or --overwrite to replace it"
+    assert line == "run/run.h5: already exists; use --resume to continue it or --overwrite to replace it"
 
 
 def test_overwrite_removes_the_old_checkpoints(train):

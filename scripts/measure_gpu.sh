@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Measures all that is to be known of one CUDA device, in about ten minutes, and leaves it in a text file: shares of the device's
-# limits that training steps and Hessian-vector products reach, the cost of SimpleNorm, and the same steps and products in PyTorch.
+# Measures one CUDA device in about ten minutes and writes a text file: the fractions of the device's limits that training steps and
+# Hessian-vector products reach, the cost of SimpleNorm, and the same steps and products in PyTorch.
 #
 # Usage: scripts/measure_gpu.sh BUILD [FILE]
-#   BUILD  where the programs were built, as build/release
-#   FILE   what is written; gpu-measurements.txt if absent
-# The comparisons with other tools need .venv-peers (scripts/setup.sh --peers); without it they are left out, and the file says so.
+#   BUILD  build folder, such as build/release
+#   FILE   output file; gpu-measurements.txt by default
+# The comparison with PyTorch needs .venv-peers (scripts/setup.sh --peers). Without it the comparison is skipped, and the file says so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=${1:?scripts/measure_gpu.sh: give the build folder, as build/release}
+build=${1:?scripts/measure_gpu.sh: give the build folder, such as build/release}
 file=${2:-gpu-measurements.txt}
 
 if ! "$build/bin/device_times" --device cuda --step llama2-20M-prenorm --seconds 0 >/dev/null; then
@@ -30,7 +30,7 @@ fi
     echo
     .venv-peers/bin/python tests/peers/hvp.py "$build/bin" --device cuda --rounds 2 --seconds 1 --skip-probe
   else
-    echo "PyTorch was not measured: .venv-peers is missing; scripts/setup.sh --peers makes it"
+    echo "PyTorch was not measured: .venv-peers is missing; create it with scripts/setup.sh --peers"
   fi
 } 2>&1 | tee "$file"
 echo "measure_gpu.sh: written to $file" >&2

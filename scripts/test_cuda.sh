@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs every test that needs a CUDA device: kernels, the tape, the trainer, the programs.
+# Runs every test that needs a CUDA device: kernels, tape, training and programs.
 #
 # Usage: scripts/test_cuda.sh BUILD
-#   BUILD  where the programs and tests were built, as build/release
-# Exit status: 0 if all passed, 1 if one failed or there is no device.
+#   BUILD  build folder of the programs and tests, such as build/release
+# Exit status: 0 if all passed; 1 if one failed or there is no device.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-build=${1:?scripts/test_cuda.sh: give the build folder, as build/release}
+build=${1:?scripts/test_cuda.sh: give the build folder, such as build/release}
 
-probe_of_device=$("$build/tests/test_libhessian" --gtest_filter=SelectDevice.TakesTheCudaDeviceThatIsThere 2>&1 || true)
-if [[ $probe_of_device != *"[  PASSED  ] 1 test."* ]]; then
-  if [[ $probe_of_device != *SKIPPED* ]]; then
-    echo "$probe_of_device" >&2
+device_check=$("$build/tests/test_libhessian" --gtest_filter=SelectDevice.TakesTheCudaDeviceThatIsThere 2>&1 || true)
+if [[ $device_check != *"[  PASSED  ] 1 test."* ]]; then
+  if [[ $device_check != *SKIPPED* ]]; then
+    echo "$device_check" >&2
   fi
   echo "no CUDA device: nothing tested" >&2
   exit 1
@@ -21,7 +21,7 @@ failed=0
 for program in test_libhessian test_train; do
   log=$(mktemp)
   "$build/tests/$program" --gtest_brief=1 --gtest_filter='*Cuda*' | tee "$log" || failed=1
-  # A build without kernels would skip them all.
+  # In a build without CUDA kernels all tests would be skipped, and seem to pass.
   if grep -q 'SKIPPED' "$log"; then
     echo "test_cuda.sh: $program skipped tests: this build has no CUDA kernels; see cmake/CudaSupport.cmake" >&2
     failed=1

@@ -13,6 +13,7 @@ namespace {
 
 using namespace hessian::experiments;
 
+/// Values of the command line before they are interpreted.
 struct Words {
   std::string scale = "smoke";
   std::vector<std::string> figures;
@@ -31,23 +32,24 @@ std::vector<std::string> figure_words() {
 
 void declare(CLI::App& app, ReproduceOptions& options, Words& words) {
   app.add_option("--scale", words.scale,
-                 "smoke: a check that all works; cpu: some hours on two cores; gpu: a day on one H100")
+                 "smoke: a check that everything works; cpu: several hours on two cores; gpu: a day on one H100")
       ->check(CLI::IsMember(reproduce_scale_words))
       ->capture_default_str();
-  app.add_option("--out", options.out, "folder for results and report.html")->check(check_not_empty);
+  app.add_option("--out", options.out, "folder for the results and report.html")->check(check_not_empty);
   app.add_option("--figure", words.figures,
-                 "a: H_xx of single maps, b: H_xx by layer, c: activation scales, d: stable learning rates, e: loss "
-                 "curves, f: cost "
-                 "of the norms, g: stable rates against curvature (all)")
+                 "a: H_xx of single maps, b: H_xx by layer, c: activation scales, d: stable learning rates, "
+                 "e: loss curves, f: cost of the norms, g: stable rates against curvature (default: all)")
       ->delimiter(',')
       ->check(CLI::IsMember(figure_words()));
-  app.add_option("--data", options.data, "as data.source of hessian-train: text, tokens (.bin), or builtin")
+  app.add_option("--data", options.data,
+                 "training data, as data.source of hessian-train: text, tokens (.bin), or builtin")
       ->check(check_not_empty)
       ->capture_default_str();
   app.add_option("--device", options.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
-  auto* resume = app.add_flag("--resume", words.resume, "go on with what is there, or start where there is none");
-  app.add_flag("--overwrite", words.overwrite, "replace results that are there already")->excludes(resume);
-  app.add_flag("--plan", words.plan, "print what would be run and what it takes, and run nothing");
+  auto* resume =
+      app.add_flag("--resume", words.resume, "continue an interrupted reproduction; starts one if there is none");
+  app.add_flag("--overwrite", words.overwrite, "replace existing results")->excludes(resume);
+  app.add_flag("--plan", words.plan, "print the experiments and their cost, and run nothing");
 }
 
 void interpret(const Words& words, ReproduceOptions& options) {
@@ -61,7 +63,7 @@ void interpret(const Words& words, ReproduceOptions& options) {
   options.existing = words.resume ? ExistingRun::resume : words.overwrite ? ExistingRun::replace : ExistingRun::refuse;
 }
 
-/// What the report is made of: the figures asked for, and those that an earlier call has left in the folder.
+/// Returns the files to report on: those of the requested figures, and results of earlier calls in the same folder.
 hessian::analysis::ReproductionFiles files_of(const ReproduceOptions& options) {
   ReproduceOptions all = options;
   all.figures = reproduce_figures;
@@ -107,7 +109,7 @@ int main(int argc, char** argv) {
     hessian::keep_freed_memory();
     ReproduceOptions options;
     Words words;
-    CLI::App app("Reproduces the claims of the SimpleGPT paper (arXiv 2602.01212) at a scale that fits",
+    CLI::App app("Reproduces the claims of the SimpleGPT paper (arXiv 2602.01212) at a chosen scale",
                  "hessian-reproduce");
     declare(app, options, words);
     if (const auto status = parse_command_line(app, argc, argv)) {

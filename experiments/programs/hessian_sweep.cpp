@@ -7,6 +7,7 @@
 #include "program/log.h"
 #include "program/program.h"
 #include "sweep/dashboard.h"
+#include "sweep/slurm.h"
 #include "sweep/sweep.h"
 #include "train/report.h"
 
@@ -14,7 +15,7 @@ namespace {
 
 using namespace hessian::experiments;
 
-/// The exit status, and from the first process the table and what must not be missed of it.
+/// Prints the table and its warnings, in the first process of a job, and returns the exit status.
 int show(const SweepTable& table, bool json, bool interrupted) {
   const int status = interrupted || !is_finished(table) ? 1 : 0;
   if (!job_place().is_first()) {
@@ -57,11 +58,12 @@ int main(int argc, char** argv) {
     bool merge = false;
     CLI::App app("Finds the largest stable learning rate of each model", "hessian-sweep");
     declare(app, command, "a sweep");
-    auto* emit_option = app.add_option("--emit", emit, "slurm: print a script of array jobs instead of running")
-                            ->check(CLI::IsMember({"slurm"}));
+    auto* emit_option =
+        app.add_option("--emit", emit, "slurm: print a script that submits the runs as array jobs, and run nothing")
+            ->check(CLI::IsMember({"slurm"}));
     auto* task_option =
-        app.add_option("--task", task, "STAGE:INDEX: run one task of such a job")->excludes(emit_option);
-    app.add_flag("--merge", merge, "make the table of the runs that are finished, and run nothing")
+        app.add_option("--task", task, "STAGE:INDEX: run one task of such an array job")->excludes(emit_option);
+    app.add_flag("--merge", merge, "make the table from the finished runs, and run nothing")
         ->excludes(emit_option)
         ->excludes(task_option);
     if (const auto status = parse_command_line(app, argc, argv)) {

@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
   return run_program("hessian-train", [&] {
     hessian::keep_freed_memory();
     ConfigCommand command;
-    CLI::App app("Trains a GPT, with its curvature along the way", "hessian-train");
+    CLI::App app("Trains a GPT and measures its curvature during training", "hessian-train");
     declare(app, command, "a run");
     if (const auto status = parse_command_line(app, argc, argv)) {
       return *status;

@@ -32,8 +32,8 @@ double exchange_seconds(const ProcessGroup& group, int64_t floats) {
   const at::Tensor whole = at::ones({floats / group.size() * group.size()});
   std::vector<double> seconds;
   for (int i = 0; i < 9; ++i) {
-    group.wait_for_all();
-    seconds.push_back(seconds_of([&] { group.gather(group.sum_of_part(whole)); }));
+    group.barrier();
+    seconds.push_back(seconds_of([&] { group.all_gather(group.reduce_scatter(whole)); }));
   }
   return median(seconds);
 }
@@ -73,9 +73,9 @@ void compare(const ProcessGroup& group, const std::string& model, int64_t sequen
   std::vector<double> with_messages;
   std::vector<double> without;
   for (int i = 0; i < 12; ++i) {
-    group.wait_for_all();
+    group.barrier();
     const double here = seconds_of([&] { alone.update(); });
-    group.wait_for_all();
+    group.barrier();
     const double all = seconds_of([&] { together.update(); });
     if (i >= 2) {  // the first updates allocate their memory
       without.push_back(here);
@@ -103,7 +103,7 @@ void measure(const ProcessGroup& group) {
   }
   // Every process predicts from the same line.
   at::Tensor times = at::tensor(seconds, at::kDouble);
-  group.take_first(times);
+  group.broadcast(times);
   seconds.assign(times.data_ptr<double>(), times.data_ptr<double>() + times.numel());
   const Line line = fit(volumes, seconds);
   if (group.is_first()) {

@@ -173,7 +173,7 @@ def test_resume_does_not_repeat_finished_runs(smoke_copy):
 def test_existing_results_are_refused_without_resume_or_overwrite(smoke_copy):
     done = reproduce(smoke_copy)
     assert done.status == 1
-    assert done.stderr.count("\n") == 1 and "already exists; use --resume to go on with it or --overwrite" in done.stderr
+    assert done.stderr.count("\n") == 1 and "already exists; use --resume to continue it or --overwrite" in done.stderr
     assert done.stdout == ""
 
 

@@ -26,14 +26,14 @@ def fails(sweep, status, *arguments, settings=()):
         ("sweep.models=['new:llama2-20M-prenorms']", ["prenorms", "simplegpt"]),
         ("sweep.models=['']", ["sweep.models"]),
         ("sweep.models=['..']", ["sweep.models"]),
-        ("sweep.seeds=[-1]", ["seed is -1", "from 0 on"]),
+        ("sweep.seeds=[-1]", ["seed is -1", "at least 0"]),
         ("sweep.seeds=0", ["sweep.seeds is 0", "a list"]),
         ("sweep.lr.from=64", ["sweep.lr.to is 8", "sweep.lr.from"]),
         ("sweep.lr.from=0", ["sweep.lr.from is 0", "positive"]),
         ("sweep.lr.per_octave=0", ["sweep.lr.per_octave is 0", "positive"]),
         ("sweep.factor=1", ["sweep.factor is 1", "1.01"]),
-        ("sweep.jobs=0", ["sweep.jobs is 0", "from 1 on"]),
-        ("steps=0", ["steps is 0", "from 1 on"]),
+        ("sweep.jobs=0", ["sweep.jobs is 0", "at least 1"]),
+        ("steps=0", ["steps is 0", "at least 1"]),
         ("schedule.warmup=24", ["schedule.warmup is 24"]),
     ],
 )
@@ -43,7 +43,7 @@ def test_invalid_values_are_refused_with_their_key(sweep, setting, words):
         assert word in line, line
 
 
-def test_the_modes_of_a_sweep_exclude_each_other(sweep):
+def test_the_modes_of_the_program_exclude_each_other(sweep):
     for arguments in (
         ["--emit", "slurm", "--task", "0:0"],
         ["--merge", "--task", "0:0"],
@@ -64,7 +64,7 @@ def test_a_task_must_be_a_stage_and_an_index(sweep, word):
 def test_tasks_that_do_not_exist_are_refused(sweep, word):
     stage, index = word.split(":")
     line = fails(sweep, 2, "--task", word)
-    assert f"stage {stage}" in line and "they go from 0 to" in line
+    assert f"stage {stage}" in line and "s are 0 to " in line
     assert stage in ("3", "-1") or f"no task {index}" in line
 
 
@@ -85,7 +85,7 @@ def outcome_without_configuration(sweep):
     return outcome
 
 
-def test_an_existing_sweep_is_neither_resumed_nor_replaced_unasked(swept):
+def test_an_existing_sweep_is_neither_resumed_nor_replaced_unless_asked(swept):
     line = fails(swept, 1)
     assert line.startswith("sweep/sweep.h5: already exists") and "--resume" in line and "--overwrite" in line
 

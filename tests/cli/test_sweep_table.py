@@ -172,7 +172,7 @@ def test_the_text_has_the_numbers_of_the_json(whole_sweep):
     (ratio,) = table["ratios"]
     assert lines[3] == (
         f"largest stable lr of {SIMPLEGPT} / {PRENORM}: {ratio['ratio']:.2f} "
-        f"(the brackets leave {ratio['low']:.2f} to {ratio['high']:.2f})"
+        f"(the brackets allow {ratio['low']:.2f} to {ratio['high']:.2f})"
     )
     for model in MODELS:
         start = lines.index(model) + 2

@@ -136,16 +136,16 @@ def test_an_unknown_word_is_refused_with_the_known_ones_and_the_nearest(train, k
 @pytest.mark.parametrize(
     "key, value, expectation",
     [
-        ("steps", -1, "a whole number from 1 on"),
-        ("steps", 0, "a whole number from 1 on"),
-        ("data.seq_len", 0, "a whole number from 1 on"),
+        ("steps", -1, "a whole number of at least 1"),
+        ("steps", 0, "a whole number of at least 1"),
+        ("data.seq_len", 0, "a whole number of at least 1"),
         ("optimizer.lr", 0, "a positive number"),
-        ("optimizer.beta1", 1, "a number from 0 on and below 1"),
+        ("optimizer.beta1", 1, "a number of at least 0 and below 1"),
         ("optimizer.clip", -1, "0 or a positive number"),
         ("schedule.warmup", 12, "0 to 11, fewer than the 12 steps"),
         ("schedule.final_fraction", 1.5, "a number from 0 to 1"),
-        ("validation.every", -1, "a whole number from 0 on"),
-        ("checkpoint.keep", 0, "a whole number from 1 on"),
+        ("validation.every", -1, "a whole number of at least 0"),
+        ("checkpoint.keep", 0, "a whole number of at least 1"),
         ("probe.tolerance", 0, "a positive number"),
         ("divergence.smoothing", 4, "an odd positive number of steps"),
     ],
@@ -162,7 +162,7 @@ def test_a_learning_rate_must_be_a_number(train, value):
 
 def test_a_decay_longer_than_the_steps_after_the_warm_up_is_refused(train):
     line = train.fails(2, {"schedule.name": "wsd", "schedule.decay": 10})
-    assert line == "run.toml: schedule.decay is 10, expected 1 to 9, what the warm-up leaves"
+    assert line == "run.toml: schedule.decay is 10, expected 1 to 9, the steps after the warm-up"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_model_that_cannot_be_made_is_refused_with_the_wrong_key(train, change
 
 def test_sequences_longer_than_a_checkpoints_positions_are_refused(train, nanogpt):
     line = train.fails(2, {"model.name": str(nanogpt), "data.seq_len": 65})
-    assert line == f"data.seq_len 65 is longer than the 64 positions of {nanogpt}"
+    assert line == f"data.seq_len is 65, longer than the 64 positions of {nanogpt}"
 
 
 @pytest.mark.parametrize("data", [None, b"", b"PK no zip"])

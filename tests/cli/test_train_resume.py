@@ -268,7 +268,7 @@ def test_resume_accepts_changes_of_settings_that_do_not_affect_the_numbers(train
 def test_an_existing_run_is_refused_without_resume_or_overwrite(train):
     train.done({})
     line = train.fails(1, {})
-    assert line == "run/run.h5: already exists; use --resume to go on with it or --overwrite to replace it"
+    assert line == "run/run.h5: already exists; use --resume to continue it or --overwrite to replace it"
 
 
 def test_overwrite_removes_the_old_checkpoints(train):

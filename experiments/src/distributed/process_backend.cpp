@@ -4,7 +4,7 @@
 #include <dlfcn.h>
 
 #ifndef USE_C10D_GLOO
-#define USE_C10D_GLOO  // LibTorch is built with it; its headers want to be told
+#define USE_C10D_GLOO  // LibTorch is built with Gloo, but its headers need the macro
 #endif
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
@@ -15,23 +15,24 @@
 namespace hessian::experiments {
 namespace {
 
-/// A process may validate, probe or write a checkpoint for as long as it takes; that it lives is the watchdog's matter.
-constexpr std::chrono::hours longest_wait(24);
+/// Long, because one process may validate, probe or write a checkpoint while the others wait. The watchdog detects
+/// processes that died.
+constexpr std::chrono::hours message_timeout(24);
 
-/// NCCL's part of LibTorch needs CUDA's libraries, which the programs run without: it is a library of its own
-/// (nccl/nccl_backend.cpp), loaded here.
+/// Loads NCCL's backend from a library of its own (nccl/nccl_backend.cpp): it needs CUDA's libraries, and the programs
+/// have to run without them.
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, const JobPlace& place) {
   using Make = c10d::Backend* (*)(const c10::intrusive_ptr<c10d::Store>&, int, int, std::chrono::milliseconds);
   void* library = dlopen("libhessian_nccl.so", RTLD_NOW | RTLD_LOCAL);
   void* make = library == nullptr ? nullptr : dlsym(library, "hessian_make_nccl_backend");
   if (make == nullptr) {
     const char* reason = dlerror();
-    throw std::runtime_error("several processes on CUDA devices need NCCL, which cannot be used: " +
-                             std::string(reason == nullptr ? "it has no such function" : reason) +
-                             "; --device cpu works, and so does a build where CMake finds nccl.h");
+    throw std::runtime_error("several processes on CUDA devices need NCCL, which cannot be loaded: " +
+                             std::string(reason == nullptr ? "the library lacks the function" : reason) +
+                             "; use --device cpu, or a build for which CMake finds nccl.h");
   }
   return c10::intrusive_ptr<c10d::Backend>::reclaim(
-      reinterpret_cast<Make>(make)(store, place.rank, place.size, longest_wait));
+      reinterpret_cast<Make>(make)(store, place.rank, place.size, message_timeout));
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ c10::intrusive_ptr<c10d::Backend> make_backend(const c10::intrusive_ptr<c10d::St
     return make_nccl(store, place);
   }
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, place.rank, place.size,
-                                                     c10d::ProcessGroupGloo::Options::create_default(longest_wait));
+                                                     c10d::ProcessGroupGloo::Options::create_default(message_timeout));
 }
 
 }  // namespace hessian::experiments

@@ -11,18 +11,18 @@
 
 namespace hessian::experiments {
 
-/// The processes of one job, and what they tell each other. Where nothing else is said, every process has to make the same
-/// calls in the same order.
+/// The processes of one job and the messages they exchange.
 ///
-/// Copies are the same group. A group of one needs nothing of the others, and costs nothing.
-/// All calls throw std::runtime_error, naming the process as far as it is known, when one of the processes is lost.
+/// Unless stated otherwise, a method is collective: every process must make the same calls in the same order. Copies
+/// refer to the same group. For a single process every call is a no-op. Every method throws std::runtime_error if a
+/// process is lost, naming it if it is known.
 class ProcessGroup {
  public:
-  /// A process alone.
+  /// A group of one process.
   ProcessGroup() = default;
 
-  /// Meets the others: through LibTorch's Gloo for the CPU, and NCCL for CUDA devices.
-  /// \throws std::runtime_error  if they cannot be reached, or this build has no NCCL
+  /// Connects to the other processes of the job: through LibTorch's Gloo for the CPU, through NCCL for CUDA devices.
+  /// \throws std::runtime_error  if they cannot be reached, or if this build has no NCCL
   static ProcessGroup join(const JobPlace& place, at::Device device);
 
   int rank() const { return place_.rank; }
@@ -31,48 +31,53 @@ class ProcessGroup {
   bool is_alone() const { return place_.size == 1; }
   const JobPlace& place() const { return place_; }
 
-  /// Replaces a contiguous tensor by the sum over all processes, the same bits in each.
-  void sum(at::Tensor& tensor) const;
+  /// Replaces a contiguous tensor by its sum over all processes. The result has the same bits in every process.
+  void all_reduce(at::Tensor& tensor) const;
 
-  /// Sum of the processes' tensors [size * n], of which each process keeps its own part [n]: process r has entries
-  /// r n ... (r + 1) n - 1.
-  at::Tensor sum_of_part(const at::Tensor& whole) const;
+  /// Sums tensors [size * n] over all processes and returns this process's shard [n] of the sum: process r receives
+  /// entries r n ... (r + 1) n - 1.
+  at::Tensor reduce_scatter(const at::Tensor& tensor) const;
 
-  /// The processes' parts [n] one behind the other, [size * n].
-  at::Tensor gather(const at::Tensor& part) const;
+  /// Returns the shards [n] of all processes, concatenated in the order of their ranks: [size * n].
+  at::Tensor all_gather(const at::Tensor& shard) const;
 
-  /// Replaces a contiguous tensor, or a text, by the first process's.
-  void take_first(at::Tensor& tensor) const;
-  std::string take_first(const std::string& text) const;
+  /// Replaces a contiguous tensor by that of the first process.
+  void broadcast(at::Tensor& tensor) const;
+  /// Returns the first process's text.
+  std::string broadcast(const std::string& text) const;
 
-  /// Whether it holds in any process.
-  bool any(bool here) const;
+  /// Returns whether the condition holds in any process.
+  bool any(bool condition) const;
 
-  /// Returns once every process has come here.
-  void wait_for_all() const;
+  /// Returns once every process has called it.
+  void barrier() const;
 
-  // The rest need not be called by all.
+  // The following methods are not collective: any process may call them at any time.
 
-  /// Whether this process is the first to ask for that name.
+  /// Returns whether this process is the first to claim the name.
   bool claim(const std::string& name) const;
 
-  /// Leaves a text under a name, for told(), which finds it once this returns.
-  void tell(const std::string& name, const std::string& text) const;
-  std::optional<std::string> told(const std::string& name) const;
+  /// Publishes a text under a name. Once this returns, find_published() finds it in every process. A group of one
+  /// process keeps nothing.
+  void publish(const std::string& name, const std::string& text) const;
+  /// Returns the text that some process has published under the name, if any.
+  std::optional<std::string> find_published(const std::string& name) const;
 
  private:
-  struct Members;
-  ProcessGroup(JobPlace place, std::shared_ptr<Members> members);
+  struct Connection;
+  ProcessGroup(JobPlace place, std::shared_ptr<Connection> connection);
 
   JobPlace place_;
-  std::shared_ptr<Members> members_;
+  std::shared_ptr<Connection> connection_;
 };
 
-/// Part of a number of things that are divided as evenly as they can be, in order.
+/// A contiguous range of items: one process's share of a list.
 struct Share {
   int64_t first = 0;
   int64_t count = 0;
 };
-Share share_of(int64_t things, int64_t part, int64_t parts);
+
+/// Divides `items` items, in order and as evenly as possible, into `shares` shares and returns the one with that index.
+Share share_of(int64_t items, int64_t index, int64_t shares);
 
 }  // namespace hessian::experiments

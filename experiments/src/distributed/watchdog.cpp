@@ -13,21 +13,21 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto between_signs = 2s;
-constexpr auto longest_silence = 20s;
-// Once messages fail, a process whose signs have stopped too is the one to name.
-constexpr auto suspicious_silence = 7s;
-constexpr auto longest_inquiry = 20s;
-constexpr auto between_looks = 200ms;
+constexpr auto heartbeat_interval = 2s;
+constexpr auto max_silence = 20s;
+// Shorter once messages fail: a process whose heartbeats have stopped as well is then the one to name.
+constexpr auto max_silence_after_failure = 7s;
+constexpr auto max_inquiry = 20s;
+constexpr auto poll_interval = 200ms;
 
-const std::string word_of_loss = "lost";
-const std::string word_of_suspicion = "suspicion";
+const std::string loss_key = "lost";
+const std::string failure_key = "suspicion";
 
-std::string sign_of(int rank) {
+std::string heartbeat_key(int rank) {
   return fmt::format("alive/{}", rank);
 }
 
-std::string text_at(c10d::Store& store, const std::string& key) {
+std::string read(c10d::Store& store, const std::string& key) {
   const std::vector<uint8_t> bytes = store.get(key);
   return {bytes.begin(), bytes.end()};
 }
@@ -42,11 +42,11 @@ constexpr const char* advice = "; start the job again with --resume";
 
 Watchdog::Watchdog(const JobPlace& place, c10::intrusive_ptr<c10d::Store> store)
     : place_(place), store_(std::move(store)) {
-  signs_.resize(static_cast<std::size_t>(place_.size));
-  give_sign();
-  // From here on every sign can be read without waiting for it.
+  heartbeats_.resize(static_cast<std::size_t>(place_.size));
+  send_heartbeat();
+  // Waits for the first heartbeat of every process: from here on all can be read without blocking.
   for (int rank = 0; rank < place_.size; ++rank) {
-    text_at(*store_, sign_of(rank));
+    read(*store_, heartbeat_key(rank));
   }
   thread_ = std::thread([this] { watch(); });
 }
@@ -55,96 +55,95 @@ Watchdog::~Watchdog() {
   stopping_ = true;
   thread_.join();
   if (std::uncaught_exceptions() > 0 && !lost_another_) {
-    leave_word(word_of_loss, fmt::format("process {} of {} has failed", place_.rank, place_.size));
+    post(loss_key, fmt::format("process {} of {} has failed", place_.rank, place_.size));
   }
 }
 
 void Watchdog::watch() {
-  for (auto next = Clock::now(); !stopping_; std::this_thread::sleep_for(between_looks)) {
+  for (auto next = Clock::now(); !stopping_; std::this_thread::sleep_for(poll_interval)) {
     if (Clock::now() < next) {
       continue;
     }
-    next = Clock::now() + between_signs;
-    give_sign();
-    const std::string loss = look();
+    next = Clock::now() + heartbeat_interval;
+    send_heartbeat();
+    const std::string loss = find_loss();
     if (!loss.empty() && !stopping_) {
       log_error(loss + advice);
-      let_others_read();
+      wait_for_readers();
       std::_Exit(1);
     }
   }
 }
 
-void Watchdog::give_sign() {
+void Watchdog::send_heartbeat() {
   const std::lock_guard lock(mutex_);
   try {
-    write(*store_, sign_of(place_.rank), std::to_string(++signs_given_));
+    write(*store_, heartbeat_key(place_.rank), std::to_string(++heartbeats_sent_));
   } catch (const std::exception&) {
-    // The look that follows says so.
+    // The store is gone; find_loss(), which is called next, reports that.
   }
 }
 
-std::string Watchdog::look() {
+std::string Watchdog::find_loss() {
   const std::lock_guard lock(mutex_);
   try {
-    if (store_->check({word_of_loss})) {
-      return text_at(*store_, word_of_loss);
+    if (store_->check({loss_key})) {
+      return read(*store_, loss_key);
     }
-    // Whoever could not exchange a message has left word; the first process may be waiting for another.
-    const bool suspicion = store_->check({word_of_suspicion});
-    std::string loss = silent_process(suspicion ? suspicious_silence : longest_silence);
+    // A process that could not exchange a message has posted that, while the first process may be waiting elsewhere.
+    const bool messages_fail = store_->check({failure_key});
+    std::string loss = find_silent_process(messages_fail ? max_silence_after_failure : max_silence);
     if (!loss.empty() && place_.is_first()) {
-      write(*store_, word_of_loss, loss);
+      write(*store_, loss_key, loss);
     }
     return loss;
   } catch (const std::exception&) {
-    return fmt::format("process 0 of {}, which the others meet at {}:{}, is lost", place_.size, place_.address,
-                       place_.port);
+    return fmt::format("process 0 of {} is lost: nothing answers at {}:{}", place_.size, place_.address, place_.port);
   }
 }
 
-std::string Watchdog::silent_process(Clock::duration patience) {
+std::string Watchdog::find_silent_process(Clock::duration patience) {
   const int watched = place_.is_first() ? place_.size : 1;
   for (int rank = 0; rank < watched; ++rank) {
-    Sign& sign = signs_[static_cast<std::size_t>(rank)];
-    const std::string value = text_at(*store_, sign_of(rank));
-    if (value != sign.value) {
-      sign = {value, Clock::now()};
+    Heartbeat& heartbeat = heartbeats_[static_cast<std::size_t>(rank)];
+    const std::string value = read(*store_, heartbeat_key(rank));
+    if (value != heartbeat.value) {
+      heartbeat = {value, Clock::now()};
     }
-    if (rank != place_.rank && Clock::now() - sign.since > patience) {
+    if (rank != place_.rank && Clock::now() - heartbeat.since > patience) {
       return fmt::format("process {} of {} is lost: no sign of life for {} s", rank, place_.size,
-                         std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - sign.since).count());
+                         std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - heartbeat.since).count());
     }
   }
   return {};
 }
 
-void Watchdog::leave_word(const std::string& key, const std::string& text) {
+void Watchdog::post(const std::string& key, const std::string& text) {
   const std::lock_guard lock(mutex_);
   try {
     write(*store_, key, text);
   } catch (const std::exception&) {
-    // The store has ended with the first process, and the others will learn of that.
+    // The store has ended with the first process; the others will notice that themselves.
   }
 }
 
-void Watchdog::let_others_read() const {
+void Watchdog::wait_for_readers() const {
   if (place_.is_first()) {
-    std::this_thread::sleep_for(between_signs + 1s);  // the store, and with it the word, ends with this process
+    std::this_thread::sleep_for(heartbeat_interval + 1s);
   }
 }
 
 std::string Watchdog::explain_failure() {
   lost_another_ = true;
-  leave_word(word_of_suspicion, std::to_string(place_.rank));
-  const auto until = Clock::now() + longest_inquiry;
+  post(failure_key, std::to_string(place_.rank));
+  const auto until = Clock::now() + max_inquiry;
   while (Clock::now() < until) {
-    const std::string loss = look();
+    const std::string loss = find_loss();
     if (!loss.empty()) {
-      let_others_read();
+      wait_for_readers();
       return loss + advice;
     }
-    std::this_thread::sleep_for(between_looks);
+    std::this_thread::sleep_for(poll_interval);
   }
   return fmt::format("another process of the job cannot be reached{}", advice);
 }

@@ -14,50 +14,51 @@
 
 namespace hessian::experiments {
 
-/// Notices that a process of a job has died, hangs or cannot be reached, whatever this one is doing.
+/// Detects that another process of the job has died, hangs or cannot be reached, whatever this one is doing.
 ///
-/// Each process writes a sign of life into the job's store every two seconds. The first process reads those of all, and
-/// leaves word of one that has given none for twenty seconds, or for seven seconds once messages fail; the others read
-/// the first one's, and look for that word. Whoever learns of a loss ends its process with a line on stderr and status
-/// 1: alone it would wait for ever.
+/// Every process writes a heartbeat into the job's key-value store every two seconds. The first process reads the
+/// heartbeats of all, and posts a loss when one has been silent for twenty seconds, or for seven seconds once messages
+/// fail. The others read the first one's heartbeat and look for a posted loss. A process that learns of a loss prints
+/// one line on stderr and exits with status 1: on its own it would wait for ever.
 class Watchdog {
  public:
-  /// Begins to watch; every process of the job has to make one.
-  /// \param store  a connection that nothing else uses
+  /// Starts watching. Every process of the job has to construct one.
+  /// \param store  a connection of its own to the job's store
   Watchdog(const JobPlace& place, c10::intrusive_ptr<c10d::Store> store);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
-  /// Stops watching. If an exception is on its way, leaves word that this process has failed.
+  /// Stops watching. During stack unwinding it also posts that this process has failed.
   ~Watchdog();
 
-  /// What became of the process that a message could not be exchanged with, in a sentence; waits for up to twenty
-  /// seconds until that is known.
+  /// Returns one sentence that says which process was lost and how, after a message could not be exchanged. Waits up
+  /// to twenty seconds for that to become known.
   std::string explain_failure();
 
  private:
   using Clock = std::chrono::steady_clock;
-  /// What was last heard of another process.
-  struct Sign {
+  /// The last heartbeat read from another process.
+  struct Heartbeat {
     std::string value;
     Clock::time_point since = Clock::now();
   };
 
   void watch();
-  void give_sign();
-  /// The loss that is known, or an empty text.
-  std::string look();
-  /// A process that has given no sign of life for `patience`.
-  std::string silent_process(Clock::duration patience);
-  void let_others_read() const;
-  void leave_word(const std::string& key, const std::string& text);
+  void send_heartbeat();
+  /// Returns a description of the loss, or an empty text while none is known.
+  std::string find_loss();
+  /// Returns a description of a process whose heartbeat has not changed for `patience`, or an empty text.
+  std::string find_silent_process(Clock::duration patience);
+  /// Keeps the store alive until the others have read what this process has posted, if it is the store's server.
+  void wait_for_readers() const;
+  void post(const std::string& key, const std::string& text);
 
   JobPlace place_;
   c10::intrusive_ptr<c10d::Store> store_;
-  std::mutex mutex_;  // over everything below, and the store
-  std::vector<Sign> signs_;
-  int64_t signs_given_ = 0;
+  std::mutex mutex_;  // guards the store and everything below
+  std::vector<Heartbeat> heartbeats_;
+  int64_t heartbeats_sent_ = 0;
   std::atomic<bool> stopping_ = false;
-  std::atomic<bool> lost_another_ = false;  // then this process's own end is no news
+  std::atomic<bool> lost_another_ = false;  // another process was lost first, so this one's end need not be posted
   std::thread thread_;
 };
 

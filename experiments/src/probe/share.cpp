@@ -48,7 +48,7 @@ void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows) {
     for_each_number(row, [&numbers](const auto& number) { numbers.push_back(static_cast<double>(number)); });
   }
   at::Tensor sums = at::tensor(numbers, at::kDouble);
-  group.sum(sums);
+  group.all_reduce(sums);
   const double* next = sums.const_data_ptr<double>();
   for (ProbeRow& row : rows) {
     for_each_number(row, [&next]<class Number>(Number& number) { number = static_cast<Number>(*next++); });

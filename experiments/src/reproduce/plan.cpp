@@ -1,13 +1,8 @@
 #include <ATen/Parallel.h>
-#include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 
-#include "hessian/models/config.h"
-#include "hessian/models/named_models.h"
-#include "program/progress.h"
 #include "reproduce/reproduce.h"
 
 namespace hessian::experiments {
@@ -15,7 +10,7 @@ namespace {
 
 const std::vector<std::string> placements = {"prenorm", "preqknorm", "simplegpt"};
 
-/// A size of each family. The name is that of a named size, whose shape the other numbers replace unless they are 0.
+/// A model size, used for every family. The other numbers override the shape of the named size unless they are 0.
 struct Size {
   const char* word;
   int64_t dim;
@@ -24,11 +19,11 @@ struct Size {
   const char* llama2_name;
 };
 
-/// What the sweeps of a scale have in common.
+/// Settings that the sweeps of a scale share.
 struct Recipe {
   std::vector<std::string> families;
   std::vector<Size> sizes;
-  std::size_t curvature_size;  ///< of the sizes, for the probes of every site
+  std::size_t curvature_size;  ///< index of the size whose sites are all probed
   int64_t steps;
   int64_t warmup;
   int64_t seq_len;
@@ -100,7 +95,7 @@ TrainConfig train_config(const ReproduceOptions& options, const Recipe& recipe, 
   train.device = options.device;
   train.dtype = options.scale == ReproduceScale::gpu ? "bfloat16" : "float32";
   train.model.name = model_name(family, size, placements.front());
-  // Bytes for text; token files have the vocabulary of the named size.
+  // Text is read as bytes; token files need the vocabulary of the named size.
   train.model.vocab_size = options.data == "builtin" ? 256 : 0;
   train.model.dim = size.dim;
   train.model.n_layers = size.n_layers;
@@ -129,7 +124,7 @@ SweepConfig sweep_config(const ReproduceOptions& options, const Recipe& recipe, 
   for (const std::string& placement : placements) {
     sweep.models.push_back(model_name(family, size, placement));
   }
-  // Small models gain more from runs side by side than from threads; a GPU has room for one.
+  // Small models gain more from concurrent runs than from threads; a GPU has room for one run.
   sweep.jobs = options.scale == ReproduceScale::gpu ? 1 : std::max(1, at::get_num_threads());
   return sweep;
 }
@@ -137,7 +132,7 @@ SweepConfig sweep_config(const ReproduceOptions& options, const Recipe& recipe, 
 PlannedSweep stability_sweep(const ReproduceOptions& options, const Recipe& recipe, const std::string& family,
                              const Size& size) {
   PlannedSweep planned{family + "-" + size.word, "deg", sweep_config(options, recipe, family, size)};
-  planned.config.train.probe.every = recipe.steps;  // at start and end
+  planned.config.train.probe.every = recipe.steps;  // at the start and at the end
   planned.config.train.probe.sharpness = options.scale != ReproduceScale::gpu;
   planned.config.seeds = recipe.seeds;
   planned.config.lr = recipe.lr;
@@ -146,7 +141,7 @@ PlannedSweep stability_sweep(const ReproduceOptions& options, const Recipe& reci
   return planned;
 }
 
-/// One rate at which all placements train well, every site probed along the way.
+/// Plans runs at one rate at which all placements train well, with probes of every site.
 PlannedSweep curvature_sweep(const ReproduceOptions& options, const Recipe& recipe, const std::string& family) {
   PlannedSweep planned{family + "-curvature", "bc",
                        sweep_config(options, recipe, family, recipe.sizes[recipe.curvature_size])};
@@ -160,7 +155,7 @@ PlannedSweep curvature_sweep(const ReproduceOptions& options, const Recipe& reci
   return planned;
 }
 
-bool is_asked(const std::string& figures, const std::string& any_of) {
+bool needs_any(const std::string& figures, const std::string& any_of) {
   return figures.find_first_of(any_of) != std::string::npos;
 }
 
@@ -194,34 +189,6 @@ void plan_step_times(const ReproduceOptions& options, const Recipe& recipe, Repr
   plan.step_time_seconds = options.scale == ReproduceScale::smoke ? 0.2 : 3;
 }
 
-/// Most runs that a sweep may come to.
-int64_t runs_of(const SweepConfig& config) {
-  const auto rates = static_cast<int64_t>(grid_rates(config.lr).size()) + rounds_of(config);
-  return rates * static_cast<int64_t>(config.models.size() * config.seeds.size());
-}
-
-/// 6 N operations a token, for forward and backward pass (Kaplan et al. 2020, section 2.1).
-double operations(double parameters, double tokens) {
-  return 6 * parameters * tokens;
-}
-
-/// What a GPU of 989 Tflop/s in bfloat16 (H100 SXM) takes if it reaches two fifths of that.
-std::string gpu_time(double flop) {
-  constexpr double achieved = 0.4 * 989e12;
-  return format_seconds(flop / achieved);
-}
-
-std::string paper_run(const char* name, double steps) {
-  const models::GptConfig config = models::parse_model_name(name);
-  constexpr double tokens_per_step = 393'216;  // of the official configurations, on 8 GPUs
-  const double flop = operations(static_cast<double>(models::parameter_count(config)), steps * tokens_per_step);
-  return fmt::format(
-      "{}: {:.2e} parameters, {:.0f}K steps of 393,216 tokens, {:.1e} flop a run: {} of one H100 at 40 % of its "
-      "peak; weights, gradients and AdamW in float32 take {:.0f} GB, more than one has",
-      std::string(name).substr(4), static_cast<double>(models::parameter_count(config)), steps / 1000, flop,
-      gpu_time(flop), 16e-9 * static_cast<double>(models::parameter_count(config)));
-}
-
 }  // namespace
 
 const std::vector<std::string> reproduce_scale_words = {"smoke", "cpu", "gpu"};
@@ -234,7 +201,7 @@ const std::string& to_string(ReproduceScale scale) {
 ReproduceScale parse_reproduce_scale(const std::string& word) {
   const auto found = std::find(reproduce_scale_words.begin(), reproduce_scale_words.end(), word);
   if (found == reproduce_scale_words.end()) {
-    throw std::invalid_argument("'" + word + "' is none of smoke, cpu, gpu");
+    throw std::invalid_argument("'" + word + "' is not one of smoke, cpu, gpu");
   }
   return static_cast<ReproduceScale>(found - reproduce_scale_words.begin());
 }
@@ -242,19 +209,19 @@ ReproduceScale parse_reproduce_scale(const std::string& word) {
 ReproducePlan reproduce_plan(const ReproduceOptions& options) {
   const Recipe recipe = recipe_of(options.scale);
   ReproducePlan plan;
-  if (is_asked(options.figures, "a")) {
+  if (needs_any(options.figures, "a")) {
     plan_synthetic(options.scale, plan);
   }
-  if (is_asked(options.figures, "f")) {
+  if (needs_any(options.figures, "f")) {
     plan_step_times(options, recipe, plan);
   }
-  // The families side by side, size by size, so that what is there when time runs out is balanced.
-  if (is_asked(options.figures, "bc")) {
+  // Size by size, so that all families are covered equally if time runs out.
+  if (needs_any(options.figures, "bc")) {
     for (const std::string& family : recipe.families) {
       plan.sweeps.push_back(curvature_sweep(options, recipe, family));
     }
   }
-  if (is_asked(options.figures, "deg")) {
+  if (needs_any(options.figures, "deg")) {
     for (const Size& size : recipe.sizes) {
       for (const std::string& family : recipe.families) {
         plan.sweeps.push_back(stability_sweep(options, recipe, family, size));
@@ -262,41 +229,6 @@ ReproducePlan reproduce_plan(const ReproduceOptions& options) {
     }
   }
   return plan;
-}
-
-std::vector<std::string> describe(const ReproducePlan& plan, ReproduceScale scale) {
-  std::vector<std::string> lines;
-  double total = 0;
-  for (const PlannedSweep& sweep : plan.sweeps) {
-    const auto parameters = static_cast<double>(models::parameter_count(architecture_of(sweep.config.train)));
-    const TrainConfig& train = sweep.config.train;
-    const auto tokens =
-        static_cast<double>(train.steps * train.data.batch_size * train.data.accumulation * train.data.seq_len);
-    const double flop = static_cast<double>(runs_of(sweep.config)) * operations(parameters, tokens);
-    total += flop;
-    lines.push_back(fmt::format("{}: at most {} runs of {} parameters and {} tokens, {:.1e} flop", sweep.name,
-                                runs_of(sweep.config), format_count(parameters), format_count(tokens), flop));
-  }
-  if (!plan.synthetic_widths.empty()) {
-    lines.push_back(fmt::format("synthetic: {} weight norms and widths from {} to {}, {} seeds, three maps",
-                                plan.synthetic_norms.size(), plan.synthetic_widths.front(),
-                                plan.synthetic_widths.back(), plan.synthetic_seeds));
-  }
-  if (!plan.step_time_configs.empty()) {
-    lines.push_back(fmt::format("step times: {} models, {} rounds of {:g} s each", plan.step_time_configs.size(),
-                                plan.step_time_rounds, plan.step_time_seconds));
-  }
-  if (total > 0) {
-    lines.push_back(fmt::format("all sweeps: {:.1e} flop, probes not counted", total));
-  }
-  if (scale == ReproduceScale::gpu) {
-    lines.push_back("on one H100 at 40 % of its peak: " + gpu_time(total));
-    for (const double steps : {20e3, 40e3, 60e3}) {
-      lines.push_back("not run: " + paper_run("new:llama2-7B-simplegpt", steps));
-    }
-    lines.push_back("not run: " + paper_run("new:llama3-8B-simplegpt", 20e3));
-  }
-  return lines;
 }
 
 }  // namespace hessian::experiments

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <algorithm>
 #include <functional>
 #include <sstream>
 #include <stdexcept>
@@ -14,6 +15,8 @@
 #include "reproduce/step_times.h"
 #include "reproduce/synthetic_curvature.h"
 #include "run_file/output_file.h"
+#include "sweep/sweep.h"
+#include "train/existing_run.h"
 
 namespace hessian::experiments {
 namespace {
@@ -36,8 +39,8 @@ RunInfo run_info(const ReproduceOptions& options, const std::string& config, con
   return info;
 }
 
-/// Whether a file has what it should have already.
-/// \throws std::invalid_argument  if it was made with another configuration
+/// Returns whether a file holds finished results already and is not to be replaced.
+/// \throws std::invalid_argument  if they were made with another configuration
 bool is_done(const fs::path& file, const std::string& config, ExistingRun existing) {
   if (existing == ExistingRun::replace || !fs::exists(file)) {
     return false;
@@ -50,6 +53,7 @@ bool is_done(const fs::path& file, const std::string& config, ExistingRun existi
   return run.finished();
 }
 
+/// \throws std::runtime_error  if results of the plan exist already
 void refuse_results(const ReproduceOptions& options, const ReproducePlan& plan) {
   std::vector<fs::path> files;
   for (const PlannedSweep& sweep : plan.sweeps) {
@@ -61,12 +65,7 @@ void refuse_results(const ReproduceOptions& options, const ReproducePlan& plan) 
   if (!plan.step_time_configs.empty()) {
     files.push_back(step_times_file(options.out));
   }
-  for (const fs::path& file : files) {
-    if (fs::exists(file)) {
-      throw std::runtime_error(file.string() +
-                               ": already exists; use --resume to go on with it or --overwrite to replace it");
-    }
-  }
+  std::for_each(files.begin(), files.end(), refuse_existing);
 }
 
 void run_synthetic(const ReproduceOptions& options, const ReproducePlan& plan) {
@@ -107,7 +106,7 @@ void run_step_times(const ReproduceOptions& options, const ReproducePlan& plan) 
   if (is_done(step_times_file(options.out), config, options.existing)) {
     return;
   }
-  log_note("step times: what the additional norms cost");
+  log_note("step times: cost of the additional norms");
   ProgressLine line("step times");
   const auto times = measure_step_times({plan.step_time_configs, plan.step_time_rounds, plan.step_time_seconds},
                                         [&line](int64_t done, int64_t total) { line.update(done, total); });
@@ -142,7 +141,7 @@ bool run_reproduction(const ReproduceOptions& options, const ReproducePlan& plan
     }
     log_note(sweep.name);
     SweepConfig config = sweep.config;
-    write_file(options.out / (sweep.name + ".toml"), write_config(sweep_fields(config)));
+    write_config_file(options.out / (sweep.name + ".toml"), sweep_fields(config));
     const SweepOptions sweep_options{sweep.config, options.existing, options.command_line};
     if (run_sweep(sweep_options, observer).interrupted) {
       return false;

@@ -7,6 +7,7 @@
 #include "program/statistics.h"
 #include "run_file/columns.h"
 #include "sweep/cells.h"
+#include "train/setup.h"
 
 namespace hessian::experiments {
 namespace {
@@ -21,12 +22,7 @@ double seconds_of_update(Training& training) {
 
 Training fresh_training(const TrainConfig& config, const ProcessGroup& group) {
   const models::GptConfig architecture = architecture_of(config);
-  models::TrainingDataOptions data;
-  data.source = config.data.source;
-  data.seq_len = config.data.seq_len;
-  data.vocab_size = architecture.vocab_size;
-  data.accept_larger_vocab = true;
-  return {config, models::initialise_model(architecture, 1), models::TrainingData::open(data),
+  return {config, initial_model(config), open_training_data(config, architecture),
           choose_device(config.device, "device", group.place()), group};
 }
 
@@ -36,7 +32,7 @@ std::vector<StepTime> measure_step_times(const StepTimesOptions& options,
   for (const TrainConfig& config : options.configs) {
     trainings.push_back(fresh_training(config));
     for (int i = 0; i < 3; ++i) {
-      trainings.back().update();  // the first ones touch their memory for the first time
+      trainings.back().update();  // the first ones allocate memory
     }
   }
   std::vector<StepTime> times;
@@ -58,7 +54,7 @@ void write_step_times(const std::filesystem::path& path, const RunInfo& info, co
   Columns table(times.size());
   table.add("/step_times/model", column(times, [](const StepTime& t) { return t.model; }), "1", "model of each row");
   table.add("/step_times/round", column(times, [](const StepTime& t) { return t.round; }), "1",
-            "round, in which every model has its turn");
+            "round, in which every model is timed once");
   table.add("/step_times/step_seconds", column(times, [](const StepTime& t) { return t.step_seconds; }), "s",
             "median time of a training step");
   write_tables(path, info, {table}, true);

@@ -11,28 +11,28 @@
 
 namespace hessian::experiments {
 
-/// A fresh model in training on the CPU or a device, as its configuration has it, without files.
+/// Returns a new model in training, as a configuration describes it; writes no files.
 Training fresh_training(const TrainConfig& config, const ProcessGroup& group = {});
 
-/// Training steps of models that are timed beside each other.
+/// Models whose training steps are timed in turn.
 struct StepTimesOptions {
-  std::vector<TrainConfig> configs;  ///< one for each model
+  std::vector<TrainConfig> configs;  ///< one per model
   int64_t rounds = 5;
-  double seconds = 1;  ///< of each model in each round
+  double seconds = 1;  ///< per model and round
 };
 
-/// Median seconds of a step of one model in one round.
+/// Median duration of a step of one model in one round.
 struct StepTime {
   std::string model;
   int64_t round = 0;
   double step_seconds = 0;
 };
 
-/// Takes the models in turn, so that a slow moment of the machine meets all.
+/// Times the models in turn, so that a slow phase of the machine affects all of them.
 std::vector<StepTime> measure_step_times(const StepTimesOptions& options,
                                          const std::function<void(int64_t done, int64_t total)>& progress);
 
-/// Writes the times as /step_times of a run file.
+/// Writes the times to /step_times of a run file.
 void write_step_times(const std::filesystem::path& path, const RunInfo& info, const std::vector<StepTime>& times);
 
 }  // namespace hessian::experiments

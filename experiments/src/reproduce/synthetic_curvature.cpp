@@ -15,7 +15,7 @@ namespace {
 constexpr double tolerance = 1e-3;
 constexpr auto all_maps = {SyntheticMap::linear, SyntheticMap::rms_before, SyntheticMap::simple};
 
-/// What a seed draws at a width.
+/// The random numbers of one seed and width.
 struct Draw {
   at::Tensor weight;  // [d, d], spectral norm 1
   at::Tensor signs;   // [d], a
@@ -30,9 +30,9 @@ hessian::ExtremalEigenvalues dominant_end(const hessian::ProblemFunction& f, con
   return hessian::lanczos(hessian::HessianOperator(f, x), options);
 }
 
-/// ||W||_2 from the Hessian of 1/2 ||W x||^2, W^T W.
+/// Computes ||W||_2 from W^T W, the Hessian of 1/2 ||W x||^2.
 double spectral_norm_of(const at::Tensor& weight, const at::Tensor& x) {
-  const auto f = [&weight](const at::Tensor& point, const hessian::ProblemIndices& /*blocks*/) {
+  const auto f = [&weight](const at::Tensor& point, const hessian::ProblemIndices& /*problems*/) {
     return at::matmul(point, weight.t()).square().sum(-1) / 2;
   };
   return std::sqrt(dominant_end(f, x).spectral_norm().item<double>());
@@ -51,16 +51,16 @@ Draw draw(int64_t width, int64_t seed) {
   return drawn;
 }
 
-/// Rows scaled to the norm sqrt(d).
+/// Scales rows to the norm sqrt(d).
 at::Tensor normalised(const at::Tensor& rows) {
   return rows * (std::sqrt(static_cast<double>(rows.size(-1))) * rows.square().sum(-1, true).rsqrt());
 }
 
 SyntheticRow measure(SyntheticMap map, const Draw& drawn, double weight_norm, int64_t seed) {
   const at::Tensor weight = drawn.weight * weight_norm;
-  const auto f = [&](const at::Tensor& x, const hessian::ProblemIndices& /*blocks*/) {
-    const at::Tensor into = map == SyntheticMap::rms_before ? normalised(x) : x;
-    const at::Tensor y = at::matmul(into, weight.t());
+  const auto f = [&](const at::Tensor& x, const hessian::ProblemIndices& /*problems*/) {
+    const at::Tensor input = map == SyntheticMap::rms_before ? normalised(x) : x;
+    const at::Tensor y = at::matmul(input, weight.t());
     const at::Tensor z = map == SyntheticMap::simple ? normalised(y) : y;
     return (drawn.signs * z * z).sum(-1) / 2;
   };
@@ -125,7 +125,7 @@ void write_synthetic(const std::filesystem::path& path, const RunInfo& info, con
   table.add("/synthetic/residual_norm", column(rows, [](const R& r) { return r.residual_norm; }), "1",
             "residual norm ||H v - lambda v||");
   table.add("/synthetic/converged", column(rows, [](const R& r) { return static_cast<uint8_t>(r.converged ? 1 : 0); }),
-            "1", "1 where the tolerance was reached");
+            "1", "1 if the tolerance was reached");
   write_tables(path, info, {table}, true);
 }
 

@@ -10,25 +10,25 @@
 
 namespace hessian::experiments {
 
-/// How an activation reaches the loss in the synthetic experiment.
+/// Map from an activation x to the z that enters the loss of the synthetic experiment.
 enum class SyntheticMap {
   linear,      ///< z = W x
-  rms_before,  ///< z = W (sqrt(d) x / ||x||), a PreNorm block's way in
+  rms_before,  ///< z = W (sqrt(d) x / ||x||), as at the input of a PreNorm sublayer
   simple,      ///< z = sqrt(d) W x / ||W x||, SimpleNorm with gain 1
 };
 
-/// The curvature of f(x) = 1/2 z^T A z for random maps, with A = diag(a) fixed: H_zz does not change when W does, so
-/// that what ||H_xx|| does is the map's own.
+/// Options for measuring the curvature of f(x) = 1/2 z^T A z for random maps. A = diag(a) is fixed: H_zz does not depend
+/// on W, so that ||H_xx|| shows the effect of the map alone.
 ///
-/// W is Gaussian, scaled to a spectral norm; a is uniform over +-[0.5, 1]; x is Gaussian with ||x|| = sqrt(d).
+/// W is Gaussian, scaled to a given spectral norm; a is uniform over +-[0.5, 1]; x is Gaussian with ||x|| = sqrt(d).
 struct SyntheticOptions {
-  std::vector<double> norms;  ///< of W, at width `width`
+  std::vector<double> norms;  ///< ||W|| to measure at width `width`
   int64_t width = 256;
-  std::vector<int64_t> widths;  ///< d, at ||W|| = 1
+  std::vector<int64_t> widths;  ///< d to measure at ||W|| = 1
   int64_t seeds = 3;
 };
 
-/// One measured point.
+/// Measurement of one map at one norm, width and seed.
 struct SyntheticRow {
   SyntheticMap map = SyntheticMap::linear;
   int64_t width = 0;
@@ -39,17 +39,17 @@ struct SyntheticRow {
   bool converged = false;
 };
 
-/// `linear`, `rmsnorm before` or `simplenorm`.
+/// Returns `linear`, `rmsnorm before` or `simplenorm`.
 const char* to_string(SyntheticMap map);
 
 /// Measures every map at every norm, width and seed, in float64.
-/// \param progress  told how many points are done
-/// Cost: some tens of products with W a point, O(d^2) each.
+/// \param progress  called after every measurement
+/// Cost: some tens of products with W per measurement, O(d^2) each.
 /// Source: arXiv 2602.01212, section on H_xx of linear maps and SimpleNorm.
 std::vector<SyntheticRow> synthetic_curvature(const SyntheticOptions& options,
                                               const std::function<void(int64_t done, int64_t total)>& progress);
 
-/// Writes the points as /synthetic of a run file.
+/// Writes the measurements to /synthetic of a run file.
 void write_synthetic(const std::filesystem::path& path, const RunInfo& info, const std::vector<SyntheticRow>& rows);
 
 }  // namespace hessian::experiments

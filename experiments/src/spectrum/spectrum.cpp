@@ -248,7 +248,7 @@ class Measurement {
     }
     for (const DatasetSpec& spec : specs) {
       at::Tensor values = is_own(item) ? numbers.at(spec.path).contiguous() : at::zeros(spec.shape, at::kDouble);
-      group_.sum(values);
+      group_.all_reduce(values);
       numbers[spec.path] = values;
     }
   }

@@ -25,7 +25,7 @@ void add_rate(std::vector<Cell>& cells, const SweepConfig& config, const std::st
   }
 }
 
-/// Whether all seeds of the rates have ended, so that the next rate can be decided; failures end too.
+/// Returns whether all runs at these rates have ended, failed or not, so that the next rate can be decided.
 bool is_complete(const SweepConfig& config, const std::string& model, const std::vector<double>& rates,
                  const std::vector<CellResult>& results) {
   return std::all_of(rates.begin(), rates.end(), [&](double rate) {
@@ -87,7 +87,7 @@ int rounds_of(const SweepConfig& config) {
 
 std::optional<double> bisection_rate(const SweepConfig& config, const std::string& model, int round,
                                      const std::vector<CellResult>& results) {
-  // A round is decided by what came before it alone, so that the runs of one round may be started at any time.
+  // Only results of earlier rounds count, so that the runs of a round may start at any time.
   std::vector<double> rates = grid_rates(config.lr);
   std::optional<double> rate;
   for (int earlier = 1; earlier <= round; ++earlier) {
@@ -100,7 +100,7 @@ std::optional<double> bisection_rate(const SweepConfig& config, const std::strin
     });
     rate = next_rate(stability_bracket(outcomes, config.seeds), config.factor);
     const bool tried = rate && std::any_of(rates.begin(), rates.end(), [&](double r) { return same_rate(r, *rate); });
-    if (!rate || tried) {  // a rate comes again where one of its runs failed
+    if (!rate || tried) {  // a rate is proposed again if one of its runs failed
       return std::nullopt;
     }
     rates.push_back(*rate);
@@ -132,7 +132,7 @@ CellResult read_result(const SweepConfig& config, const Cell& cell) {
   try {
     result.summary = summarise_run(run_file);
   } catch (const std::runtime_error&) {
-    return result;  // what cannot be read is not finished; the run that replaces it says what is wrong, if anything is
+    return result;  // an unreadable run is not finished; the run that replaces it reports what is wrong, if anything is
   }
   check_same_run(result.summary.config, cell_config(config, cell), run_file.string());
   if (result.summary.finished) {
@@ -143,7 +143,7 @@ CellResult read_result(const SweepConfig& config, const Cell& cell) {
 
 std::vector<CellResult> read_results(const SweepConfig& config, CellStatus unfinished) {
   std::vector<CellResult> results;
-  // Each pass may show that more cells are wanted.
+  // Every pass may add cells.
   for (std::size_t known = 0;;) {
     const std::vector<Cell> cells = wanted_cells(config, results);
     if (cells.size() == known) {

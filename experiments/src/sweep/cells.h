@@ -11,7 +11,7 @@
 
 namespace hessian::experiments {
 
-/// One run of a sweep.
+/// One training run of a sweep.
 struct Cell {
   std::string model;
   double lr = 0;
@@ -23,55 +23,55 @@ struct Cell {
 enum class CellStatus {
   pending,   ///< not finished
   stable,    ///< finished without diverging
-  diverged,  ///< as the divergence monitor has it
-  failed,    ///< its process ended without finishing it
+  diverged,  ///< finished, or stopped, because it diverged
+  failed,    ///< its process ended without finishing the run
 };
 
 const char* to_string(CellStatus status);
 
-/// A cell and what its run file says.
+/// A cell and the outcome of its run.
 struct CellResult {
   Cell cell;
   CellStatus status = CellStatus::pending;
   RunSummary summary;
 };
 
-/// "llama2-20M-simplegpt": a model's name without "new:", or the name of a checkpoint's file or folder.
+/// Returns a model's name without "new:", or the name of a checkpoint's file or folder: "llama2-20M-simplegpt".
 std::string model_label(const std::string& model);
 
-/// "llama2-20M-simplegpt, lr 1.000e-03, seed 0"
+/// Returns a cell's name for messages: "llama2-20M-simplegpt, lr 1.000e-03, seed 0".
 std::string cell_name(const Cell& cell);
 
-/// The folder of a cell's run: SWEEP/MODEL/lr-RATE/seed-SEED.
+/// Returns the folder of a cell's run: SWEEP/MODEL/lr-RATE/seed-SEED.
 std::filesystem::path cell_folder(const SweepConfig& config, const Cell& cell);
 
-/// The training configuration of a cell.
+/// Returns the training configuration of a cell.
 TrainConfig cell_config(const SweepConfig& config, const Cell& cell);
 
-/// The cells of the grid: model by model, rates ascending, and all seeds of a rate together.
+/// Returns the cells of the grid: model by model, rates ascending, with all seeds of a rate next to each other.
 std::vector<Cell> grid_cells(const SweepConfig& config);
 
-/// Rounds of bisection that a model takes at most.
+/// Returns the maximum number of bisection rounds per model.
 int rounds_of(const SweepConfig& config);
 
-/// The rate of a round of bisection, 1 ... rounds_of(config), which the results of the grid and of the earlier rounds
-/// decide; nothing if they are not all there, or the bracket is narrow enough or open.
+/// Returns the rate of a round of bisection, 1 ... rounds_of(config), which depends on the results of the grid and of
+/// the earlier rounds. Nothing if some of these are missing, or if the bracket is open or narrow enough.
 std::optional<double> bisection_rate(const SweepConfig& config, const std::string& model, int round,
                                      const std::vector<CellResult>& results);
 
-/// Every cell that the sweep needs as far as the results tell: the grid, and for each model the rounds of bisection up
-/// to the first whose predecessors are not complete.
+/// Returns every cell that the sweep needs according to the results so far: the grid, and for each model the rounds of
+/// bisection up to the first that cannot be decided yet.
 std::vector<Cell> wanted_cells(const SweepConfig& config, const std::vector<CellResult>& results);
 
-/// What the run file of a cell says; pending where there is none that can be read or the run is not finished.
+/// Reads the result of a cell from its run file; pending if the run is not finished or has no readable file.
 /// \throws std::invalid_argument  if the run was made with another configuration, naming the key
 CellResult read_result(const SweepConfig& config, const Cell& cell);
 
-/// The wanted cells with their results, read from the run files.
-/// \param unfinished  what a run that is not finished counts as: pending, or failed where nothing runs any more
+/// Reads the results of all wanted cells from the run files.
+/// \param unfinished  status of runs that are not finished: pending, or failed if nothing is running any more
 std::vector<CellResult> read_results(const SweepConfig& config, CellStatus unfinished);
 
-/// The results of one model as lr_search has them: those that are stable or have diverged.
+/// Returns the stable and the diverged runs of one model in the form that lr_search takes.
 std::vector<RunOutcome> outcomes_of(const std::string& model, const std::vector<CellResult>& results);
 
 }  // namespace hessian::experiments

@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <filesystem>
 #include <set>
+#include <span>
 #include <stdexcept>
 
+#include "io/atomic_file.h"
 #include "sweep/cells.h"
+#include "train/expected_value.h"
 
 namespace hessian::experiments {
 namespace {
@@ -19,23 +20,6 @@ void expect_different(const std::vector<T>& values, const std::string& key) {
   }
 }
 
-void expect(bool right, const char* key, double value, const std::string& expectation) {
-  if (!right) {
-    throw std::invalid_argument(fmt::format("{} is {}, expected {}", key, value, expectation));
-  }
-}
-
-/// What lr_search would refuse, in the words of the configuration.
-void check_grid(const SweepConfig& config) {
-  expect(config.lr.from > 0 && std::isfinite(config.lr.from), "sweep.lr.from", config.lr.from, "a positive number");
-  expect(config.lr.to >= config.lr.from && std::isfinite(config.lr.to), "sweep.lr.to", config.lr.to,
-         fmt::format("a number from sweep.lr.from, {}, on", config.lr.from));
-  expect(config.lr.per_octave > 0 && config.lr.per_octave <= most_rates_per_octave, "sweep.lr.per_octave",
-         config.lr.per_octave, fmt::format("a positive number up to {}", most_rates_per_octave));
-  expect(config.factor >= smallest_bisection_factor && std::isfinite(config.factor), "sweep.factor", config.factor,
-         fmt::format("a number from {} on", smallest_bisection_factor));
-}
-
 void check_sweep(const SweepConfig& config) {
   expect_different(config.models, "sweep.models");
   expect_different(config.seeds, "sweep.seeds");
@@ -43,14 +27,13 @@ void check_sweep(const SweepConfig& config) {
   for (const std::string& model : config.models) {
     labels.push_back(model_label(model));
     if (labels.back().empty() || labels.back() == "." || labels.back() == "..") {
-      throw std::invalid_argument(fmt::format("sweep.models: '{}' names no model", model));
+      throw std::invalid_argument(fmt::format("sweep.models: '{}' does not name a model", model));
     }
   }
   expect_different(labels, "sweep.models: names of their folders");
-  if (config.jobs < 1) {
-    throw std::invalid_argument(fmt::format("sweep.jobs is {}, expected a whole number from 1 on", config.jobs));
-  }
-  check_grid(config);
+  expect_value(config.jobs >= 1, "sweep.jobs", config.jobs, "a whole number of at least 1");
+  check_grid(config.lr, "sweep.lr");
+  check_bisection_factor(config.factor, "sweep.factor");
   for (const Cell& cell : grid_cells(config)) {
     check(cell_config(config, cell), cell_name(cell));
   }
@@ -61,14 +44,14 @@ void check_sweep(const SweepConfig& config) {
 ConfigFields sweep_fields(SweepConfig& c) {
   ConfigFields fields = train_fields(c.train);
   const ConfigFields own = {
-      {"sweep.models", &c.models, "instead of model.name, one after the other"},
-      {"sweep.seeds", &c.seeds, "instead of seed"},
-      {"sweep.lr.from", &c.lr.from, "smallest peak learning rate of the grid, instead of optimizer.lr"},
-      {"sweep.lr.to", &c.lr.to, "largest"},
-      {"sweep.lr.per_octave", &c.lr.per_octave, "rates in each doubling"},
+      {"sweep.models", &c.models, "models to train one after the other; replaces model.name"},
+      {"sweep.seeds", &c.seeds, "seeds to train every model with; replaces seed"},
+      {"sweep.lr.from", &c.lr.from, "smallest peak learning rate of the grid; replaces optimizer.lr"},
+      {"sweep.lr.to", &c.lr.to, "largest peak learning rate of the grid"},
+      {"sweep.lr.per_octave", &c.lr.per_octave, "rates per doubling"},
       {"sweep.bisect", &c.bisect, "narrow the bracket between the last stable rate and the first unstable one"},
-      {"sweep.factor", &c.factor, "ratio of the bracket's ends at which that is done"},
-      {"sweep.jobs", &c.jobs, "runs at a time, a process each; they share the threads"},
+      {"sweep.factor", &c.factor, "ratio of the bracket's ends at which bisection ends"},
+      {"sweep.jobs", &c.jobs, "concurrent runs, a process each; they share the CPU threads"},
   };
   fields.insert(fields.end(), own.begin(), own.end());
   return fields;
@@ -86,6 +69,10 @@ SweepConfig load_sweep_config(const std::string& path, const std::vector<std::st
     throw std::invalid_argument(path + ": " + error.what());
   }
   return config;
+}
+
+void write_config_file(const std::filesystem::path& path, const ConfigFields& fields) {
+  models::write_file(path, write_config(fields));
 }
 
 }  // namespace hessian::experiments

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -9,10 +10,10 @@
 
 namespace hessian::experiments {
 
-/// What a sweep is asked for: a training configuration, and what varies.
+/// Configuration of a sweep: a training configuration, and what varies between the runs.
 struct SweepConfig {
-  /// Every run's, but for model.name, optimizer.lr and seed; `out` is the folder of the sweep. Runs keep no checkpoints
-  /// unless asked to, since there are many.
+  /// Common to all runs except for model.name, optimizer.lr and seed. `out` is the folder of the sweep. By default runs
+  /// save no checkpoints, since there are many runs.
   TrainConfig train = [] {
     TrainConfig config;
     config.checkpoint.every = 0;
@@ -22,15 +23,19 @@ struct SweepConfig {
   std::vector<int64_t> seeds = {0, 1, 2};
   LrGrid lr{1e-3, 1e-1, 1.0};
   bool bisect = true;
-  double factor = default_bisection_factor;  ///< of the bracket's ends, when bisection is done
-  int64_t jobs = 1;                          ///< runs at a time, which share the threads
+  double factor = default_bisection_factor;  ///< ratio of the bracket's ends at which bisection ends
+  int64_t jobs = 1;                          ///< concurrent runs, which share the CPU threads
 };
 
-/// Every key of a sweep's configuration: those of a training run, and those of the section [sweep].
+/// Returns every key of a sweep's configuration: those of a training run and those of the section [sweep].
 ConfigFields sweep_fields(SweepConfig& config);
 
-/// Reads a configuration file and settings over the defaults, and checks the values.
-/// \throws std::runtime_error, std::invalid_argument  one line, as load_train_config
+/// Reads a configuration file, applies settings of the form KEY=VALUE on top, and checks the values.
+/// \throws std::runtime_error, std::invalid_argument  as load_train_config()
 SweepConfig load_sweep_config(const std::string& path, const std::vector<std::string>& settings);
+
+/// Writes a configuration as a TOML file, atomically.
+/// \throws std::runtime_error  if it cannot be written
+void write_config_file(const std::filesystem::path& path, const ConfigFields& fields);
 
 }  // namespace hessian::experiments

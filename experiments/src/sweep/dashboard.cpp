@@ -15,7 +15,7 @@ std::string loss_text(double loss) {
   return std::isnan(loss) ? "-" : fmt::format("{:.4f}", loss);
 }
 
-/// A run that never began has no loss.
+/// A run without a step has no loss.
 std::string loss_text(const CellResult& result) {
   return result.summary.step == 0 ? "-" : loss_text(result.summary.final_loss);
 }
@@ -36,12 +36,12 @@ std::string status_text(const CellResult& result, const std::string& message) {
 SweepDashboard::SweepDashboard() : terminal_(isatty(STDERR_FILENO) != 0), start_(std::chrono::steady_clock::now()) {}
 
 SweepDashboard::~SweepDashboard() {
-  wipe();
+  erase_running();
 }
 
-void SweepDashboard::wipe() {
+void SweepDashboard::erase_running() {
   if (lines_ > 0) {
-    std::fputs(fmt::format("\033[{}A\033[J", lines_).c_str(), stderr);  // up, and clear to the end of the screen
+    std::fputs(fmt::format("\033[{}A\033[J", lines_).c_str(), stderr);  // cursor up, erase to the end of the screen
     lines_ = 0;
   }
 }
@@ -53,7 +53,7 @@ void SweepDashboard::progress(const std::vector<RunningCell>& running, int64_t d
   if (done_before_ < 0) {
     done_before_ = done;
   }
-  wipe();
+  erase_running();
   std::string text;
   for (const RunningCell& run : running) {
     text += fmt::format("  {}: step {} of {}, loss {}, running\n", cell_name(run.cell), run.step, run.steps,
@@ -72,7 +72,7 @@ void SweepDashboard::progress(const std::vector<RunningCell>& running, int64_t d
 }
 
 void SweepDashboard::ended(const CellResult& result, const std::string& message, int64_t done, int64_t wanted) {
-  wipe();
+  erase_running();
   std::fputs(fmt::format("{}: step {}, loss {}, {} ({} of {} runs done)\n", cell_name(result.cell), result.summary.step,
                          loss_text(result), status_text(result, message), done, wanted)
                  .c_str(),

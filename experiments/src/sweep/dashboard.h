@@ -3,29 +3,29 @@
 #include <chrono>
 #include <string>
 
-#include "sweep/sweep.h"
+#include "sweep/observer.h"
 
 namespace hessian::experiments {
 
-/// Shows a sweep on stderr: on a terminal a line for each run that goes on, redrawn in place, below a line for each
-/// that has ended; elsewhere the latter alone.
+/// Shows a sweep on stderr: one line per run that has ended and, on a terminal, below them one line per run that is
+/// being trained, redrawn in place.
 class SweepDashboard final : public SweepObserver {
  public:
   SweepDashboard();
   SweepDashboard(const SweepDashboard&) = delete;
   SweepDashboard& operator=(const SweepDashboard&) = delete;
-  /// Wipes the lines of running runs.
+  /// Erases the lines of running runs.
   ~SweepDashboard() override;
 
   void progress(const std::vector<RunningCell>& running, int64_t done, int64_t wanted) override;
   void ended(const CellResult& result, const std::string& message, int64_t done, int64_t wanted) override;
 
  private:
-  void wipe();
+  void erase_running();
 
   bool terminal_;
-  std::size_t lines_ = 0;  // drawn, to be drawn over
-  int64_t done_before_ = -1;
+  std::size_t lines_ = 0;     // drawn for running runs
+  int64_t done_before_ = -1;  // runs that had ended when the sweep was resumed; -1 until known
   std::chrono::steady_clock::time_point start_;
 };
 

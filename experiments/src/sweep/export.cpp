@@ -6,7 +6,7 @@
 #include "run_file/columns.h"
 #include "sweep/table.h"
 
-// The table for machines: JSON, and the sweep's run file.
+// Machine-readable forms of the table: JSON, and the sweep's run file.
 
 namespace hessian::experiments {
 namespace {
@@ -19,12 +19,12 @@ nlohmann::json or_null(const std::optional<double>& value) {
   return value ? nlohmann::json(*value) : nlohmann::json();
 }
 
-/// -1 where a run has not diverged.
+/// Returns the step at which a run diverged, or -1.
 int64_t diverged_at(const CellResult& result) {
   return result.summary.divergence ? result.summary.divergence->step : -1;
 }
 
-/// A run that has not begun has no losses yet.
+/// Returns a loss of a run; NaN if the run has no step yet.
 double loss_or_nan(const CellResult& result, double RunSummary::*member) {
   return result.summary.step > 0 ? result.summary.*member : std::numeric_limits<double>::quiet_NaN();
 }
@@ -46,9 +46,9 @@ void add_runs(Columns& runs, const SweepConfig& config, const std::vector<CellRe
   runs.add("/sweep/initial_loss", column(results, [](const R& r) { return loss_or_nan(r, &RunSummary::initial_loss); }),
            "nats", "loss of the first step");
   runs.add("/sweep/diverged_at", column(results, diverged_at), "steps",
-           "step at which a run diverged, -1 where it did not");
+           "step at which a run diverged, -1 if it did not");
   runs.add("/sweep/run_file", column(results, [&](const R& r) { return relative_run_file(config, r.cell); }), "1",
-           "run file of each run, from the sweep's folder");
+           "run file of each run, relative to the sweep's folder");
 }
 
 void add_models(Columns& models, const std::vector<ModelSummary>& summaries) {
@@ -63,7 +63,8 @@ void add_models(Columns& models, const std::vector<ModelSummary>& summaries) {
              "smallest rate above it at which a seed diverged");
   models.add(group + "best_loss", column(summaries, [](const M& m) { return or_nan(m.lr.best_loss); }), "nats",
              "smallest mean final loss over stable rates");
-  models.add(group + "best_lr", column(summaries, [](const M& m) { return or_nan(m.lr.best_lr); }), "1", "its rate");
+  models.add(group + "best_lr", column(summaries, [](const M& m) { return or_nan(m.lr.best_lr); }), "1",
+             "rate of the best loss");
   models.add(group + "lr_sensitivity", column(summaries, [](const M& m) { return or_nan(m.lr.lr_sensitivity); }),
              "nats", "expected deviation from the best loss over the grid");
   models.add(group + "activation_rate", column(summaries, [](const M& m) { return or_nan(m.activation_rate); }), "1",

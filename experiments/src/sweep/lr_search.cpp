@@ -1,13 +1,16 @@
 #include "sweep/lr_search.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <iterator>
 #include <numeric>
-#include <sstream>
 #include <stdexcept>
 #include <utility>
+
+#include "train/expected_value.h"
 
 namespace hessian::experiments {
 
@@ -15,23 +18,11 @@ namespace {
 
 constexpr double rate_slack = 1e-9;
 
-void require(bool condition, const char* name, double value, const char* expected) {
-  if (!condition) {
-    std::ostringstream message;
-    message << name << " is " << value << ", expected " << expected;
-    throw std::invalid_argument(message.str());
-  }
-}
-
-void check_factor(double factor) {
-  require(std::isfinite(factor) && factor >= smallest_bisection_factor, "bisection factor", factor, "at least 1.01");
-}
-
 bool wider_than(double ratio, double factor) {
   return ratio > factor * (1 + rate_slack);
 }
 
-// The outcomes of one learning rate, one for each seed that has any.
+/// The outcomes at one learning rate, at most one per seed.
 struct RateOutcomes {
   double lr;
   bool complete;  // every seed has an outcome
@@ -62,7 +53,7 @@ RateOutcomes collect(std::vector<RunOutcome> runs, const std::vector<int64_t>& s
   return {lr, complete, diverged, std::move(runs)};
 }
 
-// By learning rate, ascending.
+/// Groups outcomes by learning rate, ascending.
 std::vector<RateOutcomes> by_rate(const std::vector<RunOutcome>& outcomes, const std::vector<int64_t>& seeds) {
   if (seeds.empty()) {
     throw std::invalid_argument("learning-rate search: no seeds, expected one or more");
@@ -104,7 +95,7 @@ double mean_loss(const RateOutcomes& rate, Loss loss) {
 }
 
 double clipped_loss(const RunOutcome& run) {
-  return std::fmin(run.final_loss, run.initial_loss);  // of a NaN and a number, the number
+  return std::fmin(run.final_loss, run.initial_loss);  // fmin() ignores a NaN
 }
 
 std::optional<double> sensitivity(const std::vector<RateOutcomes>& rates, const std::vector<double>& grid) {
@@ -124,7 +115,7 @@ std::optional<double> sensitivity(const std::vector<RateOutcomes>& rates, const 
   }
   const double mean = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(losses.size());
   const double result = mean - *std::min_element(losses.begin(), losses.end());
-  return std::isfinite(result) ? std::optional(result) : std::nullopt;  // not so where an initial loss is not
+  return std::isfinite(result) ? std::optional(result) : std::nullopt;  // not finite if an initial loss is not
 }
 
 }  // namespace
@@ -133,11 +124,21 @@ bool same_rate(double a, double b) {
   return std::abs(a - b) <= rate_slack * std::max(std::abs(a), std::abs(b));
 }
 
+void check_grid(const LrGrid& grid, const std::string& key) {
+  expect_value(std::isfinite(grid.from) && grid.from > 0, key + ".from", grid.from, "a positive learning rate");
+  expect_value(std::isfinite(grid.to) && grid.to >= grid.from, key + ".to", grid.to,
+               fmt::format("a learning rate of at least {}.from, {}", key, grid.from));
+  expect_value(grid.per_octave > 0 && grid.per_octave <= max_rates_per_octave, key + ".per_octave", grid.per_octave,
+               fmt::format("a positive number of at most {}", max_rates_per_octave));
+}
+
+void check_bisection_factor(double factor, const std::string& key) {
+  expect_value(std::isfinite(factor) && factor >= min_bisection_factor, key, factor,
+               fmt::format("a number of at least {}", min_bisection_factor));
+}
+
 std::vector<double> grid_rates(const LrGrid& grid) {
-  require(std::isfinite(grid.from) && grid.from > 0, "grid.from", grid.from, "a positive learning rate");
-  require(std::isfinite(grid.to) && grid.to >= grid.from, "grid.to", grid.to, "a learning rate of at least grid.from");
-  require(grid.per_octave > 0 && grid.per_octave <= most_rates_per_octave, "grid.per_octave", grid.per_octave,
-          "a positive number of at most 256");
+  check_grid(grid, "grid");
   const double octaves = std::log2(grid.to) - std::log2(grid.from) + std::log2(1 + rate_slack);
   const int steps = static_cast<int>(std::floor(octaves * grid.per_octave));
   std::vector<double> rates;
@@ -152,7 +153,7 @@ StabilityBracket stability_bracket(const std::vector<RunOutcome>& outcomes, cons
 }
 
 std::optional<double> next_rate(const StabilityBracket& bracket, double factor) {
-  check_factor(factor);
+  check_bisection_factor(factor, "bisection factor");
   if (!bracket.largest_stable || !bracket.smallest_unstable_above) {
     return std::nullopt;
   }
@@ -164,8 +165,8 @@ std::optional<double> next_rate(const StabilityBracket& bracket, double factor) 
 }
 
 int bisection_rounds(double ratio, double factor) {
-  check_factor(factor);
-  require(std::isfinite(ratio) && ratio >= 1, "bracket ratio", ratio, "a number of at least 1");
+  check_bisection_factor(factor, "bisection factor");
+  expect_value(std::isfinite(ratio) && ratio >= 1, "bracket ratio", ratio, "a number of at least 1");
   int rounds = 0;
   for (; wider_than(ratio, factor); ratio = std::sqrt(ratio)) {
     ++rounds;

@@ -11,84 +11,92 @@ namespace hessian::experiments {
 struct LrGrid {
   double from = 1e-4;
   double to = 1e-1;
-  double per_octave = 1;  ///< rates in each doubling
+  double per_octave = 1;  ///< rates per doubling
 };
 
-/// One finished training run of a sweep.
+/// Outcome of one finished training run.
 struct RunOutcome {
   double lr = 0;
   int64_t seed = 0;
   bool diverged = false;
-  double final_loss = 0;    ///< nats; may be NaN or infinite where the run diverged
+  double final_loss = 0;    ///< nats; may be NaN or infinite if the run diverged
   double initial_loss = 0;  ///< nats, before the first update
 };
 
-/// Where stability ends, as far as the runs tell.
+/// Learning rates between which training becomes unstable, as far as the runs show.
 struct StabilityBracket {
   std::optional<double> largest_stable;
-  /// Absent: no rate above `largest_stable` diverged, so that the end lies above the rates tried.
+  /// Absent if no rate above `largest_stable` diverged: the limit of stability is then above all rates tried.
   std::optional<double> smallest_unstable_above;
 };
 
+/// What a sweep shows about one model.
 struct LrSummary {
   StabilityBracket bracket;
-  std::optional<double> best_loss;  ///< nats; absent where no rate is stable
-  std::optional<double> best_lr;    ///< its learning rate, the smaller one of two equals
-  /// Nats; absent while a run of the grid is missing, or where no rate of the grid is stable.
+  std::optional<double> best_loss;  ///< nats; absent if no rate is stable
+  std::optional<double> best_lr;    ///< learning rate of the best loss; the smaller one of equals
+  /// Nats; absent if a run of the grid is missing or no rate of the grid is stable.
   std::optional<double> lr_sensitivity;
 };
 
-/// A bisection ends when the bracket's ends are within this factor, 2^(1/4).
+/// Bisection ends once the ratio of the bracket's ends is at most this, 2^(1/4).
 inline constexpr double default_bisection_factor = 1.189207115002721;
 
-/// Closer rates would look the same in format_rate.
-inline constexpr double most_rates_per_octave = 256;
-inline constexpr double smallest_bisection_factor = 1.01;
+/// Limits of LrGrid::per_octave and of the bisection factor: closer rates would look the same in format_rate().
+inline constexpr double max_rates_per_octave = 256;
+inline constexpr double min_bisection_factor = 1.01;
 
-/// Whether two learning rates are one, to a relative 1e-9: far above rounding, far below any spacing in use.
+/// Returns whether two learning rates are equal to a relative 1e-9: far above rounding, far below any spacing in use.
 bool same_rate(double a, double b);
 
-/// from 2^(i / per_octave) for i = 0, 1, ... up to `to`, which is passed by a relative 1e-9 at most.
-///
-/// \throws std::invalid_argument  unless 0 < from <= to and 0 < per_octave <= 256; closer rates would look the same
-///                                in `format_rate`
+/// Checks a grid, and the factor at which bisection ends.
+/// \param key  what messages call it, "sweep.lr" for example
+/// \throws std::invalid_argument  unless 0 < from <= to and 0 < per_octave <= max_rates_per_octave
+void check_grid(const LrGrid& grid, const std::string& key);
+/// \throws std::invalid_argument  unless factor >= min_bisection_factor
+void check_bisection_factor(double factor, const std::string& key);
+
+/// Returns the rates from 2^(i / per_octave) for i = 0, 1, ... up to `to`. The last one may exceed `to` by a relative
+/// 1e-9.
+/// \throws std::invalid_argument  as check_grid()
 std::vector<double> grid_rates(const LrGrid& grid);
 
-/// The bracket of the largest stable learning rate.
+/// Returns the bracket of the largest stable learning rate.
 ///
-/// A rate is stable if every seed has an outcome there and none diverged; unstable if any diverged. `largest_stable` is
-/// the largest stable rate, even above an unstable one; `smallest_unstable_above` the smallest unstable rate above it,
-/// or the smallest of all where none is stable.
+/// A rate is stable if every seed has an outcome there and none diverged; it is unstable if any diverged.
+/// `largest_stable` is the largest stable rate, even if it lies above an unstable one. `smallest_unstable_above` is the
+/// smallest unstable rate above it, or the smallest of all if no rate is stable.
 ///
-/// \param outcomes  in any order; those of seeds not in `seeds` do not count
-/// \throws std::invalid_argument  if `seeds` is empty or a rate and seed has two outcomes
+/// \param outcomes  in any order; seeds that are not in `seeds` are ignored
+/// \throws std::invalid_argument  if `seeds` is empty, or a rate and seed have two outcomes
 StabilityBracket stability_bracket(const std::vector<RunOutcome>& outcomes, const std::vector<int64_t>& seeds);
 
-/// The rate to try next: the bracket's geometric mean, sqrt(stable unstable), while unstable / stable > factor.
+/// Returns the rate to try next: the geometric mean of the bracket's ends, while unstable / stable > factor.
 ///
-/// \return nothing where the bracket is narrow enough (with a relative slack of 1e-9) or has one end only
-/// \throws std::invalid_argument  if the factor is below 1.01; closer rates would look the same in `format_rate`
+/// \return nothing if the bracket is narrow enough (with a relative slack of 1e-9) or has only one end
+/// \throws std::invalid_argument  as check_bisection_factor()
 std::optional<double> next_rate(const StabilityBracket& bracket, double factor = default_bisection_factor);
 
-/// The smallest k with ratio^(1 / 2^k) <= factor: the rounds of bisection that a bracket of that ratio needs.
+/// Returns the number of bisection rounds for a bracket of that ratio: the smallest k with ratio^(1 / 2^k) <= factor.
 ///
-/// \throws std::invalid_argument  if the factor is below 1.01, or the ratio below 1 or infinite
+/// \throws std::invalid_argument  if the factor is too small, or the ratio below 1 or infinite
 int bisection_rounds(double ratio, double factor = default_bisection_factor);
 
-/// What a sweep has found.
+/// Summarises the runs of one model.
 ///
 /// `best_loss` is the smallest mean over the seeds of the final loss, over all stable rates. With
 /// l(eta) = mean over the seeds of min(final loss, initial loss), where NaN counts as the initial loss,
 ///     lr_sensitivity = mean over eta in the grid of l(eta)  -  min over eta in the grid of l(eta).
-/// Rates added by bisection are left out: they would weigh the edge of stability more than the rest of the range.
+/// Rates added by bisection are left out of it: they would give the edge of stability more weight than the rest.
 ///
 /// \param grid  the rates of the grid
-/// \throws std::invalid_argument  if `seeds` or `grid` is empty or a rate and seed has two outcomes
+/// \throws std::invalid_argument  if `seeds` or `grid` is empty, or a rate and seed have two outcomes
 /// Source: Wortsman et al. (2023), arXiv 2309.14322, section 2.2, for one seed.
 LrSummary summarise(const std::vector<RunOutcome>& outcomes, const std::vector<double>& grid,
                     const std::vector<int64_t>& seeds);
 
-/// Four significant digits, as for a file name: `1.414e-03`. Rates that differ by a relative 1e-3 differ in it too.
+/// Formats a rate with four significant digits, suitable for a file name: `1.414e-03`. Rates that differ by a relative
+/// 1e-3 or more have different texts.
 std::string format_rate(double rate);
 
 }  // namespace hessian::experiments

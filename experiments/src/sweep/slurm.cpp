@@ -1,3 +1,5 @@
+#include "sweep/slurm.h"
+
 #include <fmt/format.h>
 
 #include <charconv>
@@ -6,13 +8,12 @@
 
 #include "program/child_process.h"
 #include "program/program.h"
-#include "sweep/sweep.h"
 
 namespace hessian::experiments {
 
 int64_t tasks_of(const SweepConfig& config, int stage) {
   if (stage < 0 || stage > rounds_of(config)) {
-    throw std::invalid_argument(fmt::format("there is no stage {}; they go from 0 to {}", stage, rounds_of(config)));
+    throw std::invalid_argument(fmt::format("there is no stage {}; stages are 0 to {}", stage, rounds_of(config)));
   }
   return static_cast<int64_t>(stage == 0 ? grid_cells(config).size() : config.models.size() * config.seeds.size());
 }
@@ -20,14 +21,14 @@ int64_t tasks_of(const SweepConfig& config, int stage) {
 std::optional<Cell> cell_of_task(const SweepConfig& config, int stage, int64_t index) {
   const int64_t tasks = tasks_of(config, stage);
   if (index < 0 || index >= tasks) {
-    throw std::invalid_argument(fmt::format("stage {} has no task {}; they go from 0 to {}", stage, index, tasks - 1));
+    throw std::invalid_argument(fmt::format("stage {} has no task {}; tasks are 0 to {}", stage, index, tasks - 1));
   }
   if (stage == 0) {
     return grid_cells(config)[static_cast<std::size_t>(index)];
   }
   const auto seeds = static_cast<int64_t>(config.seeds.size());
   const std::string& model = config.models[static_cast<std::size_t>(index / seeds)];
-  // A stage begins when the one before it has ended: what is not finished then has failed.
+  // Stages run one after the other, so an unfinished run of an earlier stage has failed.
   const auto rate = bisection_rate(config, model, stage, read_results(config, CellStatus::failed));
   return rate ? std::optional(Cell{model, *rate, config.seeds[static_cast<std::size_t>(index % seeds)]}) : std::nullopt;
 }
@@ -51,15 +52,15 @@ std::string slurm_script(const SweepConfig& config, const std::string& path, con
   for (const std::string& setting : settings) {
     command += " --set " + quoted_word(setting);
   }
-  // Last, so that it wins: jobs may begin in another folder.
+  // Absolute, since jobs may start in another folder; last, so that it overrides the others.
   command += " --set " + quoted_word("out=" + std::filesystem::absolute(config.train.out).string());
   std::string script = fmt::format(
       "#!/usr/bin/env bash\n"
-      "# Submits this sweep to Slurm: one array task for each run, then the job that makes the table. Call it as\n"
+      "# Submits this sweep to Slurm: one array task per run, then a job that makes the table. Usage:\n"
       "#   SBATCH_OPTIONS='--partition=cpu --cpus-per-task=4 --time=2:00:00' bash sweep.sh\n"
-      "# Each array waits for the one before it, since bisection needs the results; a round that is not needed ends "
-      "at\n"
-      "# once. Tasks that failed are run again by submitting the script again: what is finished is not repeated.\n"
+      "# Each array waits for the previous one, whose results bisection needs. A round that is not needed ends at "
+      "once.\n"
+      "# To repeat failed tasks, submit the script again: finished runs are not repeated.\n"
       "set -euo pipefail\n"
       "# shellcheck disable=SC2206  # options are separated by spaces\n"
       "options=(${{SBATCH_OPTIONS:-}})\n"

@@ -1,336 +1,171 @@
 #include "sweep/sweep.h"
 
-#include <ATen/Parallel.h>
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
-#include <fstream>
-#include <limits>
-#include <list>
-#include <map>
 #include <optional>
-#include <stdexcept>
 #include <thread>
 
-#include "config/device_option.h"
 #include "distributed/process_group.h"
-#include "hessian/run_file.h"
-#include "program/child_process.h"
 #include "program/interrupt.h"
-#include "run_file/output_file.h"
+#include "sweep/cell_results.h"
+#include "sweep/claims.h"
+#include "sweep/folder_lock.h"
+#include "sweep/supervisor.h"
+#include "train/existing_run.h"
 
 namespace hessian::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 
-/// What a process tells the others under this name when it is interrupted.
-const std::string interruption = "interrupted";
-
-/// Holds the sweep's folder for one process; the kernel lets go of it however the process ends.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder)
-      : descriptor_(::open((folder / "sweep.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
-    if (descriptor_ < 0 || ::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      const bool held = descriptor_ >= 0;
-      if (held) {
-        ::close(descriptor_);
-      }
-      throw std::runtime_error(folder.string() + (held ? ": another hessian-sweep works on it; wait for it or stop it"
-                                                       : ": cannot be written to; choose another 'out'"));
-    }
-  }
-  ~FolderLock() { ::close(descriptor_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int descriptor_;
-};
-
-std::string last_line(const fs::path& log) {
-  std::ifstream file(log);
-  std::string line;
-  std::string last = "it left no message";
-  while (std::getline(file, line)) {
-    last = line.empty() ? last : line;
-  }
-  return last;
-}
-
-/// Where a run is, as far as its file shows.
-RunningCell look_at(const SweepConfig& config, const Cell& cell) {
-  RunningCell running{cell, 0, config.train.steps, std::numeric_limits<double>::quiet_NaN()};
-  try {
-    const RunFileReader run(run_file_in(cell_folder(config, cell)));
-    const int64_t rows = run.describe("/train/loss").shape.front();
-    if (rows > 0) {
-      running.step = rows;
-      running.loss = run.read_rows<double>("/train/loss", rows - 1, 1).values.front();
-    }
-  } catch (const std::exception&) {
-    // It has no file yet, or is just about to replace it.
-  }
-  return running;
-}
-
-/// The processes of a job share the cells: whoever has a place free claims the next one. Each learns from the run files
-/// what the others' have come to; the first writes the table and reports.
+/// One process's work on a sweep. Each process of the job claims a cell whenever it has a free slot, and learns the
+/// outcome of the others' runs from their run files. The first process writes the table and reports.
 class Sweep {
  public:
   Sweep(const SweepOptions& options, SweepObserver& observer, const ProcessGroup& group)
-      : options_(options), config_(options.config), observer_(observer), group_(group), trainer_(find_trainer()) {}
+      : options_(options),
+        config_(options.config),
+        observer_(observer),
+        is_first_(group.is_first()),
+        supervisor_(config_, group.place()),
+        claims_(config_, group),
+        results_(config_) {}
 
   SweepOutcome run() {
-    learn();
+    add_wanted_cells();
     write_table();
-    while (!is_interrupted()) {
-      learn();
-      launch();
-      if (running_.empty() && nothing_is_pending()) {
+    while (!claims_.interrupted()) {
+      add_wanted_cells();
+      start_runs();
+      if (supervisor_.is_idle() && results_.done() == results_.wanted()) {
         write_table();
-        return {make_table(config_, results()), false};
+        return {make_table(config_, results_.all()), false};
       }
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-      collect();
-      look_around();
+      std::this_thread::sleep_for(100ms);
+      record_own_runs();
+      if (std::chrono::steady_clock::now() - last_report_ >= 500ms) {
+        last_report_ = std::chrono::steady_clock::now();
+        record_runs_of_others();
+        report_progress();
+      }
     }
-    stop();
-    return {make_table(config_, results()), true};
+    stop_runs();
+    return {make_table(config_, results_.all()), true};
   }
 
  private:
-  struct Running {
-    Cell cell;
-    ChildProcess process;
-  };
-
-  static fs::path find_trainer() {
-    fs::path trainer = this_program().parent_path() / "hessian-train";
-    if (::access(trainer.c_str(), X_OK) != 0) {
-      throw std::runtime_error(trainer.string() + ": is not there; hessian-sweep starts it for each run");
-    }
-    return trainer;
-  }
-
-  /// The word for this process's device: its own GPU, where several processes share a machine.
-  std::string device_of_process() const {
-    const std::string& word = config_.train.device;
-    if (group_.place().local_size == 1) {
-      return word;  // which the runs understand themselves
-    }
-    const at::Device device = choose_device(word, "device", group_.place());
-    return device.is_cuda() ? device.str() : word;
-  }
-
-  /// A signal to one process stops all.
-  bool is_interrupted() const {
-    if (InterruptGuard::requested()) {
-      group_.tell(interruption, "");
-      return true;
-    }
-    return group_.told(interruption).has_value();
-  }
-
-  bool nothing_is_pending() const { return done() == static_cast<int64_t>(results_.size()); }
-
-  std::string key(const Cell& cell) const { return cell_folder(config_, cell).string(); }
-
-  std::vector<CellResult> results() const {
-    std::vector<CellResult> all;
-    for (const auto& [key, result] : results_) {
-      all.push_back(result);
-    }
-    return all;
-  }
-
-  /// Finds out which cells are wanted, and what is known of new ones. Another process may have thought of one earlier,
-  /// and be done with it.
-  void learn() {
-    std::vector<Cell> done_by_others;
-    for (std::size_t known = results_.size() + 1; known != results_.size();) {
-      known = results_.size();
-      for (const Cell& cell : wanted_cells(config_, results())) {
-        if (!results_.contains(key(cell))) {
-          const CellResult& result = results_.emplace(key(cell), read_result(config_, cell)).first->second;
-          order_.push_back(cell);
-          if (result.status != CellStatus::pending && group_.told(start_of(cell))) {
-            done_by_others.push_back(cell);
-          }
-        }
+  void add_wanted_cells() {
+    for (const Cell& cell : results_.add_wanted()) {
+      // Another process may have found that the cell is needed, and finished it, before this one did.
+      if (!results_.is_pending(cell) && claims_.was_started(cell)) {
+        report_end(results_.of(cell), "");
       }
     }
-    for (const Cell& cell : done_by_others) {
-      report_end(results_.at(key(cell)), "");
-    }
   }
 
-  void launch() {
-    for (const Cell& cell : order_) {
-      if (static_cast<int64_t>(running_.size()) >= config_.jobs) {
+  void start_runs() {
+    for (const Cell& cell : results_.cells()) {
+      if (!supervisor_.has_free_slot()) {
         return;
       }
-      if (results_.at(key(cell)).status == CellStatus::pending && !is_running(cell) && is_own(cell)) {
-        start(cell);
+      if (results_.is_pending(cell) && !supervisor_.is_running(cell) && claims_.claim(cell)) {
+        claims_.announce_start(cell);
+        supervisor_.start(cell);
       }
     }
   }
 
-  /// Whether a cell is this process's to run; claims it if it is nobody's yet.
-  bool is_own(const Cell& cell) {
-    const auto known = own_.find(key(cell));
-    return known != own_.end() ? known->second : own_.emplace(key(cell), group_.claim(key(cell))).first->second;
-  }
-
-  bool is_running(const Cell& cell) const {
-    return std::any_of(running_.begin(), running_.end(), [&](const Running& run) { return run.cell == cell; });
-  }
-
-  void start(const Cell& cell) {
-    TrainConfig train = cell_config(config_, cell);
-    train.device = device_;
-    if (train.threads == 0) {
-      train.threads = std::max<int64_t>(1, at::get_num_threads() / config_.jobs);
-    }
-    const fs::path folder = cell_folder(config_, cell);
-    make_folder(folder);
-    const fs::path file = folder / "config.toml";
-    write_file(file, write_config(train_fields(train)));
-    group_.tell(start_of(cell), "");
-    ++attempts_[key(cell)];
-    running_.push_back({cell, ChildProcess({trainer_.string(), file.string(), "--resume"}, folder / "log.txt")});
-  }
-
-  /// Takes note of the runs that have ended.
-  void collect() {
-    for (auto run = running_.begin(); run != running_.end();) {
-      const auto status = run->process.poll();
-      if (!status) {
-        ++run;
-        continue;
+  void record_own_runs() {
+    for (const RunSupervisor::EndedRun& run : supervisor_.collect_ended()) {
+      CellResult result = read_result(config_, run.cell);
+      std::string message;
+      if (result.status == CellStatus::pending) {
+        if (InterruptGuard::requested() || supervisor_.may_retry(run)) {
+          continue;  // not finished: will be started again
+        }
+        result.status = CellStatus::failed;
+        message = failure_message(config_, run);
+        claims_.announce_failure(run.cell, message);
       }
-      const Cell cell = run->cell;
-      run = running_.erase(run);
-      note_end(cell, *status);
+      record(result, message);
     }
   }
 
-  void note_end(const Cell& cell, int status) {
-    constexpr int most_attempts = 2;
-    CellResult result = read_result(config_, cell);
-    std::string message;
-    if (result.status == CellStatus::pending) {
-      if (InterruptGuard::requested() || (status != 2 && attempts_[key(cell)] < most_attempts)) {
-        return;  // it is wanted still
+  void record_runs_of_others() {
+    for (const Cell& cell : unfinished_of_others()) {
+      CellResult result = read_result(config_, cell);
+      const auto failure = claims_.failure(cell);
+      if (failure && result.status == CellStatus::pending) {
+        result.status = CellStatus::failed;
       }
-      result.status = CellStatus::failed;
-      message = status > 128 ? fmt::format("ended by signal {}", status - 128)
-                             : last_line(cell_folder(config_, cell) / "log.txt");
-      group_.tell(failure_of(cell), message);
+      if (result.status != CellStatus::pending) {
+        record(result, failure.value_or(""));
+      }
     }
-    take_note(result, message);
   }
 
-  std::string start_of(const Cell& cell) const { return "started/" + key(cell); }
-  std::string failure_of(const Cell& cell) const { return "failed/" + key(cell); }
+  /// The cells that other processes have claimed and whose end is not recorded yet.
+  std::vector<Cell> unfinished_of_others() const {
+    std::vector<Cell> cells;
+    for (const Cell& cell : results_.cells()) {
+      if (claims_.belongs_to_other(cell) && results_.is_pending(cell)) {
+        cells.push_back(cell);
+      }
+    }
+    return cells;
+  }
 
-  void take_note(const CellResult& result, const std::string& message) {
-    results_.at(key(result.cell)) = result;
-    learn();  // the result may call for more cells
+  void record(const CellResult& result, const std::string& message) {
+    results_.set(result);
+    add_wanted_cells();  // the result may call for further cells
     write_table();
     report_end(result, message);
   }
 
   void report_end(const CellResult& result, const std::string& message) {
-    if (group_.is_first()) {
-      observer_.ended(result, message, done(), static_cast<int64_t>(results_.size()));
+    if (is_first_) {
+      observer_.ended(result, message, results_.done(), results_.wanted());
     }
   }
 
-  /// Takes note of the other processes' runs that have ended, and gives those that go on.
-  std::vector<Cell> follow_others() {
-    std::vector<Cell> going_on;
-    const std::vector<Cell> cells = order_;  // learning may append to it
-    for (const Cell& cell : cells) {
-      const auto known = own_.find(key(cell));
-      if (known == own_.end() || known->second || results_.at(key(cell)).status != CellStatus::pending) {
-        continue;
-      }
-      CellResult result = read_result(config_, cell);
-      const auto failure = group_.told(failure_of(cell));
-      if (failure && result.status == CellStatus::pending) {
-        result.status = CellStatus::failed;
-      }
-      if (result.status == CellStatus::pending) {
-        going_on.push_back(cell);
-      } else {
-        take_note(result, failure.value_or(""));
-      }
-    }
-    return going_on;
-  }
-
-  int64_t done() const {
-    return std::count_if(results_.begin(), results_.end(),
-                         [](const auto& entry) { return entry.second.status != CellStatus::pending; });
-  }
-
-  void look_around() {
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_report_ < std::chrono::milliseconds(500)) {
+  void report_progress() {
+    if (!is_first_) {
       return;
-    }
-    last_report_ = now;
-    std::vector<Cell> going_on = follow_others();
-    if (!group_.is_first()) {
-      return;
-    }
-    for (const Running& run : running_) {
-      going_on.push_back(run.cell);
     }
     std::vector<RunningCell> running;
-    for (const Cell& cell : going_on) {
-      running.push_back(look_at(config_, cell));
+    for (const std::vector<Cell>& cells : {unfinished_of_others(), supervisor_.running()}) {
+      for (const Cell& cell : cells) {
+        running.push_back(read_progress(config_, cell));
+      }
     }
-    observer_.progress(running, done(), static_cast<int64_t>(results_.size()));
+    observer_.progress(running, results_.done(), results_.wanted());
   }
 
-  /// Lets the runs save what they have.
-  void stop() {
-    for (const Running& run : running_) {
-      run.process.terminate();
-    }
-    while (!running_.empty()) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-      collect();
+  /// Ends this process's runs after they have saved a checkpoint.
+  void stop_runs() {
+    supervisor_.terminate_all();
+    while (!supervisor_.is_idle()) {
+      std::this_thread::sleep_for(20ms);
+      record_own_runs();
     }
     write_table();
   }
 
   void write_table() const {
-    if (!group_.is_first()) {
+    if (!is_first_) {
       return;
     }
-    const SweepTable table = make_table(config_, results());
+    const SweepTable table = make_table(config_, results_.all());
     write_sweep_file(sweep_file(config_), config_, options_.command_line, table, is_finished(table));
   }
 
   const SweepOptions& options_;
   const SweepConfig& config_;
   SweepObserver& observer_;
-  ProcessGroup group_;
-  fs::path trainer_;
-  std::string device_ = device_of_process();
-  std::map<std::string, CellResult> results_;
-  std::vector<Cell> order_;
-  std::list<Running> running_;
-  std::map<std::string, bool> own_;  // cells that somebody has claimed: whether it was this process
-  std::map<std::string, int> attempts_;
+  bool is_first_;
+  RunSupervisor supervisor_;
+  CellClaims claims_;
+  CellResults results_;
   std::chrono::steady_clock::time_point last_report_;
 };
 
@@ -348,9 +183,8 @@ SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
   const ProcessGroup group = ProcessGroup::join(job_place(), at::kCPU);
   std::optional<FolderLock> lock;
   if (group.is_first()) {
-    if (fs::exists(sweep_file(config)) && options.existing == ExistingRun::refuse) {
-      throw std::runtime_error(sweep_file(config).string() +
-                               ": already exists; use --resume to go on with it or --overwrite to replace it");
+    if (options.existing == ExistingRun::refuse) {
+      refuse_existing(sweep_file(config));
     }
     make_folder(config.train.out);
     lock.emplace(config.train.out);
@@ -358,23 +192,8 @@ SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
       remove_runs(config);
     }
   }
-  group.wait_for_all();
+  group.barrier();
   return Sweep(options, observer, group).run();
-}
-
-SweepTable merge_sweep(const SweepOptions& options) {
-  const SweepConfig& config = options.config;
-  auto results = read_results(config, CellStatus::failed);
-  for (CellResult& result : results) {
-    std::error_code error;
-    if (result.status == CellStatus::failed && !fs::exists(run_file_in(cell_folder(config, result.cell)), error)) {
-      result.status = CellStatus::pending;  // it never began
-    }
-  }
-  SweepTable table = make_table(config, std::move(results));
-  make_folder(config.train.out);
-  write_sweep_file(sweep_file(config), config, options.command_line, table, is_finished(table));
-  return table;
 }
 
 }  // namespace hessian::experiments

@@ -11,7 +11,7 @@ namespace {
 
 const std::string baseline_suffix = "-prenorm";
 
-/// The median over the runs at a rate of something that some of them have.
+/// Returns the median of a quantity over the runs at a rate that have it.
 std::optional<double> median_at(const std::string& model, double rate, const std::vector<CellResult>& results,
                                 std::optional<double> RunSummary::*member) {
   std::vector<double> values;
@@ -47,7 +47,7 @@ std::optional<double> quotient(const std::optional<double>& a, const std::option
   return a && b ? std::optional(*a / *b) : std::nullopt;
 }
 
-/// Everything but the placement: "llama2-20M" of "llama2-20M-simplegpt".
+/// Returns a label without the placement: "llama2-20M" for "llama2-20M-simplegpt".
 std::string stem_of(const std::string& label) {
   return label.substr(0, label.rfind('-'));
 }
@@ -59,7 +59,7 @@ std::vector<StabilityRatio> ratios_of(const std::vector<ModelSummary>& models) {
       return other.label == stem_of(model.label) + baseline_suffix && other.label != model.label;
     });
     if (baseline == models.end() || model.pending > 0 || baseline->pending > 0) {
-      continue;  // a rate that looks largest may be followed by a larger one
+      continue;  // the largest stable rate so far need not be the final one
     }
     const StabilityBracket& own = model.lr.bracket;
     const StabilityBracket& theirs = baseline->lr.bracket;
@@ -84,7 +84,7 @@ std::string runs_text(int64_t runs, const char* one, const char* many) {
   return runs == 1 ? fmt::format("1 run {}", one) : fmt::format("{} runs {}", runs, many);
 }
 
-/// A line for each rate of a model: how many of its seeds are stable, and their losses.
+/// Formats one line per rate of a model: the number of stable and of diverged seeds, and the losses.
 std::string format_rates(const std::string& label, const std::vector<CellResult>& results) {
   std::string text = fmt::format("\n{}\n  {:>10} {:>8} {:>9}   {}\n", label, "lr", "stable", "diverged",
                                  "final loss, mean and range (nats)");
@@ -150,7 +150,7 @@ std::string format_text(const SweepTable& table, bool rates) {
   for (const StabilityRatio& ratio : table.ratios) {
     text += fmt::format("largest stable lr of {} / {}: {:.2f}", ratio.label, ratio.baseline, ratio.ratio);
     if (ratio.low && ratio.high) {
-      text += fmt::format(" (the brackets leave {:.2f} to {:.2f})", *ratio.low, *ratio.high);
+      text += fmt::format(" (the brackets allow {:.2f} to {:.2f})", *ratio.low, *ratio.high);
     }
     text += '\n';
   }
@@ -171,15 +171,15 @@ std::vector<std::string> warnings_of(const SweepTable& table) {
   std::vector<std::string> warnings;
   for (const ModelSummary& model : table.models) {
     if (model.failed > 0) {
-      warnings.push_back(fmt::format("{}: {}; log.txt beside the run file says why, and --resume tries again",
+      warnings.push_back(fmt::format("{}: {}; log.txt next to the run file says why, and --resume tries again",
                                      model.label, runs_text(model.failed, "failed", "failed")));
     }
     if (model.pending > 0) {
-      warnings.push_back(fmt::format("{}: {}; --resume goes on", model.label,
+      warnings.push_back(fmt::format("{}: {}; --resume continues", model.label,
                                      runs_text(model.pending, "is not finished", "are not finished")));
     }
     if (model.failed + model.pending > 0) {
-      continue;  // they may yet show another bracket
+      continue;  // their results may change the bracket
     }
     if (!model.lr.bracket.largest_stable) {
       warnings.push_back(model.label + ": no rate of the grid is stable; give a smaller sweep.lr.from");

@@ -9,12 +9,12 @@
 
 namespace hessian::experiments {
 
-/// What a sweep says of one model.
+/// Results of a sweep for one model.
 struct ModelSummary {
   std::string label;
   LrSummary lr;
-  /// The peak rates that the curvature of the runs at the largest stable rate allows, median over their seeds; see
-  /// RunSummary.
+  /// Peak rates up to which the curvature of the runs at the largest stable rate predicts stability, median over their
+  /// seeds; see RunSummary.
   std::optional<double> activation_rate;
   std::optional<double> sharpness_rate;
   std::optional<double> preconditioned_rate;
@@ -22,42 +22,43 @@ struct ModelSummary {
   int64_t failed = 0;
 };
 
-/// The largest stable rate of one model over that of its PreNorm twin, with what the brackets leave open.
+/// Ratio of the largest stable rates of a model and of its PreNorm counterpart, with the range that the brackets allow.
 struct StabilityRatio {
   std::string label;
   std::string baseline;
   double ratio = 0;
-  std::optional<double> low;   ///< its largest stable rate over the twin's smallest unstable one
-  std::optional<double> high;  ///< its smallest unstable rate over the twin's largest stable one
+  std::optional<double> low;   ///< model's largest stable rate / baseline's smallest unstable one
+  std::optional<double> high;  ///< model's smallest unstable rate / baseline's largest stable one
 };
 
-/// Theory and experiment side by side; decided by the configuration and the run files alone.
+/// All results of a sweep: measured stability next to the rates that the curvature predicts.
 struct SweepTable {
   std::vector<CellResult> results;  ///< by model as configured, rate and seed
   std::vector<ModelSummary> models;
   std::vector<StabilityRatio> ratios;
 };
 
+/// Makes the table. It depends only on the configuration and the results, not on the order of the latter.
 SweepTable make_table(const SweepConfig& config, std::vector<CellResult> results);
 
-/// The table for people. The first form has a line for each model; `rates` adds one for each of its rates.
+/// Formats the table as text with one line per model; `rates` adds one line per learning rate of each model.
 std::string format_text(const SweepTable& table, bool rates);
 
-/// The table as one JSON object; numbers that are not finite become null.
+/// Formats the table as one JSON object; numbers that are not finite become null.
 std::string format_json(const SweepTable& table);
 
-/// Whether every run that the sweep wanted has ended, and none failed.
+/// Returns whether every run that the sweep needs has ended, and none failed.
 bool is_finished(const SweepTable& table);
 
-/// Whatever a reader must not miss, a line each: brackets that are open, runs that failed or are not finished.
+/// Returns warnings, one line each: open brackets, runs that failed or are not finished.
 std::vector<std::string> warnings_of(const SweepTable& table);
 
-/// Writes the table as the sweep's run file, which appears whole; an older one is replaced.
+/// Writes the table as the sweep's run file, atomically. Replaces an existing one.
 /// \param finished  whether nothing is left to run
 void write_sweep_file(const std::filesystem::path& path, const SweepConfig& config, const std::string& command_line,
                       const SweepTable& table, bool finished);
 
-/// The run file of a sweep: SWEEP/sweep.h5.
+/// Returns the path of a sweep's run file: SWEEP/sweep.h5.
 std::filesystem::path sweep_file(const SweepConfig& config);
 
 }  // namespace hessian::experiments

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 const std::string prefix = "checkpoint-";
 const std::string suffix = ".safetensors";
 
+/// Returns the step in a checkpoint's file name; nothing if the file is no checkpoint.
 std::optional<int64_t> step_of(const fs::path& path) {
   const std::string name = path.filename().string();
   if (!name.starts_with(prefix) || !name.ends_with(suffix)) {
@@ -49,10 +50,10 @@ std::vector<fs::path> TrainCheckpoints::list() const {
 fs::path TrainCheckpoints::save(const models::TrainingCheckpoint& checkpoint) const {
   fs::path path = folder_ / fmt::format("{}{:08}{}", prefix, checkpoint.state.step, suffix);
   models::save_training_checkpoint(checkpoint, path.string());
-  models::remove_half_written(folder_, prefix);  // also of a step that is not saved again
+  models::remove_half_written(folder_, prefix);  // of a killed process; its step may not be saved again
   const auto all = list();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) {
-    std::error_code error;  // one that cannot be removed is too many, and nothing worse
+    std::error_code error;  // ignored: a checkpoint that cannot be removed does no harm
     fs::remove(all[i], error);
   }
   return path;

@@ -8,16 +8,16 @@
 
 namespace hessian::experiments {
 
-/// The checkpoints of one run: DIR/checkpoint-STEP.safetensors, STEP with eight digits or more.
+/// The checkpoints of one run: FOLDER/checkpoint-STEP.safetensors, where STEP has at least eight digits.
 class TrainCheckpoints {
  public:
-  /// \param keep  how many of the newest stay
+  /// \param keep  number of latest checkpoints that save() keeps
   TrainCheckpoints(std::filesystem::path folder, int64_t keep) : folder_(std::move(folder)), keep_(keep) {}
 
-  /// Those that are there, from the oldest on.
+  /// Returns the paths of all checkpoints in the folder, oldest first.
   std::vector<std::filesystem::path> list() const;
 
-  /// Writes a checkpoint, whole or not at all, and then removes those that are too many.
+  /// Writes a checkpoint atomically, removes the oldest ones beyond `keep`, and returns its path.
   std::filesystem::path save(const models::TrainingCheckpoint& checkpoint) const;
 
   void remove_all() const;

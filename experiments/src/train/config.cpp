@@ -11,153 +11,170 @@
 #include "config/dtype.h"
 #include "hessian/models/named_models.h"
 #include "probe/probe.h"
+#include "train/expected_value.h"
 
 namespace hessian::experiments {
 namespace {
 
-/// Refuses values, naming the file and the key.
-class Checker {
- public:
-  explicit Checker(std::string source) : source_(std::move(source)) {}
-
-  template <class T>
-  void expect(bool right, const char* key, const T& value, const std::string& expectation) const {
-    if (!right) {
-      throw std::invalid_argument(fmt::format("{}: {} is {}, expected {}", source_, key, value, expectation));
-    }
-  }
-
-  void at_least(int64_t least, const char* key, int64_t value) const {
-    expect(value >= least, key, value, fmt::format("a whole number from {} on", least));
-  }
-
-  void positive(const char* key, double value) const {
-    expect(value > 0 && std::isfinite(value), key, value, "a positive number");
-  }
-
-  void not_negative(const char* key, double value) const {
-    expect(value >= 0 && std::isfinite(value), key, value, "0 or a positive number");
-  }
-
-  void fraction(const char* key, double value) const {
-    expect(value >= 0 && value < 1, key, value, "a number from 0 on and below 1");
-  }
-
-  void word(const char* key, const std::string& value, const std::vector<std::string>& known) const {
-    if (std::find(known.begin(), known.end(), value) == known.end()) {
-      throw std::invalid_argument(fmt::format("{}: {} is '{}', expected one of {}; did you mean '{}'?", source_, key,
-                                              value, fmt::join(known, ", "), nearest_word(value, known)));
-    }
-  }
-
- private:
-  std::string source_;
-};
-
-void check_model(const TrainConfig::Model& model, const Checker& checker) {
-  checker.at_least(0, "model.vocab_size", model.vocab_size);
-  checker.at_least(0, "model.dim", model.dim);
-  checker.at_least(0, "model.n_layers", model.n_layers);
-  checker.at_least(0, "model.n_heads", model.n_heads);
-  checker.at_least(0, "model.n_kv_heads", model.n_kv_heads);
-  checker.at_least(0, "model.ffn_hidden_dim", model.ffn_hidden_dim);
+void expect_at_least(int64_t min, const char* key, int64_t value) {
+  expect_value(value >= min, key, value, fmt::format("a whole number of at least {}", min));
 }
 
-void check_optimizer(const TrainConfig::Optimizer& optimizer, const Checker& checker) {
-  checker.word("optimizer.name", optimizer.name, {"adamw", "sgd"});
-  checker.positive("optimizer.lr", optimizer.lr);
-  checker.fraction("optimizer.beta1", optimizer.beta1);
-  checker.fraction("optimizer.beta2", optimizer.beta2);
-  checker.fraction("optimizer.momentum", optimizer.momentum);
-  checker.not_negative("optimizer.eps", optimizer.eps);
-  checker.not_negative("optimizer.weight_decay", optimizer.weight_decay);
-  checker.word("optimizer.decay", optimizer.decay, {"all", "matrices"});
-  checker.not_negative("optimizer.clip", optimizer.clip);
+void expect_positive(const char* key, double value) {
+  expect_value(value > 0 && std::isfinite(value), key, value, "a positive number");
 }
 
-void check_schedule(const TrainConfig& config, const Checker& checker) {
+void expect_not_negative(const char* key, double value) {
+  expect_value(value >= 0 && std::isfinite(value), key, value, "0 or a positive number");
+}
+
+void expect_fraction(const char* key, double value) {
+  expect_value(value >= 0 && value < 1, key, value, "a number of at least 0 and below 1");
+}
+
+void expect_word(const char* key, const std::string& value, const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), value) == known.end()) {
+    throw std::invalid_argument(fmt::format("{} is '{}', expected one of {}; did you mean '{}'?", key, value,
+                                            fmt::join(known, ", "), nearest_word(value, known)));
+  }
+}
+
+void check_model(const TrainConfig::Model& model) {
+  expect_at_least(0, "model.vocab_size", model.vocab_size);
+  expect_at_least(0, "model.dim", model.dim);
+  expect_at_least(0, "model.n_layers", model.n_layers);
+  expect_at_least(0, "model.n_heads", model.n_heads);
+  expect_at_least(0, "model.n_kv_heads", model.n_kv_heads);
+  expect_at_least(0, "model.ffn_hidden_dim", model.ffn_hidden_dim);
+}
+
+void check_data(const TrainConfig::Data& data) {
+  expect_at_least(1, "data.seq_len", data.seq_len);
+  expect_at_least(1, "data.batch_size", data.batch_size);
+  expect_at_least(1, "data.accumulation", data.accumulation);
+}
+
+void check_optimizer(const TrainConfig::Optimizer& optimizer) {
+  expect_word("optimizer.name", optimizer.name, {"adamw", "sgd"});
+  expect_positive("optimizer.lr", optimizer.lr);
+  expect_fraction("optimizer.beta1", optimizer.beta1);
+  expect_fraction("optimizer.beta2", optimizer.beta2);
+  expect_fraction("optimizer.momentum", optimizer.momentum);
+  expect_not_negative("optimizer.eps", optimizer.eps);
+  expect_not_negative("optimizer.weight_decay", optimizer.weight_decay);
+  expect_word("optimizer.decay", optimizer.decay, {"all", "matrices"});
+  expect_not_negative("optimizer.clip", optimizer.clip);
+}
+
+void check_schedule(const TrainConfig& config) {
   const auto& schedule = config.schedule;
-  checker.word("schedule.name", schedule.name, schedule_words());
-  checker.expect(schedule.warmup >= 0 && schedule.warmup < config.steps, "schedule.warmup", schedule.warmup,
-                 fmt::format("0 to {}, fewer than the {} steps", config.steps - 1, config.steps));
-  checker.expect(schedule.final_fraction >= 0 && schedule.final_fraction <= 1, "schedule.final_fraction",
-                 schedule.final_fraction, "a number from 0 to 1");
+  expect_word("schedule.name", schedule.name, schedule_words());
+  expect_value(schedule.warmup >= 0 && schedule.warmup < config.steps, "schedule.warmup", schedule.warmup,
+               fmt::format("0 to {}, fewer than the {} steps", config.steps - 1, config.steps));
+  expect_value(schedule.final_fraction >= 0 && schedule.final_fraction <= 1, "schedule.final_fraction",
+               schedule.final_fraction, "a number from 0 to 1");
   if (schedule.name == "wsd") {
-    checker.expect(schedule.decay >= 1 && schedule.decay <= config.steps - schedule.warmup, "schedule.decay",
-                   schedule.decay, fmt::format("1 to {}, what the warm-up leaves", config.steps - schedule.warmup));
+    const int64_t max_decay = config.steps - schedule.warmup;
+    expect_value(schedule.decay >= 1 && schedule.decay <= max_decay, "schedule.decay", schedule.decay,
+                 fmt::format("1 to {}, the steps after the warm-up", max_decay));
   }
 }
 
-void check_probe(const TrainConfig::Probe& probe, const Checker& checker) {
-  checker.at_least(0, "probe.every", probe.every);
-  checker.at_least(1, "probe.sequences", probe.sequences);
-  checker.at_least(1, "probe.max_iterations", probe.max_iterations);
-  checker.word("probe.ends", probe.ends, ends_words);
-  checker.positive("probe.tolerance", probe.tolerance);
+void check_probe(const TrainConfig::Probe& probe) {
+  expect_at_least(0, "probe.every", probe.every);
+  expect_at_least(1, "probe.sequences", probe.sequences);
+  expect_at_least(1, "probe.max_iterations", probe.max_iterations);
+  expect_word("probe.ends", probe.ends, ends_words);
+  expect_positive("probe.tolerance", probe.tolerance);
   std::vector<std::string> sites = {"all"};
   for (const models::Site site : models::all_sites()) {
     sites.emplace_back(models::to_string(site));
   }
   for (const std::string& site : probe.sites) {
-    checker.word("probe.sites", site, sites);
+    expect_word("probe.sites", site, sites);
   }
-  checker.expect(!probe.sites.empty(), "probe.sites", "[]", "at least one site");
+  expect_value(!probe.sites.empty(), "probe.sites", "[]", "at least one site");
+}
+
+void check_values(const TrainConfig& config) {
+  check_model(config.model);
+  expect_at_least(1, "steps", config.steps);
+  expect_at_least(0, "seed", config.seed);
+  constexpr int64_t max_threads = 1024;  // a mistyped larger number could exhaust the machine
+  expect_value(config.threads >= 0 && config.threads <= max_threads, "threads", config.threads,
+               fmt::format("a whole number from 0 to {}", max_threads));
+  expect_word("dtype", config.dtype, {"float32", "bfloat16", "float64"});
+  check_data(config.data);
+  check_optimizer(config.optimizer);
+  check_schedule(config);
+  expect_at_least(0, "validation.every", config.validation.every);
+  expect_at_least(1, "validation.sequences", config.validation.sequences);
+  expect_at_least(0, "log.update_every", config.log.update_every);
+  expect_at_least(0, "checkpoint.every", config.checkpoint.every);
+  expect_at_least(1, "checkpoint.keep", config.checkpoint.keep);
+  check_probe(config.probe);
+  check(config.divergence);
+  if (models::is_model_name(config.model.name)) {
+    architecture_of(config);
+  }
 }
 
 }  // namespace
 
 ConfigFields train_fields(TrainConfig& c) {
   return {
-      {"out", &c.out, "folder of the run; empty: the configuration's name without .toml"},
+      {"out", &c.out, "folder of the run; empty: the configuration file's name without .toml"},
       {"steps", &c.steps, "updates"},
-      {"seed", &c.seed, "of fresh weights and of the order of the data"},
+      {"seed", &c.seed, "for initial weights and the order of the data"},
       {"device", &c.device, "auto, cpu, cuda or cuda:N"},
-      {"dtype", &c.dtype, "float32; bfloat16: products only (autocast); float64"},
+      {"dtype", &c.dtype, "float32; bfloat16: matrix products only (autocast); float64"},
       {"threads", &c.threads, "CPU threads; 0: all"},
-      {"model.name", &c.model.name, "new:FAMILY-SIZE-PLACEMENT, or a checkpoint to go on from"},
-      {"model.vocab_size", &c.model.vocab_size, "of a fresh model; 0: the size's own"},
-      {"model.dim", &c.model.dim, "of a fresh model; 0: the size's own"},
-      {"model.n_layers", &c.model.n_layers, "of a fresh model; 0: the size's own"},
-      {"model.n_heads", &c.model.n_heads, "of a fresh model; 0: the size's own"},
-      {"model.n_kv_heads", &c.model.n_kv_heads, "of a fresh model; 0: the size's own, or n_heads"},
-      {"model.ffn_hidden_dim", &c.model.ffn_hidden_dim, "of a fresh model; 0: what dim asks for"},
-      {"data.source", &c.data.source, "builtin, a text, tokens (.bin), or a .safetensors with tokens and targets"},
-      {"data.seq_len", &c.data.seq_len, "tokens of a sequence"},
-      {"data.batch_size", &c.data.batch_size, "sequences of one forward and backward pass"},
-      {"data.accumulation", &c.data.accumulation, "passes of one update"},
+      {"model.name", &c.model.name, "new:FAMILY-SIZE-PLACEMENT, or a checkpoint to start from"},
+      {"model.vocab_size", &c.model.vocab_size, "of a new model; 0: as its size has it"},
+      {"model.dim", &c.model.dim, "of a new model; 0: as its size has it"},
+      {"model.n_layers", &c.model.n_layers, "of a new model; 0: as its size has it"},
+      {"model.n_heads", &c.model.n_heads, "of a new model; 0: as its size has it"},
+      {"model.n_kv_heads", &c.model.n_kv_heads, "of a new model; 0: as its size has it, or n_heads"},
+      {"model.ffn_hidden_dim", &c.model.ffn_hidden_dim, "of a new model; 0: derived from dim"},
+      {"data.source", &c.data.source, "builtin, a text file, tokens (.bin), or a .safetensors with tokens and targets"},
+      {"data.seq_len", &c.data.seq_len, "tokens per sequence"},
+      {"data.batch_size", &c.data.batch_size, "sequences per forward and backward pass"},
+      {"data.accumulation", &c.data.accumulation, "forward and backward passes per update"},
       {"optimizer.name", &c.optimizer.name, "adamw or sgd"},
       {"optimizer.lr", &c.optimizer.lr, "peak learning rate"},
-      {"optimizer.beta1", &c.optimizer.beta1, "of AdamW"},
-      {"optimizer.beta2", &c.optimizer.beta2, "of AdamW"},
-      {"optimizer.eps", &c.optimizer.eps, "of AdamW"},
-      {"optimizer.momentum", &c.optimizer.momentum, "of SGD"},
+      {"optimizer.beta1", &c.optimizer.beta1, "AdamW only"},
+      {"optimizer.beta2", &c.optimizer.beta2, "AdamW only"},
+      {"optimizer.eps", &c.optimizer.eps, "AdamW only"},
+      {"optimizer.momentum", &c.optimizer.momentum, "SGD only"},
       {"optimizer.weight_decay", &c.optimizer.weight_decay, "decoupled for AdamW, an L2 term for SGD"},
-      {"optimizer.decay", &c.optimizer.decay, "what decays: all parameters, or matrices only"},
-      {"optimizer.clip", &c.optimizer.clip, "largest global gradient norm; 0: no clipping"},
+      {"optimizer.decay", &c.optimizer.decay, "parameters with weight decay: all, or matrices only"},
+      {"optimizer.clip", &c.optimizer.clip, "maximum global gradient norm; 0: no clipping"},
       {"schedule.name", &c.schedule.name, "linear, cosine, constant or wsd"},
       {"schedule.warmup", &c.schedule.warmup, "steps of linear warm-up"},
-      {"schedule.decay", &c.schedule.decay, "steps of wsd's linear decay at the end"},
-      {"schedule.final_fraction", &c.schedule.final_fraction, "of the peak, where linear, cosine and wsd end"},
-      {"validation.every", &c.validation.every, "steps between validations, and one at the end; 0: none"},
-      {"validation.sequences", &c.validation.sequences, "held-out sequences, the same each time"},
-      {"log.update_every", &c.log.update_every, "steps between rows of update and parameter RMS; 0: none"},
-      {"checkpoint.every", &c.checkpoint.every, "steps between checkpoints, and one at the end; 0: none"},
-      {"checkpoint.keep", &c.checkpoint.keep, "how many of the last checkpoints stay"},
-      {"probe.every", &c.probe.every, "steps between probes, and one at start and end; 0: none"},
-      {"probe.layers", &c.probe.layers, "all, or blocks such as 0,3,5-7"},
+      {"schedule.decay", &c.schedule.decay, "steps of the linear decay at the end of wsd"},
+      {"schedule.final_fraction", &c.schedule.final_fraction,
+       "final learning rate of linear, cosine and wsd, relative to the peak"},
+      {"validation.every", &c.validation.every, "steps between validations; also one at the end; 0: none"},
+      {"validation.sequences", &c.validation.sequences, "held-out sequences, the same every time"},
+      {"log.update_every", &c.log.update_every, "steps between measurements of update and parameter RMS; 0: none"},
+      {"checkpoint.every", &c.checkpoint.every, "steps between checkpoints; also one at the end; 0: none"},
+      {"checkpoint.keep", &c.checkpoint.keep, "number of latest checkpoints to keep"},
+      {"probe.every", &c.probe.every, "steps between probes; also one at start and end; 0: none"},
+      {"probe.layers", &c.probe.layers, "all, or layers such as 0,3,5-7"},
       {"probe.sites", &c.probe.sites, "residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all"},
-      {"probe.sequences", &c.probe.sequences, "held-out sequences, the same each time"},
-      {"probe.ends", &c.probe.ends, "of the spectrum: both, or the dominant one alone, which is faster"},
-      {"probe.tolerance", &c.probe.tolerance, "residual norm relative to the spectral norm"},
-      {"probe.max_iterations", &c.probe.max_iterations, "most products of an eigenproblem"},
-      {"probe.sharpness", &c.probe.sharpness, "also the top of the parameter Hessian, bare and preconditioned"},
-      {"divergence.margin", &c.divergence.margin, "nats above the best smoothed loss"},
-      {"divergence.patience", &c.divergence.patience, "consecutive steps above that"},
-      {"divergence.smoothing", &c.divergence.smoothing, "steps of the running median, odd"},
+      {"probe.sequences", &c.probe.sequences, "held-out sequences, the same every time"},
+      {"probe.ends", &c.probe.ends, "ends of the spectrum: both, or only the dominant one, which is faster"},
+      {"probe.tolerance", &c.probe.tolerance, "largest residual norm, relative to the spectral norm"},
+      {"probe.max_iterations", &c.probe.max_iterations, "maximum Hessian-vector products per eigenproblem"},
+      {"probe.sharpness", &c.probe.sharpness,
+       "also the largest eigenvalue of the parameter Hessian, bare and preconditioned"},
+      {"divergence.margin", &c.divergence.margin, "nats above the best smoothed loss that count as divergence"},
+      {"divergence.patience", &c.divergence.patience, "consecutive steps above the margin"},
+      {"divergence.smoothing", &c.divergence.smoothing, "length of the running median in steps, odd"},
       {"divergence.plateau_drop", &c.divergence.plateau_drop,
-       "nats below the initial loss of fresh weights that must be reached; 0: off"},
-      {"divergence.plateau_steps", &c.divergence.plateau_steps, "step by which it must be; 0: the last"},
-      {"divergence.stop", &c.stop_when_diverged, "end the run when it has diverged"},
+       "nats by which a new model's loss must fall below its initial value; 0: off"},
+      {"divergence.plateau_steps", &c.divergence.plateau_steps, "step by which it must have fallen; 0: the last"},
+      {"divergence.stop", &c.stop_when_diverged, "stop the run once it has diverged"},
   };
 }
 
@@ -172,30 +189,8 @@ TrainConfig load_train_config(const std::string& path, const std::vector<std::st
 }
 
 void check(const TrainConfig& config, const std::string& source) {
-  const Checker checker(source);
-  check_model(config.model, checker);
-  checker.at_least(1, "steps", config.steps);
-  checker.at_least(0, "seed", config.seed);
-  constexpr int64_t most_threads = 1024;  // a typing error more would take the machine down
-  checker.expect(config.threads >= 0 && config.threads <= most_threads, "threads", config.threads,
-                 fmt::format("a whole number from 0 to {}", most_threads));
-  checker.word("dtype", config.dtype, {"float32", "bfloat16", "float64"});
-  checker.at_least(1, "data.seq_len", config.data.seq_len);
-  checker.at_least(1, "data.batch_size", config.data.batch_size);
-  checker.at_least(1, "data.accumulation", config.data.accumulation);
-  check_optimizer(config.optimizer, checker);
-  check_schedule(config, checker);
-  checker.at_least(0, "validation.every", config.validation.every);
-  checker.at_least(1, "validation.sequences", config.validation.sequences);
-  checker.at_least(0, "log.update_every", config.log.update_every);
-  checker.at_least(0, "checkpoint.every", config.checkpoint.every);
-  checker.at_least(1, "checkpoint.keep", config.checkpoint.keep);
-  check_probe(config.probe, checker);
   try {
-    check(config.divergence);
-    if (models::is_model_name(config.model.name)) {
-      architecture_of(config);
-    }
+    check_values(config);
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(source + ": " + error.what());
   }
@@ -214,6 +209,13 @@ LearningRateSchedule schedule_of(const TrainConfig& config) {
           config.schedule.final_fraction};
 }
 
+void check_seq_len(const TrainConfig& config, const models::GptConfig& architecture) {
+  if (config.data.seq_len > architecture.max_seq_len) {
+    throw std::invalid_argument(fmt::format("data.seq_len is {}, longer than the {} positions of {}",
+                                            config.data.seq_len, architecture.max_seq_len, config.model.name));
+  }
+}
+
 models::GptConfig architecture_of(const TrainConfig& config) {
   const auto& wanted = config.model;
   try {
@@ -228,16 +230,13 @@ models::GptConfig architecture_of(const TrainConfig& config) {
     if (wanted.ffn_hidden_dim > 0) {
       result.ffn_hidden_dim = wanted.ffn_hidden_dim;
     } else if (wanted.dim > 0) {
-      constexpr int64_t multiple_of =
-          32;  // of the official sizes 256, which would widen small models out of proportion
+      // The official sizes round to a multiple of 256, which would make small models disproportionately wide.
+      constexpr int64_t multiple_of = 32;
       result.ffn_hidden_dim = result.activation == models::Activation::silu_gate
                                   ? models::swiglu_hidden_dim(result.dim, std::nullopt, multiple_of)
                                   : 4 * result.dim;
     }
-    if (config.data.seq_len > result.max_seq_len) {
-      throw std::runtime_error(fmt::format("data.seq_len is {}, longer than the {} positions of {}",
-                                           config.data.seq_len, result.max_seq_len, wanted.name));
-    }
+    check_seq_len(config, result);
     models::validate(result);
     return result;
   } catch (const std::runtime_error& error) {

@@ -11,20 +11,20 @@
 
 namespace hessian::experiments {
 
-/// What a training run is asked for. The defaults are the recipe of the SimpleGPT code (AdamW with betas 0.9 and 0.95,
-/// decay of every parameter, clipping at 1, linear warm-up over the first hundredth and linear decay), at a size that a
-/// laptop trains.
+/// Configuration of a training run. The defaults are the recipe of the SimpleGPT code (AdamW with betas 0.9 and 0.95,
+/// weight decay of every parameter, clipping at 1, linear warm-up over the first hundredth of the steps, linear decay)
+/// for a model that a laptop can train.
 struct TrainConfig {
-  std::string out;  ///< folder of the run; empty: the name of the configuration file without .toml
+  std::string out;  ///< folder of the run; empty: the configuration file's name without .toml
   int64_t steps = 1000;
   int64_t seed = 0;
   std::string device = "auto";
-  std::string dtype = "float32";  ///< of the products; parameters stay in float32, or float64
-  int64_t threads = 0;            ///< 0: LibTorch's own number
+  std::string dtype = "float32";  ///< of matrix products; parameters are float64 if it is, otherwise float32
+  int64_t threads = 0;            ///< CPU threads; 0: LibTorch's default
 
   struct Model {
     std::string name = "new:llama2-20M-prenorm";
-    // Instead of the named size's own; 0 leaves it. ffn_hidden_dim follows dim.
+    // These override the named size; 0 keeps its value. ffn_hidden_dim follows dim.
     int64_t vocab_size = 256;
     int64_t dim = 0;
     int64_t n_layers = 0;
@@ -88,25 +88,31 @@ struct TrainConfig {
   bool stop_when_diverged = true;
 };
 
-/// Every key of a training configuration, bound to the members of `config`.
+/// Returns every key of a training configuration, bound to the members of `config`.
 ConfigFields train_fields(TrainConfig& config);
 
-/// Reads a configuration file and settings over the defaults, and checks the values.
-/// \throws std::runtime_error, std::invalid_argument  one line, as read_config_file and check
+/// Reads a configuration file, applies settings of the form KEY=VALUE on top, and checks the values.
+/// \throws std::runtime_error, std::invalid_argument  as read_config_file() and check()
 TrainConfig load_train_config(const std::string& path, const std::vector<std::string>& settings);
 
-/// \throws std::invalid_argument  "run.toml: optimizer.lr is -1, expected a positive number"
+/// Checks the values of a configuration.
+/// \throws std::invalid_argument  "run.toml: optimizer.lr is -1, expected a positive number", where `source` is run.toml
 void check(const TrainConfig& config, const std::string& source);
 
-/// The architecture asked for, where the model is a fresh one.
+/// Returns the architecture of a new model.
+/// Precondition: config.model.name names a new model, not a checkpoint.
 /// \throws std::invalid_argument  one line that names the key
 models::GptConfig architecture_of(const TrainConfig& config);
 
-/// What counts as divergence. Weights that come from a checkpoint have left the plateau of fresh ones before the run
-/// began, so that criterion is off for them.
+/// Checks that the model has enough positions for the configured sequence length.
+/// \throws std::invalid_argument  "data.seq_len is 257, longer than the 256 positions of new:gpt2-10M-prenorm"
+void check_seq_len(const TrainConfig& config, const models::GptConfig& architecture);
+
+/// Returns the definition of divergence for a run. Weights from a checkpoint have left the initial plateau already, so
+/// that criterion is disabled for them.
 DivergenceOptions divergence_of(const TrainConfig& config);
 
-/// The schedule that a configuration asks for.
+/// Returns the learning-rate schedule of a configuration.
 LearningRateSchedule schedule_of(const TrainConfig& config);
 
 }  // namespace hessian::experiments

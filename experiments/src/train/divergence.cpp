@@ -2,40 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <sstream>
 #include <stdexcept>
+
+#include "train/expected_value.h"
 
 namespace hessian::experiments {
 
-namespace {
-
-constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-template <typename Value>
-void require(bool condition, const char* key, Value value, const char* expected) {
-  if (!condition) {
-    std::ostringstream message;
-    message << "divergence." << key << " is " << value << ", expected " << expected;
-    throw std::invalid_argument(message.str());
-  }
-}
-
-}  // namespace
-
 void check(const DivergenceOptions& options) {
-  require(std::isfinite(options.margin) && options.margin > 0, "margin", options.margin, "a positive number of nats");
-  require(options.patience > 0, "patience", options.patience, "a positive number of steps");
-  require(options.smoothing > 0 && options.smoothing % 2 == 1, "smoothing", options.smoothing,
-          "an odd positive number of steps");
-  require(std::isfinite(options.plateau_drop) && options.plateau_drop >= 0, "plateau_drop", options.plateau_drop,
-          "a positive number of nats, or 0 for no plateau");
-  require(options.plateau_steps >= 0, "plateau_steps", options.plateau_steps,
-          "a positive number of steps, or 0 for the end of the run");
+  expect_value(std::isfinite(options.margin) && options.margin > 0, "divergence.margin", options.margin,
+               "a positive number of nats");
+  expect_value(options.patience > 0, "divergence.patience", options.patience, "a positive number of steps");
+  expect_value(options.smoothing > 0 && options.smoothing % 2 == 1, "divergence.smoothing", options.smoothing,
+               "an odd positive number of steps");
+  expect_value(std::isfinite(options.plateau_drop) && options.plateau_drop >= 0, "divergence.plateau_drop",
+               options.plateau_drop, "a positive number of nats, or 0 for no plateau");
+  expect_value(options.plateau_steps >= 0, "divergence.plateau_steps", options.plateau_steps,
+               "a positive number of steps, or 0 for the end of the run");
 }
 
-DivergenceMonitor::DivergenceMonitor(const DivergenceOptions& options)
-    : options_(options), initial_loss_(nan), best_loss_(nan), smoothed_loss_(nan) {
+DivergenceMonitor::DivergenceMonitor(const DivergenceOptions& options) : options_(options) {
   check(options);
 }
 
@@ -75,7 +60,7 @@ void DivergenceMonitor::start(int64_t step, double loss) {
   initial_loss_ = loss;
   best_loss_ = loss;
   smoothed_loss_ = loss;
-  // A full window from the start: a shorter one would let an early spike last longer after smoothing than before.
+  // The window is full from the start: a shorter one would make an early spike longer than it was.
   window_.assign(static_cast<std::size_t>(options_.smoothing), loss);
 }
 
@@ -107,20 +92,6 @@ void DivergenceMonitor::judge_plateau() {
   if (!verdict_ && best_loss_ > initial_loss_ - options_.plateau_drop) {
     verdict_ = Divergence{DivergenceKind::never_left_plateau, *first_step_};
   }
-}
-
-std::optional<Divergence> find_divergence(const std::vector<int64_t>& steps, const std::vector<double>& losses,
-                                          const std::vector<double>& grad_norms, const DivergenceOptions& options) {
-  if (losses.size() != steps.size() || grad_norms.size() != steps.size()) {
-    throw std::invalid_argument("divergence: " + std::to_string(losses.size()) + " losses and " +
-                                std::to_string(grad_norms.size()) + " gradient norms, expected " +
-                                std::to_string(steps.size()) + " of each, one for each step");
-  }
-  DivergenceMonitor monitor(options);
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    monitor.observe(steps[i], losses[i], grad_norms[i]);
-  }
-  return monitor.finish();
 }
 
 std::string to_string(DivergenceKind kind) {

@@ -6,7 +6,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// The sites that a run file has rows of.
+/// Returns the sites that a run file has probes of.
 std::vector<std::string> sites_in(const RunFileReader& run) {
   const std::string prefix = probe_layer_path("");
   std::vector<std::string> sites;

@@ -8,20 +8,21 @@
 
 namespace hessian::experiments {
 
-/// One site at one probe of a training run.
+/// Measurements at one site in one probe of a training run.
 struct SiteHistory {
   std::string site;
   std::vector<int64_t> layers;
-  std::vector<double> spectral_norm;  ///< median over sequences, for each layer
-  std::vector<double> rms;            ///< of the activation, for each layer
+  std::vector<double> spectral_norm;  ///< per layer; median over sequences
+  std::vector<double> rms;            ///< per layer, of the activation
 };
 
+/// One probe of a training run.
 struct ProbeHistory {
   int64_t step = 0;
   std::vector<SiteHistory> sites;
 };
 
-/// Every probe of a run file, in the order in which they were made; empty where there are none.
+/// Reads all probes of a run file in the order in which they were made.
 std::vector<ProbeHistory> read_probe_history(const RunFileReader& run);
 
 }  // namespace hessian::experiments

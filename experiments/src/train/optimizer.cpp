@@ -11,7 +11,7 @@ namespace {
 
 const std::string updates_name = "updates";
 
-/// "exp_avg.layers.0.attention.wq.weight"
+/// Returns a state tensor's name: "exp_avg.layers.0.attention.wq.weight".
 std::string state_name(const std::string& quantity, const std::string& parameter) {
   return quantity + "." + parameter;
 }
@@ -24,7 +24,7 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) 
   std::vector<at::Tensor> gradients;
   for (const at::Tensor& parameter : parameters) {
     if (!parameter.grad().defined()) {
-      throw std::logic_error("an update without a gradient");
+      throw std::logic_error("a parameter has no gradient to update it with");
     }
     gradients.push_back(parameter.grad());
   }
@@ -66,7 +66,7 @@ void Optimizer::update(double lr) {
       at::_fused_adamw_(group.parameters, gradients, group.first, group.second, {}, counts, lr, config_.beta1,
                         config_.beta2, group.weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
     } else {
-      // Without momentum LibTorch refuses its buffers.
+      // LibTorch rejects momentum buffers if the momentum is 0.
       const std::vector<at::Tensor> none;
       at::_fused_sgd_(group.parameters, gradients, config_.momentum > 0 ? group.first : none, group.weight_decay,
                       config_.momentum, lr,
@@ -79,8 +79,8 @@ std::vector<std::string> Optimizer::quantities() const {
   return is_adamw() ? std::vector<std::string>{first_moment, second_moment} : std::vector<std::string>{momentum};
 }
 
-hessian::Parameters Optimizer::own_state() const {
-  hessian::Parameters state;
+Parameters Optimizer::own_state() const {
+  Parameters state;
   state.add(updates_name, at::tensor({updates_}, at::kLong));
   for (const Group& group : groups_) {
     for (std::size_t i = 0; i < group.names.size(); ++i) {
@@ -93,39 +93,42 @@ hessian::Parameters Optimizer::own_state() const {
   return state;
 }
 
-hessian::Parameters Optimizer::state() const {
-  hessian::Parameters own = own_state();
+Parameters Optimizer::state() const {
+  Parameters own = own_state();
   if (shard_.group().is_alone()) {
     return own;
   }
-  hessian::Parameters state;
+  Parameters state;
   state.add(updates_name, own.at(updates_name));
   for (const std::string& parameter : shard_.names()) {
     for (const std::string& quantity : quantities()) {
-      const std::string name = state_name(quantity, parameter);
-      const at::Tensor whole = shard_.whole(parameter, own.contains(name) ? own.at(name) : at::Tensor());
+      const at::Tensor whole = assemble(own, quantity, parameter);
       if (shard_.group().is_first()) {
-        state.add(name, whole);
+        state.add(state_name(quantity, parameter), whole);
       }
     }
   }
-  return shard_.group().is_first() ? state : hessian::Parameters();
+  return shard_.group().is_first() ? state : Parameters();
 }
 
-void Optimizer::restore(const hessian::Parameters& state, const std::string& source) {
-  const std::vector<std::string> parameters = shard_.names();
+at::Tensor Optimizer::assemble(const Parameters& own, const std::string& quantity, const std::string& parameter) const {
+  const std::string name = state_name(quantity, parameter);
+  return shard_.assemble(parameter, own.contains(name) ? own.at(name) : at::Tensor());
+}
+
+void Optimizer::check_state(const Parameters& state, const std::string& source) const {
   const auto refuse = [&](const std::string& name) {
     throw std::runtime_error(source + ": the optimizer's tensor '" + name +
-                             "' is missing or of another shape; the checkpoint is that of another " + config_.name +
+                             "' is missing or has the wrong shape; the checkpoint belongs to another " + config_.name +
                              " run");
   };
-  const hessian::Parameters own = own_state();
-  const c10::NoGradGuard no_grad;
+  const std::vector<std::string> parameters = shard_.names();
+  const std::size_t expected_size = 1 + quantities().size() * parameters.size();
   for (const std::string& quantity : quantities()) {
     for (const std::string& parameter : parameters) {
       const std::string name = state_name(quantity, parameter);
       if (!state.contains(name) || state.at(name).sizes() != shard_.shape_of(parameter) ||
-          state.size() != 1 + quantities().size() * parameters.size()) {
+          state.size() != expected_size) {
         refuse(name);
       }
     }
@@ -133,11 +136,17 @@ void Optimizer::restore(const hessian::Parameters& state, const std::string& sou
   if (!state.contains(updates_name) || state.at(updates_name).numel() != 1) {
     refuse(updates_name);
   }
+}
+
+void Optimizer::restore(const Parameters& state, const std::string& source) {
+  check_state(state, source);
+  const c10::NoGradGuard no_grad;
+  const Parameters own = own_state();
   for (const Group& group : groups_) {
     for (const std::string& parameter : group.names) {
       for (const std::string& quantity : quantities()) {
         const std::string name = state_name(quantity, parameter);
-        own.at(name).copy_(shard_.part_of(parameter, state.at(name)));
+        own.at(name).copy_(shard_.shard_of(parameter, state.at(name)));
       }
     }
   }
@@ -151,11 +160,10 @@ std::vector<at::Tensor> Optimizer::preconditioner() const {
   const auto t = static_cast<double>(updates_);
   const double first_correction = 1.0 - std::pow(config_.beta1, t);
   const double second_correction = 1.0 - std::pow(config_.beta2, t);
-  const hessian::Parameters own = own_state();
+  const Parameters own = own_state();
   std::vector<at::Tensor> diagonals;
   for (const std::string& parameter : shard_.names()) {
-    const std::string name = state_name(second_moment, parameter);
-    const at::Tensor second = shard_.whole(parameter, own.contains(name) ? own.at(name) : at::Tensor());
+    const at::Tensor second = assemble(own, second_moment, parameter);
     diagonals.push_back(first_correction * ((second / second_correction).sqrt() + config_.eps));
   }
   return diagonals;
@@ -166,7 +174,7 @@ double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, co
   auto value = gradients.empty() ? 0.0 : at::stack(at::_foreach_norm(gradients)).norm().item<double>();
   if (!group.is_alone()) {
     at::Tensor squares = at::full({1}, value * value, at::kDouble);
-    group.sum(squares);
+    group.all_reduce(squares);
     value = std::sqrt(squares.item<double>());
   }
   const double factor = limit / (value + 1e-6);

@@ -13,42 +13,43 @@
 
 namespace hessian::experiments {
 
-/// AdamW, or SGD with momentum, on the gradients that autograd has left in the parameters.
+/// AdamW, or SGD with momentum. Reads the gradients that autograd has left in the parameters.
 ///
-/// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), at update t from 1 on, with learning rate lr:
+/// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), at update t = 1, 2, ..., with learning rate lr:
 ///   w <- w (1 - lr wd);  m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2
 ///   w <- w - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
-/// SGD, with the heavy ball's momentum mu (Polyak 1964; the first update has b = g):
+/// SGD with heavy-ball momentum mu (Polyak 1964; the first update has b = g):
 ///   g <- g + wd w;  b <- mu b + g;  w <- w - lr b
-/// The arithmetic is LibTorch's fused kernels'. Where several processes share the parameters, each updates its part.
+/// The arithmetic is that of LibTorch's fused kernels. In a group of processes each updates its shard.
 class Optimizer {
  public:
-  /// Shares the parameters, which are to be leaves of autograd.
+  /// \param parameters  leaves of autograd; shared, not copied
   Optimizer(const TrainConfig::Optimizer& config, ParameterShard parameters);
 
-  /// Updates every parameter of this process's part from its gradient.
-  /// \throws std::logic_error  if a parameter has no gradient
+  /// Updates every parameter of this process's shard from its gradient.
+  /// 	hrows std::logic_error  if a parameter has no gradient
   void update(double lr);
 
+  /// Number of updates done.
   int64_t updates() const { return updates_; }
 
-  /// Everything beside the parameters that decides the next update, of all processes together, under the same names
-  /// whatever their number; shares memory where the process is alone. In the first process; the others, which have to
-  /// call it too, get nothing.
-  hessian::Parameters state() const;
+  /// Returns everything besides the parameters that determines the next update. Collective: the first process gets the
+  /// state of all processes, the others an empty one. Names do not depend on the number of processes. For a single
+  /// process the result shares memory with the optimizer.
+  Parameters state() const;
 
-  /// Takes what is of this process's part.
-  /// \throws std::runtime_error  if the state is not that of this optimizer and these parameters, naming the tensor
-  void restore(const hessian::Parameters& state, const std::string& source);
+  /// Restores this process's shard of a state.
+  /// 	hrows std::runtime_error  if the state belongs to another optimizer or other parameters, naming the tensor
+  void restore(const Parameters& state, const std::string& source);
 
-  /// Adam's preconditioner P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps) for each parameter in turn, in whose geometry an
-  /// update of size lr is one of plain gradient descent; empty for SGD and before the first update. Of all processes
-  /// together, in each of them.
+  /// Returns the diagonal of Adam's preconditioner P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps), one tensor per parameter
+  /// in the model's order: an update of size lr is a step of plain gradient descent in the geometry of P. Empty for SGD
+  /// and before the first update. Collective: every process gets all of it.
   /// Source: Cohen et al. (2022), arXiv 2207.14484, section 2.
   std::vector<at::Tensor> preconditioner() const;
 
  private:
-  /// Parameters that share a weight decay, with their state beside them.
+  /// Parameters with the same weight decay, and their state.
   struct Group {
     double weight_decay = 0;
     std::vector<std::string> names;
@@ -58,9 +59,14 @@ class Optimizer {
   };
 
   bool is_adamw() const { return config_.name == "adamw"; }
-  /// The names of what there is beside each parameter, and its tensors.
+  /// Names of the tensors that the optimizer keeps per parameter.
   std::vector<std::string> quantities() const;
-  hessian::Parameters own_state() const;
+  /// Returns the state of this process's shard.
+  Parameters own_state() const;
+  /// Returns one quantity of a parameter from the shards of all processes; collective.
+  at::Tensor assemble(const Parameters& own, const std::string& quantity, const std::string& parameter) const;
+  /// 	hrows std::runtime_error  if a tensor is missing, superfluous or of the wrong shape
+  void check_state(const Parameters& state, const std::string& source) const;
 
   TrainConfig::Optimizer config_;
   ParameterShard shard_;
@@ -68,9 +74,9 @@ class Optimizer {
   int64_t updates_ = 0;
 };
 
-/// Global norm of the gradients, before it is limited to `limit` by scaling all of them; 0 sets no limit. Where several
-/// processes have a part of the gradients each, the norm is that of all parts.
-/// Source: Pascanu et al. (2013), arXiv 1211.5063; the 1e-6 in the quotient as in PyTorch's clip_grad_norm_.
+/// Scales all gradients by one factor so that their global norm is at most `limit`; 0 sets no limit. Returns the norm
+/// before scaling. In a group of processes each passes its shard of the gradients, and the norm is that of all shards.
+/// Source: Pascanu et al. (2013), arXiv 1211.5063; the 1e-6 in the quotient is that of PyTorch's clip_grad_norm_.
 double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, const ProcessGroup& group = {});
 
 }  // namespace hessian::experiments

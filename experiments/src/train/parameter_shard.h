@@ -11,58 +11,63 @@
 
 namespace hessian::experiments {
 
-/// This process's part of all parameters, the part that it keeps the optimizer's state of and updates.
+/// This process's shard of all parameters: those entries whose optimizer state it keeps and which it updates.
 ///
-/// The entries of all parameters, one behind the other, are cut into parts of equal length, one for each process (the
-/// last is padded); a part may begin and end within a parameter. In an update each process gets the sum of everyone's
-/// gradients for its part (reduce-scatter), updates it, and gives it to the others (all-gather). A process alone has
+/// The entries of all parameters are concatenated and cut into shards of equal length, one per process (the last one is
+/// padded). A shard may begin and end within a parameter. For an update each process receives the sum of all gradients
+/// for its shard (reduce-scatter), updates it, and sends it to the others (all-gather). A single process owns
 /// everything, and nothing is copied.
 ///
-/// Cost: an update sends what an all-reduce of the gradients would. Memory: the gradients a second time, for a moment.
+/// Cost: an update sends as much as an all-reduce of the gradients would. Memory: a temporary second copy of the
+/// gradients.
 /// Source: Rajbhandari et al. (2020), ZeRO, arXiv 1910.02054, section 5.1 (optimizer state partitioning).
 class ParameterShard {
  public:
-  /// \param parameters  leaves of autograd, of one precision and on one device; shared
-  ParameterShard(const hessian::Parameters& parameters,
-                 ProcessGroup group = {});  // NOLINT(google-explicit-constructor)
+  /// \param parameters  leaves of autograd, of one precision and on one device; shared, not copied
+  ParameterShard(const Parameters& parameters, ProcessGroup group = {});  // NOLINT(google-explicit-constructor)
 
   const ProcessGroup& group() const { return group_; }
 
   /// Names of all parameters, in the model's order.
   std::vector<std::string> names() const;
-  at::IntArrayRef shape_of(const std::string& parameter) const { return place_of(parameter).parameter.sizes(); }
+  at::IntArrayRef shape_of(const std::string& parameter) const { return range_of(parameter).parameter.sizes(); }
 
-  /// The part, under the parameters' names: views of the parameters' entries. Of a parameter of which all entries are
-  /// another's there is none. The part of a matrix is a matrix of one column, since its shape tells whether it decays.
-  const hessian::Parameters& own() const { return own_; }
+  /// Returns the shard under the parameters' names, as views of the parameters' entries. A parameter that belongs to
+  /// other processes entirely is absent. A piece of a matrix is a matrix of one column, because weight decay depends on
+  /// the number of dimensions.
+  const Parameters& own() const { return own_; }
 
-  /// Sums the parameters' gradients over all processes, leaves the part's in own(), and forgets the others.
+  /// Sums the parameters' gradients over all processes and leaves those of the shard in own(). Drops the others.
   void reduce_gradients() const;
 
-  /// Makes every process's parameters those that each has updated its part of.
-  void exchange_updates() const;
+  /// Copies every process's updated shard into the parameters of all processes.
+  void gather_updates() const;
 
-  /// A tensor of a parameter's shape, the same in every process, made of what each process has of it; `part` is undefined where it has nothing.
-  at::Tensor whole(const std::string& parameter, const at::Tensor& part) const;
+  /// Assembles a tensor of a parameter's shape from the pieces that the processes hold; the result is the same in every
+  /// process.
+  /// \param piece  this process's entries, as shard_of() returns them; undefined where it has none
+  at::Tensor assemble(const std::string& parameter, const at::Tensor& piece) const;
 
-  /// This process's part of a tensor of a parameter's shape; of own()'s shape.
-  at::Tensor part_of(const std::string& parameter, const at::Tensor& whole) const;
+  /// Returns this process's piece of a tensor of a parameter's shape, in the shape that own() has.
+  at::Tensor shard_of(const std::string& parameter, const at::Tensor& whole) const;
 
  private:
-  /// A parameter's entries in the row of all.
-  struct Place {
+  /// The range of a parameter in the concatenation of all.
+  struct Range {
     std::string name;
     at::Tensor parameter;
     int64_t offset = 0;
-    Share own;  ///< entries of the parameter that are this process's
+    Share own;  ///< entries of the parameter that belong to this process
   };
-  at::Tensor slice(const Place& place, const at::Tensor& whole) const;
-  const Place& place_of(const std::string& parameter) const;
+  at::Tensor slice(const Range& range, const at::Tensor& whole) const;
+  const Range& range_of(const std::string& parameter) const;
+  /// Returns the entries of a shard-long vector that belong to a parameter, in the shape that own() has.
+  at::Tensor piece_of(const at::Tensor& shard, const Range& range) const;
 
   ProcessGroup group_;
-  std::vector<Place> places_;
-  int64_t part_length_ = 0;
-  hessian::Parameters own_;
+  std::vector<Range> ranges_;
+  int64_t shard_length_ = 0;
+  Parameters own_;
 };
 
 }  // namespace hessian::experiments

@@ -17,8 +17,8 @@ Parameters adam_preconditioner(const std::string& checkpoint) {
   const std::vector<at::Tensor> diagonals = optimizer.preconditioner();
   if (diagonals.empty()) {
     throw std::runtime_error(checkpoint +
-                             ": holds no state of Adam to precondition with: it is that of another optimizer, or "
-                             "of before the first update");
+                             ": has no state of Adam to precondition with: it belongs to another optimizer, or was "
+                             "saved before the first update");
   }
   Parameters by_name;
   std::size_t next = 0;

@@ -25,7 +25,7 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   return options;
 }
 
-/// The weights as they are, constants to autograd.
+/// Returns the current weights, detached from autograd.
 models::Model frozen(const models::Forward& forward) {
   models::Model model{forward.config(), {}};
   for (const auto& [name, tensor] : forward.parameters()) {
@@ -68,7 +68,7 @@ void TrainProbe::run(const Training& training, std::optional<TrainWriter>& write
     const SharpnessOptions options{options_.tolerance, options_.max_iterations, options_.seed};
     sharpness.push_back(measure_sharpness(model, sequences_, {}, options));
     const auto preconditioner = training.optimizer().preconditioner();
-    // Before the first update, and for SGD, there is none: the row stays open.
+    // SGD has no preconditioner, nor has Adam before the first update.
     sharpness.push_back(preconditioner.empty() ? Sharpness::unknown()
                                                : measure_sharpness(model, sequences_, preconditioner, options));
   }

@@ -11,15 +11,15 @@
 
 namespace hessian::experiments {
 
-/// The probes of a training run: the same measurement as hessian-probe's, on held-out sequences that stay the same.
+/// Probes a training run: hessian-probe's measurement on held-out sequences, the same ones every time.
 class TrainProbe {
  public:
-  /// \throws std::invalid_argument  if a layer or site is asked for that the model does not have
+  /// \throws std::invalid_argument  if the configuration names a layer or site that the model lacks
   TrainProbe(const TrainConfig& config, const Training& training, at::Device device);
 
   const ProbeLayoutOptions& layout() const { return layout_; }
 
-  /// Measures the model as it is and writes a row of everything, where there is a writer.
+  /// Measures the current weights, and appends the results if there is a writer. Collective.
   void run(const Training& training, std::optional<TrainWriter>& writer) const;
 
  private:

@@ -13,19 +13,20 @@
 namespace hessian::experiments {
 namespace {
 
+/// Says how a run ended.
 std::string ending(const TrainReport& report) {
   if (report.interrupted) {
     return fmt::format("interrupted at step {}", report.step);
   }
-  const bool before = report.resumed_from == report.step;
+  const bool finished_before = report.resumed_from == report.step;
   if (report.divergence) {
     return fmt::format("diverged: {}; {} at step {}", describe(*report.divergence),
-                       before ? "finished before," : "ended", report.step);
+                       finished_before ? "finished before," : "ended", report.step);
   }
-  return fmt::format("finished {}at step {}", before ? "before, " : "", report.step);
+  return fmt::format("finished {}at step {}", finished_before ? "before, " : "", report.step);
 }
 
-/// A table for each site: a line for each probe, a column for each layer.
+/// Formats one table per site, with one line per probe and one column per layer.
 std::string format_probes(const std::vector<ProbeHistory>& probes) {
   std::string text;
   for (std::size_t site = 0; !probes.empty() && site < probes.front().sites.size(); ++site) {
@@ -78,7 +79,7 @@ std::string format_text(const TrainReport& report) {
   text += fmt::format("run file {}\n", report.run_file.string());
   if (!report.checkpoint.empty()) {
     text += fmt::format("checkpoint {}{}\n", report.checkpoint.string(),
-                        report.interrupted ? ", to go on from with --resume" : "");
+                        report.interrupted ? "; continue with --resume" : "");
   }
   return text + format_probes(read_probe_history(RunFileReader(report.run_file)));
 }

@@ -6,13 +6,14 @@
 
 namespace hessian::experiments {
 
-/// run_training with a progress line, from which SIGINT and SIGTERM take leave in good order.
+/// Calls run_training() and shows its progress in a line on stderr. On SIGINT or SIGTERM it saves a checkpoint and
+/// returns.
 TrainReport train_with_progress(const TrainOptions& options);
 
-/// The report for people: how the run ended, where its files are, and the curvature along the way where it was probed.
+/// Formats a report as text: the outcome, the paths of the files, and the probes if the run has any.
 std::string format_text(const TrainReport& report);
 
-/// The report as one JSON object; numbers that are not finite become null.
+/// Formats a report as one JSON object; numbers that are not finite become null.
 std::string format_json(const TrainReport& report);
 
 }  // namespace hessian::experiments

@@ -8,11 +8,12 @@
 #include <string_view>
 
 #include "program/log.h"
+#include "train/curve.h"
 
 namespace hessian::experiments {
 namespace {
 
-/// Keys that may change when a run goes on: where it runs and what it keeps, but nothing that it computes.
+/// Returns whether a key may change when a run is resumed: only keys that do not affect what it computes.
 bool may_change(const std::string& key) {
   constexpr auto free = std::to_array<std::string_view>({"out", "device", "threads"});
   return std::find(free.begin(), free.end(), key) != free.end() || key.starts_with("checkpoint.");
@@ -27,9 +28,9 @@ void check_same_run(const std::string& config_text, TrainConfig config, const st
   const ConfigFields now = train_fields(config);
   for (std::size_t i = 0; i < now.size(); ++i) {
     if (!may_change(now[i].key) && value_text(now[i]) != value_text(before[i])) {
-      throw std::invalid_argument(fmt::format(
-          "{}: was made with {} = {}, the run is asked for {}; go on with the same configuration or --overwrite", path,
-          now[i].key, value_text(before[i]), value_text(now[i])));
+      throw std::invalid_argument(
+          fmt::format("{}: was made with {} = {}, the run is asked for {}; use the same configuration or --overwrite",
+                      path, now[i].key, value_text(before[i]), value_text(now[i])));
     }
   }
 }
@@ -45,7 +46,7 @@ std::optional<FoundCheckpoint> find_checkpoint(const TrainCheckpoints& checkpoin
     } catch (const std::invalid_argument&) {
       throw;
     } catch (const std::runtime_error& error) {
-      log_warning(std::string(error.what()) + "; going on from the one before");
+      log_warning(std::string(error.what()) + "; continuing from the one before it");
     }
   }
   return std::nullopt;
@@ -53,27 +54,19 @@ std::optional<FoundCheckpoint> find_checkpoint(const TrainCheckpoints& checkpoin
 
 ReplayedRun replay_run(const std::filesystem::path& run_file, int64_t step, DivergenceMonitor& monitor) {
   const RunFileReader run(run_file);
-  const auto steps = run.read<int64_t>("/train/step").values;
-  const auto losses = run.read<double>("/train/loss").values;
-  const auto norms = run.read<double>("/train/grad_norm").values;
-  const auto recorded = static_cast<int64_t>(std::min({steps.size(), losses.size(), norms.size()}));
-  if (recorded < step) {
+  const TrainingCurve curve = read_training_curve(run);
+  const auto rows = static_cast<std::size_t>(step);
+  if (curve.steps.size() < rows) {
     throw std::runtime_error(fmt::format(
-        "{}: records {} steps, fewer than the {} of the checkpoint beside it; use --overwrite to begin anew",
-        run_file.string(), recorded, step));
+        "{}: records {} steps, fewer than the {} of the checkpoint next to it; use --overwrite to start again",
+        run_file.string(), curve.steps.size(), step));
   }
+  replay(curve, rows, monitor);
   ReplayedRun replayed;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(step); ++i) {
-    monitor.observe(steps[i], losses[i], norms[i]);
-    replayed.loss = losses[i];
+  if (rows > 0) {
+    replayed.loss = curve.losses[rows - 1];
   }
-  const auto validation_steps = run.read<int64_t>("/train/val_step").values;
-  const auto validation_losses = run.read<double>("/train/val_loss").values;
-  for (std::size_t i = 0; i < std::min(validation_steps.size(), validation_losses.size()); ++i) {
-    if (validation_steps[i] >= 0 && validation_steps[i] <= step) {
-      replayed.validation_loss = validation_losses[i];
-    }
-  }
+  replayed.validation_loss = last_validation(run, step).loss;
   return replayed;
 }
 

@@ -19,23 +19,23 @@ struct FoundCheckpoint {
   models::TrainingCheckpoint contents;
 };
 
-/// The newest checkpoint that can be read; one that cannot is passed over with a warning. Nothing if there is none.
-/// \throws std::invalid_argument  if it was made with a configuration that trains differently, naming the key
+/// Loads the newest readable checkpoint of a run; warns of unreadable ones and skips them. Empty if there is none.
+/// \throws std::invalid_argument  if it belongs to a configuration that trains differently, naming the key
 std::optional<FoundCheckpoint> find_checkpoint(const TrainCheckpoints& checkpoints, const TrainConfig& config);
 
-/// Refuses to go on with a run that was made with a configuration that trains differently.
-/// \param config_text  TOML that the run was made with, found in `path`
-/// \throws std::invalid_argument  naming the key
+/// Checks that a run may be continued with a configuration.
+/// \param config_text  the configuration of the recorded run in TOML, found in `path`
+/// \throws std::invalid_argument  if the two train differently, naming the key
 void check_same_run(const std::string& config_text, TrainConfig config, const std::string& path);
 
-/// The last numbers of a run up to some step, nats; NaN where there is none.
+/// The last losses of a recorded run up to some step, in nats; NaN if there are none.
 struct ReplayedRun {
   double loss = std::numeric_limits<double>::quiet_NaN();
   double validation_loss = std::numeric_limits<double>::quiet_NaN();
 };
 
-/// Feeds the steps that a run file holds, up to `step`, to a fresh monitor.
-/// \throws std::runtime_error  if the file does not hold them all
+/// Feeds the steps that a run file records, up to `step`, to a new monitor.
+/// \throws std::runtime_error  if the file records fewer
 ReplayedRun replay_run(const std::filesystem::path& run_file, int64_t step, DivergenceMonitor& monitor);
 
 }  // namespace hessian::experiments

@@ -11,48 +11,14 @@
 #include "program/statistics.h"
 #include "run_file/train_layout.h"
 #include "train/config.h"
+#include "train/curve.h"
 
 namespace hessian::experiments {
 namespace {
 
 constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
 
-/// The steps that are recorded in full: while a file is written, its datasets may differ in length.
-struct Curve {
-  std::vector<int64_t> steps;
-  std::vector<double> losses;
-  std::vector<double> grad_norms;
-  std::vector<double> seconds;
-  std::vector<int64_t> tokens;
-};
-
-Curve read_curve(const RunFileReader& run) {
-  Curve curve{run.read<int64_t>("/train/step").values, run.read<double>("/train/loss").values,
-              run.read<double>("/train/grad_norm").values, run.read<double>("/train/step_seconds").values,
-              run.read<int64_t>("/train/tokens").values};
-  const std::size_t rows = std::min(
-      {curve.steps.size(), curve.losses.size(), curve.grad_norms.size(), curve.seconds.size(), curve.tokens.size()});
-  curve.steps.resize(rows);
-  curve.losses.resize(rows);
-  curve.grad_norms.resize(rows);
-  curve.seconds.resize(rows);
-  curve.tokens.resize(rows);
-  return curve;
-}
-
-struct Validation {
-  int64_t step = -1;
-  double loss = unknown;
-};
-
-Validation last_validation(const RunFileReader& run) {
-  const auto steps = run.read<int64_t>("/train/val_step").values;
-  const auto losses = run.read<double>("/train/val_loss").values;
-  const std::size_t rows = std::min(steps.size(), losses.size());
-  return rows == 0 ? Validation{} : Validation{steps[rows - 1], losses[rows - 1]};
-}
-
-double final_loss(const Curve& curve, const Validation& validation) {
+double final_loss(const TrainingCurve& curve, const RecordedValidation& validation) {
   if (curve.losses.empty() || !std::isfinite(curve.losses.back())) {
     return unknown;
   }
@@ -63,31 +29,31 @@ double final_loss(const Curve& curve, const Validation& validation) {
   return std::accumulate(curve.losses.end() - tail, curve.losses.end(), 0.0) / static_cast<double>(tail);
 }
 
-/// lambda_max at each probe: over the blocks the largest, since a step is unstable where one block's is, of the median
-/// over sequences; NaN where the upper end of a spectrum was not sought.
+/// Returns lambda_max(H_xx) at each probe: the largest over layers, since one unstable layer makes a step unstable, of
+/// the median over sequences. NaN if the upper end of a spectrum was not computed.
 std::vector<double> activation_lambdas(const RunFileReader& run) {
   const auto [values, shape] = run.read<double>(probe_path("residual", "lambda_max"));
   std::vector<double> lambdas;
   for (auto row = values.begin(); row != values.end();) {
     double largest = -std::numeric_limits<double>::infinity();
-    for (int64_t block = 0; block < shape.at(1); ++block, row += shape.at(2)) {
-      const std::vector<double> of_block(row, row + shape.at(2));
-      const bool known = std::none_of(of_block.begin(), of_block.end(), [](double value) { return std::isnan(value); });
-      largest = known && !std::isnan(largest) ? std::max(largest, median(of_block)) : unknown;
+    for (int64_t layer = 0; layer < shape.at(1); ++layer, row += shape.at(2)) {
+      const std::vector<double> of_layer(row, row + shape.at(2));
+      const bool known = std::none_of(of_layer.begin(), of_layer.end(), [](double value) { return std::isnan(value); });
+      largest = known && !std::isnan(largest) ? std::max(largest, median(of_layer)) : unknown;
     }
     lambdas.push_back(largest);
   }
   return lambdas;
 }
 
-/// The smallest of c / (lambda m) over the probes whose lambda is positive; see RunSummary.
+/// Returns the minimum of c / (lambda m) over the probes with positive lambda; see RunSummary.
 std::optional<double> allowed_rate(const RunFileReader& run, const TrainConfig& config, double c,
                                    const std::vector<double>& lambdas) {
   const auto steps = run.read<int64_t>("/probe/step").values;
   const LearningRateSchedule schedule = schedule_of(config);
   std::optional<double> allowed;
   for (std::size_t i = 0; i < std::min(steps.size(), lambdas.size()); ++i) {
-    // The update that follows a probe, or for the last probe the one before it.
+    // m of the update after the probe; of the one before it for a probe at the end.
     const double m = multiplier(schedule, std::min(steps[i], config.steps - 1));
     if (lambdas[i] > 0 && m > 0 && std::isfinite(lambdas[i])) {
       allowed = std::min(allowed.value_or(std::numeric_limits<double>::infinity()), c / (lambdas[i] * m));
@@ -117,23 +83,20 @@ RunSummary summarise_run(const std::filesystem::path& run_file) {
   }
   TrainConfig config;
   read_config_text(run.info().config, run_file.string(), train_fields(config));
-  const Curve curve = read_curve(run);
+  const TrainingCurve curve = read_training_curve(run);
   RunSummary summary;
   summary.finished = run.finished();
-  summary.learning_rate = config.optimizer.lr;
   summary.config = run.info().config;
   summary.initial_loss = curve.losses.empty() ? unknown : curve.losses.front();
   summary.loss = curve.losses.empty() ? unknown : curve.losses.back();
   summary.step = curve.steps.empty() ? 0 : curve.steps.back();
-  const Validation validation = last_validation(run);
+  const RecordedValidation validation = last_validation(run);
   summary.validation_loss = validation.loss;
   summary.final_loss = final_loss(curve, validation);
   const double seconds = std::accumulate(curve.seconds.begin(), curve.seconds.end(), 0.0);
   summary.tokens_per_second = seconds > 0 ? static_cast<double>(curve.tokens.back()) / seconds : 0.0;
   DivergenceMonitor monitor(divergence_of(config));
-  for (std::size_t i = 0; i < curve.steps.size(); ++i) {
-    monitor.observe(curve.steps[i], curve.losses[i], curve.grad_norms[i]);
-  }
+  replay(curve, curve.steps.size(), monitor);
   summary.divergence = summary.finished ? monitor.finish() : monitor.verdict();
   read_thresholds(run, config, summary);
   return summary;

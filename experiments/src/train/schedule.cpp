@@ -8,7 +8,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// What is left after `done` of `all` steps of a linear decay.
+/// Returns the multiplier after `done` of `all` steps of a linear decay.
 double linear_decay(int64_t done, int64_t all, double final_fraction) {
   const double left = 1.0 - static_cast<double>(done) / static_cast<double>(all);
   return final_fraction + (1.0 - final_fraction) * left;
@@ -36,7 +36,7 @@ double multiplier(const LearningRateSchedule& schedule, int64_t step) {
   if (schedule.name == "constant") {
     return 1.0;
   }
-  throw std::invalid_argument("'" + schedule.name + "' is no schedule");
+  throw std::invalid_argument("'" + schedule.name + "' is not a schedule");
 }
 
 const std::vector<std::string>& schedule_words() {

@@ -11,14 +11,14 @@
 
 namespace hessian::experiments {
 
-/// The upper end of the spectrum of the Hessian of the mean loss with respect to all parameters at once.
+/// Largest eigenvalue of the Hessian of the mean loss with respect to all parameters.
 struct Sharpness {
   double lambda_max = 0;     ///< nats
   double residual_norm = 0;  ///< ||Hv - lambda v||
   int32_t iterations = 0;
   uint8_t converged = 0;
 
-  /// What stands in a run file where nothing was measured.
+  /// Returns the placeholder that a run file records if nothing was measured.
   static Sharpness unknown() {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
     return {nan, nan, -1, 0};
@@ -31,12 +31,13 @@ struct SharpnessOptions {
   uint64_t seed = 0;
 };
 
-/// Sharpness lambda_max(H), or with a preconditioner P the preconditioned sharpness lambda_max(P^-1/2 H P^-1/2), of the
-/// mean cross-entropy over all tokens of a batch.
+/// Computes the sharpness lambda_max(H), or with a preconditioner P the preconditioned sharpness
+/// lambda_max(P^-1/2 H P^-1/2), of the mean cross-entropy over all tokens of a batch.
 ///
-/// \param preconditioner  diagonal of P for each parameter in turn, positive; empty for the bare Hessian
-/// Cost: one product a Lanczos step, by the tape, which takes the CPU where the build has no kernels for the model's
-/// device; memory: the tape's, and about 20 vectors of the size of the model. Source: Cohen et al. (2021), arXiv 2103.00065, and (2022), arXiv 2207.14484.
+/// Runs on the model's device if the build has the tape's kernels for it, otherwise on the CPU.
+/// \param preconditioner  positive diagonal of P, one tensor per parameter in the model's order; empty for P = I
+/// Cost: one Hessian-vector product per Lanczos step. Memory: the tape's, plus about 20 vectors of the model's size.
+/// Source: Cohen et al. (2021), arXiv 2103.00065, and (2022), arXiv 2207.14484.
 Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch& batch,
                             const std::vector<at::Tensor>& preconditioner, const SharpnessOptions& options);
 

@@ -14,7 +14,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Leaves of autograd in memory of their own.
+/// Copies the weights to a device as leaves of autograd.
 models::Model trainable(const models::Model& model, at::Device device, at::ScalarType dtype) {
   models::Model copy{model.config, {}};
   for (const auto& [name, tensor] : model.parameters) {
@@ -23,7 +23,7 @@ models::Model trainable(const models::Model& model, at::Device device, at::Scala
   return copy;
 }
 
-/// bfloat16 is for products alone: weights keep float32, or small updates would be rounded away.
+/// With bfloat16 only matrix products are rounded: weights stay in float32, or small updates would be rounded away.
 at::ScalarType parameter_dtype(const TrainConfig& config) {
   return config.dtype == "float64" ? at::kDouble : at::kFloat;
 }
@@ -36,15 +36,15 @@ Training::Training(const TrainConfig& config, const models::Model& model, models
       device_(device),
       group_(std::move(group)),
       data_(std::move(data)),
-      forward_(trainable(model, device, parameter_dtype(config)), hessian::Numerics::wide, hessian::Derivatives::first),
+      forward_(trainable(model, device, parameter_dtype(config)), Numerics::wide, Derivatives::first),
       shard_(forward_.parameters(), group_),
       optimizer_(config.optimizer, shard_) {
   if (sequences_per_update() % group_.size() != 0) {
     throw std::invalid_argument("data.batch_size * data.accumulation is " + std::to_string(sequences_per_update()) +
                                 " sequences, expected a multiple of the " + std::to_string(group_.size()) +
-                                " processes, which share them equally");
+                                " processes, which divide them equally");
   }
-  // LibTorch seeds it by chance; nothing here draws from it yet, but its state is part of every checkpoint.
+  // Nothing draws from this generator yet, but its state is part of every checkpoint and LibTorch seeds it randomly.
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_current_seed(static_cast<uint64_t>(config.seed));
   if (config.validation.every > 0) {
@@ -76,7 +76,7 @@ UpdateRecord Training::update() {
     const models::TokenBatch batch = data_.batch(sequences_seen_ + share.first + done, count);
     record.loss += accumulate_gradient(batch, static_cast<double>(count) / static_cast<double>(sequences_per_update()));
   }
-  record.loss = total(record.loss);
+  record.loss = sum_over_processes(record.loss);
   sequences_seen_ += sequences_per_update();
   shard_.reduce_gradients();
   std::vector<at::Tensor> gradients;
@@ -88,13 +88,13 @@ UpdateRecord Training::update() {
   for (const auto& [name, parameter] : shard_.own()) {
     parameter.mutable_grad() = at::Tensor();
   }
-  shard_.exchange_updates();
+  shard_.gather_updates();
   return record;
 }
 
-double Training::total(double here) const {
-  at::Tensor sum = at::full({1}, here, at::kDouble);
-  group_.sum(sum);
+double Training::sum_over_processes(double value) const {
+  at::Tensor sum = at::full({1}, value, at::kDouble);
+  group_.all_reduce(sum);
   return sum.item<double>();
 }
 
@@ -114,7 +114,7 @@ double Training::validate() const {
     sum += sum_of_losses(held_out_.tokens.narrow(0, first, count).to(device_),
                          held_out_.targets.narrow(0, first, count).to(device_));
   }
-  return total(sum) / static_cast<double>(sequences);
+  return sum_over_processes(sum) / static_cast<double>(sequences);
 }
 
 bool Training::weights_are_finite() const {
@@ -137,15 +137,15 @@ models::TrainingCheckpoint Training::checkpoint(const std::string& config_text) 
 void Training::restore(const models::TrainingCheckpoint& checkpoint, const std::string& source) {
   if (checkpoint.model.config != forward_.config()) {
     throw std::runtime_error(source +
-                             ": holds another architecture than the run's; go on with the configuration that "
-                             "it was made with");
+                             ": holds another architecture than the run's; continue with the configuration "
+                             "that it was made with");
   }
   optimizer_.restore(checkpoint.state.optimizer, source);
   const c10::NoGradGuard no_grad;
   for (const auto& [name, parameter] : forward_.parameters()) {
     const at::Tensor& saved = checkpoint.model.parameters.at(name);
     if (saved.scalar_type() != parameter.scalar_type()) {
-      throw std::runtime_error(source + ": tensor '" + name + "' has another precision than the run's");
+      throw std::runtime_error(source + ": tensor '" + name + "' has a different precision from the run's");
     }
     parameter.copy_(saved);
   }

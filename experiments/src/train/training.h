@@ -15,36 +15,36 @@
 
 namespace hessian::experiments {
 
-/// What one update saw.
+/// Measurements of one update.
 struct UpdateRecord {
   double loss = 0;       ///< mean cross-entropy over the update's tokens, before the update, nats
   double lr = 0;         ///< learning rate of the update
   double grad_norm = 0;  ///< global norm of the gradient before clipping
 };
 
-/// A model in training: weights, optimizer and place in the data, and what one update does to them. Knows nothing of
-/// files or logs.
+/// A model in training: weights, optimizer state and position in the data, and the update that advances them. Reads and
+/// writes no run files.
 ///
-/// In a group of processes each has the whole model, runs its share of an update's sequences, and holds the optimizer's
-/// state of its part of the parameters (see ParameterShard). Sequences and their order are those of one process alone;
-/// sums over them are taken in another order. All processes make the same calls.
+/// In a group of processes each has the whole model, processes its share of an update's sequences, and keeps the
+/// optimizer state of its shard of the parameters (see ParameterShard). The sequences and their order do not depend on
+/// the number of processes; the order of summation does. Every method that is not a plain accessor is collective.
 class Training {
  public:
-  /// \param model  becomes the start; its tensors are copied
-  /// \throws std::invalid_argument  if the processes cannot share an update's sequences equally
+  /// \param model  initial weights; copied
+  /// \throws std::invalid_argument  if an update's sequences cannot be divided equally among the processes
   Training(const TrainConfig& config, const models::Model& model, models::TrainingData data, at::Device device,
            ProcessGroup group = {});
 
-  /// The next update: accumulation passes forward and backward, clipping, the optimizer.
+  /// Makes one update: forward and backward passes (gradient accumulation), clipping, optimizer step.
   UpdateRecord update();
 
-  /// Whether every weight is a number; cost: one pass over them.
+  /// Returns whether every weight is finite. Cost: one pass over the weights.
   bool weights_are_finite() const;
 
-  /// Mean cross-entropy over the held-out sequences, nats.
+  /// Returns the mean cross-entropy over the held-out sequences, in nats.
   double validate() const;
 
-  /// Updates done.
+  /// Number of updates done.
   int64_t step() const { return optimizer_.updates(); }
   int64_t tokens_per_update() const;
 
@@ -53,20 +53,23 @@ class Training {
   const Optimizer& optimizer() const { return optimizer_; }
   const ProcessGroup& group() const { return group_; }
 
-  /// What the run is made of now; may share memory with it. The optimizer's state is in the first process's alone.
+  /// Returns the state of the run; tensors may share memory with it. Only the first process gets the optimizer's state.
+  /// \param config_text  the run's configuration in TOML, stored with the state
   models::TrainingCheckpoint checkpoint(const std::string& config_text) const;
 
-  /// Goes on from a checkpoint.
-  /// \throws std::runtime_error  if it is that of another model or optimizer
+  /// Restores the state of a checkpoint.
+  /// \param source  the checkpoint's path, for messages
+  /// \throws std::runtime_error  if it belongs to another model or optimizer
   void restore(const models::TrainingCheckpoint& checkpoint, const std::string& source);
 
  private:
-  /// Forward and backward pass of one batch; the gradient of `scale` times its loss is added to that of the parameters.
+  /// Runs one batch forward and backward, and adds the gradient of `scale` times its mean loss to the parameters'
+  /// gradients. Returns `scale` times the loss.
   double accumulate_gradient(const models::TokenBatch& batch, double scale);
   double sum_of_losses(const at::Tensor& tokens, const at::Tensor& targets) const;
   int64_t sequences_per_update() const { return config_.data.accumulation * config_.data.batch_size; }
-  /// The sum of a number over the processes.
-  double total(double here) const;
+  /// Returns the sum of a number over all processes.
+  double sum_over_processes(double value) const;
 
   TrainConfig config_;
   at::Device device_;
@@ -79,8 +82,8 @@ class Training {
   int64_t sequences_seen_ = 0;
 };
 
-/// Seed of the sequences that are held out, whatever the run's own: runs that differ in their seed are judged by the
-/// same sequences.
+/// Seed that chooses the held-out sequences. It does not depend on the run's own seed, so that runs with different seeds
+/// are validated on the same sequences.
 inline constexpr uint64_t held_out_seed = 0;
 
 }  // namespace hessian::experiments

@@ -13,7 +13,7 @@ std::string tensor_group(const std::string& parameter) {
   return parameter.substr(parameter.find('.', prefix.size()) + 1);
 }
 
-UpdateRms::UpdateRms(const hessian::Parameters& parameters) {
+UpdateRms::UpdateRms(const Parameters& parameters) {
   for (const auto& [name, parameter] : parameters) {
     const std::string group = tensor_group(name);
     const auto found = std::find(groups_.begin(), groups_.end(), group);

@@ -9,22 +9,24 @@
 
 namespace hessian::experiments {
 
-/// How far one update moved the parameters, group by group: a group is the same tensor of every layer, as in
+/// Measures how far one update moves the parameters, per group. A group is the same tensor in all layers, such as
 /// attention.wq.weight.
 class UpdateRms {
  public:
-  explicit UpdateRms(const hessian::Parameters& parameters);
+  explicit UpdateRms(const Parameters& parameters);
 
   const std::vector<std::string>& groups() const { return groups_; }
 
-  /// Copies the parameters, before an update.
+  /// Copies the parameters; to be called before an update.
   void remember();
 
-  /// Root mean square of (present - remembered), one for each group; forgets the copy. What was remembered has to be.
+  /// Root mean squares, one entry per group.
   struct Values {
-    std::vector<double> update;
-    std::vector<double> parameter;  ///< of what was remembered
+    std::vector<double> update;     ///< of the difference between the current and the remembered parameters
+    std::vector<double> parameter;  ///< of the remembered parameters
   };
+  /// Compares the parameters with the copy that remember() made, and releases the copy.
+  /// Precondition: remember() was called.
   Values measure();
 
  private:
@@ -37,7 +39,7 @@ class UpdateRms {
   std::vector<at::Tensor> remembered_;
 };
 
-/// A parameter's name without its layer: "attention.wq.weight" for "layers.3.attention.wq.weight".
+/// Returns a parameter's name without its layer: "attention.wq.weight" for "layers.3.attention.wq.weight".
 std::string tensor_group(const std::string& parameter);
 
 }  // namespace hessian::experiments

@@ -72,7 +72,7 @@ void TrainWriter::write_probe(int64_t step, const std::vector<double>& losses, c
   writer_.flush();
 }
 
-void TrainWriter::flush_now_and_then() {
+void TrainWriter::flush_periodically() {
   const auto now = std::chrono::steady_clock::now();
   if (now - last_flush_ >= std::chrono::seconds(1)) {
     writer_.flush();

@@ -13,28 +13,28 @@
 
 namespace hessian::experiments {
 
-/// The run file of a training run.
+/// Writes the run file of a training run.
 class TrainWriter {
  public:
-  /// Makes the file.
+  /// Creates the file.
   static TrainWriter create(const std::filesystem::path& path, const RunInfo& info, const TrainLayoutOptions& layout,
                             bool overwrite);
 
-  /// Goes on with a file, keeping what was written up to a step.
+  /// Continues a file, keeping the rows up to a step.
   static TrainWriter continue_from(const std::filesystem::path& path, const RunInfo& info,
                                    const TrainLayoutOptions& layout, int64_t step);
 
   void write_update(int64_t step, int64_t tokens_per_update, const UpdateRecord& record, double seconds);
   void write_validation(int64_t step, double loss);
   void write_update_rms(int64_t step, const std::vector<double>& update_rms, const std::vector<double>& parameter_rms);
-  /// \param sharpness  bare and preconditioned, where the layout has them
+  /// \param sharpness  bare and preconditioned, if the layout has them; otherwise empty
   void write_probe(int64_t step, const std::vector<double>& losses, const std::vector<ProbeRow>& rows,
                    const std::vector<Sharpness>& sharpness);
 
-  /// Makes everything visible to readers and safe from this process's death.
+  /// Writes all buffered rows to the file, so that readers see them and they survive the end of this process.
   void flush() { writer_.flush(); }
-  /// The same if the last time is a second ago or more: a flush takes longer than a step of a small model.
-  void flush_now_and_then();
+  /// Flushes if at least a second has passed since the last flush: a flush takes longer than a step of a small model.
+  void flush_periodically();
   void finish(int64_t peak_memory_bytes);
 
  private:

@@ -88,11 +88,11 @@ TEST(AtomicFile, ReplacesOnlyIfAskedTo) {
   const TemporaryFolder folder;
   const std::string path = folder.write("out.bin", "old");
   const std::string refusal = path + ": already exists; use --overwrite to replace it";
-  EXPECT_EQ(message_of([&] { const AtomicFile file(path, /*overwrite=*/false); }), refusal);
+  EXPECT_EQ(support::refusal_of([&] { const AtomicFile file(path, /*overwrite=*/false); }), refusal);
   const std::string fresh = folder / "fresh.bin";
   AtomicFile file(fresh, /*overwrite=*/false);
   std::filesystem::copy_file(path, fresh);
-  EXPECT_EQ(message_of([&] { file.commit(); }), fresh + ": already exists; use --overwrite to replace it");
+  EXPECT_EQ(support::refusal_of([&] { file.commit(); }), fresh + ": already exists; use --overwrite to replace it");
   EXPECT_EQ(support::read_file(fresh), "old");
 }
 

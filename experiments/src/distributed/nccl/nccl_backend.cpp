@@ -6,7 +6,7 @@
 
 #include <chrono>
 
-/// An NCCL backend of the process's current CUDA device, with one reference, which is the caller's.
+/// Creates an NCCL backend for the process's current CUDA device. The caller owns the one reference to it.
 extern "C" c10d::Backend* hessian_make_nccl_backend(const c10::intrusive_ptr<c10d::Store>& store, int rank, int size,
                                                     std::chrono::milliseconds timeout) {
   auto options = c10d::ProcessGroupNCCL::Options::create();

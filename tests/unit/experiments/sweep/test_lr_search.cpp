@@ -52,7 +52,7 @@ TEST(LrGrid, KeepsItsLastRateWhateverTheRounding) {
       for (int steps = 0; steps < 60; ++steps) {
         SCOPED_TRACE(std::to_string(from) + ", " + std::to_string(per_octave) + " per octave, " +
                      std::to_string(steps));
-        // Step by step, so that rounding adds up as in a number that someone has typed.
+        // Step by step, so that rounding errors accumulate.
         double to = from;
         for (int i = 0; i < steps; ++i) {
           to *= std::pow(2.0, 1 / per_octave);
@@ -72,13 +72,13 @@ std::string refusal(const LrGrid& grid) {
 TEST(LrGrid, RefusesRangesByTheirKeys) {
   EXPECT_EQ(refusal({0, 1, 1}), "grid.from is 0, expected a positive learning rate");
   EXPECT_EQ(refusal({nan, 1, 1}), "grid.from is nan, expected a positive learning rate");
-  EXPECT_EQ(refusal({1, 0.5, 1}), "grid.to is 0.5, expected a learning rate of at least grid.from");
-  EXPECT_EQ(refusal({1, infinity, 1}), "grid.to is inf, expected a learning rate of at least grid.from");
+  EXPECT_EQ(refusal({1, 0.5, 1}), "grid.to is 0.5, expected a learning rate of at least grid.from, 1");
+  EXPECT_EQ(refusal({1, infinity, 1}), "grid.to is inf, expected a learning rate of at least grid.from, 1");
   EXPECT_EQ(refusal({1, 2, 0}), "grid.per_octave is 0, expected a positive number of at most 256");
   EXPECT_EQ(refusal({1, 2, 1000}), "grid.per_octave is 1000, expected a positive number of at most 256");
 }
 
-TEST(StabilityBracket, LiesBetweenTheLastStableAndTheFirstUnstableRate) {
+TEST(StabilityBracket, LiesBetweenTheLargestStableAndTheSmallestUnstableRate) {
   expect_bracket(
       stability_bracket({bad(4, 2), good(1, 1), good(2, 2), good(1, 2), good(4, 1), good(2, 1), bad(8, 1)}, two_seeds),
       2.0, 4.0);
@@ -88,28 +88,28 @@ TEST(StabilityBracket, TakesAStableRateAboveAnUnstableOne) {
   expect_bracket(stability_bracket({good(1, 1), bad(2, 1), good(4, 1), bad(8, 1), bad(16, 1)}, {1}), 4.0, 8.0);
 }
 
-TEST(StabilityBracket, CallsNoRateStableThatMissesASeed) {
+TEST(StabilityBracket, CountsNoRateAsStableThatLacksASeed) {
   expect_bracket(stability_bracket({good(1, 1), good(1, 2), good(2, 1), bad(4, 1)}, two_seeds), 1.0, 4.0);
 }
 
-TEST(StabilityBracket, CallsARateUnstableFromItsFirstDivergedSeed) {
+TEST(StabilityBracket, CountsARateAsUnstableIfOneSeedDiverged) {
   expect_bracket(stability_bracket({good(1, 1), good(1, 2), bad(2, 2)}, two_seeds), 1.0, 2.0);
 }
 
-TEST(StabilityBracket, IsOpenWhereEverythingOrNothingIsStable) {
+TEST(StabilityBracket, IsOpenIfEverythingOrNothingIsStable) {
   expect_bracket(stability_bracket({good(1, 1), good(2, 1)}, {1}), 2.0, std::nullopt);
   expect_bracket(stability_bracket({bad(4, 1), bad(2, 1)}, {1}), std::nullopt, 2.0);
   expect_bracket(stability_bracket({}, {1}), std::nullopt, std::nullopt);
 }
 
-TEST(StabilityBracket, TakesRatesThatDifferByRoundingForOne) {
+TEST(StabilityBracket, TreatsRatesThatDifferByRoundingAsEqual) {
   const double rounded = 0.1 * 3;
   ASSERT_NE(rounded, 0.3);
   expect_bracket(stability_bracket({good(0.1, 1), good(0.1, 2), good(0.3, 1), good(rounded, 2)}, two_seeds), 0.3,
                  std::nullopt);
 }
 
-TEST(StabilityBracket, IgnoresSeedsThatWereNotAskedForAndRefusesTwoOutcomesOfOne) {
+TEST(StabilityBracket, IgnoresOtherSeedsAndRefusesTwoOutcomesOfOne) {
   expect_bracket(stability_bracket({good(1, 1), bad(1, 7)}, {1}), 1.0, std::nullopt);
   EXPECT_THROW(stability_bracket({good(1, 1), good(2, 1), bad(1, 1)}, {1}), std::invalid_argument);
   EXPECT_THROW(stability_bracket({good(1, 1)}, {}), std::invalid_argument);
@@ -124,7 +124,7 @@ TEST(NextRate, IsTheGeometricMeanUntilTheBracketIsNarrow) {
   EXPECT_THROW(experiments::next_rate({1.0, 4.0}, nan), std::invalid_argument);
 }
 
-TEST(NextRate, FindsARandomEdgeInTheRoundsForetold) {
+TEST(NextRate, FindsARandomThresholdInThePredictedNumberOfRounds) {
   std::mt19937 generator(1);
   std::uniform_real_distribution<double> uniform(0, 1);
   for (int trial = 0; trial < 500; ++trial) {
@@ -138,9 +138,9 @@ TEST(NextRate, FindsARandomEdgeInTheRoundsForetold) {
     std::transform(rates.begin(), rates.end(), std::back_inserter(outcomes), train);
     StabilityBracket bracket = stability_bracket(outcomes, {1});
     if (!bracket.largest_stable || !bracket.smallest_unstable_above) {
-      continue;  // the edge fell on an end of the grid
+      continue;  // the threshold lies beyond an end of the grid
     }
-    const int foretold = experiments::bisection_rounds(std::exp2(1 / per_octave), factor);
+    const int predicted = experiments::bisection_rounds(std::exp2(1 / per_octave), factor);
     int rounds = 0;
     while (const auto rate = experiments::next_rate(bracket, factor)) {
       ASSERT_LT(rounds, 100);
@@ -148,7 +148,7 @@ TEST(NextRate, FindsARandomEdgeInTheRoundsForetold) {
       bracket = stability_bracket(outcomes, {1});
       ++rounds;
     }
-    EXPECT_EQ(rounds, foretold);
+    EXPECT_EQ(rounds, predicted);
     EXPECT_LE(*bracket.smallest_unstable_above / *bracket.largest_stable, factor * (1 + 1e-8));
     EXPECT_LT(*bracket.largest_stable, edge);
     EXPECT_GE(*bracket.smallest_unstable_above, edge);
@@ -173,7 +173,7 @@ TEST(Summary, MatchesAHandComputation) {
   EXPECT_EQ(summary.best_loss, 2.0);
   EXPECT_EQ(summary.best_lr, 2.0);
   ASSERT_TRUE(summary.lr_sensitivity);
-  EXPECT_DOUBLE_EQ(*summary.lr_sensitivity, (3 + 2 + 4.25 + 6) / 4 - 2);  // exact in binary but for the last digit
+  EXPECT_DOUBLE_EQ(*summary.lr_sensitivity, (3 + 2 + 4.25 + 6) / 4 - 2);  // exact except for the last bit
 }
 
 TEST(Summary, LeavesBisectionRatesOutOfTheSensitivityButNotOutOfTheBestLoss) {
@@ -191,13 +191,13 @@ TEST(Summary, TakesTheBestLossFromStableRatesOnly) {
   EXPECT_EQ(summary.best_loss, 3.0);
 }
 
-TEST(Summary, TakesTheSmallerRateOfTwoEqualsAndNoLossThatIsNotFinite) {
+TEST(Summary, PrefersTheSmallerOfTwoEqualRatesAndIgnoresNonFiniteLosses) {
   const LrSummary summary = summarise({good(1, 1, nan), good(2, 1, 3), good(4, 1, 3)}, {1, 2, 4}, {1});
   EXPECT_EQ(summary.best_loss, 3.0);
   EXPECT_EQ(summary.best_lr, 2.0);
 }
 
-TEST(Summary, HasNoSensitivityWhileARunOfTheGridIsMissingOrNothingIsStable) {
+TEST(Summary, HasNoSensitivityIfARunOfTheGridIsMissingOrNothingIsStable) {
   EXPECT_EQ(summarise({good(1, 1), good(1, 2), good(2, 1)}, {1, 2}, two_seeds).lr_sensitivity, std::nullopt);
   EXPECT_EQ(summarise({good(1, 1)}, {1, 2}, {1}).lr_sensitivity, std::nullopt);
   const LrSummary unstable = summarise({bad(1, 1), bad(2, 1)}, {1, 2}, {1});
@@ -207,7 +207,7 @@ TEST(Summary, HasNoSensitivityWhileARunOfTheGridIsMissingOrNothingIsStable) {
   EXPECT_THROW(summarise({good(1, 1)}, {}, {1}), std::invalid_argument);
 }
 
-TEST(Summary, IsAbsentRatherThanNanWhereALossBeforeTrainingWas) {
+TEST(Summary, HasNoSensitivityIfAnInitialLossIsNan) {
   RunOutcome broken = bad(2, 1);
   broken.initial_loss = nan;
   EXPECT_EQ(summarise({good(1, 1), broken}, {1, 2}, {1}).lr_sensitivity, std::nullopt);

@@ -20,7 +20,8 @@
 #include <utility>
 
 #include "refusal.h"
-#include "sweep/sweep.h"
+#include "sweep/slurm.h"
+#include "train/train.h"
 #include "train/writer.h"
 
 namespace hessian::tests {
@@ -47,10 +48,10 @@ SweepConfig configured(double from, double to, double per_octave, double factor)
   return config;
 }
 
-/// Made-up training: what a run comes to.
+/// Simulated training: returns the outcome of a run.
 using Outcome = std::function<CellStatus(const Cell&)>;
 
-/// Stable up to a rate.
+/// Runs are stable up to a rate.
 Outcome stable_up_to(double threshold) {
   return [threshold](const Cell& cell) { return cell.lr <= threshold ? CellStatus::stable : CellStatus::diverged; };
 }
@@ -59,7 +60,7 @@ CellResult ended(const Cell& cell, CellStatus status) {
   return {cell, status, {}};
 }
 
-/// Cells as a set: rates that belong to one cell are computed in one way, and so have the same bits.
+/// Cells as a set. The rates of equal cells have equal bits, since they are always computed in the same way.
 using CellKey = std::tuple<std::string, double, int64_t>;
 
 std::set<CellKey> keys_of(const std::vector<Cell>& cells) {
@@ -67,14 +68,14 @@ std::set<CellKey> keys_of(const std::vector<Cell>& cells) {
   for (const Cell& cell : cells) {
     keys.emplace(cell.model, cell.lr, cell.seed);
   }
-  EXPECT_EQ(keys.size(), cells.size()) << "a cell is wanted twice";
+  EXPECT_EQ(keys.size(), cells.size()) << "a cell occurs twice";
   return keys;
 }
 
-/// Runs whatever is wanted, a cell at a time and in random order, until nothing is; returns the results.
+/// Runs the wanted cells one at a time in random order until none is left, and returns the results.
 std::vector<CellResult> search(const SweepConfig& config, const Outcome& outcome, std::mt19937& generator) {
   std::vector<CellResult> results;
-  for (std::size_t most = 10000; most > 0; --most) {
+  for (int runs = 0; runs < 10000; ++runs) {
     std::vector<Cell> open;
     for (const Cell& cell : wanted_cells(config, results)) {
       if (std::ranges::none_of(results, [&](const CellResult& known) { return known.cell == cell; })) {
@@ -91,7 +92,7 @@ std::vector<CellResult> search(const SweepConfig& config, const Outcome& outcome
   return results;
 }
 
-/// What the tasks of all stages run, each stage when the one before it has ended, as array jobs do.
+/// Runs the tasks of all stages, one stage after the other, as array jobs do.
 std::vector<CellResult> run_in_stages(const SweepConfig& config, const Outcome& outcome) {
   std::vector<CellResult> results;
   for (const Cell& cell : grid_cells(config)) {
@@ -105,7 +106,7 @@ std::vector<CellResult> run_in_stages(const SweepConfig& config, const Outcome& 
         if (rate) {
           const Cell cell{model, *rate, seed};
           results.push_back(ended(cell, outcome(cell)));
-          before.push_back(results.back());  // tasks of one round see each other's results, in any order
+          before.push_back(results.back());  // tasks of a round see each other's results
         }
       }
     }
@@ -141,7 +142,7 @@ unsigned seed_of_tests() {
   return chosen != nullptr ? static_cast<unsigned>(std::strtoul(chosen, nullptr, 10)) : std::random_device()();
 }
 
-/// Calls a test with many configurations.
+/// Calls a test with many random configurations.
 void for_random_configurations(int count, const std::function<void(const SweepConfig&, std::mt19937&)>& test) {
   const unsigned first = seed_of_tests();
   for (unsigned seed = first; seed < first + static_cast<unsigned>(count); ++seed) {
@@ -155,7 +156,7 @@ void for_random_configurations(int count, const std::function<void(const SweepCo
   }
 }
 
-TEST(SweepCells, OfTheGridGoModelByModelRatesAscendingAndAllSeedsOfARateTogether) {
+TEST(SweepCells, OfTheGridAreOrderedByModelThenRateThenSeed) {
   SweepConfig config = configured(1, 2, 1, 1.2);
   config.models = {"new:llama2-20M-simplegpt", "runs/ckpt.pt"};
   config.seeds = {3, 1};
@@ -173,7 +174,7 @@ TEST(SweepCells, HaveFoldersThatNameThem) {
   EXPECT_EQ(experiments::cell_name({"runs/big model.pt", 0.1, 0}), "big model, lr 1.000e-01, seed 0");
 }
 
-TEST(SweepCells, HaveFoldersBelowTheSweepsOwnWhateverTheModelIsCalled) {
+TEST(SweepCells, HaveFoldersInsideTheSweepsFolderWhateverTheModelIsCalled) {
   const SweepConfig config = configured(1e-3, 1e-1, 1, 1.2);
   for (const char* model : {"runs/llama", "runs/llama/", "runs/llama//", "./llama", "llama.pt", "/llama.safetensors"}) {
     EXPECT_EQ(experiments::model_label(model), "llama") << model;
@@ -181,7 +182,7 @@ TEST(SweepCells, HaveFoldersBelowTheSweepsOwnWhateverTheModelIsCalled) {
   }
 }
 
-TEST(SweepCells, TrainWithTheSweepsConfigurationButForModelRateSeedAndFolder) {
+TEST(SweepCells, TrainWithTheSweepsConfigurationExceptForModelRateSeedAndFolder) {
   SweepConfig config = configured(1e-3, 1e-1, 1, 1.2);
   config.train.steps = 77;
   config.train.optimizer.lr = 5;
@@ -210,7 +211,7 @@ TEST(SweepSearch, HalvesTheBracketInLog2UntilItsEndsAreWithinTheFactor) {
                                  testing::DoubleNear(middle, 1e-12), 4, 16));
 }
 
-TEST(SweepSearch, AsksForNoRateWhereTheBracketIsOpenOrBisectionIsOff) {
+TEST(SweepSearch, AddsNoRateIfTheBracketIsOpenOrBisectionIsOff) {
   std::mt19937 generator(1);
   SweepConfig config = configured(1, 16, 1, 1.2);
   EXPECT_EQ(keys_of(cells_of(search(config, stable_up_to(100), generator))), keys_of(grid_cells(config)));
@@ -239,7 +240,7 @@ TEST(SweepSearch, DecidesARoundOnlyOnceEveryRunBeforeItHasEnded) {
   }
 }
 
-TEST(SweepSearch, DecidesARoundByWhatCameBeforeItAlone) {
+TEST(SweepSearch, DecidesARoundByTheResultsBeforeItAlone) {
   const SweepConfig config = configured(1, 16, 0.5, 1.1);
   const auto results = run_in_stages(config, stable_up_to(3));
   std::vector<CellResult> known;
@@ -255,10 +256,10 @@ TEST(SweepSearch, DecidesARoundByWhatCameBeforeItAlone) {
   }
 }
 
-TEST(SweepSearch, EndsWithABracketWithinTheFactorThatHoldsTheThresholdOfEachModel) {
+TEST(SweepSearch, EndsWithABracketWithinTheFactorAroundTheThresholdOfEachModel) {
   for_random_configurations(300, [](const SweepConfig& config, std::mt19937& generator) {
     const auto grid = experiments::grid_rates(config.lr);
-    // A threshold for each model and seed; a rate is unstable where any seed diverges.
+    // One threshold per model and seed; a rate is unstable if any seed diverges.
     std::map<std::pair<std::string, int64_t>, double> thresholds;
     std::map<std::string, double> lowest;
     for (const std::string& model : config.models) {
@@ -293,9 +294,9 @@ TEST(SweepSearch, EndsWithABracketWithinTheFactorThatHoldsTheThresholdOfEachMode
   });
 }
 
-TEST(SweepSearch, EndsWithABracketWithinTheFactorWhereOutcomesKnowNoThreshold) {
+TEST(SweepSearch, EndsWithABracketWithinTheFactorIfOutcomesAreRandom) {
   for_random_configurations(300, [](const SweepConfig& config, std::mt19937& generator) {
-    // By chance, yet the same whenever a run is made.
+    // Random, but the same whenever a run is repeated.
     const auto salt = static_cast<unsigned>(generator());
     const Outcome outcome = [salt](const Cell& cell) {
       const auto hash = std::hash<std::string>()(cell_name(cell) + std::to_string(salt));
@@ -313,7 +314,7 @@ TEST(SweepSearch, EndsWithABracketWithinTheFactorWhereOutcomesKnowNoThreshold) {
   });
 }
 
-TEST(SweepSearch, WantsNoCellOnTheWayThatItDoesNotWantAtTheEnd) {
+TEST(SweepSearch, NeverWantsACellThatItDoesNotWantAtTheEnd) {
   for_random_configurations(100, [](const SweepConfig& config, std::mt19937& generator) {
     const double threshold = config.lr.from * std::exp2(uniform(generator, 0, 8));
     const auto results = search(config, stable_up_to(threshold), generator);
@@ -328,7 +329,7 @@ TEST(SweepSearch, WantsNoCellOnTheWayThatItDoesNotWantAtTheEnd) {
   });
 }
 
-TEST(SweepSearch, EndsWhateverRunsFailAndAsksForNothingTwice) {
+TEST(SweepSearch, EndsWhicheverRunsFailAndRepeatsNone) {
   for_random_configurations(300, [](const SweepConfig& config, std::mt19937& generator) {
     const double threshold = config.lr.from * std::exp2(uniform(generator, 0, 8));
     const auto salt = static_cast<unsigned>(generator());
@@ -367,7 +368,7 @@ TEST(SweepTasks, AreReadFromWords) {
   }
 }
 
-TEST(SweepTasks, AreAsManyAsTheGridHasCellsAndARoundHasSeedsOfModels) {
+TEST(SweepTasks, AreOnePerCellOfTheGridAndOnePerModelAndSeedOfARound) {
   SweepConfig config = configured(1, 16, 1, 1.2);
   config.models = {all_models[0], all_models[1]};
   config.seeds = {0, 1, 2};
@@ -382,7 +383,7 @@ TEST(SweepTasks, AreAsManyAsTheGridHasCellsAndARoundHasSeedsOfModels) {
   EXPECT_THROW(cell_of_task(config, 1, 6), std::invalid_argument);
 }
 
-/// A folder for run files, which goes with the test.
+/// A temporary folder for run files.
 class SweepTasksOnDisk : public testing::Test {
  protected:
   SweepTasksOnDisk() {
@@ -391,7 +392,7 @@ class SweepTasksOnDisk : public testing::Test {
   }
   ~SweepTasksOnDisk() override { std::filesystem::remove_all(folder_); }
 
-  /// The run file of a cell, with losses that make the outcome.
+  /// Writes the run file of a cell with losses that lead to the outcome.
   static void train(const SweepConfig& config, const Cell& cell, CellStatus status) {
     experiments::TrainConfig train = cell_config(config, cell);
     experiments::RunInfo info;
@@ -410,7 +411,7 @@ class SweepTasksOnDisk : public testing::Test {
   std::filesystem::path folder_;
 };
 
-TEST_F(SweepTasksOnDisk, OfAllStagesInAnyOrderRunEachCellThatASweepWantsOnce) {
+TEST_F(SweepTasksOnDisk, OfAllStagesRunEachCellThatASweepWantsExactlyOnce) {
   const unsigned seed = seed_of_tests();
   SCOPED_TRACE("HESSIAN_TEST_SEED=" + std::to_string(seed));
   std::mt19937 generator(seed);
@@ -420,7 +421,7 @@ TEST_F(SweepTasksOnDisk, OfAllStagesInAnyOrderRunEachCellThatASweepWantsOnce) {
     config.train.divergence.plateau_drop = 0;
     config.models = {all_models[0], all_models[2]};
     config.seeds = {0, 5};
-    // One of the models may have no bracket, so that it needs no rounds.
+    // One of the models may have no bracket, and then needs no rounds.
     const std::map<std::string, double> thresholds = {{all_models[0], std::exp2(uniform(generator, 0, 4))},
                                                       {all_models[2], std::exp2(uniform(generator, -2, 6))}};
     const auto outcome = [&](const Cell& cell) { return stable_up_to(thresholds.at(cell.model))(cell); };

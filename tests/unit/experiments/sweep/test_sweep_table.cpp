@@ -48,7 +48,7 @@ CellResult run(const std::string& model, double lr, int64_t seed, CellStatus sta
   return result;
 }
 
-/// The runs of a model over the grid, stable up to a rate.
+/// Returns the runs of a model over the grid, stable up to a rate.
 std::vector<CellResult> grid_of(const SweepConfig& config, const std::string& model, double threshold) {
   std::vector<CellResult> results;
   for (const double lr : experiments::grid_rates(config.lr)) {
@@ -88,7 +88,7 @@ TEST(SweepTable, HasItsRunsByModelAsConfiguredRateAndSeed) {
   EXPECT_EQ(table.models[1].lr.bracket.largest_stable, 2);
 }
 
-TEST(SweepTable, IsTheSameInWhateverOrderTheRunsEnded) {
+TEST(SweepTable, DoesNotDependOnTheOrderInWhichRunsEnd) {
   const SweepConfig config = configured({prenorm, simplegpt}, {0, 1, 2});
   std::vector<CellResult> results = joined(grid_of(config, prenorm, 2), grid_of(config, simplegpt, 4));
   std::mt19937 generator(5);
@@ -103,7 +103,7 @@ TEST(SweepTable, IsTheSameInWhateverOrderTheRunsEnded) {
   }
 }
 
-TEST(SweepTable, GivesTheLargestStableRateOverThatOfThePreNormTwinWithWhatTheBracketsLeave) {
+TEST(SweepTable, ComparesTheLargestStableRateWithThatOfPreNormAndGivesTheRangeThatTheBracketsAllow) {
   const SweepConfig config = configured({prenorm, simplegpt});
   const SweepTable table = make_table(config, joined(grid_of(config, prenorm, 1), grid_of(config, simplegpt, 4)));
   ASSERT_EQ(table.ratios.size(), 1U);
@@ -113,24 +113,24 @@ TEST(SweepTable, GivesTheLargestStableRateOverThatOfThePreNormTwinWithWhatTheBra
   EXPECT_EQ(table.ratios[0].low, 2);    // 4 / 2
   EXPECT_EQ(table.ratios[0].high, 8);   // 8 / 1
   EXPECT_THAT(format_text(table, false),
-              HasSubstr("largest stable lr of llama2-20M-simplegpt / llama2-20M-prenorm: 4.00 (the brackets leave 2.00 "
+              HasSubstr("largest stable lr of llama2-20M-simplegpt / llama2-20M-prenorm: 4.00 (the brackets allow 2.00 "
                         "to 8.00)"));
 }
 
-TEST(SweepTable, LeavesARatioOpenWhereABracketIs) {
+TEST(SweepTable, LeavesTheRangeOfARatioOpenIfABracketIsOpen) {
   const SweepConfig config = configured({simplegpt, prenorm});
   SweepTable table = make_table(config, joined(grid_of(config, prenorm, 2), grid_of(config, simplegpt, 100)));
   ASSERT_EQ(table.ratios.size(), 1U);
   EXPECT_EQ(table.ratios[0].ratio, 4);
   EXPECT_EQ(table.ratios[0].low, 2);
   EXPECT_EQ(table.ratios[0].high, std::nullopt);
-  EXPECT_THAT(format_text(table, false), Not(HasSubstr("the brackets leave")));
+  EXPECT_THAT(format_text(table, false), Not(HasSubstr("the brackets allow")));
   // Without a stable rate there is no ratio.
   table = make_table(config, joined(grid_of(config, prenorm, 0.5), grid_of(config, simplegpt, 4)));
   EXPECT_THAT(table.ratios, IsEmpty());
 }
 
-TEST(SweepTable, ComparesModelsOfOneSizeWithTheirPreNormTwinOnly) {
+TEST(SweepTable, ComparesAModelOnlyWithThePreNormModelOfItsSize) {
   const SweepConfig config =
       configured({"new:gpt2-124M-simplegpt", simplegpt, "new:llama2-20M-preqknorm", prenorm, "runs/ckpt.pt"});
   std::vector<CellResult> results;
@@ -152,7 +152,7 @@ TEST(SweepTable, TakesTheMedianOfTheAllowedRatesOverTheSeedsAtTheLargestStableRa
     const bool at_edge = result.cell.lr == 4;
     const auto seed = static_cast<double>(result.cell.seed);
     result.summary.activation_rate = at_edge ? std::exp(seed) : 1000 + seed;
-    if (result.cell.seed != 1) {  // one of the runs has no such probe
+    if (result.cell.seed != 1) {  // one run has no such probe
       result.summary.sharpness_rate = at_edge ? 3 + seed : 2000;
     }
   }
@@ -179,7 +179,7 @@ TEST(SweepTable, ShowsForEachRateHowManySeedsAreStableAndTheirLosses) {
   EXPECT_THAT(format_text(make_table(config, results), false), Not(HasSubstr("1.8750  1.5000")));
 }
 
-TEST(SweepTable, HasNullInJsonForWhatIsNotKnownOrNoNumber) {
+TEST(SweepTable, HasNullInJsonForUnknownOrNonFiniteNumbers) {
   const SweepConfig config = configured({simplegpt});
   std::vector<CellResult> results = grid_of(config, simplegpt, 100);
   results[0].summary.final_loss = std::numeric_limits<double>::quiet_NaN();
@@ -215,7 +215,7 @@ std::vector<std::string> warnings_for(const std::vector<CellResult>& results) {
   return warnings_of(make_table(configured({simplegpt}, {0, 1}), results));
 }
 
-TEST(SweepWarnings, NameAnEndOfTheGridThatIsTooNear) {
+TEST(SweepWarnings, NameTheEndOfTheGridThatIsTooClose) {
   const SweepConfig config = configured({simplegpt}, {0, 1});
   EXPECT_THAT(warnings_for(grid_of(config, simplegpt, 4)), IsEmpty());
   EXPECT_THAT(warnings_for(grid_of(config, simplegpt, 8)),
@@ -235,9 +235,9 @@ TEST(SweepWarnings, CountTheRunsThatFailedOrAreNotFinished) {
                   AllOf(HasSubstr("llama2-20M-simplegpt: 2 runs"), HasSubstr("not finished"), HasSubstr("--resume"))));
 }
 
-TEST(SweepWarnings, AdviseNoOtherGridWhereRunsFailed) {
+TEST(SweepWarnings, AdviseNoOtherGridIfRunsFailed) {
   const SweepConfig config = configured({simplegpt}, {0, 1});
-  // Nothing is known of any rate.
+  // No rate has a result.
   std::vector<CellResult> results = grid_of(config, simplegpt, 4);
   for (CellResult& result : results) {
     result.status = CellStatus::failed;

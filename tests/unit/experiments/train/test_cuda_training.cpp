@@ -1,4 +1,4 @@
-// Models on a CUDA device beside the same on the CPU: gradients, Hessian-vector products, eigenvalues, training.
+// Compares models on a CUDA device with the CPU: gradients, Hessian-vector products, eigenvalues, training.
 
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ using experiments::Training;
 using support::relative_error;
 using support::TemporaryFolder;
 
-/// Wide enough for the kernels that training takes on a device: heads of 32, rows of whole packs.
+/// Wide enough for the CUDA kernels of training: heads of 32, rows that fill whole packs.
 models::Model small_model(models::Family family, models::Placement placement) {
   models::GptConfig config = support::tiny_config(family, placement);
   config.dim = 128;
@@ -56,14 +56,14 @@ TrainConfig run_of(const std::string& source, const std::string& dtype) {
   config.data.seq_len = 48;
   config.data.batch_size = 4;
   config.optimizer.lr = 3e-3;
-  // Where a gradient is 0 but for rounding, Adam divides the rounding by eps.
+  // Some gradients are 0 up to rounding; Adam divides the rounding error by eps.
   config.optimizer.eps = 1e-6;
   config.schedule.warmup = 3;
   config.validation.sequences = 4;
   return config;
 }
 
-/// The digits of a number written over and over: soon learned.
+/// The numbers 0 to 6 repeated: learned quickly.
 std::string counting_source(const TemporaryFolder& folder) {
   return support::write_tokens(folder, "tokens.bin", at::arange(4000, at::kLong).remainder(7));
 }
@@ -72,44 +72,42 @@ Training training_on(at::Device device, const TrainConfig& config, const models:
   return {config, model, support::open_data(config, model.config.vocab_size), device};
 }
 
-/// The residual before block 0 and what stands beside it, on a device.
+/// The residual before layer 0 and the targets, on a device.
 struct Point {
   models::Forward forward;
   at::Tensor residual;
   at::Tensor targets;
 
-  Point(const models::Model& model, at::Device device, at::ScalarType dtype, hessian::Derivatives derivatives)
-      : forward({model.config, model.parameters.to(device, dtype)}, hessian::Numerics::wide, derivatives) {
+  Point(const models::Model& model, at::Device device, at::ScalarType dtype, Derivatives derivatives)
+      : forward({model.config, model.parameters.to(device, dtype)}, Numerics::wide, derivatives) {
     const at::Tensor tokens = support::random_tokens(model.config, 2, 25, 72);
     const c10::NoGradGuard no_grad;
     residual = forward.embed(tokens.narrow(1, 0, 24).to(device));
     targets = tokens.narrow(1, 1, 24).contiguous().to(device);
   }
 
-  hessian::TapeOperator tape() const {
-    return {forward.losses_program(0), forward.parameters(), {residual, targets}, 0};
-  }
+  TapeOperator tape() const { return {forward.losses_program(0), forward.parameters(), {residual, targets}, 0}; }
 };
 
-/// The same for every operator of that size.
-at::Tensor random_vectors(const hessian::LinearOperator& op, int64_t k) {
+/// Returns the same vectors for every operator of that size.
+at::Tensor random_vectors(const LinearOperator& op, int64_t k) {
   return at::randn({op.problems(), k, op.dim()}, at::detail::createCPUGenerator(73), at::dtype(at::kDouble));
 }
 
-// Sums are taken in another order, 1e-16 relative each.
+// The order of summation differs, by a relative 1e-16 each.
 TEST(CudaModels, HaveTheGradientsThatTheCpuFinds) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_models([](const models::Model& model) {
-    const auto gradient = [&](at::Device device, hessian::Derivatives derivatives) {
+    const auto gradient = [&](at::Device device, Derivatives derivatives) {
       Point point(model, device, at::kDouble, derivatives);
       const at::Tensor x = point.residual.requires_grad_(true);
       return torch::autograd::grad({point.forward.losses(0, x, point.targets).sum()}, {x})[0].cpu();
     };
-    const at::Tensor expected = gradient(at::kCPU, hessian::Derivatives::any);
-    EXPECT_LT(relative_error(gradient(at::kCUDA, hessian::Derivatives::any), expected), 1e-11);
-    EXPECT_LT(relative_error(gradient(at::kCUDA, hessian::Derivatives::first), expected), 1e-11);
+    const at::Tensor expected = gradient(at::kCPU, Derivatives::any);
+    EXPECT_LT(relative_error(gradient(at::kCUDA, Derivatives::any), expected), 1e-11);
+    EXPECT_LT(relative_error(gradient(at::kCUDA, Derivatives::first), expected), 1e-11);
   });
 }
 
@@ -118,28 +116,28 @@ TEST(CudaModels, HaveTheProductsAndEigenvaluesThatTheCpuFinds) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_models([](const models::Model& model) {
-    const auto host = Point(model, at::kCPU, at::kDouble, hessian::Derivatives::any).tape();
-    const auto device = Point(model, at::kCUDA, at::kDouble, hessian::Derivatives::any).tape();
+    const auto host = Point(model, at::kCPU, at::kDouble, Derivatives::any).tape();
+    const auto device = Point(model, at::kCUDA, at::kDouble, Derivatives::any).tape();
     const at::Tensor v = random_vectors(host, 3);
     EXPECT_LT(relative_error(device.apply(v.to(at::kCUDA)).cpu(), host.apply(v)), 1e-11);
-    const hessian::ExtremalEigenvalues expected = hessian::lanczos(host);
-    const hessian::ExtremalEigenvalues found = hessian::lanczos(device);
-    // Both stop at a residual of 1e-3, which puts an eigenvalue off by far less.
+    const ExtremalEigenvalues expected = lanczos(host);
+    const ExtremalEigenvalues found = lanczos(device);
+    // Both stop at a residual of 1e-3; the error of the eigenvalue is far smaller.
     EXPECT_LT(relative_error(found.lambda_max.cpu(), expected.lambda_max.cpu()), 1e-4);
     EXPECT_LT(relative_error(found.lambda_min.cpu(), expected.lambda_min.cpu()), 1e-4);
   });
 }
 
-// Factors of products are rounded by 2^-9 on both, their results on the CPU alone.
+// Factors of products are rounded by 2^-9 on both devices, their results only on the CPU.
 TEST(CudaModels, WithWeightsInBfloat16HaveTheProductsThatTheCpuFinds) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_models([](const models::Model& model) {
     const auto product = [&](at::Device device, at::ScalarType weights) {
-      Point point(model, device, at::kFloat, hessian::Derivatives::any);
-      const hessian::TapeOperator op(point.forward.losses_program(0), model.parameters.to(device, weights),
-                                     {point.residual, point.targets}, 0);
+      Point point(model, device, at::kFloat, Derivatives::any);
+      const TapeOperator op(point.forward.losses_program(0), model.parameters.to(device, weights),
+                            {point.residual, point.targets}, 0);
       return op.apply(random_vectors(op, 1).to(device, at::kFloat)).cpu();
     };
     const at::Tensor single = product(at::kCPU, at::kFloat);
@@ -149,8 +147,8 @@ TEST(CudaModels, WithWeightsInBfloat16HaveTheProductsThatTheCpuFinds) {
   });
 }
 
-// Adam turns a difference of gradients into one of weights of up to the learning rate, so that runs in float32 drift
-// apart; those in float64 do not in ten steps.
+// Adam turns differences between gradients into differences of up to the learning rate between weights, so that runs in
+// float32 drift apart. In float64 they do not within ten steps.
 TEST(CudaTraining, TakesTheStepsThatTheCpuTakes) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
@@ -204,7 +202,7 @@ TEST(CudaTraining, InBfloat16LearnsWhatFloat32Learns) {
   });
 }
 
-TEST(CudaTraining, GoesOnOnTheCpuFromACheckpointOfTheDeviceAndBack) {
+TEST(CudaTraining, ContinuesOnTheCpuFromACheckpointOfTheDeviceAndViceVersa) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }

@@ -1,4 +1,4 @@
-// The optimizers against their formulas, written out with plain operators in float64.
+// Compares the optimizers with their formulas, written out with plain operators in float64.
 
 #include "train/optimizer.h"
 
@@ -50,9 +50,9 @@ class Problem {
             {"output.weight", {33, 129}}};
   }
 
-  const hessian::Parameters& parameters() const { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
 
-  /// New gradients, of sizes that differ by orders of magnitude; also given to the parameters.
+  /// Returns new gradients whose sizes differ by orders of magnitude, and assigns them to the parameters.
   std::vector<at::Tensor> next_gradients() {
     std::vector<at::Tensor> gradients;
     double size = 1e-3;
@@ -78,7 +78,7 @@ class Problem {
 
   at::Generator generator_;
   at::ScalarType dtype_;
-  hessian::Parameters parameters_;
+  Parameters parameters_;
 };
 
 /// The formulas of optimizer.h, in float64.
@@ -126,8 +126,8 @@ double relative_difference(const at::Tensor& actual, const at::Tensor& expected)
   return largest_difference(actual, expected) / expected.abs().max().item<double>();
 }
 
-/// Both through `steps` updates with a learning rate that changes, compared after each, relative to the largest weight
-/// that a tensor has had: heavy decay with momentum makes weights swing through zero.
+/// Runs both for `steps` updates with varying learning rates and compares them after each, relative to the largest weight
+/// that a tensor has had so far: strong decay with momentum makes weights swing through zero.
 void expect_formulas(const OptimizerConfig& config, at::ScalarType dtype, int steps, double tolerance) {
   for (const unsigned seed : {1U, 2U, 3U}) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -151,7 +151,7 @@ void expect_formulas(const OptimizerConfig& config, at::ScalarType dtype, int st
   }
 }
 
-/// Every option away from its default, one at a time.
+/// Returns configurations that differ from the defaults in one option each.
 std::vector<OptimizerConfig> variations() {
   std::vector<OptimizerConfig> all = {adamw(), sgd()};
   const auto vary = [&all](OptimizerConfig config, const auto& change) {
@@ -177,8 +177,8 @@ std::string text_of(const OptimizerConfig& c) {
          std::to_string(c.weight_decay) + " of " + c.decay;
 }
 
-/// The names of its tensors, to look one up in.
-std::vector<std::string> names_of(const hessian::Parameters& tensors) {
+/// Returns the names of all tensors.
+std::vector<std::string> names_of(const Parameters& tensors) {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : tensors) {
     names.push_back(name);
@@ -186,7 +186,7 @@ std::vector<std::string> names_of(const hessian::Parameters& tensors) {
   return names;
 }
 
-// The order of operations differs, so each step may differ by a few roundings of 1e-16.
+// The order of operations differs, so that each step may differ by a few roundings of 1e-16.
 TEST(Optimizer, FollowsItsFormulasInFloat64) {
   for (const OptimizerConfig& config : variations()) {
     SCOPED_TRACE(text_of(config));
@@ -194,8 +194,8 @@ TEST(Optimizer, FollowsItsFormulasInFloat64) {
   }
 }
 
-// Weights are rounded once or twice a step, by 6e-8 relative to them: 60 steps stay below 60 * 2 * 6e-8 = 7e-6. SGD
-// with momentum carries a rounding of its buffer on for 1 / (1 - mu) steps, which is why the longest is left out.
+// Weights are rounded once or twice per step by a relative 6e-8: 60 steps stay below 60 * 2 * 6e-8 = 7e-6. With momentum
+// a rounding error of the buffer lasts for 1 / (1 - mu) steps, so the largest momentum is left out.
 TEST(Optimizer, FollowsItsFormulasInFloat32UpToRounding) {
   for (const OptimizerConfig& config : variations()) {
     if (config.momentum < 0.95) {
@@ -205,7 +205,7 @@ TEST(Optimizer, FollowsItsFormulasInFloat32UpToRounding) {
   }
 }
 
-// The first update of Adam is lr times the sign of the gradient, whatever its size.
+// Adam's first update is lr times the sign of the gradient, whatever its size.
 TEST(Optimizer, CorrectsTheBiasOfItsFirstUpdate) {
   Problem problem(4, at::kDouble);
   OptimizerConfig config = adamw();
@@ -220,7 +220,7 @@ TEST(Optimizer, CorrectsTheBiasOfItsFirstUpdate) {
   }
 }
 
-TEST(Optimizer, LeavesVectorsAloneWhenMatricesAloneDecay) {
+TEST(Optimizer, DoesNotDecayVectorsIfOnlyMatricesDecay) {
   for (OptimizerConfig config : {adamw(), sgd()}) {
     config.decay = "matrices";
     config.weight_decay = 0.5;
@@ -232,14 +232,14 @@ TEST(Optimizer, LeavesVectorsAloneWhenMatricesAloneDecay) {
     }
     optimizer.update(0.1);
     for (std::size_t i = 0; i < before.size(); ++i) {
-      // Without a gradient both rules shrink a weight by the factor 1 - lr wd.
+      // With a zero gradient both rules multiply a weight by 1 - lr wd.
       const at::Tensor expected = before[i].dim() == 1 ? before[i] : before[i] * 0.95;
       EXPECT_LT((problem.values()[i] - expected).abs().max().item<double>(), 1e-14) << Problem::shapes()[i].first;
     }
   }
 }
 
-TEST(Optimizer, GoesOnFromItsStateBitForBit) {
+TEST(Optimizer, ContinuesFromItsStateBitForBit) {
   for (const OptimizerConfig& config : variations()) {
     for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
       for (const int restart : {0, 1, 6}) {
@@ -254,7 +254,7 @@ TEST(Optimizer, GoesOnFromItsStateBitForBit) {
           whole.update(0.02);
           before.update(0.02);
         }
-        hessian::Parameters saved;
+        Parameters saved;
         for (const auto& [name, tensor] : before.state()) {
           saved.add(name, tensor.clone());
         }
@@ -280,8 +280,8 @@ TEST(Optimizer, GoesOnFromItsStateBitForBit) {
 
 TEST(Optimizer, KeepsAStateForEveryParameter) {
   const Problem problem(7, at::kFloat);
-  const hessian::Parameters adam = Optimizer(adamw(), problem.parameters()).state();
-  const hessian::Parameters plain = Optimizer(sgd(), problem.parameters()).state();
+  const Parameters adam = Optimizer(adamw(), problem.parameters()).state();
+  const Parameters plain = Optimizer(sgd(), problem.parameters()).state();
   EXPECT_EQ(adam.size(), 1 + 2 * problem.parameters().size());
   EXPECT_EQ(plain.size(), 1 + problem.parameters().size());
   for (const auto& [name, parameter] : problem.parameters()) {
@@ -291,21 +291,21 @@ TEST(Optimizer, KeepsAStateForEveryParameter) {
   }
 }
 
-TEST(Optimizer, RefusesTheStateOfAnotherRunAndStaysAsItWas) {
+TEST(Optimizer, RefusesTheStateOfAnotherRunWithoutChangingItsOwn) {
   Problem problem(8, at::kFloat);
   Optimizer optimizer(adamw(), problem.parameters());
   problem.next_gradients();
   optimizer.update(0.01);
-  hessian::Parameters own;
+  Parameters own;
   for (const auto& [name, tensor] : optimizer.state()) {
     own.add(name, tensor.clone());
   }
-  const auto refusal = [&optimizer](const hessian::Parameters& state) {
+  const auto refusal = [&optimizer](const Parameters& state) {
     return refusal_of([&] { optimizer.restore(state, "run/c.safetensors"); });
   };
   const std::string one = "exp_avg.layers.0.attention.wq.weight";
   const auto changed = [&own, &one](const at::Tensor& replacement) {
-    hessian::Parameters state;
+    Parameters state;
     for (const auto& [name, tensor] : own) {
       if (name != one || replacement.defined()) {
         state.add(name, name == one ? replacement : 2 * tensor);
@@ -318,7 +318,7 @@ TEST(Optimizer, RefusesTheStateOfAnotherRunAndStaysAsItWas) {
     EXPECT_TRUE(message.starts_with("run/c.safetensors: ")) << message;
   }
   EXPECT_NE(refusal(changed(at::zeros({5, 4}))).find("'" + one + "'"), std::string::npos);
-  hessian::Parameters more = own;
+  Parameters more = own;
   more.add("exp_avg.layers.1.attention.wq.weight", at::zeros({5, 5}));
   EXPECT_TRUE(refusal(more).starts_with("run/c.safetensors: "));
   EXPECT_TRUE(refusal(Optimizer(sgd(), problem.parameters()).state()).starts_with("run/c.safetensors: "));
@@ -338,7 +338,7 @@ TEST(Optimizer, RefusesToUpdateWithoutAGradient) {
   EXPECT_THROW(optimizer.update(0.1), std::logic_error);
 }
 
-TEST(Preconditioner, IsTheFormulaForEveryParameterInTurn) {
+TEST(Preconditioner, FollowsItsFormulaForEveryParameter) {
   for (const std::string decay : {"all", "matrices"}) {
     OptimizerConfig config = adamw();
     config.decay = decay;
@@ -361,7 +361,7 @@ TEST(Preconditioner, IsTheFormulaForEveryParameterInTurn) {
   }
 }
 
-// What it is for: without decay, an update is -lr P^-1 m.
+// Without decay, an update is -lr P^-1 m.
 TEST(Preconditioner, TurnsTheFirstMomentIntoTheUpdate) {
   OptimizerConfig config = adamw();
   config.weight_decay = 0;
@@ -374,7 +374,7 @@ TEST(Preconditioner, TurnsTheFirstMomentIntoTheUpdate) {
     const auto diagonal = optimizer.preconditioner();
     for (std::size_t i = 0; i < before.size(); ++i) {
       const at::Tensor m = optimizer.state().at("exp_avg." + Problem::shapes()[i].first);
-      // Weights of order 1 are subtracted, which leaves 1e-16 of an update of order 0.02.
+      // Subtracting weights of order 1 leaves an error of 1e-16 in an update of order 0.02.
       EXPECT_LT(relative_difference(problem.values()[i] - before[i], -0.02 * m / diagonal[i]), 1e-12);
     }
   }
@@ -412,13 +412,13 @@ TEST(Clipping, ScalesAllGradientsByOneFactorDownToTheLimit) {
       for (std::size_t i = 0; i < gradients.size(); ++i) {
         EXPECT_LT(relative_difference(gradients[i], original[i] * (limit / (norm + 1e-6))), 1e-14);
       }
-      // The 1e-6 beside the norm is all that it falls short of the limit.
+      // It falls short of the limit only because of the 1e-6 that is added to the norm.
       EXPECT_NEAR(plain_norm(gradients), limit, 1.1e-6 * limit / norm);
     }
   }
 }
 
-TEST(Clipping, LeavesGradientsWithinTheLimitAsTheyAre) {
+TEST(Clipping, DoesNotChangeGradientsWithinTheLimit) {
   Problem problem(24, at::kFloat);
   const auto original = problem.next_gradients();
   const double norm = plain_norm(original);
@@ -434,7 +434,7 @@ TEST(Clipping, LeavesGradientsWithinTheLimitAsTheyAre) {
   }
 }
 
-TEST(Clipping, ReportsANormThatIsNoNumber) {
+TEST(Clipping, ReportsANormThatIsNotFinite) {
   for (const float bad : {INFINITY, -INFINITY, NAN}) {
     for (const double limit : {1.0, 0.0}) {
       const std::vector<at::Tensor> gradients = {at::ones({3}), at::tensor({1.0F, bad})};

@@ -37,9 +37,9 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-/// Runs a body as each process of a job; threads stand for processes, which a group cannot tell apart.
+/// Runs a function as each process of a job. Threads take the place of processes; a group cannot tell the difference.
 void as_each_of(int size, const std::function<void(const ProcessGroup&)>& body) {
-  // LibTorch's record of messages is one for all groups of a process, and not made for several at once.
+  // LibTorch records messages in one buffer per process, which several groups at once cannot share.
   ::setenv("TORCH_FR_BUFFER_SIZE", "0", 1);
   JobPlace place;
   place.size = size;
@@ -54,93 +54,93 @@ void as_each_of(int size, const std::function<void(const ProcessGroup&)>& body) 
   }
 }
 
-TEST(Share, CoversEveryThingOnceAndAsEvenlyAsItCan) {
-  for (int64_t things = 0; things < 20; ++things) {
-    for (int64_t parts = 1; parts < 8; ++parts) {
+TEST(Share, CoversEveryItemOnceAndAsEvenlyAsPossible) {
+  for (int64_t items = 0; items < 20; ++items) {
+    for (int64_t shares = 1; shares < 8; ++shares) {
       int64_t next = 0;
-      for (int64_t part = 0; part < parts; ++part) {
-        const Share share = share_of(things, part, parts);
+      for (int64_t index = 0; index < shares; ++index) {
+        const Share share = share_of(items, index, shares);
         EXPECT_EQ(share.first, next);
-        EXPECT_LE(share.count, (things + parts - 1) / parts);
-        EXPECT_GE(share.count, things / parts);
+        EXPECT_LE(share.count, (items + shares - 1) / shares);
+        EXPECT_GE(share.count, items / shares);
         next += share.count;
       }
-      EXPECT_EQ(next, things);
+      EXPECT_EQ(next, items);
     }
   }
 }
 
-TEST(ProcessGroup, AloneNeedsNobody) {
+TEST(ProcessGroup, OfOneProcessChangesNothing) {
   const ProcessGroup group;
   at::Tensor x = at::arange(6, at::kDouble);
-  group.sum(x);
-  group.take_first(x);
+  group.all_reduce(x);
+  group.broadcast(x);
   EXPECT_TRUE(at::equal(x, at::arange(6, at::kDouble)));
-  EXPECT_TRUE(at::equal(group.gather(x), x) && at::equal(group.sum_of_part(x), x));
-  EXPECT_EQ(group.take_first("word"), "word");
-  EXPECT_TRUE(group.any(true) && !group.any(false) && group.claim("it") && !group.told("it"));
+  EXPECT_TRUE(at::equal(group.all_gather(x), x) && at::equal(group.reduce_scatter(x), x));
+  EXPECT_EQ(group.broadcast("word"), "word");
+  EXPECT_TRUE(group.any(true) && !group.any(false) && group.claim("it") && !group.find_published("it"));
 }
 
-TEST(ProcessGroup, ExchangesWhatItsDocumentationSays) {
+TEST(ProcessGroup, ExchangesTensorsAndTextsAsDocumented) {
   for (const int size : {2, 3}) {
     std::atomic<int> claims = 0;
     as_each_of(size, [size, &claims](const ProcessGroup& group) {
       const auto rank = static_cast<double>(group.rank());
       at::Tensor x = at::full({5}, rank + 1, at::kDouble);
-      group.sum(x);
+      group.all_reduce(x);
       EXPECT_TRUE(at::equal(x, at::full({5}, size * (size + 1) / 2.0, at::kDouble)));
 
       const at::Tensor whole = at::arange(2 * size, at::kDouble) * (rank + 1);
-      const at::Tensor part = at::arange(2 * size, at::kDouble).narrow(0, 2 * group.rank(), 2);
-      EXPECT_TRUE(at::equal(group.sum_of_part(whole), part * (size * (size + 1) / 2.0)));
-      EXPECT_TRUE(at::equal(group.gather(part), at::arange(2 * size, at::kDouble)));
+      const at::Tensor shard = at::arange(2 * size, at::kDouble).narrow(0, 2 * group.rank(), 2);
+      EXPECT_TRUE(at::equal(group.reduce_scatter(whole), shard * (size * (size + 1) / 2.0)));
+      EXPECT_TRUE(at::equal(group.all_gather(shard), at::arange(2 * size, at::kDouble)));
 
       at::Tensor y = at::full({3}, rank, at::kFloat);
-      group.take_first(y);
+      group.broadcast(y);
       EXPECT_TRUE(at::equal(y, at::zeros({3})));
-      EXPECT_EQ(group.take_first(group.is_first() ? "from the first" : "something longer from another"),
+      EXPECT_EQ(group.broadcast(group.is_first() ? "from the first" : "something longer from another"),
                 "from the first");
-      EXPECT_EQ(group.take_first(""), "");
+      EXPECT_EQ(group.broadcast(""), "");
 
       EXPECT_TRUE(group.any(group.rank() == size - 1));
       EXPECT_FALSE(group.any(false));
       claims += group.claim("a cell") ? 1 : 0;
-      group.tell("word of " + std::to_string(group.rank()), "here");
-      group.wait_for_all();
-      EXPECT_EQ(group.told("word of " + std::to_string(size - 1)), "here");
-      EXPECT_EQ(group.told("word of nobody"), std::nullopt);
+      group.publish("text of " + std::to_string(group.rank()), "here");
+      group.barrier();
+      EXPECT_EQ(group.find_published("text of " + std::to_string(size - 1)), "here");
+      EXPECT_EQ(group.find_published("text of nobody"), std::nullopt);
     });
     EXPECT_EQ(claims, 1);
   }
 }
 
-/// Parameters whose sizes no number of processes divides.
-hessian::Parameters parameters_of(double value) {
-  hessian::Parameters parameters;
+/// Parameters whose sizes are not multiples of any number of processes.
+Parameters parameters_of(double value) {
+  Parameters parameters;
   parameters.add("matrix", at::full({3, 5}, value, at::kDouble).requires_grad_());
   parameters.add("gain", at::full({7}, value, at::kDouble).requires_grad_());
   parameters.add("scalar", at::full({1}, value, at::kDouble).requires_grad_());
   return parameters;
 }
 
-TEST(ParameterShard, PartsMakeUpAllParametersAndMatricesStayMatrices) {
-  for (const int size : {2, 4, 24}) {  // of the last, some have nothing
+TEST(ParameterShard, CoversAllParametersOnceAndKeepsMatricesMatrices) {
+  for (const int size : {2, 4, 24}) {  // with 24, some processes own nothing
     std::atomic<int64_t> entries = 0;
     as_each_of(size, [&entries](const ProcessGroup& group) {
       const ParameterShard shard(parameters_of(1), group);
-      for (const auto& [name, part] : shard.own()) {
-        EXPECT_EQ(part.dim(), name == "matrix" ? 2 : 1);
-        entries += part.numel();
+      for (const auto& [name, piece] : shard.own()) {
+        EXPECT_EQ(piece.dim(), name == "matrix" ? 2 : 1);
+        entries += piece.numel();
       }
     });
     EXPECT_EQ(entries, 15 + 7 + 1);
   }
 }
 
-TEST(ParameterShard, GivesEachPartTheSumOfAllGradientsAndEveryoneTheUpdatedParameters) {
+TEST(ParameterShard, GivesEachShardTheSumOfAllGradientsAndEveryProcessTheUpdatedParameters) {
   for (const int size : {1, 2, 3}) {
     const auto body = [size](const ProcessGroup& group) {
-      const hessian::Parameters parameters = parameters_of(0);
+      const Parameters parameters = parameters_of(0);
       const ParameterShard shard(parameters, group);
       for (const auto& [name, parameter] : parameters) {
         const at::Tensor entries = at::arange(parameter.numel(), at::kDouble).view(parameter.sizes());
@@ -148,18 +148,18 @@ TEST(ParameterShard, GivesEachPartTheSumOfAllGradientsAndEveryoneTheUpdatedParam
       }
       shard.reduce_gradients();
       const double ranks = size * (size + 1) / 2.0;
-      for (const auto& [name, part] : shard.own()) {
+      for (const auto& [name, piece] : shard.own()) {
         const at::Tensor entries =
             at::arange(parameters.at(name).numel(), at::kDouble).view(parameters.at(name).sizes());
-        EXPECT_TRUE(at::equal(part.grad(), shard.part_of(name, entries * ranks))) << name;
-        part.detach().copy_(part.grad());
+        EXPECT_TRUE(at::equal(piece.grad(), shard.shard_of(name, entries * ranks))) << name;
+        piece.detach().copy_(piece.grad());
       }
-      shard.exchange_updates();
+      shard.gather_updates();
       for (const auto& [name, parameter] : parameters) {
         const at::Tensor expected = at::arange(parameter.numel(), at::kDouble).view(parameter.sizes()) * ranks;
         EXPECT_TRUE(at::equal(parameter.detach(), expected)) << name;
         const at::Tensor own = shard.own().contains(name) ? shard.own().at(name).detach() : at::Tensor();
-        EXPECT_TRUE(at::equal(shard.whole(name, own), expected)) << name;
+        EXPECT_TRUE(at::equal(shard.assemble(name, own), expected)) << name;
       }
     };
     if (size == 1) {

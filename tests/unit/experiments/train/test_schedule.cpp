@@ -1,4 +1,4 @@
-// The learning-rate schedules, against numbers of the official recipes and formulas written out here.
+// Compares the learning-rate schedules with numbers of the official recipes and with formulas written out here.
 
 #include <gtest/gtest.h>
 
@@ -14,13 +14,13 @@ namespace {
 using experiments::LearningRateSchedule;
 using experiments::multiplier;
 
-// A multiplier is a handful of operations on numbers of order 1.
+// A multiplier takes a handful of operations on numbers of order 1.
 constexpr double rounding = 1e-14;
 
 struct Number {
   int64_t step;
   double multiplier;
-  double tolerance;  // half of the last digit that the number was printed with
+  double tolerance;  // half of the last printed digit
 };
 
 void expect_numbers(const LearningRateSchedule& schedule, std::initializer_list<Number> numbers) {
@@ -29,7 +29,7 @@ void expect_numbers(const LearningRateSchedule& schedule, std::initializer_list<
   }
 }
 
-// What the official SimpleGPT code's own schedule returned for its training configurations.
+// Returned by the official SimpleGPT code's own schedule for its training configurations.
 TEST(Schedule, GivesTheOfficialMultipliersOfTheSevenAndEightBillionRecipe) {
   expect_numbers(
       {"linear", 20000, 200, 1, 0.0},
@@ -44,7 +44,7 @@ TEST(Schedule, GivesTheOfficialMultipliersOfTheOneBillionRecipe) {
                                                     {199999, 5.05e-6, 5e-9}});
 }
 
-TEST(Schedule, ClimbsEvenlyAndReachesOneExactlyAtTheEndOfTheWarmUpWhateverFollows) {
+TEST(Schedule, RisesLinearlyAndReachesExactlyOneAtTheEndOfTheWarmUp) {
   for (const std::string& name : experiments::schedule_words()) {
     for (const int64_t warmup : {0, 1, 7, 40}) {
       SCOPED_TRACE(name + ", warm-up of " + std::to_string(warmup));
@@ -68,7 +68,7 @@ TEST(Schedule, FollowsTheFormulasOfEveryKindAtEveryStep) {
       const auto s = static_cast<double>(step);
       const double p = (s - warmup) / (steps - warmup);
       const double cosine = end + (1 - end) * 0.5 * (1 + std::cos(p * std::numbers::pi));
-      // Written from the end: so many steps are left of the decay.
+      // Written in terms of the remaining steps of the decay.
       const double wsd = s <= steps - decay ? 1.0 : end + (1 - end) * (steps - s) / decay;
       EXPECT_NEAR(multiplier({"linear", 57, 9, 13, end}, step), 1 - (1 - end) * p, rounding);
       EXPECT_NEAR(multiplier({"cosine", 57, 9, 13, end}, step), cosine, rounding);
@@ -85,7 +85,7 @@ TEST(Schedule, StaysAtOneUntilTheDecayOfWsdBeginsAndEndsOneStepBeforeItsFinalFra
   EXPECT_NEAR(multiplier(schedule, 99), 0.4 + 0.6 / 30, rounding);
 }
 
-TEST(Schedule, IsLinearWhenTheDecayOfWsdTakesAllThatTheWarmUpLeaves) {
+TEST(Schedule, OfWsdIsLinearIfItsDecayFillsTheStepsAfterTheWarmUp) {
   for (int64_t step = 0; step < 50; ++step) {
     EXPECT_NEAR(multiplier({"wsd", 50, 6, 44, 0.1}, step), multiplier({"linear", 50, 6, 1, 0.1}, step), rounding);
   }
@@ -97,7 +97,7 @@ TEST(Schedule, IsOneInTheOnlyStepOfTheShortestRun) {
   }
 }
 
-TEST(Schedule, KnowsNoOtherWords) {
+TEST(Schedule, RefusesOtherNames) {
   EXPECT_THROW(multiplier({"polynomial", 10, 0, 1, 0.0}, 5), std::invalid_argument);
 }
 

@@ -1,4 +1,4 @@
-// Both kinds of sharpness against the dense Hessian of all parameters, built row by row with double backward.
+// Compares both kinds of sharpness with the dense Hessian of all parameters, built row by row with double backward.
 
 #include "train/sharpness.h"
 
@@ -30,7 +30,7 @@ double largest_eigenvalue(const at::Tensor& symmetric) {
   return at::linalg_eigvalsh((symmetric + symmetric.t()) / 2).max().item<double>();
 }
 
-// An eigenvalue lies within its residual of the true one, and is in fact far nearer.
+// An eigenvalue is within its residual norm of the true one, and in practice far closer.
 constexpr SharpnessOptions tight{1e-6, 20000, 5};
 
 class SharpnessOf : public testing::TestWithParam<std::tuple<models::Family, models::Placement>> {
@@ -56,7 +56,7 @@ TEST_P(SharpnessOf, WithAPreconditionerIsThatOfTheHessianInItsGeometry) {
   std::vector<at::Tensor> preconditioner;
   std::vector<at::Tensor> flat;
   for (const auto& [name, tensor] : model_.parameters) {
-    // From 0.1 to 10, evenly in the logarithm.
+    // From 0.1 to 10, uniform in the logarithm.
     preconditioner.push_back(at::pow(10.0, 2 * at::rand(tensor.sizes(), generator, at::dtype(at::kDouble)) - 1));
     flat.push_back(preconditioner.back().flatten());
   }
@@ -85,7 +85,7 @@ TEST(SharpnessLimits, ReportsThatItHasNotConverged) {
 }
 
 // Multiplying P by 4 divides the eigenvalues by 4.
-TEST(SharpnessLimits, ScalesInverselyWithThePreconditionerAndLeavesTheModelAlone) {
+TEST(SharpnessLimits, ScalesInverselyWithThePreconditionerAndDoesNotChangeTheModel) {
   const auto config = minute_config(models::Family::gpt2, models::Placement::simplegpt);
   const models::Model model = random_model(config, 3);
   std::vector<at::Tensor> fours;

@@ -1,4 +1,4 @@
-// Training beside the same recipe written out with plain operators: doubly differentiable kernels,
+// Compares training with the same recipe written out with plain operators: doubly differentiable kernels,
 // torch::autograd::grad, and the formulas of AdamW, SGD, clipping and the schedule.
 
 #include "train/training.h"
@@ -33,7 +33,7 @@ using support::training_of;
 
 constexpr int64_t steps = 10;
 
-/// Ten steps of which three are a warm-up, in float64.
+/// Ten steps in float64, three of them warm-up.
 TrainConfig short_run(const std::string& source) {
   TrainConfig config;
   config.steps = steps;
@@ -42,19 +42,19 @@ TrainConfig short_run(const std::string& source) {
   config.data.seq_len = 8;
   config.data.batch_size = 2;
   config.optimizer.lr = 1e-2;
-  // Where a gradient is 0 but for rounding, as that of a key's bias is, Adam divides the rounding by eps.
+  // Some gradients, such as that of a key's bias, are 0 up to rounding; Adam divides the rounding error by eps.
   config.optimizer.eps = 1e-6;
   config.schedule.warmup = 3;
   config.validation.sequences = 8;
   return config;
 }
 
-/// 2000 random tokens of a model's vocabulary.
+/// Writes 2000 random tokens of a model's vocabulary and returns the path.
 std::string random_source(const TemporaryFolder& folder, const models::GptConfig& config) {
   return support::write_tokens(folder, "tokens.bin", support::random_tokens(config, 1, 2000, 51).squeeze(0));
 }
 
-/// The recipe without the trainer.
+/// The same recipe without the code under test.
 class PlainTraining {
  public:
   PlainTraining(TrainConfig config, const models::Model& model)
@@ -99,7 +99,7 @@ class PlainTraining {
 
  private:
   std::vector<at::Tensor> mean_gradient(double& loss) {
-    const models::Forward forward(model_, hessian::Numerics::wide, hessian::Derivatives::any);
+    const models::Forward forward(model_, Numerics::wide, Derivatives::any);
     std::vector<at::Tensor> sum;
     for (int64_t pass = 0; pass < config_.data.accumulation; ++pass) {
       const auto batch = data_.batch(seen_, config_.data.batch_size);
@@ -151,8 +151,8 @@ void expect_close(double actual, double expected, double tolerance, const char* 
   EXPECT_NEAR(actual, expected, tolerance * std::abs(expected)) << what;
 }
 
-/// Both step by step. The kernels order their sums differently: 1e-15 relative a step, which the weights carry on, and
-/// which Adam enlarges where gradients are small. 1e-10 leaves room for that, and none for a wrong term.
+/// Compares both step by step. The kernels order their sums differently, by a relative 1e-15 per step, which accumulates
+/// in the weights and which Adam amplifies where gradients are small. 1e-10 allows for that, but not for a wrong term.
 void expect_same_run(const TrainConfig& config, const models::Model& model, bool expect_clipping) {
   constexpr double tolerance = 1e-10;
   Training training = training_of(config, model);
@@ -168,7 +168,7 @@ void expect_same_run(const TrainConfig& config, const models::Model& model, bool
     std::size_t i = 0;
     for (const auto& [name, parameter] : training.forward().parameters()) {
       const at::Tensor& weight = plain.weights().at(i++);
-      // Relative to the largest weight of a tensor, or to a step where all are smaller than one.
+      // Relative to the largest weight of a tensor, or to the learning rate if all are smaller.
       const double scale = std::max(weight.abs().max().item<double>(), config.optimizer.lr);
       ASSERT_LT((parameter - weight).abs().max().item<double>(), tolerance * scale) << name;
     }
@@ -176,7 +176,7 @@ void expect_same_run(const TrainConfig& config, const models::Model& model, bool
   EXPECT_EQ(plain.clipped(), expect_clipping);
 }
 
-/// What of the recipe differs from short_run.
+/// A change of short_run()'s recipe.
 struct Variation {
   std::string name;
   bool clips;
@@ -247,12 +247,12 @@ models::Model tiny_model(models::Family family = models::Family::llama2,
   return models::initialise_model(support::tiny_config(family, placement), 53);
 }
 
-/// Mean loss of the held-out sequences by the kernels that may be differentiated twice.
+/// Computes the mean loss of the held-out sequences with the doubly differentiable kernels.
 double held_out_loss(const TrainConfig& config, const models::Model& model) {
   const c10::NoGradGuard no_grad;
   const auto batch =
       open_data(config, model.config.vocab_size).held_out(config.validation.sequences, experiments::held_out_seed);
-  const models::Forward forward(model, hessian::Numerics::wide, hessian::Derivatives::any);
+  const models::Forward forward(model, Numerics::wide, Derivatives::any);
   return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().item<double>();
 }
 
@@ -267,14 +267,14 @@ TEST(Training, ValidatesByTheMeanLossOfTheHeldOutSequencesWhateverTheBatchSize) 
       const double expected = held_out_loss(config, wide);
       for (const int64_t batch_size : {1, 3, 8, 100}) {
         config.data.batch_size = batch_size;
-        // Sums of at most some hundred numbers, in another order.
+        // Sums of up to a few hundred numbers in another order.
         EXPECT_NEAR(training_of(config, model).validate(), expected, 1e-13 * expected);
       }
     }
   }
 }
 
-TEST(Training, IsNotChangedByAValidation) {
+TEST(Training, IsNotAffectedByValidation) {
   const models::Model model = tiny_model();
   const TemporaryFolder folder;
   const TrainConfig config = short_run(random_source(folder, model.config));
@@ -291,7 +291,7 @@ TEST(Training, IsNotChangedByAValidation) {
   }
 }
 
-TEST(Training, LeavesTheModelThatItStartedFromAlone) {
+TEST(Training, DoesNotChangeTheModelThatItStartsFrom) {
   const models::Model model = tiny_model();
   const TemporaryFolder folder;
   for (const std::string dtype : {"float32", "float64"}) {
@@ -322,7 +322,7 @@ TEST(Training, CountsTokensAndSequences) {
   EXPECT_EQ(state.config, "a = 1\n");
 }
 
-// Three passes of two sequences are one pass of six: only the order of the sums differs.
+// Three passes of two sequences equal one pass of six up to the order of summation.
 TEST(Training, AccumulatesSmallBatchesIntoALargeOne) {
   const models::Model model = tiny_model();
   const TemporaryFolder folder;
@@ -340,8 +340,8 @@ TEST(Training, AccumulatesSmallBatchesIntoALargeOne) {
   }
 }
 
-// bfloat16 keeps 8 bits, so an operand of a product is off by 2^-9 at most; a few products in a row put logits of order
-// 1 off by some 1e-2, and less of that reaches the mean loss.
+// bfloat16 keeps 8 bits, so that an operand of a product is off by at most 2^-9. After a few products in a row, logits of
+// order 1 are off by some 1e-2; less of that reaches the mean loss.
 TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
   for (const models::Family family : support::all_families()) {
     for (const models::Placement placement : support::all_placements()) {
@@ -371,12 +371,12 @@ TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
       }
     }
   }
-  // Nothing stays switched on.
+  // Autocast is off again afterwards.
   const at::Tensor a = at::full({2, 2}, 1.0F + 1.0F / 1024);
   EXPECT_EQ(a.matmul(at::eye(2)).scalar_type(), at::kFloat);
 }
 
-// Rounded weights of the step before must not be used again.
+// The rounded weights of an earlier step must not be reused.
 TEST(Training, SeesItsNewWeightsInTheNextBfloat16Step) {
   const models::Model model = tiny_model();
   const TemporaryFolder folder;
@@ -394,7 +394,7 @@ TEST(Training, SeesItsNewWeightsInTheNextBfloat16Step) {
   }
 }
 
-/// Through a file, so that what the file does not hold is lost.
+/// Saves to a file and loads it, so that only what the file contains survives.
 models::TrainingCheckpoint saved_and_loaded(const Training& training, const TemporaryFolder& folder) {
   models::save_training_checkpoint(training.checkpoint(""), folder / "c.safetensors");
   return models::load_training_checkpoint(folder / "c.safetensors");
@@ -402,7 +402,7 @@ models::TrainingCheckpoint saved_and_loaded(const Training& training, const Temp
 
 const std::vector<std::string> all_dtypes = {"float32", "float64", "bfloat16"};
 
-TEST(Training, GoesOnFromACheckpointBitForBitAsIfItHadNeverStopped) {
+TEST(Training, ContinuesFromACheckpointBitForBit) {
   for (const support::Fixture& fixture : support::all_fixtures()) {
     for (const std::string optimizer : {"adamw", "sgd"}) {
       for (const std::string& dtype : optimizer == "sgd" ? std::vector<std::string>{"float32"} : all_dtypes) {

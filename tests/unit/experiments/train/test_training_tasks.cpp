@@ -1,4 +1,4 @@
-// Tasks whose attainable loss is known.
+// Trains on tasks whose attainable loss is known.
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ using experiments::Training;
 using support::TemporaryFolder;
 using support::training_of;
 
-/// A model of one block for `words` words.
+/// Returns the shape of a model with one layer and a vocabulary of `words`.
 models::GptConfig small_config(models::Family family, models::Placement placement, int64_t words) {
   models::GptConfig config = support::tiny_config(family, placement);
   config.dim = 16;
@@ -61,7 +61,7 @@ Outcome train(const TrainConfig& config, const models::GptConfig& architecture) 
   return {std::accumulate(losses.end() - tail, losses.end(), 0.0) / static_cast<double>(tail), training.validate()};
 }
 
-/// A first-order Markov chain with these rows of probabilities.
+/// Samples a first-order Markov chain with these rows of transition probabilities.
 at::Tensor markov_chain(const std::vector<std::vector<double>>& rows, int64_t length, unsigned seed) {
   std::mt19937 random(seed);
   at::Tensor tokens = at::empty({length}, at::kLong);
@@ -75,7 +75,7 @@ at::Tensor markov_chain(const std::vector<std::vector<double>>& rows, int64_t le
   return tokens;
 }
 
-/// sum_i pi_i H(row i), with pi the stationary distribution, found by walking far ahead.
+/// Computes sum_i pi_i H(row i), with the stationary distribution pi from a high power of the transition matrix.
 double entropy_rate(const std::vector<std::vector<double>>& rows) {
   std::vector<double> flat;
   for (const auto& row : rows) {
@@ -89,9 +89,9 @@ double entropy_rate(const std::vector<std::vector<double>>& rows) {
 
 class KnownEntropy : public testing::TestWithParam<models::Family> {};
 
-// A file long enough for no window to come twice, so that nothing can be learned by heart. The last quarter holds 75
-// batches of 256 tokens, whose losses scatter by about 0.5 nats a token: 0.004 in the mean, so no mean can be more than
-// 0.02 below the entropy. Above it, 0.05 are allowed for what 300 steps of a small model leave to learn.
+// The file is so long that no window repeats and nothing can be memorised. The last quarter of the steps has 75 batches of
+// 256 tokens, whose losses vary by about 0.5 nats per token, so by 0.004 in the mean: no mean can be more than 0.02 below
+// the entropy. Above it, 0.05 are allowed for what a small model has not learned after 300 steps.
 constexpr int64_t file_tokens = 300 * 16 * 17 * 10 / 9 + 1000;
 constexpr double below = 0.02;
 constexpr double above = 0.05;
@@ -125,7 +125,7 @@ TEST_P(KnownEntropy, OfAMarkovChainIsItsEntropyRate) {
                                                  {0.05, 0.05, 0.80, 0.05, 0.05},
                                                  {0.30, 0.05, 0.05, 0.05, 0.55}};
   const double entropy = entropy_rate(rows);
-  // Well below what the frequencies of the tokens alone allow, so that the chain itself has to be learned.
+  // Well below the entropy of the token frequencies alone, so that the chain itself has to be learned.
   ASSERT_LT(entropy, 0.85);
   const auto architecture = small_config(GetParam(), models::Placement::prenorm, 5);
   const TemporaryFolder folder;
@@ -135,7 +135,7 @@ TEST_P(KnownEntropy, OfAMarkovChainIsItsEntropyRate) {
   const Outcome outcome = train(task(source, 300), architecture);
   EXPECT_GT(outcome.training, entropy - below);
   EXPECT_LT(outcome.training, entropy + above);
-  // 1024 tokens, which scatter by 0.9 nats: 0.03 in the mean, of which three are allowed.
+  // The losses of 1024 tokens vary by 0.9 nats, so by 0.03 in the mean; three times that is allowed.
   EXPECT_NEAR(outcome.validation, entropy, 0.09 + above);
 }
 
@@ -144,9 +144,9 @@ INSTANTIATE_TEST_SUITE_P(Families, KnownEntropy, testing::ValuesIn(support::all_
 
 class Memorisation : public testing::TestWithParam<std::tuple<models::Family, models::Placement>> {};
 
-// Two sequences of twelve tokens out of four, which follow each other in several ways: only by its context is the next
-// token known. They begin with different tokens, so that nothing is left to chance. The third row is held out; it
-// begins like the first and goes on otherwise.
+// Two sequences of twelve tokens over four symbols. Each symbol is followed by different ones, so that only the context
+// determines the next token. They begin with different tokens, so that nothing is ambiguous. The third row is held out:
+// it begins like the first and continues differently.
 TEST_P(Memorisation, LearnsTwoSequencesByHeart) {
   const auto [family, placement] = GetParam();
   const at::Tensor rows = at::tensor({0, 2, 1, 1, 3, 2, 0, 0, 1, 3, 3, 2, 1,  //
@@ -165,7 +165,7 @@ TEST_P(Memorisation, LearnsTwoSequencesByHeart) {
     loss = training.update().loss;
   }
   EXPECT_LT(loss, 0.05);
-  EXPECT_GT(training.validate(), 0.5) << "what was never seen cannot be known";
+  EXPECT_GT(training.validate(), 0.5) << "an unseen sequence cannot be predicted";
 }
 
 INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, Memorisation,

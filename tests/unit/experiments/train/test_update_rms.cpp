@@ -28,7 +28,7 @@ TEST(UpdateRms, NamesEveryGroupOnceInTheModelsOrder) {
       const auto config = support::tiny_config(family, placement);
       std::vector<std::string> expected;
       for (const auto& spec : models::parameter_specs(config)) {
-        // The second layer has nothing new.
+        // The second layer has the same groups as the first.
         if (!spec.name.starts_with("layers.1.")) {
           expected.push_back(spec.name.starts_with("layers.0.") ? spec.name.substr(9) : spec.name);
         }
@@ -39,8 +39,8 @@ TEST(UpdateRms, NamesEveryGroupOnceInTheModelsOrder) {
   }
 }
 
-TEST(UpdateRms, MeasuresHandMadeNumbers) {
-  hessian::Parameters parameters;
+TEST(UpdateRms, MatchesAHandComputation) {
+  Parameters parameters;
   parameters.add("norm.weight", at::tensor({1.0, 1.0}));
   parameters.add("layers.0.w", at::tensor({3.0, 4.0}));
   parameters.add("layers.1.w", at::tensor({0.0, 0.0, 0.0, 5.0, 5.0, 5.0}));
@@ -57,19 +57,19 @@ TEST(UpdateRms, MeasuresHandMadeNumbers) {
   EXPECT_DOUBLE_EQ(values.parameter.at(1), std::sqrt(100.0 / 8));
 }
 
-// Sums of up to a few hundred squares in float32, taken in another order.
-TEST(UpdateRms, MeasuresAModelsGroupsAsOneLongVectorEach) {
+// Sums of up to a few hundred squares in float32, in another order.
+TEST(UpdateRms, TreatsEachGroupOfAModelAsOneLongVector) {
   const unsigned seed = 31;
   SCOPED_TRACE("seed " + std::to_string(seed));
   at::manual_seed(seed);
   for (const models::Family family : support::all_families()) {
     const auto model = models::initialise_model(support::tiny_config(family, models::Placement::sandwich), seed);
-    hessian::Parameters trained;
+    Parameters trained;
     for (const auto& [name, tensor] : model.parameters) {
       trained.add(name, tensor.clone().requires_grad_());
     }
     UpdateRms rms(trained);
-    // More than once: what was remembered before must not stay.
+    // Repeatedly: an earlier copy must not be kept.
     for (int round = 0; round < 3; ++round) {
       std::map<std::string, std::vector<at::Tensor>> updates;
       std::map<std::string, std::vector<at::Tensor>> before;

@@ -15,8 +15,7 @@
 
 namespace hessian::support {
 
-/// Writes tokens [n] as a file of uint16.
-/// \return its path
+/// Writes tokens [n] to a file of uint16 and returns its path.
 inline std::string write_tokens(const TemporaryFolder& folder, const std::string& name, const at::Tensor& tokens) {
   std::string bytes;
   for (int64_t i = 0; i < tokens.size(0); ++i) {
@@ -25,28 +24,26 @@ inline std::string write_tokens(const TemporaryFolder& folder, const std::string
   return folder.write(name, bytes);
 }
 
-/// Writes sequences [B, T + 1] as a safetensors of tokens and the tokens after them.
-/// \return its path
+/// Writes sequences [B, T + 1] to a safetensors file of tokens and targets, and returns its path.
 inline std::string write_rows(const TemporaryFolder& folder, const std::string& name, const at::Tensor& rows) {
-  hessian::Parameters tensors;
+  Parameters tensors;
   tensors.add("tokens", rows.narrow(1, 0, rows.size(1) - 1).contiguous());
   tensors.add("targets", rows.narrow(1, 1, rows.size(1) - 1).contiguous());
-  hessian::models::save_safetensors(folder / name, tensors, {});
+  models::save_safetensors(folder / name, tensors, {});
   return folder / name;
 }
 
-inline hessian::models::TrainingData open_data(const hessian::experiments::TrainConfig& config, int64_t vocab_size) {
-  hessian::models::TrainingDataOptions options;
+inline models::TrainingData open_data(const experiments::TrainConfig& config, int64_t vocab_size) {
+  models::TrainingDataOptions options;
   options.source = config.data.source;
   options.seq_len = config.data.seq_len;
   options.vocab_size = vocab_size;
   options.seed = static_cast<uint64_t>(config.seed);
-  return hessian::models::TrainingData::open(options);
+  return models::TrainingData::open(options);
 }
 
-/// A training run of that model on the CPU.
-inline hessian::experiments::Training training_of(const hessian::experiments::TrainConfig& config,
-                                                  const hessian::models::Model& model) {
+/// Returns a model in training on the CPU.
+inline experiments::Training training_of(const experiments::TrainConfig& config, const models::Model& model) {
   return {config, model, open_data(config, model.config.vocab_size), at::kCPU};
 }
 

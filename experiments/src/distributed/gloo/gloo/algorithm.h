@@ -1,1 +1,1 @@
-#pragma once  // see the README beside this folder
+#pragma once  // see the README next to this folder

@@ -1,4 +1,4 @@
-#pragma once  // see the README beside this folder
+#pragma once  // see the README next to this folder
 
 #include <chrono>
 

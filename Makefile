@@ -85,7 +85,7 @@ fuzz:
 	@cmake --preset fuzz >/dev/null
 	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream
 
-# The counters of an earlier run would add up. gcov's complaints go nowhere: a test compares stderr of a child that may write no files.
+# The counters of an earlier run would add up. gcov's complaints go nowhere: a test looks at the stderr of a child that cannot write.
 coverage:
 	@scripts/setup.sh
 	@cmake --preset coverage >/dev/null

@@ -7,7 +7,7 @@ TARGET ?= programs
 .PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz coverage docs format lint clean
 
 help:
-	@echo "make demo        set up, build, train three small models, compare their curvature, find their largest stable learning rates"
+	@echo "make demo        set up, build, train three small models, compare their curvature and largest stable rates"
 	@echo "make test        set up, build, run all tests"
 	@echo "make build       set up and build the five programs; TARGET=all adds tests and benchmarks;"
 	@echo "                 PRESET=release (default), debug, asan, cuda or ci"

@@ -86,11 +86,11 @@ class Tree:
         return None
 
     def allows(self, room, other, header):
-        if other == room:
+        if other == room or ("/" not in room and other.startswith(room + "/")):
             return True
         return any(
             allowed in (other, header) or (("/" not in allowed) and other.startswith(allowed + "/"))
-            for allowed in self.table[room]
+            for allowed in self.table.get(room, ())
         )
 
     def complaints(self):

@@ -45,11 +45,12 @@ class Table:
                 self.lines[room.strip()] = number
 
     def allows(self, room, other, header):
-        """Whether files of `room` may include this header (room/name.h) of the room `other`."""
-        if other == room:
+        """Whether files of `room` (or of a whole project) may include this header (room/name.h) of the room `other`."""
+        if other == room or ("/" not in room and other.startswith(room + "/")):
             return True
         return any(
-            word in (other, header) or ("/" not in word and other.startswith(word + "/")) for word in self.allowed[room]
+            word in (other, header) or ("/" not in word and other.startswith(word + "/"))
+            for word in self.allowed.get(room, ())
         )
 
     def rooms_named(self, word):
@@ -72,7 +73,7 @@ class Table:
                         yield f"{TABLE}:{self.lines[room]}: {room} is without LibTorch, but may include {other}, which is not"
             above.append(room)
         for header, room in self.header_rooms.items():
-            if room not in self.allowed:
+            if room not in self.allowed and room not in PROJECTS:
                 yield f"{TABLE}:{self.lines[header]}: {header} = {room}, which is no room"
         for room in self.without_libtorch:
             if room not in self.allowed:
@@ -118,7 +119,7 @@ class Tree:
         folder = next(folder for folder in PUBLIC if path.is_relative_to(folder))
         placed = self.table.header_rooms.get(str(path.relative_to(folder)))
         rooms = {placed} if placed else self.rooms_of_stems.get((path.parts[0], path.stem), set())
-        return next((room for room in rooms if room in self.table.allowed), None) if len(rooms) == 1 else None
+        return next((room for room in rooms if room in self.table.allowed or room in PROJECTS), None) if len(rooms) == 1 else None
 
     def find(self, source, quoted, bracketed):
         """The project's file that an include names, or None. Quoted names are first looked for next to the source."""

@@ -12,7 +12,7 @@
 
 namespace hessian::support {
 
-/// Gives copies of parameters, and notes what it was asked for and how many bytes of its copies were alive at once.
+/// Returns copies of parameters, and records the requests and the maximum number of bytes of its copies alive at once.
 class CountingSource final : public hessian::ParameterSource {
  public:
   explicit CountingSource(hessian::Parameters parameters) : parameters_(std::move(parameters)) {}
@@ -30,7 +30,7 @@ class CountingSource final : public hessian::ParameterSource {
     for (const auto& copy : given_) {
       alive += static_cast<int64_t>(at::Tensor(copy.lock()).nbytes());
     }
-    most_bytes = std::max(most_bytes, alive);
+    max_bytes = std::max(max_bytes, alive);
     return copies;
   }
 
@@ -42,14 +42,14 @@ class CountingSource final : public hessian::ParameterSource {
   std::vector<std::vector<std::string>> fetched;
   std::vector<std::vector<std::string>> announced;
   std::vector<std::string> rows_read;
-  int64_t most_bytes = 0;
+  int64_t max_bytes = 0;
 
  private:
   hessian::Parameters parameters_;
   std::vector<c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>> given_;
 };
 
-/// The same parameters, every one deferred.
+/// Returns the same parameters, all deferred.
 inline hessian::Parameters deferred(const hessian::Parameters& parameters,
                                     const std::shared_ptr<hessian::ParameterSource>& source) {
   hessian::Parameters result;

@@ -72,7 +72,7 @@ TEST_F(ProbeStreaming, TheForwardPassReadsEachWeightOnceForAllSequences) {
   for (const auto& [name, tensor] : model.parameters) {
     EXPECT_EQ(counts.contains(name) ? counts.at(name) : 0, name == "tok_embeddings.weight" ? 0 : 1) << name;
   }
-  EXPECT_LE(source->most_bytes, 2 * bytes_of_block());
+  EXPECT_LE(source->max_bytes, 2 * bytes_of_block());
 }
 
 TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierBlock) {

@@ -175,8 +175,14 @@ class TiledAttention final : public AttentionRule {
             keys_.const_data_ptr<T>(),
             values_.const_data_ptr<T>(),
             weights_.const_data_ptr<T>(),
-            excess_.const_data_ptr<T>(),
-            output_cotangent_.const_data_ptr<T>()};
+            data_of<T>(excess_),
+            data_of<T>(output_cotangent_)};
+  }
+
+  /// Returns null for what vjp() has not computed yet.
+  template <class T>
+  static const T* data_of(const at::Tensor& x) {
+    return x.defined() ? x.const_data_ptr<T>() : nullptr;
   }
 };
 

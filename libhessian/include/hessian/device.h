@@ -6,16 +6,15 @@
 
 namespace hessian {
 
-/// Loads LibTorch's CUDA library, once, where it is installed beside the CPU one, and says whether a CUDA device can be
-/// used.
+/// Returns whether a CUDA device can be used. The first call loads LibTorch's CUDA library if it is installed.
 bool cuda_is_available();
 
-/// Reads "cpu", "cuda", "cuda:1" or "auto" (CUDA where it can be used, otherwise the CPU).
-/// \throws std::invalid_argument  for another word
-/// \throws std::runtime_error     if CUDA is asked for and cannot be used, saying why
+/// Parses "cpu", "cuda", "cuda:1" or "auto" (CUDA if it can be used, otherwise the CPU).
+/// \throws std::invalid_argument  for any other word
+/// \throws std::runtime_error     if CUDA is requested and cannot be used; the message gives the reason
 c10::Device select_device(const std::string& word);
 
-/// "cpu (2 threads)", "cuda:0 (NVIDIA H100 80GB HBM3)".
+/// Describes a device: "cpu (2 threads)", "cuda:0 (NVIDIA H100 80GB HBM3)".
 std::string describe_device(c10::Device device);
 
 }  // namespace hessian

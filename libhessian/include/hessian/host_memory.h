@@ -2,9 +2,9 @@
 
 namespace hessian {
 
-/// Tells the C library to keep the memory of freed tensors for the next ones, where it would give back each block above
-/// 128 KiB to the system and take it again page by page, zeroed. For programs, at their start; does nothing where the C
-/// library is not GNU's.
+/// Makes the GNU C library reuse the memory of freed tensors. By default it returns allocations above 128 KiB to the
+/// system, and every new tensor pays for fresh, zeroed pages. To be called once when a program starts; does nothing with
+/// other C libraries.
 void keep_freed_memory();
 
 }  // namespace hessian

@@ -10,8 +10,8 @@
 
 namespace hessian {
 
-/// Counts the bytes that LibTorch's allocators hand out, on every device together, while it lives. Scopes nest: what an
-/// inner one sees, the outer ones see too. Memory taken before the outermost scope began is not counted.
+/// Counts the bytes allocated by LibTorch during the scope, on all devices together. Scopes nest: an outer scope also
+/// counts what an inner one counts. Memory allocated before the outermost scope is not counted.
 class MemoryScope {
  public:
   MemoryScope();
@@ -19,9 +19,9 @@ class MemoryScope {
   MemoryScope(const MemoryScope&) = delete;
   MemoryScope& operator=(const MemoryScope&) = delete;
 
-  /// Bytes held now beyond those held when the scope began.
+  /// Returns the bytes allocated now minus those allocated when the scope began.
   int64_t current_bytes() const;
-  /// The largest value that current_bytes() had.
+  /// Returns the maximum of current_bytes() since the scope began.
   int64_t peak_bytes() const;
 
  private:
@@ -30,13 +30,13 @@ class MemoryScope {
   int64_t outer_peak_bytes_;
 };
 
-/// Bytes that a computation on the device may still take, or nothing where that is not known.
+/// Returns the bytes that are still available on the device, or nothing if that is unknown.
 std::optional<int64_t> available_memory_bytes(c10::Device device);
 
-/// "812 MiB", "7.9 GiB".
+/// Formats an amount of memory: "812 MiB", "7.9 GiB".
 std::string format_bytes(int64_t bytes);
 
-/// Reads "8GiB", "512 MiB", "2GB", "1000000" (bytes).
+/// Parses "8GiB", "512 MiB", "2GB", "1000000" (bytes).
 /// \throws std::invalid_argument  naming the accepted forms
 int64_t parse_bytes(const std::string& text);
 

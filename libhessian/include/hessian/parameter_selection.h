@@ -7,17 +7,18 @@
 
 namespace hessian {
 
-/// Names of the parameters that match any of some patterns, in the parameters' order, each once.
+/// Returns the names of the parameters that match at least one pattern, in the order of the parameters, each once.
 ///
-/// In a pattern `*` stands for any run of characters, the empty one and dots included, and `?` for any one; every other
-/// character stands for itself: `layers.*.attention.*`, `layers.?.ffn_norm.weight`.
+/// In a pattern, `*` matches any sequence of characters, including dots and the empty sequence, and `?` matches any one
+/// character; every other character matches itself: `layers.*.attention.*`, `layers.?.ffn_norm.weight`.
 ///
-/// \throws std::invalid_argument  if there is no pattern, or for a pattern that nothing matches, naming some parameters
-/// Cost: patterns times parameters times their length, for each `*`.
+/// \throws std::invalid_argument  if there are no patterns, or if a pattern matches nothing; the message names some
+///                                parameters
+/// Cost: patterns times parameters times the length of their names, for each `*`.
 std::vector<std::string> select_parameters(const Parameters& parameters, const std::vector<std::string>& patterns);
 
-/// The parameters of these names, in the order of the names.
-/// \throws std::out_of_range      if one is absent
+/// Returns the parameters of these names, in the order of the names.
+/// \throws std::out_of_range      if one is missing
 /// \throws std::invalid_argument  if one is named twice
 Parameters parameters_named(const Parameters& parameters, const std::vector<std::string>& names);
 

@@ -13,33 +13,33 @@
 namespace hessian {
 
 namespace tape {
-class Recording;
+class RecordedProgram;
 }
 
-/// A program run once, with what products of its curvature with respect to parameters need kept: Tape's twin, whose
-/// vectors enter at parameters instead of values.
+/// Like Tape, but for products with the curvature with respect to parameters: vectors enter at parameters rather than at
+/// values.
 ///
-/// For y = x W^T with cotangent ybar, a sweep carries on its way forward ydot = xdot W^T + x Wdot^T, and on its way back
+/// For y = x W^T with cotangent ybar, the forward pass carries ydot = xdot W^T + x Wdot^T, and the backward pass
 ///   xbardot = ybardot W + ybar Wdot,   Wbardot = ybardot^T x + ybar^T xdot.
-/// A parameter that several steps read gets the sum of their contributions. Gauss-Newton and Fisher matrices are the same
-/// sweep with zero cotangents and another derivative of the loss, which leaves out the terms with ybar.
+/// A parameter that several steps read gets the sum of their contributions. Products with the Gauss-Newton and Fisher
+/// matrices are the same passes with zero cotangents, which drops the terms with ybar, and another second derivative of
+/// the loss.
 ///
-/// Cost: making it is one gradient. A sweep is, for each vector, six products for every linear map where a gradient
-/// has three: two gradients; four for Gauss-Newton and Fisher. With checkpoints two gradients more a sweep, and half as
-/// much again for each vector. Memory: Tape's, and beside it the input and the cotangent of every linear map and norm
-/// whose parameters vary.
+/// Cost: construction, one gradient. apply(): per vector, six products for every linear map, where a gradient has three;
+/// four for Gauss-Newton and Fisher. With checkpoints, apply() also runs the program forward twice and backward once, and
+/// takes 1.5x per vector. Memory: as for Tape, and the input and the cotangent of every linear map and norm whose
+/// parameters vary.
 /// Source: Pearlmutter (1994), Fast exact multiplication by the Hessian; Griewank & Walther, Evaluating Derivatives, 2nd
 /// ed., section 3.4, and chapter 12 for checkpoints.
 class ParameterTape {
  public:
-  /// \param inputs       one tensor [S, ...] for each input of the program. With Curvature::fisher the labels may be
-  ///                     [S, T, M]: M for each token, over which the matrix is a mean
+  /// \param inputs       one tensor [S, ...] for each input of the program. With Curvature::fisher, the labels may be
+  ///                     [S, T, M]: M per token, over which the matrix is averaged
   /// \param names        the parameters that vary, without repetition
   /// \param checkpoints  see Tape; empty: everything is kept
-  /// \throws std::invalid_argument  if the output is not [S], depends on none of the parameters, or is no cross-entropy
-  ///                                where the curvature is not the Hessian; if parameters differ in precision, or are
-  ///                                neither float32 nor float64
-  /// \throws std::out_of_range      if a parameter is absent
+  /// \throws std::invalid_argument  if the output is not a cross-entropy [S] or depends on none of the parameters; if
+  ///                                parameters differ in precision, or are neither float32 nor float64
+  /// \throws std::out_of_range      if a parameter is missing
   ParameterTape(const Program& program, const Parameters& parameters, const std::vector<at::Tensor>& inputs,
                 const std::vector<std::string>& names, Curvature curvature = Curvature::hessian,
                 const std::vector<ValueId>& checkpoints = {});
@@ -47,19 +47,19 @@ class ParameterTape {
   ParameterTape& operator=(ParameterTape&&) noexcept;
   ~ParameterTape();
 
-  /// f_s, [S].
+  /// Returns f_s, [S].
   const at::Tensor& losses() const;
 
-  /// Products of the curvature of the sum of all f_s. With T tokens a sequence that of f_s = 1/T sum_t l_t is, for
-  /// Gauss-Newton and Fisher, 1/T times the sum over its tokens.
-  /// \param vectors  [k, n], the n entries of the parameters in the order of their names
+  /// Computes products with the curvature of the sum of all f_s. For f_s = 1/T sum_t l_t over the T tokens of a sequence,
+  /// the Gauss-Newton and Fisher matrices are 1/T times the sum over its tokens.
+  /// \param vectors  [k, n], over the n entries of the parameters in the order of their names
   /// \return         [k, n]
-  /// \throws std::invalid_argument  for another shape, precision or device
+  /// \throws std::invalid_argument  if the shape, precision or device does not match
   at::Tensor apply(const at::Tensor& vectors) const;
 
  private:
   Parameters selected_;
-  std::unique_ptr<tape::Recording> recording_;
+  std::unique_ptr<tape::RecordedProgram> recorded_;
 };
 
 }  // namespace hessian

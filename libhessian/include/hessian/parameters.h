@@ -11,28 +11,27 @@
 
 namespace hessian {
 
-/// Gives parameters that are not held but fetched when they are needed, such as weights that do not fit into memory.
-/// To be used from one thread at a time.
+/// Loads parameters when they are needed, such as weights that do not fit into memory. Not thread-safe.
 class ParameterSource {
  public:
   virtual ~ParameterSource() = default;
   ParameterSource(const ParameterSource&) = delete;
   ParameterSource& operator=(const ParameterSource&) = delete;
 
-  /// The tensors of these names, in their order. Their memory goes when the caller lets them go.
-  /// \param next  what will most likely be asked for next, which the source may get ready meanwhile
+  /// Returns the tensors of these names, in the same order. Their memory is released with the last copy of each tensor.
+  /// \param next  the names that will probably be fetched next; the source may start to load them
   virtual std::vector<at::Tensor> fetch(const std::vector<std::string>& names,
                                         const std::vector<std::string>& next) = 0;
 
-  /// Rows of a table [V, width] chosen by ids, [..., width]: what an embedding reads of it.
+  /// Returns the rows of a table [V, width] for the given ids, [..., width], without loading the whole table.
   virtual at::Tensor rows(const std::string& table, const at::Tensor& ids) = 0;
 
  protected:
   ParameterSource() = default;
 };
 
-/// Named tensors in a fixed order: the weights that a Program reads. Some may be deferred: a source gives them when
-/// they are fetched, and only their shapes are known before.
+/// Named tensors in a fixed order: the parameters that a Program reads. Some may be deferred: only their shapes are known
+/// until a source loads them.
 class Parameters {
  public:
   using Entry = std::pair<std::string, at::Tensor>;
@@ -42,49 +41,53 @@ class Parameters {
   void add(std::string name, at::Tensor tensor);
 
   /// Adds a deferred tensor at the end.
-  /// \param like  its shape and precision: a tensor on the meta device, which takes no memory
-  /// \throws std::invalid_argument  if the name is taken, or `like` has memory
+  /// \param like  its shape and precision, as a tensor on the meta device
+  /// \throws std::invalid_argument  if the name is taken, or `like` is not on the meta device
   void add_deferred(std::string name, at::Tensor like, std::shared_ptr<ParameterSource> source);
 
-  /// Adds another's entry at the end, deferred if it is so there.
-  /// \throws std::out_of_range, std::invalid_argument  if it is absent there, or the name is taken here
+  /// Adds an entry of `other` at the end; it stays deferred if it is deferred there.
+  /// \throws std::out_of_range      if `other` has no such entry
+  /// \throws std::invalid_argument  if the name is taken
   void add_from(const Parameters& other, const std::string& name);
 
+  /// Returns a tensor that is not deferred.
   /// \throws std::out_of_range  if there is no tensor of that name
-  /// \throws std::logic_error   if it is deferred: fetch it first
+  /// \throws std::logic_error   if it is deferred; see fetched()
   const at::Tensor& at(const std::string& name) const;
-  /// The same for what is asked of its shape and precision alone: a deferred tensor is on the meta device.
+  /// Returns a tensor of which only shape and precision are used: a deferred one is on the meta device.
+  /// \throws std::out_of_range  if there is no tensor of that name
   const at::Tensor& shape_of(const std::string& name) const;
   bool contains(const std::string& name) const { return index_.contains(name); }
   bool is_deferred(const std::string& name) const { return sources_.contains(name); }
   bool any_deferred() const { return !sources_.empty(); }
 
-  /// Entries in order; tensors that are deferred are on the meta device.
+  // Entries in order. Deferred tensors are on the meta device.
   std::size_t size() const { return entries_.size(); }
   std::vector<Entry>::const_iterator begin() const { return entries_.begin(); }
   std::vector<Entry>::const_iterator end() const { return entries_.end(); }
 
-  /// The parameters of these names at hand: what is deferred is fetched and held as long as the result is; what is not
-  /// is shared.
-  /// \param next  the names that will be fetched after these, as far as that is known
-  /// \throws std::out_of_range  if one is absent
+  /// Returns these parameters as materialised tensors. Deferred ones are loaded and live as long as the result; the
+  /// others are shared.
+  /// \param next  the names that will be fetched after these, if known
+  /// \throws std::out_of_range  if one is missing
   Parameters fetched(const std::vector<std::string>& names, const std::vector<std::string>& next = {}) const;
 
-  /// Rows of a table, which is not fetched for them where it is deferred.
+  /// Returns the rows of a table for the given ids. If the table is deferred, only the rows are loaded.
   at::Tensor rows(const std::string& table, const at::Tensor& ids) const;
 
-  /// The same tensors on another device or in another precision; tensors that already fit are shared, not copied, and
-  /// deferred ones are fetched, one after the other.
+  /// Returns the tensors on another device or in another precision. Tensors that fit already are shared, not copied;
+  /// deferred ones are loaded one by one.
   Parameters to(at::Device device, at::ScalarType dtype) const;
 
  private:
   std::vector<Entry> entries_;
   std::unordered_map<std::string, std::size_t> index_;
-  std::unordered_map<std::string, std::shared_ptr<ParameterSource>> sources_;  // of those that are deferred
+  std::unordered_map<std::string, std::shared_ptr<ParameterSource>> sources_;  // of the deferred ones
 };
 
-/// Vectors [..., n] of all entries of some parameters, one behind the other, as tensors of their names, [..., shape]
-/// each. One split, not a slice for each: the backward of a slice is a vector of full length.
+/// Splits flat vectors [..., n] into tensors shaped like `parameters`, [..., shape] each: the inverse of concatenating
+/// their flattened entries. Uses a single split rather than slices, because the backward of each slice would be a vector
+/// of length n.
 /// \throws c10::Error  if the parameters do not have n entries
 Parameters split_like(const at::Tensor& vectors, const Parameters& parameters);
 

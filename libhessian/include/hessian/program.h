@@ -8,30 +8,31 @@
 
 namespace hessian {
 
-// The primitives. Activations are [S, T, width], S sequences of T positions; a weight is [out, in]. An empty name means
-// that the primitive has no such parameter.
+// The primitives. Activations are [S, T, width]: S sequences of T positions. A weight is [out, in]. Parameters are given
+// by name; an empty name means that the primitive has no such parameter.
 
-/// y = x W^T + b.
+/// Linear map: y = x W^T + b.
 struct Linear {
   std::string weight;
   std::string bias;
 };
 
-/// y = gain * x / sqrt(mean(x^2) + eps) over the last axis. Source: Zhang & Sennrich (2019), arXiv 1910.07467.
+/// RMSNorm: y = gain * x / sqrt(mean(x^2) + eps) over the last axis. Source: Zhang & Sennrich (2019), arXiv 1910.07467.
 struct RmsNorm {
   std::string gain;
   double eps = 1e-5;
 };
 
-/// y = gain * (x - mean) / sqrt(var + eps) + bias over the last axis. Source: Ba et al. (2016), arXiv 1607.06450.
+/// LayerNorm: y = gain * (x - mean) / sqrt(var + eps) + bias over the last axis. Source: Ba et al. (2016), arXiv
+/// 1607.06450.
 struct LayerNorm {
   std::string gain;
   std::string bias;
   double eps = 1e-5;
 };
 
-/// Rotary positions: in every head, the pair (x[2j], x[2j+1]) at position t turns by t * theta^(-2j / head_dim).
-/// Source: Su et al. (2021), arXiv 2104.09864, in Meta's interleaved layout.
+/// Rotary position embedding: in every head, rotates the pair (x[2j], x[2j+1]) at position t by the angle
+/// t * theta^(-2j / head_dim). Source: Su et al. (2021), arXiv 2104.09864, in Meta's interleaved layout.
 struct Rope {
   int64_t head_dim = 0;
   double theta = 10000.0;
@@ -44,7 +45,7 @@ struct CausalAttention {
   int64_t n_kv_heads = 0;
 };
 
-/// silu(gate) * up.
+/// Gated activation: y = silu(gate) * up.
 struct SiluGate {};
 
 /// GELU, exact or in its tanh approximation.
@@ -52,23 +53,25 @@ struct Gelu {
   bool tanh_approximation = false;
 };
 
-/// a + b.
+/// Sum: y = a + b.
 struct Add {};
 
-/// The same values under another name, so that one use of an activation can be perturbed apart from its other uses.
+/// Copy: y = x. Gives one use of an activation a value of its own, so that it can be perturbed separately from the other
+/// uses.
 struct Identity {};
 
-/// Rows of a table chosen by token ids [S, T].
+/// Looks up the rows of a table for token ids [S, T].
 struct Embedding {
   std::string table;
 };
 
-/// x + the first T rows of a table of learned positions.
+/// Adds the first T rows of a table of learned positions to x.
 struct AddPositions {
   std::string table;
 };
 
-/// Mean cross-entropy [S], in nats, of softmax(x W^T) against target ids [S, T]: one mean over T for every sequence.
+/// Mean cross-entropy, in nats, of softmax(x W^T) against target ids [S, T]. The mean is taken over the T positions of
+/// each sequence; the result is [S].
 struct CrossEntropyHead {
   std::string weight;
 };
@@ -76,7 +79,7 @@ struct CrossEntropyHead {
 using Operation = std::variant<Linear, RmsNorm, LayerNorm, Rope, CausalAttention, SiluGate, Gelu, Add, Identity,
                                Embedding, AddPositions, CrossEntropyHead>;
 
-/// Index of a value in a Program: first its inputs, then the result of each step.
+/// Index of a value in a Program: the inputs come first, then the result of each step.
 using ValueId = int;
 
 /// One primitive applied to earlier values.
@@ -85,13 +88,13 @@ struct Step {
   std::vector<ValueId> inputs;
 };
 
-/// A differentiable function as a list of primitives: data, not code, so that it can be interpreted in more than one
-/// way.
+/// A differentiable function as a list of primitives. It is data rather than code, so that evaluate() can run it under
+/// autograd and a Tape can differentiate it by its own rules.
 struct Program {
   int n_inputs = 0;
   std::vector<Step> steps;
   ValueId output = 0;
-  /// Values with a name, such as the input of a linear map.
+  /// Named values, such as the input of a linear map.
   std::map<std::string, ValueId> sites;
 
   /// Appends a step and returns its result.
@@ -100,13 +103,13 @@ struct Program {
     return n_inputs + static_cast<ValueId>(steps.size()) - 1;
   }
 
-  /// Appends the steps of another program, which reads these values for its inputs, and returns its output. Its sites
-  /// come along under `prefix` and their own names.
-  ValueId append(const Program& part, const std::vector<ValueId>& part_inputs, const std::string& prefix);
+  /// Appends the steps of another program and returns its output. `other_inputs` are the values of this program that it
+  /// reads as its inputs. Its sites are added with `prefix` in front of their names.
+  ValueId append(const Program& other, const std::vector<ValueId>& other_inputs, const std::string& prefix);
 };
 
-/// The names of the parameters that a program reads whole, each once, in the order in which it does. Tables of
-/// embeddings, of which rows are read, are not among them.
+/// Returns the names of the parameters that a program reads as a whole, each once, in the order of their first use.
+/// Tables of embeddings, of which only rows are read, are not included.
 std::vector<std::string> parameter_names(const Program& program);
 
 }  // namespace hessian

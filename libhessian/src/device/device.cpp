@@ -11,8 +11,8 @@
 namespace hessian {
 namespace {
 
-/// The programs link LibTorch's CPU library alone, so that they run where no CUDA is installed. The CUDA library
-/// registers its kernels as it is loaded. Returns what went wrong, or nothing.
+/// Loads LibTorch's CUDA library, which registers its kernels on loading, and returns the error text, empty on success.
+/// The programs link LibTorch's CPU library only, so that they also run where CUDA is not installed.
 const std::string& cuda_load_error() {
   static const std::string error = [] {
     if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {

@@ -6,7 +6,7 @@
 namespace hessian {
 
 std::optional<int64_t> free_device_memory_bytes(c10::Device device) {
-  const c10::cuda::OptionalCUDAGuard guard(device);  // the caller's current device stays what it is
+  const c10::cuda::OptionalCUDAGuard guard(device);  // restores the caller's current device
   std::size_t free_bytes = 0;
   std::size_t total_bytes = 0;
   if (cudaMemGetInfo(&free_bytes, &total_bytes) != cudaSuccess) {

@@ -1,6 +1,6 @@
 #include "device/device_memory.h"
 
-// What a build without the CUDA side knows of a CUDA device: nothing.
+// Used in builds without CUDA sources.
 
 namespace hessian {
 

@@ -8,10 +8,10 @@ namespace hessian {
 
 void keep_freed_memory() {
 #if defined(__GLIBC__)
-  constexpr int largest_threshold = 32 * 1024 * 1024;  // that glibc takes
-  constexpr int kept = 1024 * 1024 * 1024;
-  mallopt(M_MMAP_THRESHOLD, largest_threshold);
-  mallopt(M_TRIM_THRESHOLD, kept);
+  constexpr int max_mmap_threshold = 32 * 1024 * 1024;  // glibc accepts no larger one
+  constexpr int kept_bytes = 1024 * 1024 * 1024;
+  mallopt(M_MMAP_THRESHOLD, max_mmap_threshold);
+  mallopt(M_TRIM_THRESHOLD, kept_bytes);
 #endif
 }
 

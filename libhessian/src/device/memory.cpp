@@ -18,7 +18,7 @@
 namespace hessian {
 namespace {
 
-/// Receives every allocation and release that LibTorch makes on threads that carry it.
+/// LibTorch reports every allocation and release to it, on threads whose debug info it is.
 class AllocationCounter final : public c10::MemoryReportingInfoBase {
  public:
   void reportMemoryUsage(void* /*ptr*/, int64_t alloc_size, size_t /*total_allocated*/, size_t /*total_reserved*/,
@@ -44,7 +44,7 @@ std::shared_ptr<AllocationCounter> counter() {
   return instance;
 }
 
-/// The value in bytes of a line "Name:  123 kB" of /proc/meminfo.
+/// Returns the value in bytes of a line "Name:  123 kB" of /proc/meminfo.
 std::optional<int64_t> meminfo_bytes(const std::string& name) {
   std::ifstream file("/proc/meminfo");
   std::string key;
@@ -59,7 +59,7 @@ std::optional<int64_t> meminfo_bytes(const std::string& name) {
   return std::nullopt;
 }
 
-/// What the control group still allows, where it sets a limit.
+/// Returns the bytes left below the limit of the control group, if it has one.
 std::optional<int64_t> control_group_bytes() {
   int64_t limit = 0;
   int64_t used = 0;

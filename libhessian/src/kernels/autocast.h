@@ -4,8 +4,8 @@
 
 namespace hessian {
 
-/// While it lives, matrix products and attention compute in a narrower type and their operands are rounded on the way
-/// in; norms, softmax and sums stay as they are. Nothing is changed where the type is that of the parameters.
+/// Enables autocast for its lifetime if `products` is bfloat16: matrix products and attention round their operands and
+/// compute in that type; norms, softmax and sums stay in the type of their operands.
 class AutocastScope {
  public:
   AutocastScope(at::DeviceType device, at::ScalarType products)
@@ -19,7 +19,7 @@ class AutocastScope {
   ~AutocastScope() {
     at::autocast::set_autocast_enabled(device_, was_enabled_);
     if (at::autocast::decrement_nesting() == 0) {
-      at::autocast::clear_cache();  // rounded weights of this step
+      at::autocast::clear_cache();  // drops the rounded weights of this step
     }
   }
   AutocastScope(const AutocastScope&) = delete;

@@ -7,7 +7,7 @@
 namespace hessian {
 namespace {
 
-/// One of LibTorch's operators that not every build has, or nothing where it has no kernel for the device.
+/// Finds an operator that not every build of LibTorch has. Returns nothing if it has no kernel for the device.
 template <class Signature>
 std::optional<c10::TypedOperatorHandle<Signature>> find_operator(const char* name, const char* overload,
                                                                  c10::DispatchKey device) {
@@ -22,7 +22,7 @@ using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const s
                                    c10::string_view, c10::List<std::optional<at::Scalar>>,
                                    std::optional<c10::string_view>);
 
-/// LibTorch's way to oneDNN's product.
+/// Returns LibTorch's operator for oneDNN's matrix product.
 const auto& onednn_linear() {
   static const auto found = find_operator<LinearPointwise>("mkldnn::_linear_pointwise", "", c10::DispatchKey::CPU);
   return found;
@@ -30,13 +30,13 @@ const auto& onednn_linear() {
 
 using MatrixProduct = at::Tensor(const at::Tensor&, const at::Tensor&, at::ScalarType);
 
-/// The product of bfloat16 matrices with a float32 result, which LibTorch has for CUDA devices since 2.8.
+/// Returns the product of bfloat16 matrices with a float32 result, which LibTorch has for CUDA devices since 2.8.
 const auto& widening_product() {
   static const auto found = find_operator<MatrixProduct>("aten::mm", "dtype", c10::DispatchKey::CUDA);
   return found;
 }
 
-/// x W^T of matrices.
+/// Returns x W^T of matrices.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight) {
   if (x.scalar_type() != weight.scalar_type() && weight.scalar_type() == at::kBFloat16) {
     const at::Tensor rounded = x.to(at::kBFloat16);
@@ -72,12 +72,12 @@ at::Tensor gradient_of_weight(const at::Tensor& dy, const at::Tensor& x, at::Sca
 
 namespace {
 
-/// The rows of one vector of [S, k, T, width], [S * T, width].
+/// Returns the rows of one vector of [S, k, T, width], as [S * T, width].
 at::Tensor rows_of_vector(const at::Tensor& x, int64_t vector) {
   return x.select(1, vector).reshape({-1, x.size(-1)});
 }
 
-/// [S, T, k * width] as the k vectors see it, [S, k, T, width].
+/// Reshapes [S, T, k * width] to [S, k, T, width].
 at::Tensor for_each_vector(const at::Tensor& x, int64_t vectors) {
   return x.unflatten(2, {vectors, -1}).transpose(1, 2);
 }

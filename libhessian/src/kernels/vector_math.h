@@ -8,20 +8,20 @@
 #include <cstdint>
 #include <type_traits>
 
-// A function that is inlined everywhere, on the host and, compiled by nvcc, on the device.
+// Marks a function that is always inlined: on the host, and on the device if nvcc compiles it.
 #if defined(__CUDACC__)
 #define HESSIAN_ROW_FUNCTION __host__ __device__ __forceinline__
 #else
 #define HESSIAN_ROW_FUNCTION [[gnu::always_inline]] inline
 #endif
 
-// What the loops of the fused primitives are written with. Everything here must be inlined into the caller, which
-// decides the instruction set: see with_widest_vectors.
+// Building blocks of the loops of the fused primitives. Everything here must be inlined into the caller, which chooses
+// the instruction set: see with_widest_vectors.
 
 namespace hessian::fused {
 
 #if defined(__x86_64__) && defined(__GNUC__)
-/// The body again for AVX2 and for AVX-512. GCC would use half of the latter's registers unless told.
+// Run the body, compiled for AVX2 or AVX-512. GCC would use half of the width of AVX-512's registers by default.
 template <class Body>
 __attribute__((target("arch=x86-64-v3"))) void with_avx2(const Body& body) {
   body();
@@ -38,8 +38,8 @@ __attribute__((target("arch=x86-64-v4,prefer-vector-width=512"))) void with_avx5
 }
 #endif
 
-/// Runs loops with the widest vectors of the processor, though the build asks for none.
-/// \param body  a lambda marked __attribute__((always_inline)), calling nothing that is not inlined
+/// Runs loops with the widest vector instructions of the processor, whatever the build targets.
+/// \param body  a lambda marked __attribute__((always_inline)) that calls only inlined functions
 template <class Body>
 void with_widest_vectors(const Body& body) {
   static const bool has_avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -61,7 +61,7 @@ void with_widest_vectors(const Body& body) {
 }
 #endif
 
-/// The type that sums over elements of type T are taken in.
+/// The type in which sums over elements of type T are taken.
 template <class T>
 struct WideType {
   using type = T;
@@ -81,7 +81,7 @@ HESSIAN_ROW_FUNCTION float widen(c10::BFloat16 x) {
   return std::bit_cast<float>(static_cast<uint32_t>(x.x) << 16);
 }
 
-/// Rounds to the nearest, ties to even; NaN stays NaN.
+/// Rounds to nearest, ties to even; NaN stays NaN.
 template <class T>
 HESSIAN_ROW_FUNCTION T narrow(Wide<T> x) {
   if constexpr (std::is_same_v<T, c10::BFloat16>) {
@@ -124,10 +124,10 @@ constexpr auto inverse_factorials = [] {
   return values;
 }();
 
-/// e^x to about one rounding unit: e^(k ln 2 + r) = 2^k e^r with |r| <= ln(2) / 2, e^r by its series. Branch-free, so
-/// that loops of it become vector code. NaN gives NaN, what would be subnormal 0, and what would overflow the largest
-/// e^x that does not. Source: Cody & Waite, Software Manual for the Elementary Functions (1980), chapter 6. On a device
-/// it is CUDA's own.
+/// Computes e^x to about one rounding unit: e^(k ln 2 + r) = 2^k e^r with |r| <= ln(2) / 2, and e^r by its series. It has
+/// no branches, so that loops become vector code. NaN gives NaN, a result that would be subnormal is 0, and one that would
+/// overflow is the largest e^x that does not. On a device, this is CUDA's function.
+/// Source: Cody & Waite, Software Manual for the Elementary Functions (1980), chapter 6.
 #if defined(__CUDA_ARCH__)
 template <class T>
 __device__ __forceinline__ T exponential(T x) {
@@ -138,7 +138,7 @@ template <class T>
 HESSIAN_ROW_FUNCTION T exponential(T x) {
   using C = ExpConstants<T>;
   const T bounded = x > C::highest ? C::highest : x;
-  // Adding 1.5 * 2^mantissa rounds to an integer, which then stands in the low bits.
+  // Adding 1.5 * 2^mantissa rounds to an integer and moves it to the low bits.
   const T shifted = bounded * static_cast<T>(1.4426950408889634) + C::shift;
   const T k = shifted - C::shift;
   const T r = (bounded - k * C::ln2_high) - k * C::ln2_low;

@@ -10,7 +10,11 @@
 namespace hessian {
 namespace {
 
-/// Values of a program as they are computed and as they are read.
+std::size_t place(ValueId value) {
+  return static_cast<std::size_t>(value);
+}
+
+/// The values of a program that are still needed.
 class Values {
  public:
   Values(const Program& program, std::span<const at::Tensor> inputs, const EvaluateOptions& options)
@@ -18,16 +22,16 @@ class Values {
     values_.resize(values_.size() + program.steps.size());
     rounded_.resize(values_.size());
     for (const auto& [value, tensor] : options.overrides) {
-      values_.at(static_cast<std::size_t>(value)) = tensor;
+      values_.at(place(value)) = tensor;
     }
   }
 
-  at::Tensor& operator[](ValueId value) { return values_[static_cast<std::size_t>(value)]; }
+  at::Tensor& operator[](ValueId value) { return values_[place(value)]; }
 
-  /// What the j-th input of a step is. Where autocast is on, maps that read one value share its rounding, which would
-  /// otherwise be done, kept and differentiated for each of them.
+  /// Returns the j-th input of a step. Under autocast, linear maps that read the same value share its rounded copy, so
+  /// that it is computed, kept and differentiated once.
   const at::Tensor& read(const Step& step, std::size_t j) {
-    const auto value = static_cast<std::size_t>(step.inputs[j]);
+    const std::size_t value = place(step.inputs[j]);
     const bool is_map =
         std::holds_alternative<Linear>(step.operation) || std::holds_alternative<CrossEntropyHead>(step.operation);
     if (!rounds_once_ || !is_map || j != 0) {
@@ -39,9 +43,9 @@ class Values {
     return rounded_[value];
   }
 
-  void forget(ValueId value) {
-    values_[static_cast<std::size_t>(value)] = at::Tensor();
-    rounded_[static_cast<std::size_t>(value)] = at::Tensor();
+  void release(ValueId value) {
+    values_[place(value)] = at::Tensor();
+    rounded_[place(value)] = at::Tensor();
   }
 
  private:
@@ -50,19 +54,20 @@ class Values {
   bool rounds_once_;
 };
 
-/// Gives each step its parameters: those at hand as they are, deferred ones for as long as the step takes, while the
-/// next step's are got ready.
+/// Gives each step its parameters. Deferred ones are loaded for one step at a time, while their source prepares those of
+/// the next step.
 class StepParameters {
  public:
   StepParameters(const Program& program, const std::vector<bool>& needed, const Parameters& parameters)
       : parameters_(parameters) {
     for (std::size_t i = 0; parameters.any_deferred() && i < program.steps.size(); ++i) {
       names_.push_back(needed[i] ? whole_parameters(program.steps[i].operation) : std::vector<std::string>());
-      // The table of an embedding is for its rows alone.
+      // An embedding reads rows of its table, which need not be loaded.
       embeds_.push_back(std::holds_alternative<Embedding>(program.steps[i].operation));
     }
   }
 
+  /// Returns apply(parameters), where `parameters` has those of the step materialised.
   template <class Apply>
   at::Tensor with(std::size_t step, const Apply& apply) const {
     if (!parameters_.any_deferred() || embeds_[step]) {
@@ -83,70 +88,105 @@ class StepParameters {
   std::vector<bool> embeds_;
 };
 
-}  // namespace
-
-at::Tensor evaluate(const Program& program, const Parameters& parameters, std::span<const at::Tensor> inputs,
-                    const EvaluateOptions& options) {
-  if (inputs.size() != static_cast<std::size_t>(program.n_inputs)) {
-    throw std::invalid_argument("the program takes " + std::to_string(program.n_inputs) + " inputs, not " +
-                                std::to_string(inputs.size()));
+/// One evaluation of a program.
+class Evaluation {
+ public:
+  Evaluation(const Program& program, const Parameters& parameters, std::span<const at::Tensor> inputs,
+             const EvaluateOptions& options)
+      : program_(program),
+        parameters_(parameters),
+        options_(options),
+        values_(program, inputs, options),
+        needed_(needed_steps(program, [&](ValueId value) { return options.overrides.contains(value); })),
+        last_(last_uses(program, needed_)),
+        step_parameters_(program, needed_, parameters) {
+    // An observer sees each value, also those between a map and its norm.
+    const bool fuses = options.derivatives == Derivatives::first && options.numerics == Numerics::wide &&
+                       !options.observe && !parameters.any_deferred();
+    const std::vector<bool> none(program.steps.size(), false);
+    simple_norms_ = fuses ? simple_norms(program, needed_) : none;
+    simple_norm_gates_ = fuses ? simple_norm_gates(program, needed_) : none;
   }
-  Values values(program, inputs, options);
-  const std::vector<bool> needed =
-      needed_steps(program, [&](ValueId value) { return options.overrides.contains(value); });
-  const std::vector<std::size_t> last = last_uses(program, needed);
-  const StepParameters step_parameters(program, needed, parameters);
-  // Who observes values is shown each, those between a map and its norm too.
-  const bool joins = options.derivatives == Derivatives::first && options.numerics == Numerics::wide &&
-                     !options.observe && !parameters.any_deferred();
-  const std::vector<bool> nothing(program.steps.size(), false);
-  const std::vector<bool> simple = joins ? simple_norms(program, needed) : nothing;
-  const std::vector<bool> gates = joins ? simple_norm_gates(program, needed) : nothing;
-  const auto simple_norm_at = [&](std::size_t step) -> fused::SimpleNormOperand {
-    const auto& norm = std::get<RmsNorm>(program.steps[step + 1].operation);
-    return {values.read(program.steps[step], 0), parameters.at(std::get<Linear>(program.steps[step].operation).weight),
-            parameters.at(norm.gain), norm.eps};
-  };
 
-  std::vector<at::Tensor> operands;
-  std::size_t end = 0;  // of the steps that are computed together
-  for (std::size_t i = 0; i < program.steps.size(); i = end) {
-    end = i + 1;
-    if (!needed[i]) {
-      continue;
+  at::Tensor run() {
+    std::size_t end = 0;  // of the steps that are computed together
+    for (std::size_t i = 0; i < program_.steps.size(); i = end) {
+      end = i + 1;
+      if (!needed_[i]) {
+        continue;
+      }
+      at::Tensor value = compute(i, end);
+      const ValueId result = program_.n_inputs + static_cast<ValueId>(end) - 1;
+      values_[result] = std::move(value);
+      if (options_.observe) {
+        options_.observe(result, values_[result]);
+      }
+      release_inputs(i, end);
     }
-    operands.clear();
-    for (std::size_t j = 0; j < program.steps[i].inputs.size(); ++j) {
-      operands.push_back(values.read(program.steps[i], j));
+    return values_[program_.output];
+  }
+
+ private:
+  /// Computes the result of the steps begin ... end - 1, and sets `end`.
+  at::Tensor compute(std::size_t begin, std::size_t& end) {
+    const Step& step = program_.steps[begin];
+    std::vector<at::Tensor> operands;
+    for (std::size_t j = 0; j < step.inputs.size(); ++j) {
+      operands.push_back(values_.read(step, j));
     }
-    const bool has_kernels = simple[i] && fused::has_kernels_for(operands.front());
-    at::Tensor value;
-    // The CPU is quicker with the norms and the gate apart, which keep more.
-    if (has_kernels && gates[i] && operands.front().is_cuda()) {
-      value = fused::simple_norm_gate(simple_norm_at(i), simple_norm_at(i + 2));
-      end = i + 5;
-    } else if (has_kernels) {
-      value = fused::simple_norm(simple_norm_at(i));
-      end = i + 2;
-    } else {
-      value = step_parameters.with(i, [&](const Parameters& at_hand) {
-        return apply_operation(program.steps[i].operation, at_hand, operands, options.numerics, options.derivatives);
-      });
+    const bool has_kernels = simple_norms_[begin] && fused::has_kernels_for(operands.front());
+    // The CPU is faster with the norms and the gate apart, which keep more memory.
+    if (has_kernels && simple_norm_gates_[begin] && operands.front().is_cuda()) {
+      end = begin + 5;
+      return fused::simple_norm_gate(simple_norm_operand(begin), simple_norm_operand(begin + 2));
     }
-    const ValueId result = program.n_inputs + static_cast<ValueId>(end) - 1;
-    values[result] = std::move(value);
-    if (options.observe) {
-      options.observe(result, values[result]);
+    if (has_kernels) {
+      end = begin + 2;
+      return fused::simple_norm(simple_norm_operand(begin));
     }
-    for (std::size_t step = i; step < end; ++step) {
-      for (const ValueId input : program.steps[step].inputs) {
-        if (last[static_cast<std::size_t>(input)] == step && input != program.output) {
-          values.forget(input);
+    end = begin + 1;
+    return step_parameters_.with(begin, [&](const Parameters& parameters) {
+      return apply_operation(step.operation, parameters, operands, options_.numerics, options_.derivatives);
+    });
+  }
+
+  fused::SimpleNormOperand simple_norm_operand(std::size_t step) {
+    const auto& map = std::get<Linear>(program_.steps[step].operation);
+    const auto& norm = std::get<RmsNorm>(program_.steps[step + 1].operation);
+    return {values_.read(program_.steps[step], 0), parameters_.at(map.weight), parameters_.at(norm.gain), norm.eps};
+  }
+
+  /// Releases the values that no step after these reads.
+  void release_inputs(std::size_t begin, std::size_t end) {
+    for (std::size_t step = begin; step < end; ++step) {
+      for (const ValueId input : program_.steps[step].inputs) {
+        if (last_[place(input)] == step && input != program_.output) {
+          values_.release(input);
         }
       }
     }
   }
-  return values[program.output];
+
+  const Program& program_;
+  const Parameters& parameters_;
+  const EvaluateOptions& options_;
+  Values values_;
+  std::vector<bool> needed_;
+  std::vector<std::size_t> last_;  // per value: the last step that reads it
+  StepParameters step_parameters_;
+  std::vector<bool> simple_norms_;
+  std::vector<bool> simple_norm_gates_;
+};
+
+}  // namespace
+
+at::Tensor evaluate(const Program& program, const Parameters& parameters, std::span<const at::Tensor> inputs,
+                    const EvaluateOptions& options) {
+  if (inputs.size() != place(program.n_inputs)) {
+    throw std::invalid_argument("the program takes " + std::to_string(program.n_inputs) + " inputs, not " +
+                                std::to_string(inputs.size()));
+  }
+  return Evaluation(program, parameters, inputs, options).run();
 }
 
 }  // namespace hessian

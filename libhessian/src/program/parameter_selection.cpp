@@ -6,28 +6,28 @@
 namespace hessian {
 namespace {
 
-/// Whether a pattern matches a whole text. On a mismatch the last `*` takes one character more.
+/// Returns whether a pattern matches a whole text. On a mismatch, the last `*` is extended by one character.
 bool matches(std::string_view pattern, std::string_view text) {
   constexpr auto none = std::string_view::npos;
-  std::size_t at_pattern = 0;
-  std::size_t at_text = 0;
+  std::size_t p = 0;  // next character of the pattern
+  std::size_t t = 0;  // and of the text
   std::size_t star = none;
   std::size_t star_text = 0;
-  while (at_text < text.size()) {
-    if (at_pattern < pattern.size() && pattern[at_pattern] == '*') {
-      star = at_pattern++;
-      star_text = at_text;
-    } else if (at_pattern < pattern.size() && (pattern[at_pattern] == '?' || pattern[at_pattern] == text[at_text])) {
-      ++at_pattern;
-      ++at_text;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      star_text = t;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
+      ++p;
+      ++t;
     } else if (star != none) {
-      at_pattern = star + 1;
-      at_text = ++star_text;
+      p = star + 1;
+      t = ++star_text;
     } else {
       return false;
     }
   }
-  return pattern.find_first_not_of('*', at_pattern) == none;
+  return pattern.find_first_not_of('*', p) == none;
 }
 
 std::string some_names(const Parameters& parameters) {
@@ -47,7 +47,7 @@ std::string some_names(const Parameters& parameters) {
 
 std::vector<std::string> select_parameters(const Parameters& parameters, const std::vector<std::string>& patterns) {
   if (patterns.empty()) {
-    throw std::invalid_argument("no pattern says which parameters are meant; '*' is all of them");
+    throw std::invalid_argument("no patterns given; use '*' to select all parameters");
   }
   std::vector<bool> chosen(parameters.size(), false);
   for (const std::string& pattern : patterns) {

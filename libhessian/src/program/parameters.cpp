@@ -49,7 +49,7 @@ Parameters Parameters::fetched(const std::vector<std::string>& names, const std:
     std::vector<std::string> names;
     std::vector<std::string> next;
   };
-  // Nearly always one source, so that one request gives everything.
+  // Usually there is one source, and one request.
   std::map<ParameterSource*, Request> requests;
   for (const std::string& name : names) {
     if (const auto found = sources_.find(name); found != sources_.end()) {
@@ -61,19 +61,19 @@ Parameters Parameters::fetched(const std::vector<std::string>& names, const std:
       requests[found->second.get()].next.push_back(name);
     }
   }
-  std::unordered_map<std::string, at::Tensor> given;
+  std::unordered_map<std::string, at::Tensor> loaded;
   for (const auto& [source, request] : requests) {
     if (!request.names.empty()) {
       const std::vector<at::Tensor> tensors = source->fetch(request.names, request.next);
       for (std::size_t i = 0; i < tensors.size(); ++i) {
-        given.emplace(request.names[i], tensors[i]);
+        loaded.emplace(request.names[i], tensors[i]);
       }
     }
   }
   Parameters result;
   for (const std::string& name : names) {
     if (!result.contains(name)) {
-      result.add(name, is_deferred(name) ? given.at(name) : at(name));
+      result.add(name, is_deferred(name) ? loaded.at(name) : at(name));
     }
   }
   return result;
@@ -98,11 +98,11 @@ Parameters split_like(const at::Tensor& vectors, const Parameters& parameters) {
     sizes.push_back(entry.second.numel());
   }
   const std::vector<at::Tensor> pieces = vectors.split_with_sizes(sizes, -1);
-  Parameters parts;
+  Parameters split;
   for (const auto& [name, tensor] : parameters) {
-    parts.add(name, pieces[parts.size()].unflatten(-1, tensor.sizes()));
+    split.add(name, pieces[split.size()].unflatten(-1, tensor.sizes()));
   }
-  return parts;
+  return split;
 }
 
 }  // namespace hessian

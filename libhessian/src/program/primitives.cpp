@@ -11,7 +11,7 @@
 namespace hessian {
 namespace {
 
-/// What a primitive computes with: its inputs, the weights, where rounding happens, what autograd may ask for.
+/// The arguments of a primitive: its inputs, the parameters, and how it is computed.
 struct Operands {
   std::span<const at::Tensor> inputs;
   const Parameters& parameters;
@@ -20,7 +20,7 @@ struct Operands {
 
   const at::Tensor& operator[](std::size_t i) const { return inputs[i]; }
   const at::Tensor& parameter(const std::string& name) const { return parameters.at(name); }
-  /// Whether to take the kernels that have first derivatives only, for activations x.
+  /// Returns whether to use the kernels that have first derivatives only for activations x.
   bool fused(const at::Tensor& x) const { return derivatives == Derivatives::first && fused::has_kernels_for(x); }
 };
 
@@ -28,7 +28,7 @@ at::ScalarType at_least_float32(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-/// The precision of sums over a row.
+/// Returns the precision of sums over a row.
 at::ScalarType statistics_dtype(const Operands& operands) {
   return operands.numerics == Numerics::wide ? at_least_float32(operands[0]) : at::kFloat;
 }
@@ -77,12 +77,13 @@ at::Tensor apply(const Rope& rope, const Operands& operands) {
   return turned.view(x.sizes()).to(x.scalar_type());
 }
 
-/// LibTorch's fused kernels, which hold no [T, T] weights and have no second derivative. On the CPU they take a query
-/// that is NaN for one that sees nothing and give it zeros; NaN in a value stays NaN.
+/// Computes attention with LibTorch's fused kernels, which do not materialise [T, T] weights and have no second
+/// derivative. On the CPU, they treat a query that is NaN as one that sees no key, and return zeros; a value that is NaN
+/// stays NaN.
 at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor& q = operands[0];
   const int64_t head_dim = q.size(2) / attention.n_heads;
-  // [S, heads, T, h] as views; the result's memory is [S, T, heads, h] again.
+  // Views [S, heads, T, h]; the memory of the result is [S, T, heads, h] again.
   const auto split = [&](const at::Tensor& x, int64_t heads) {
     return x.reshape({x.size(0), x.size(1), heads, head_dim}).transpose(1, 2);
   };
@@ -102,7 +103,7 @@ at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
   const int64_t positions = q.size(1);
   const int64_t head_dim = q.size(2) / attention.n_heads;
   const int64_t group = attention.n_heads / attention.n_kv_heads;
-  // The query heads that share a key head stand below each other, so that keys and values are never repeated.
+  // The query heads that share a key head are stacked along the rows, so that keys and values need not be repeated.
   const auto queries = q.reshape({sequences, positions, attention.n_kv_heads, group, head_dim})
                            .permute({0, 2, 3, 1, 4})
                            .reshape({sequences, attention.n_kv_heads, group * positions, head_dim});

@@ -5,49 +5,75 @@
 
 namespace hessian {
 
-ValueId Program::append(const Program& part, const std::vector<ValueId>& part_inputs, const std::string& prefix) {
+ValueId Program::append(const Program& other, const std::vector<ValueId>& other_inputs, const std::string& prefix) {
   const auto begin = static_cast<ValueId>(steps.size());
   const auto moved = [&](ValueId value) {
-    return value < part.n_inputs ? part_inputs.at(static_cast<std::size_t>(value))
-                                 : value - part.n_inputs + n_inputs + begin;
+    return value < other.n_inputs ? other_inputs.at(static_cast<std::size_t>(value))
+                                  : value - other.n_inputs + n_inputs + begin;
   };
-  for (const Step& step : part.steps) {
+  for (const Step& step : other.steps) {
     std::vector<ValueId> inputs;
     for (const ValueId input : step.inputs) {
       inputs.push_back(moved(input));
     }
     push(step.operation, std::move(inputs));
   }
-  for (const auto& [name, value] : part.sites) {
+  for (const auto& [name, value] : other.sites) {
     sites[prefix + name] = moved(value);
   }
-  return moved(part.output);
+  return moved(other.output);
 }
 
+namespace {
+
+// One overload per primitive: a new primitive does not compile without one. A member that may be empty is optional.
+std::vector<std::string> names_in(const Linear& linear) {
+  return {linear.weight, linear.bias};
+}
+std::vector<std::string> names_in(const RmsNorm& norm) {
+  return {norm.gain};
+}
+std::vector<std::string> names_in(const LayerNorm& norm) {
+  return {norm.gain, norm.bias};
+}
+std::vector<std::string> names_in(const Rope& /*rope*/) {
+  return {};
+}
+std::vector<std::string> names_in(const CausalAttention& /*attention*/) {
+  return {};
+}
+std::vector<std::string> names_in(const SiluGate& /*gate*/) {
+  return {};
+}
+std::vector<std::string> names_in(const Gelu& /*gelu*/) {
+  return {};
+}
+std::vector<std::string> names_in(const Add& /*add*/) {
+  return {};
+}
+std::vector<std::string> names_in(const Identity& /*identity*/) {
+  return {};
+}
+std::vector<std::string> names_in(const Embedding& embedding) {
+  return {embedding.table};
+}
+std::vector<std::string> names_in(const AddPositions& positions) {
+  return {positions.table};
+}
+std::vector<std::string> names_in(const CrossEntropyHead& head) {
+  return {head.weight};
+}
+
+}  // namespace
+
 std::vector<std::string> parameter_names(const Operation& operation) {
-  return std::visit(
-      []<class Chosen>(const Chosen& chosen) -> std::vector<std::string> {
-        if constexpr (requires { chosen.table; }) {
-          return {chosen.table};
-        } else if constexpr (requires {
-                               chosen.weight;
-                               chosen.bias;
-                             }) {
-          return {chosen.weight, chosen.bias};
-        } else if constexpr (requires { chosen.weight; }) {
-          return {chosen.weight};
-        } else if constexpr (requires {
-                               chosen.gain;
-                               chosen.bias;
-                             }) {
-          return {chosen.gain, chosen.bias};
-        } else if constexpr (requires { chosen.gain; }) {
-          return {chosen.gain};
-        } else {
-          return {};
-        }
-      },
-      operation);
+  auto names = std::visit([](const auto& chosen) { return names_in(chosen); }, operation);
+  std::erase(names, "");
+  return names;
+}
+
+std::vector<std::string> whole_parameters(const Operation& operation) {
+  return std::holds_alternative<Embedding>(operation) ? std::vector<std::string>() : parameter_names(operation);
 }
 
 std::vector<bool> needed_steps(const Program& program, const std::function<bool(ValueId)>& is_given) {
@@ -82,7 +108,7 @@ std::vector<std::size_t> last_uses(const Program& program, const std::vector<boo
 
 namespace {
 
-/// How many of the needed steps' inputs each value is.
+/// Returns per value how many inputs of needed steps it is.
 std::vector<int> count_readers(const Program& program, const std::vector<bool>& needed) {
   std::vector<int> readers(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
   for (std::size_t i = 0; i < program.steps.size(); ++i) {
@@ -117,22 +143,13 @@ std::vector<bool> simple_norm_gates(const Program& program, const std::vector<bo
     const ValueId gate = program.n_inputs + static_cast<ValueId>(i) + 1;
     const ValueId up = gate + 2;
     const Step& last = program.steps[i + 4];
-    const auto is_read_there_only = [&](ValueId value) {
+    const auto has_one_reader = [&](ValueId value) {
       return value != program.output && readers[static_cast<std::size_t>(value)] == 1;
     };
     found[i] = simple[i] && simple[i + 2] && needed[i + 4] && std::holds_alternative<SiluGate>(last.operation) &&
-               last.inputs == std::vector<ValueId>{gate, up} && is_read_there_only(gate) && is_read_there_only(up);
+               last.inputs == std::vector<ValueId>{gate, up} && has_one_reader(gate) && has_one_reader(up);
   }
   return found;
-}
-
-std::vector<std::string> whole_parameters(const Operation& operation) {
-  std::vector<std::string> names;
-  if (!std::holds_alternative<Embedding>(operation)) {
-    names = parameter_names(operation);
-    std::erase(names, "");
-  }
-  return names;
 }
 
 std::vector<std::string> parameter_names(const Program& program) {

@@ -8,14 +8,14 @@
 namespace hessian::tape {
 namespace {
 
-/// A function of one variable and its first two derivatives, entry by entry.
+/// A function of one variable and its first two derivatives, per entry.
 struct Jet {
   at::Tensor value;
   at::Tensor first;
   at::Tensor second;
 };
 
-/// x p with the logistic function p: p' = p q with q = 1 - p, and p'' = p q (q - p).
+/// Computes x p with the logistic function p: p' = p q with q = 1 - p, and p'' = p q (q - p).
 Jet silu_jet(const at::Tensor& x) {
   const at::Tensor p = at::sigmoid(x);
   const at::Tensor q = 1 - p;
@@ -23,14 +23,15 @@ Jet silu_jet(const at::Tensor& x) {
   return {x * p, p + x * slope, slope * (2 + x * (q - p))};
 }
 
-/// x Phi(x) with the normal distribution: slope Phi + x phi, curvature (2 - x^2) phi.
+/// Computes x Phi(x) with the normal distribution Phi and its density phi: first derivative Phi + x phi, second
+/// derivative (2 - x^2) phi.
 Jet exact_gelu_jet(const at::Tensor& x) {
   const at::Tensor distribution = 0.5 * (1 + at::erf(x * (1 / std::numbers::sqrt2)));
   const at::Tensor density = (x.square() * -0.5).exp() * (1 / std::sqrt(2 * std::numbers::pi));
   return {x * distribution, distribution + x * density, (2 - x.square()) * density};
 }
 
-/// x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
+/// Computes x (1 + tanh u) / 2 with u = sqrt(2 / pi) (x + 0.044715 x^3).
 Jet tanh_gelu_jet(const at::Tensor& x) {
   constexpr double cubic = 0.044715;
   const double scale = std::sqrt(2 / std::numbers::pi);
@@ -42,7 +43,7 @@ Jet tanh_gelu_jet(const at::Tensor& x) {
           sech * u_first + 0.5 * x * sech * (u_second - 2 * t * u_first.square())};
 }
 
-/// y = G(x): xbar = ybar G'; see activation_rows.h for the tangents.
+/// y = G(x): xbar = ybar G'; activation_rows.h has the tangents.
 class GeluRule final : public Rule {
  public:
   explicit GeluRule(Jet jet) : first_(jet.first.contiguous()), second_(std::move(jet.second)) {
@@ -85,7 +86,7 @@ class GeluRule final : public Rule {
   at::Tensor curvature_;  // ybar G''
 };
 
-/// y = G(g) u with G = silu: gbar = ybar u G', ubar = ybar G; see activation_rows.h for the tangents.
+/// y = G(g) u with G = silu: gbar = ybar u G', ubar = ybar G; activation_rows.h has the tangents.
 class SiluGateRule final : public Rule {
  public:
   SiluGateRule(const at::Tensor& gate, const at::Tensor& up) {

@@ -14,8 +14,8 @@ namespace {
 ///   Sdot = s (Qdot K^T + Q Kdot^T)          Adot = A (Sdot - <A, Sdot>)         Odot = Adot V + A Vdot
 ///   Abar = Obar V^T                         Sbar = A e                          Vbar = A^T Obar
 ///   Qbar = s Sbar K                         Kbar = s Sbar^T Q
-/// and the tangents of the cotangents by the product rule. The query heads that share a key head stand below each
-/// other, so that keys and values are never repeated.
+/// and the tangents of the cotangents follow by the product rule. The query heads that share a key head are stacked along
+/// the rows, so that keys and values need not be repeated.
 class AttentionRule : public Rule {
  public:
   AttentionRule(const CausalAttention& attention, std::span<const at::Tensor> inputs)
@@ -46,7 +46,7 @@ class AttentionRule : public Rule {
  protected:
   int64_t group() const { return attention_.n_heads / attention_.n_kv_heads; }
 
-  /// [..., T, n_heads * h] to [..., n_kv_heads, group * T, h]
+  /// Reshapes [..., T, n_heads * h] to [..., n_kv_heads, group * T, h].
   at::Tensor queries_of(const at::Tensor& x) const {
     return x.unflatten(-1, {attention_.n_kv_heads, group(), -1}).movedim(-4, -2).flatten(-3, -2).contiguous();
   }
@@ -55,7 +55,7 @@ class AttentionRule : public Rule {
     return x.unflatten(-2, {group(), -1}).movedim(-2, -4).flatten(-3, -1);
   }
 
-  /// [..., T, n_kv_heads * h] to [..., n_kv_heads, T, h]
+  /// Reshapes [..., T, n_kv_heads * h] to [..., n_kv_heads, T, h].
   at::Tensor keys_of(const at::Tensor& x) const {
     return x.unflatten(-1, {attention_.n_kv_heads, -1}).transpose(-3, -2).contiguous();
   }
@@ -72,7 +72,7 @@ class AttentionRule : public Rule {
   at::Tensor excess_;            // e
 };
 
-/// The tangents as batched matrix products of whole heads, with passes over rows between them.
+/// Computes the tangents as batched matrix products of whole heads, with passes over rows between them.
 class BatchedAttention final : public AttentionRule {
  public:
   using AttentionRule::AttentionRule;
@@ -128,7 +128,7 @@ class BatchedAttention final : public AttentionRule {
   }
 };
 
-/// The tangents tile by tile, for the CPU.
+/// Computes the tangents tile by tile, for the CPU.
 class TiledAttention final : public AttentionRule {
  public:
   using AttentionRule::AttentionRule;
@@ -175,8 +175,14 @@ class TiledAttention final : public AttentionRule {
             keys_.const_data_ptr<T>(),
             values_.const_data_ptr<T>(),
             weights_.const_data_ptr<T>(),
-            excess_.const_data_ptr<T>(),
-            output_cotangent_.const_data_ptr<T>()};
+            data_of<T>(excess_),
+            data_of<T>(output_cotangent_)};
+  }
+
+  /// Returns null for what vjp() has not computed yet.
+  template <class T>
+  static const T* data_of(const at::Tensor& x) {
+    return x.defined() ? x.const_data_ptr<T>() : nullptr;
   }
 };
 

@@ -6,22 +6,23 @@
 namespace hessian::tape {
 namespace {
 
-/// y = x W^T + b; xbar = ybar W. Both are linear in x, so that its tangents are the same products. With those of the
+/// y = x W^T + b; xbar = ybar W. Both are linear in x, so that its tangents are the same products. With tangents of the
 /// parameters
 ///   ydot = xdot W^T + x Wdot^T + bdot      xbardot = ybardot W + ybar Wdot
 ///   Wbardot = ybardot^T x + ybar^T xdot    bbardot = sum(ybardot)
 class LinearRule final : public Rule {
  public:
-  LinearRule(const at::Tensor& x, at::Tensor weight, const at::Tensor& bias, bool weight_varies, bool has_cotangents)
-      : weight_(std::move(weight)),
-        has_cotangents_(has_cotangents),
-        keeps_cotangent_(weight_varies && has_cotangents),
+  LinearRule(const Linear& linear, const at::Tensor& x, const Parameters& parameters, const Demand& demand)
+      : linear_(linear),
+        weight_(parameters.at(linear.weight)),
+        has_cotangents_(demand.keeps_cotangents()),
+        keeps_cotangent_(demand.varies(linear.weight) && has_cotangents_),
         rows_(x.sizes().slice(0, 2).vec()) {
     value_ = times_transposed(x, weight_);
-    if (bias.defined()) {
-      value_ = value_ + bias.to(x.scalar_type());
+    if (!linear.bias.empty()) {
+      value_ = value_ + parameters.at(linear.bias).to(x.scalar_type());
     }
-    if (weight_varies) {
+    if (demand.varies(linear.weight)) {
       x_ = x;
     }
   }
@@ -44,11 +45,11 @@ class LinearRule final : public Rule {
     return {times(cotangent_tangent, weight_)};
   }
 
-  at::Tensor parametric_jvp(std::span<const at::Tensor> tangents, std::span<const at::Tensor> parameter_tangents,
+  at::Tensor parametric_jvp(std::span<const at::Tensor> tangents, const Parameters& parameter_tangents,
                             Scratch& scratch) const override {
     const at::Tensor& xdot = tangents[0];
-    const at::Tensor& weight_dot = parameter_tangents[0];
-    const at::Tensor& bias_dot = parameter_tangents[1];
+    const at::Tensor weight_dot = tangent_of(parameter_tangents, linear_.weight);
+    const at::Tensor bias_dot = tangent_of(parameter_tangents, linear_.bias);
     scratch = {xdot};
     at::Tensor ydot = xdot.defined() ? times_transposed(xdot, weight_) : at::Tensor();
     if (weight_dot.defined()) {
@@ -61,12 +62,11 @@ class LinearRule final : public Rule {
     return ydot;
   }
 
-  CotangentTangents parametric_vjp_tangent(const at::Tensor& cotangent_tangent,
-                                           std::span<const at::Tensor> parameter_tangents,
+  CotangentTangents parametric_vjp_tangent(const at::Tensor& cotangent_tangent, const Parameters& parameter_tangents,
                                            Scratch& scratch) const override {
     const at::Tensor& xdot = scratch[0];
-    const at::Tensor& weight_dot = parameter_tangents[0];
-    CotangentTangents result{{at::Tensor()}, {at::Tensor(), at::Tensor()}};
+    const at::Tensor weight_dot = tangent_of(parameter_tangents, linear_.weight);
+    CotangentTangents result{{at::Tensor()}, {}};
     if (xdot.defined()) {
       result.inputs[0] = times(cotangent_tangent, weight_);
       if (keeps_cotangent_) {
@@ -74,38 +74,38 @@ class LinearRule final : public Rule {
       }
     }
     if (weight_dot.defined()) {
-      result.parameters[0] = summed_products(cotangent_tangent, x_);
+      const at::Tensor sums = summed_products(cotangent_tangent, x_);
       if (keeps_cotangent_ && xdot.defined()) {
-        add_summed_products_with_each(result.parameters[0], cotangent_, xdot);
+        add_summed_products_with_each(sums, cotangent_, xdot);
       }
+      result.parameters.add(linear_.weight, sums);
     }
-    if (parameter_tangents[1].defined()) {
-      result.parameters[1] = sum_over_positions(cotangent_tangent);
+    if (parameter_tangents.contains(linear_.bias)) {
+      result.parameters.add(linear_.bias, sum_over_positions(cotangent_tangent));
     }
     return result;
   }
 
  private:
-  /// Tangents of the bias where nothing else has any, [S, k, T, out].
+  /// Returns the tangents of the bias for every sequence and position, [S, k, T, out].
   at::Tensor repeated(const at::Tensor& bias_dot) const {
     return for_positions(bias_dot).expand({rows_[0], bias_dot.size(0), rows_[1], bias_dot.size(1)});
   }
 
+  Linear linear_;
   at::Tensor weight_;
   bool has_cotangents_;  // otherwise they are zero
   bool keeps_cotangent_;
   std::vector<int64_t> rows_;  // S, T
-  at::Tensor x_;               // where the weight varies
-  at::Tensor cotangent_;       // ybar, where keeps_cotangent_
+  at::Tensor x_;               // if the weight varies
+  at::Tensor cotangent_;       // ybar, if keeps_cotangent_
 };
 
 }  // namespace
 
 RulePtr record(const Linear& linear, std::span<const at::Tensor> inputs, const Parameters& parameters,
                const Demand& demand) {
-  return std::make_unique<LinearRule>(inputs[0], parameters.at(linear.weight),
-                                      linear.bias.empty() ? at::Tensor() : parameters.at(linear.bias),
-                                      demand.varies(linear.weight), demand.keeps_cotangents());
+  return std::make_unique<LinearRule>(linear, inputs[0], parameters, demand);
 }
 
 }  // namespace hessian::tape

@@ -6,21 +6,23 @@
 namespace hessian::tape {
 namespace {
 
-/// RMSNorm, and LayerNorm as RMSNorm of the centred input; see norm_rows.h for the formulas and their letters. With
-/// tangents of the gain and the bias
+/// LayerNorm, and RMSNorm as a LayerNorm that neither centres its input nor has a bias; norm_rows.h has the formulas and
+/// their letters. With tangents of the gain and the bias
 ///   ydot = g ndot + gdot n + bdot    cdot = g ybardot + gdot ybar
 ///   gbardot = sum(ybardot n + ybar ndot)    bbardot = sum(ybardot)
 class NormRule final : public Rule {
  public:
-  NormRule(const at::Tensor& x, const at::Tensor& gain, const at::Tensor& bias, double eps, bool centred,
-           bool keeps_cotangent)
-      : gain_(gain.to(x.scalar_type()).contiguous()), centred_(centred), keeps_cotangent_(keeps_cotangent) {
+  NormRule(const LayerNorm& norm, bool centred, const at::Tensor& x, const Parameters& parameters, const Demand& demand)
+      : norm_(norm),
+        gain_(parameters.at(norm.gain).to(x.scalar_type()).contiguous()),
+        centred_(centred),
+        keeps_cotangent_(demand.varies(norm.gain) && demand.keeps_cotangents()) {
     const at::Tensor p = project(x);
-    inverse_rms_ = (p.square().mean(-1, true) + eps).rsqrt();
+    inverse_rms_ = (p.square().mean(-1, true) + norm.eps).rsqrt();
     normalised_ = p.mul(inverse_rms_).contiguous();
     value_ = normalised_ * gain_;
-    if (bias.defined()) {
-      value_ = value_ + bias.to(x.scalar_type());
+    if (!norm.bias.empty()) {
+      value_ = value_ + parameters.at(norm.bias).to(x.scalar_type());
     }
   }
 
@@ -52,10 +54,10 @@ class NormRule final : public Rule {
     return {input_cotangent_tangent(cotangent_tangent, gain_, scratch)};
   }
 
-  at::Tensor parametric_jvp(std::span<const at::Tensor> tangents, std::span<const at::Tensor> parameter_tangents,
+  at::Tensor parametric_jvp(std::span<const at::Tensor> tangents, const Parameters& parameter_tangents,
                             Scratch& scratch) const override {
-    const at::Tensor& gain_dot = parameter_tangents[0];
-    const at::Tensor bias_dot = bias_among(parameter_tangents);
+    const at::Tensor gain_dot = tangent_of(parameter_tangents, norm_.gain);
+    const at::Tensor bias_dot = tangent_of(parameter_tangents, norm_.bias);
     at::Tensor ydot = tangents[0].defined() ? jvp(tangents, scratch) : at::Tensor();
     if (gain_dot.defined()) {
       ydot = ydot.defined() ? ydot.addcmul_(for_vectors(normalised_), for_positions(gain_dot))
@@ -68,12 +70,11 @@ class NormRule final : public Rule {
     return ydot;
   }
 
-  CotangentTangents parametric_vjp_tangent(const at::Tensor& cotangent_tangent,
-                                           std::span<const at::Tensor> parameter_tangents,
+  CotangentTangents parametric_vjp_tangent(const at::Tensor& cotangent_tangent, const Parameters& parameter_tangents,
                                            Scratch& scratch) const override {
-    const at::Tensor& gain_dot = parameter_tangents[0];
+    const at::Tensor gain_dot = tangent_of(parameter_tangents, norm_.gain);
     const bool input_moves = !scratch.empty();
-    CotangentTangents result{{at::Tensor()}, {at::Tensor(), at::Tensor()}};
+    CotangentTangents result{{at::Tensor()}, {}};
     if (input_moves && keeps_cotangent_) {
       const at::Tensor cdot =
           at::mul(cotangent_tangent, gain_).addcmul_(for_vectors(cotangent_), for_positions(gain_dot));
@@ -86,23 +87,18 @@ class NormRule final : public Rule {
       if (input_moves && keeps_cotangent_) {
         terms.addcmul_(for_vectors(cotangent_), scratch[1]);
       }
-      result.parameters[0] = sum_over_positions(terms);
+      result.parameters.add(norm_.gain, sum_over_positions(terms));
     }
-    if (bias_among(parameter_tangents).defined()) {
-      result.parameters[1] = sum_over_positions(cotangent_tangent);
+    if (parameter_tangents.contains(norm_.bias)) {
+      result.parameters.add(norm_.bias, sum_over_positions(cotangent_tangent));
     }
     return result;
   }
 
  private:
-  /// RMSNorm has none.
-  static at::Tensor bias_among(std::span<const at::Tensor> parameter_tangents) {
-    return parameter_tangents.size() > 1 ? parameter_tangents[1] : at::Tensor();
-  }
-
   at::Tensor project(const at::Tensor& x) const { return centred_ ? x - x.mean(-1, true) : x; }
 
-  /// xbardot from cdot = gain * cotangent_tangent.
+  /// Computes xbardot from cdot = gain * cotangent_tangent.
   at::Tensor input_cotangent_tangent(const at::Tensor& cotangent_tangent, const at::Tensor& gain,
                                      const Scratch& scratch) const {
     const at::Tensor& a = scratch[0];
@@ -129,10 +125,11 @@ class NormRule final : public Rule {
             map_of(tangent)};
   }
 
+  LayerNorm norm_;
   at::Tensor gain_;
   bool centred_;
   bool keeps_cotangent_;
-  at::Tensor cotangent_;         // ybar, where keeps_cotangent_
+  at::Tensor cotangent_;         // ybar, if keeps_cotangent_
   at::Tensor inverse_rms_;       // r, [S, T, 1]
   at::Tensor normalised_;        // n
   at::Tensor scaled_cotangent_;  // c
@@ -144,15 +141,13 @@ class NormRule final : public Rule {
 
 RulePtr record(const RmsNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters,
                const Demand& demand) {
-  return std::make_unique<NormRule>(inputs[0], parameters.at(norm.gain), at::Tensor(), norm.eps, false,
-                                    demand.varies(norm.gain) && demand.keeps_cotangents());
+  return std::make_unique<NormRule>(LayerNorm{norm.gain, "", norm.eps}, /*centred=*/false, inputs[0], parameters,
+                                    demand);
 }
 
 RulePtr record(const LayerNorm& norm, std::span<const at::Tensor> inputs, const Parameters& parameters,
                const Demand& demand) {
-  return std::make_unique<NormRule>(inputs[0], parameters.at(norm.gain),
-                                    norm.bias.empty() ? at::Tensor() : parameters.at(norm.bias), norm.eps, true,
-                                    demand.varies(norm.gain) && demand.keeps_cotangents());
+  return std::make_unique<NormRule>(norm, /*centred=*/true, inputs[0], parameters, demand);
 }
 
 }  // namespace hessian::tape

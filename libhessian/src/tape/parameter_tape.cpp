@@ -10,8 +10,8 @@
 #include "hessian/parameter_selection.h"
 #include "kernels/rows/run_rows.h"
 #include "program/program_steps.h"
-#include "tape/recording.h"
-#include "tape/sweep.h"
+#include "tape/recorded_program.h"
+#include "tape/tangent_pass.h"
 
 namespace hessian {
 namespace {
@@ -37,7 +37,7 @@ void check_precision(const Parameters& parameters, const std::vector<at::Tensor>
   }
 }
 
-/// Whether a step that the output needs reads one of the parameters.
+/// Returns whether a step that the output needs reads one of the parameters.
 bool reads_any(const Program& program, const tape::Demand& demand) {
   const std::vector<bool> needed = needed_steps(program, [](ValueId) { return false; });
   for (std::size_t step = 0; step < needed.size(); ++step) {
@@ -76,8 +76,8 @@ ParameterTape::ParameterTape(const Program& program, const Parameters& parameter
   }
   check_precision(parameters, inputs, selected_.begin()->second);
   const c10::NoGradGuard no_grad;
-  recording_ = std::make_unique<tape::Recording>(program, parameters, inputs, std::vector<ValueId>{}, checkpoints,
-                                                 std::move(demand));
+  recorded_ = std::make_unique<tape::RecordedProgram>(program, parameters, inputs, std::vector<ValueId>{}, checkpoints,
+                                                      std::move(demand));
 }
 
 ParameterTape::ParameterTape(ParameterTape&&) noexcept = default;
@@ -85,7 +85,7 @@ ParameterTape& ParameterTape::operator=(ParameterTape&&) noexcept = default;
 ParameterTape::~ParameterTape() = default;
 
 const at::Tensor& ParameterTape::losses() const {
-  return recording_->losses();
+  return recorded_->losses();
 }
 
 at::Tensor ParameterTape::apply(const at::Tensor& vectors) const {
@@ -105,7 +105,7 @@ at::Tensor ParameterTape::apply(const at::Tensor& vectors) const {
   at::Tensor products = at::empty(vectors.sizes(), vectors.options());
   if (vectors.size(0) > 0) {
     tape::ParameterVectors entering{split_like(vectors, selected_), split_like(products, selected_), vectors.size(0)};
-    tape::Sweep(*recording_, std::move(entering)).run();
+    tape::TangentPass(*recorded_, std::move(entering)).run();
   }
   return products;
 }

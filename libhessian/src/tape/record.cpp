@@ -4,15 +4,14 @@
 
 namespace hessian::tape {
 
-at::Tensor Rule::parametric_jvp(std::span<const at::Tensor> /*tangents*/,
-                                std::span<const at::Tensor> /*parameter_tangents*/, Scratch& /*scratch*/) const {
-  throw std::logic_error("a primitive without parameters is asked for their tangents");
+at::Tensor Rule::parametric_jvp(std::span<const at::Tensor> /*tangents*/, const Parameters& /*parameter_tangents*/,
+                                Scratch& /*scratch*/) const {
+  throw std::logic_error("this primitive has no parameters, and so no tangents of them");
 }
 
 CotangentTangents Rule::parametric_vjp_tangent(const at::Tensor& /*cotangent_tangent*/,
-                                               std::span<const at::Tensor> /*parameter_tangents*/,
-                                               Scratch& /*scratch*/) const {
-  throw std::logic_error("a primitive without parameters is asked for their tangents");
+                                               const Parameters& /*parameter_tangents*/, Scratch& /*scratch*/) const {
+  throw std::logic_error("this primitive has no parameters, and so no tangents of them");
 }
 
 RulePtr record_operation(const Operation& operation, std::span<const at::Tensor> inputs, const Parameters& parameters,

@@ -26,7 +26,7 @@ class RopeRule final : public Rule {
   }
 
  private:
-  /// \param x  [..., T, heads * head_dim]
+  /// Rotates the pairs of x [..., T, heads * head_dim] by the angles of their positions, or back.
   at::Tensor turn(const at::Tensor& x, bool back) const {
     const at::Tensor in = x.contiguous();
     at::Tensor out = at::empty_like(in);

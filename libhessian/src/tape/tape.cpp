@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "kernels/rows/run_rows.h"
-#include "tape/recording.h"
-#include "tape/sweep.h"
+#include "tape/recorded_program.h"
+#include "tape/tangent_pass.h"
 
 namespace hessian {
 
@@ -36,7 +36,7 @@ Tape::Tape(const Program& program, const Parameters& parameters, const std::vect
     }
   }
   const c10::NoGradGuard no_grad;
-  recording_ = std::make_unique<tape::Recording>(program, parameters, inputs, std::move(entries), checkpoints);
+  recorded_ = std::make_unique<tape::RecordedProgram>(program, parameters, inputs, std::move(entries), checkpoints);
 }
 
 Tape::Tape(Tape&&) noexcept = default;
@@ -44,40 +44,41 @@ Tape& Tape::operator=(Tape&&) noexcept = default;
 Tape::~Tape() = default;
 
 const at::Tensor& Tape::losses() const {
-  return recording_->losses();
+  return recorded_->losses();
 }
 
 const at::Tensor& Tape::activation(std::size_t entry) const {
-  return recording_->activation(entry);
+  return recorded_->activation(entry);
 }
 
 const at::Tensor& Tape::gradient(std::size_t entry) const {
-  return recording_->gradient(entry);
+  return recorded_->gradient(entry);
 }
 
 std::vector<at::Tensor> Tape::apply(const std::vector<TapeVectors>& vectors) const {
-  const auto& entries = recording_->entries();
+  const auto& entries = recorded_->entries();
   if (vectors.size() != entries.size()) {
     throw std::invalid_argument("the tape has " + std::to_string(entries.size()) + " entries, not " +
                                 std::to_string(vectors.size()));
   }
   const int64_t sequences = losses().size(0);
   for (std::size_t entry = 0; entry < vectors.size(); ++entry) {
-    const auto& [rows, of] = vectors[entry];
+    const auto& [rows, of_rows] = vectors[entry];
     const at::Tensor& x = activation(entry);
-    const auto count = static_cast<int64_t>(of.size());
+    const auto count = static_cast<int64_t>(of_rows.size());
     if (rows.dim() != x.dim() || rows.size(0) != count || rows.sizes().slice(1) != x.sizes().slice(1)) {
       throw std::invalid_argument("vectors are " + c10::str(rows.sizes()) + ", expected [" + std::to_string(count) +
                                   ", ...] for an activation " + c10::str(x.sizes()));
     }
-    const auto absent = std::find_if(of.begin(), of.end(), [&](int64_t s) { return s < 0 || s >= sequences; });
-    if (absent != of.end()) {
+    const auto absent =
+        std::find_if(of_rows.begin(), of_rows.end(), [&](int64_t s) { return s < 0 || s >= sequences; });
+    if (absent != of_rows.end()) {
       throw std::invalid_argument("sequence " + std::to_string(*absent) + " is not among the tape's " +
                                   std::to_string(sequences));
     }
   }
   const c10::NoGradGuard no_grad;
-  return tape::Sweep(*recording_, vectors).run();
+  return tape::TangentPass(*recorded_, vectors).run();
 }
 
 }  // namespace hessian

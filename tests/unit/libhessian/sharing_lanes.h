@@ -6,22 +6,23 @@
 #include <thread>
 #include <vector>
 
-// Passes over rows as a CUDA device runs them, with several lanes to a row, on the host: each lane is a thread, and
-// sums go through memory that they share. Whatever a lane leaves out or does twice shows beside the one lane of the
-// host.
+// Runs passes over rows on the host as a CUDA device does, with several lanes per row: each lane is a thread, and sums go
+// through shared memory. An entry that a lane skips or processes twice shows up in the comparison with the host's single
+// lane.
 
 namespace hessian::support {
 
 inline constexpr int64_t lane_count = 5;
 
-/// What the lanes of a row share.
+/// Memory and barrier that the lanes of a row share.
 struct Meeting {
   std::barrier<> barrier{lane_count};
-  std::vector<double> parts = std::vector<double>(lane_count);
+  std::vector<double> values = std::vector<double>(lane_count);
   std::vector<double> scratch = std::vector<double>(4096);
 };
 
-/// \tparam entries  what a lane takes at once
+/// One lane of several.
+/// \tparam entries  entries that the lane processes at once
 template <int entries = 1>
 struct SharingLanes {
   int64_t first;
@@ -46,17 +47,17 @@ struct SharingLanes {
   template <class T, class Combine>
   T combine(T mine, const Combine& combine) const {
     meeting->barrier.arrive_and_wait();
-    meeting->parts[static_cast<std::size_t>(first)] = static_cast<double>(mine);
+    meeting->values[static_cast<std::size_t>(first)] = static_cast<double>(mine);
     meeting->barrier.arrive_and_wait();
-    auto total = static_cast<T>(meeting->parts[0]);
-    for (std::size_t lane = 1; lane < meeting->parts.size(); ++lane) {
-      total = combine(total, static_cast<T>(meeting->parts[lane]));
+    auto total = static_cast<T>(meeting->values[0]);
+    for (std::size_t lane = 1; lane < meeting->values.size(); ++lane) {
+      total = combine(total, static_cast<T>(meeting->values[lane]));
     }
     return total;
   }
 };
 
-/// A pass by several lanes, the rows in their order.
+/// Runs a pass with several lanes, row by row.
 template <int entries = 1, class Pass>
 void run_by_lanes(const Pass& pass, int64_t rows) {
   Meeting meeting;

@@ -12,22 +12,18 @@
 #include "kernels/autocast.h"
 #include "random_problems.h"
 
-using hessian::Derivatives;
-using hessian::Operation;
-using hessian::Parameters;
-using hessian::Program;
-using hessian::support::largest;
-using hessian::support::Random;
-
-// The primitives of training on a CUDA device beside the same on the CPU.
+// Compares the primitives of training on a CUDA device and on the CPU.
 
 namespace hessian::tests {
 namespace {
 
+using support::largest;
+using support::Random;
+
 constexpr std::array all_types = {at::kDouble, at::kFloat, at::kBFloat16};
 
-/// Rows and widths: narrower than a pack, rows for a warp and for a block, widths that are and are not whole packs,
-/// more rows than parts of a gain's gradient, and one row too wide for a block's own memory.
+/// Rows and widths: narrower than a pack, rows for a warp and for a thread block, widths that are and are not multiples of
+/// a pack, more rows than groups of a gain's gradient, and a row too wide for shared memory.
 struct Sizes {
   int64_t sequences;
   int64_t positions;
@@ -41,17 +37,17 @@ struct Problem {
   Parameters parameters;
   std::vector<at::Tensor> inputs;
 
-  /// One operation, or a linear map and an operation behind it.
+  /// One operation, or a linear map followed by an operation.
   Problem(Operation operation, std::vector<at::Tensor> its_inputs) : inputs(std::move(its_inputs)) {
     program.n_inputs = static_cast<int>(inputs.size());
-    std::vector<hessian::ValueId> all;
+    std::vector<ValueId> all;
     for (int input = 0; input < program.n_inputs; ++input) {
       all.push_back(input);
     }
     program.output = program.push(std::move(operation), all);
   }
 
-  /// Value and gradients by every input and parameter, in float64 on the CPU.
+  /// Returns the value and the gradients by every input and parameter, in float64 on the CPU.
   std::vector<at::Tensor> on(at::Device device, at::ScalarType dtype, const at::Tensor& direction) const {
     const auto variable = [&](const at::Tensor& x) {
       return x.is_floating_point() ? x.to(device, dtype).detach().requires_grad_(true) : x.to(device);
@@ -71,9 +67,9 @@ struct Problem {
     for (const auto& [name, tensor] : parameters) {
       renewed.add(name, note(variable(tensor)));
     }
-    hessian::EvaluateOptions options;
+    EvaluateOptions options;
     options.derivatives = Derivatives::first;
-    const at::Tensor y = hessian::evaluate(program, renewed, moved, options);
+    const at::Tensor y = evaluate(program, renewed, moved, options);
     EXPECT_EQ(y.device().type(), device.type());
     auto all = torch::autograd::grad({y}, variables, {direction.expand(y.sizes()).to(device, y.scalar_type())});
     all.insert(all.begin(), y);
@@ -83,9 +79,8 @@ struct Problem {
     return all;
   }
 
-  /// Compares the device with the CPU, relative to the largest entry of a tensor. Sums have thousands of terms in
-  /// another order; in bfloat16 a sum before its rounding may fall on the other side of a tie, and matrix products
-  /// round what stands in an exponent.
+  /// Compares the device with the CPU, relative to the largest entry of a tensor. Sums of thousands of terms are taken in
+  /// another order; in bfloat16, a sum may be rounded the other way, and matrix products round exponents.
   void expect_same(Random& random, double bfloat16_tolerance) const {
     for (const at::ScalarType dtype : all_types) {
       SCOPED_TRACE(c10::toString(dtype));
@@ -94,7 +89,7 @@ struct Problem {
       const auto host = on(at::kCPU, dtype, direction);
       const auto device = on(at::kCUDA, dtype, direction);
       for (std::size_t i = 0; i < host.size(); ++i) {
-        // What is zero but for cancellation, a norm's gradient along a constant, is measured by one unit.
+        // A result that is zero up to cancellation, such as a norm's gradient along a constant, is compared with 1e-2.
         EXPECT_LE(largest(device[i] - host[i]), tolerance * std::max(largest(host[i]), 1e-2)) << "result " << i;
       }
     }
@@ -117,7 +112,7 @@ TEST(CudaKernels, OfRmsNormGiveWhatTheCpuGives) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_sizes([](Random& random, at::IntArrayRef shape) {
-    Problem problem(hessian::RmsNorm{"g"}, {random.normal(shape)});
+    Problem problem(RmsNorm{"g"}, {random.normal(shape)});
     problem.parameters.add("g", random.normal({shape[2]}));
     problem.expect_same(random, one_unit);
   });
@@ -128,7 +123,7 @@ TEST(CudaKernels, OfTheSiluGateGiveWhatTheCpuGives) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_sizes([](Random& random, at::IntArrayRef shape) {
-    const Problem problem(hessian::SiluGate{}, {3 * random.normal(shape), random.normal(shape)});
+    const Problem problem(SiluGate{}, {3 * random.normal(shape), random.normal(shape)});
     problem.expect_same(random, one_unit);
   });
 }
@@ -138,7 +133,7 @@ TEST(CudaKernels, OfRopeGiveWhatTheCpuGives) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_sizes([](Random& random, at::IntArrayRef shape) {
-    const Problem problem(hessian::Rope{shape[2] % 64 == 0 ? 64 : 2, 100.0}, {random.normal(shape)});
+    const Problem problem(Rope{shape[2] % 64 == 0 ? 64 : 2, 100.0}, {random.normal(shape)});
     problem.expect_same(random, one_unit);
   });
 }
@@ -148,8 +143,8 @@ TEST(CudaKernels, OfCrossEntropyGiveWhatTheCpuGives) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_sizes([](Random& random, at::IntArrayRef shape) {
-    // Classes are the width, and more of them than a token model has.
-    Problem problem(hessian::CrossEntropyHead{"w"},
+    // The width is the number of classes, also more of them than a token model has.
+    Problem problem(CrossEntropyHead{"w"},
                     {random.normal({shape[0], shape[1], 8}), random.integers(0, shape[2], {shape[0], shape[1]})});
     problem.parameters.add("w", random.normal({shape[2], 8}));
     problem.expect_same(random, 0.05);
@@ -161,8 +156,8 @@ TEST(CudaKernels, OfSimpleNormGiveWhatTheCpuGives) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_sizes([](Random& random, at::IntArrayRef shape) {
-    Problem problem(hessian::Linear{"w", ""}, {random.normal({shape[0], shape[1], 16})});
-    problem.program.output = problem.program.push(hessian::RmsNorm{"g"}, {problem.program.output});
+    Problem problem(Linear{"w", ""}, {random.normal({shape[0], shape[1], 16})});
+    problem.program.output = problem.program.push(RmsNorm{"g"}, {problem.program.output});
     problem.parameters.add("w", random.normal({shape[2], 16}));
     problem.parameters.add("g", random.normal({shape[2]}));
     problem.expect_same(random, 0.05);
@@ -174,12 +169,12 @@ TEST(CudaKernels, OfTheGateOfTwoSimpleNormsGiveWhatTheCpuGives) {
     GTEST_SKIP() << support::no_cuda;
   }
   for_all_sizes([](Random& random, at::IntArrayRef shape) {
-    Problem problem(hessian::Linear{"w1", ""}, {random.normal({shape[0], shape[1], 16})});
+    Problem problem(Linear{"w1", ""}, {random.normal({shape[0], shape[1], 16})});
     Program& program = problem.program;
-    const hessian::ValueId gate = program.push(hessian::RmsNorm{"g1"}, {1});
-    const hessian::ValueId map = program.push(hessian::Linear{"w3", ""}, {0});
-    const hessian::ValueId up = program.push(hessian::RmsNorm{"g3"}, {map});
-    program.output = program.push(hessian::SiluGate{}, {gate, up});
+    const ValueId gate = program.push(RmsNorm{"g1"}, {1});
+    const ValueId map = program.push(Linear{"w3", ""}, {0});
+    const ValueId up = program.push(RmsNorm{"g3"}, {map});
+    program.output = program.push(SiluGate{}, {gate, up});
     for (const std::string name : {"1", "3"}) {
       problem.parameters.add("w" + name, random.normal({shape[2], 16}));
       problem.parameters.add("g" + name, random.normal({shape[2]}));
@@ -197,14 +192,13 @@ TEST(CudaKernels, OfAttentionGiveWhatTheCpuGives) {
       SCOPED_TRACE(std::to_string(heads) + " heads of " + std::to_string(head_dim));
       Random random(static_cast<uint64_t>(heads));
       const auto normal = [&](int64_t n) { return random.normal({2, 70, n * head_dim}); };
-      const Problem problem(hessian::CausalAttention{heads, kv_heads},
-                            {normal(heads), normal(kv_heads), normal(kv_heads)});
+      const Problem problem(CausalAttention{heads, kv_heads}, {normal(heads), normal(kv_heads), normal(kv_heads)});
       problem.expect_same(random, 0.05);
     }
   }
 }
 
-// Under autocast the gradient of a float32 weight comes from products of bfloat16 whose sums are not rounded.
+// Under autocast, the gradient of a float32 weight comes from products of bfloat16 whose sums are not rounded.
 TEST(CudaKernels, GiveFloat32GradientsOfProductsInBfloat16) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
@@ -212,8 +206,8 @@ TEST(CudaKernels, GiveFloat32GradientsOfProductsInBfloat16) {
   Random random(1);
   Program program;
   program.n_inputs = 1;
-  program.output = program.push(hessian::RmsNorm{"g"}, {program.push(hessian::Linear{"w", ""}, {0})});
-  hessian::EvaluateOptions options;
+  program.output = program.push(RmsNorm{"g"}, {program.push(Linear{"w", ""}, {0})});
+  EvaluateOptions options;
   options.derivatives = Derivatives::first;
   const at::Tensor x = random.normal({1, 256, 64});
   const at::Tensor w = random.normal({96, 64});
@@ -226,7 +220,7 @@ TEST(CudaKernels, GiveFloat32GradientsOfProductsInBfloat16) {
     at::Tensor y;
     {
       const AutocastScope autocast(at::kCUDA, products);
-      y = hessian::evaluate(program, parameters, std::array{x.to(at::kCUDA, dtype)}, options);
+      y = evaluate(program, parameters, std::array{x.to(at::kCUDA, dtype)}, options);
     }
     EXPECT_EQ(y.scalar_type(), products);
     return torch::autograd::grad({y}, {weight}, {direction.to(at::kCUDA, products)})[0];
@@ -243,7 +237,7 @@ TEST(CudaKernels, GiveTheSameBitsTwice) {
     GTEST_SKIP() << support::no_cuda;
   }
   Random random(2);
-  Problem problem(hessian::RmsNorm{"g"}, {random.normal({4, 900, 1536})});
+  Problem problem(RmsNorm{"g"}, {random.normal({4, 900, 1536})});
   problem.parameters.add("g", random.normal({1536}));
   const auto first = problem.on(at::kCUDA, at::kBFloat16, at::ones({1}));
   const auto second = problem.on(at::kCUDA, at::kBFloat16, at::ones({1}));
@@ -252,14 +246,14 @@ TEST(CudaKernels, GiveTheSameBitsTwice) {
   }
 }
 
-TEST(CudaKernels, MakeTheLossOfATargetThatIsNoClassNaN) {
+TEST(CudaKernels, MakeTheLossOfATargetThatIsNotAClassNaN) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
   Random random(3);
   for (const int64_t target : {-100, -1, 40}) {
     const at::Tensor targets = at::tensor({int64_t{1}, int64_t{2}, int64_t{3}, target}).view({2, 2});
-    Problem problem(hessian::CrossEntropyHead{"w"}, {random.normal({2, 2, 8}), targets});
+    Problem problem(CrossEntropyHead{"w"}, {random.normal({2, 2, 8}), targets});
     problem.parameters.add("w", random.normal({40, 8}));
     const auto all = problem.on(at::kCUDA, at::kFloat, at::ones({1}));
     EXPECT_TRUE(at::isfinite(all[0][0]).item<bool>());
@@ -268,9 +262,9 @@ TEST(CudaKernels, MakeTheLossOfATargetThatIsNoClassNaN) {
   }
 }
 
-// 16 heads of 4096 positions have 512 MiB of weights in bfloat16; a kernel that holds them would need them at least
+// 16 heads of 4096 positions have 512 MiB of weights in bfloat16; a kernel that materialises them would need them at least
 // twice. Queries, keys and values, their gradients and the result take 8 MiB each.
-TEST(CudaKernels, OfAttentionHoldNoWeightsForTraining) {
+TEST(CudaKernels, OfAttentionMaterialiseNoWeightsForTraining) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -279,9 +273,8 @@ TEST(CudaKernels, OfAttentionHoldNoWeightsForTraining) {
       return at::randn({1, 4096, heads * 64}, at::dtype(at::kBFloat16).device(at::kCUDA)).requires_grad_(true);
     };
     const std::vector<at::Tensor> inputs = {input(16), input(kv_heads), input(kv_heads)};
-    const hessian::MemoryScope memory;
-    const at::Tensor y = hessian::apply_operation(hessian::CausalAttention{16, kv_heads}, {}, inputs,
-                                                  hessian::Numerics::wide, Derivatives::first);
+    const MemoryScope memory;
+    const at::Tensor y = apply_operation(CausalAttention{16, kv_heads}, {}, inputs, Numerics::wide, Derivatives::first);
     torch::autograd::grad({y.sum()}, inputs);
     EXPECT_LT(memory.peak_bytes(), int64_t{256} << 20) << kv_heads << " key heads";
   }

@@ -9,12 +9,14 @@
 #include "random_problems.h"
 #include "refusal.h"
 
-using hessian::select_device;
-using hessian::support::refusal_of;
+namespace hessian::tests {
+namespace {
 
-TEST(SelectDevice, KnowsTheProcessor) {
+using support::refusal_of;
+
+TEST(SelectDevice, FindsTheProcessor) {
   EXPECT_TRUE(select_device("cpu").is_cpu());
-  EXPECT_EQ(hessian::describe_device(at::kCPU), "cpu (" + std::to_string(at::get_num_threads()) + " threads)");
+  EXPECT_EQ(describe_device(at::kCPU), "cpu (" + std::to_string(at::get_num_threads()) + " threads)");
 }
 
 TEST(SelectDevice, RefusesOtherWordsAndNamesThoseAccepted) {
@@ -25,8 +27,8 @@ TEST(SelectDevice, RefusesOtherWordsAndNamesThoseAccepted) {
   }
 }
 
-TEST(SelectDevice, FallsBackToTheProcessorOnlyWhereNothingElseWasAskedFor) {
-  if (hessian::cuda_is_available()) {
+TEST(SelectDevice, FallsBackToTheProcessorOnlyForAuto) {
+  if (cuda_is_available()) {
     GTEST_SKIP() << "there is a CUDA device here";
   }
   EXPECT_TRUE(select_device("auto").is_cpu());
@@ -38,14 +40,17 @@ TEST(SelectDevice, FallsBackToTheProcessorOnlyWhereNothingElseWasAskedFor) {
   }
 }
 
-TEST(SelectDevice, TakesTheCudaDeviceThatIsThere) {
-  if (!hessian::cuda_is_available()) {
+TEST(SelectDevice, FindsTheCudaDevice) {
+  if (!cuda_is_available()) {
     GTEST_SKIP() << "no CUDA device here";
   }
   EXPECT_EQ(select_device("auto"), at::Device(at::kCUDA, 0));
   EXPECT_EQ(select_device("cuda"), at::Device(at::kCUDA, 0));
   EXPECT_EQ(select_device("cuda:0"), at::Device(at::kCUDA, 0));
-  EXPECT_TRUE(hessian::describe_device(select_device("cuda")).starts_with("cuda:0"));
+  EXPECT_TRUE(describe_device(select_device("cuda")).starts_with("cuda:0"));
   const std::string text = refusal_of([] { select_device("cuda:99"); });
   EXPECT_TRUE(text.starts_with("there is no device cuda:99; this machine has ")) << text;
 }
+
+}  // namespace
+}  // namespace hessian::tests

@@ -16,20 +16,16 @@
 #include "random_problems.h"
 #include "refusal.h"
 
-using hessian::apply_operation;
-using hessian::Derivatives;
-using hessian::Numerics;
-using hessian::Operation;
-using hessian::Parameters;
-using hessian::support::largest;
-using hessian::support::Random;
-using hessian::support::refusal_of;
 using testing::HasSubstr;
 
-// The primitives with first derivatives only, against those that autograd may differentiate any number of times.
+// Compares the primitives with first derivatives only with those that autograd can differentiate any number of times.
 
 namespace hessian::tests {
 namespace {
+
+using support::largest;
+using support::Random;
+using support::refusal_of;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
@@ -43,7 +39,7 @@ struct Problem {
     return apply_operation(operation, parameters, inputs, Numerics::wide, derivatives);
   }
 
-  /// Activations and parameters: what has a gradient.
+  /// Returns activations and parameters: everything that has a gradient.
   std::vector<at::Tensor> variables() const {
     std::vector<at::Tensor> result;
     std::copy_if(inputs.begin(), inputs.end(), std::back_inserter(result),
@@ -54,7 +50,7 @@ struct Problem {
     return result;
   }
 
-  /// The same numbers as new variables.
+  /// Returns the same numbers as new variables.
   Problem in(at::ScalarType activations, at::ScalarType weights) const {
     const auto variable = [](const at::Tensor& x, at::ScalarType dtype) {
       return x.is_floating_point() ? x.detach().to(dtype, false, true).requires_grad_(true) : x;
@@ -71,39 +67,39 @@ struct Problem {
 };
 
 Problem rms_norm(Random& random, int64_t sequences, int64_t positions, int64_t width) {
-  Problem problem{hessian::RmsNorm{"g", 1e-5}, {random.normal({sequences, positions, width})}, {}};
+  Problem problem{RmsNorm{"g", 1e-5}, {random.normal({sequences, positions, width})}, {}};
   problem.parameters.add("g", random.normal({width}));
   return problem;
 }
 
 Problem silu_gate(Random& random, int64_t sequences, int64_t positions, int64_t width) {
   const at::Tensor gate = 3 * random.normal({sequences, positions, width});
-  return {hessian::SiluGate{}, {gate, random.normal({sequences, positions, width})}, {}};
+  return {SiluGate{}, {gate, random.normal({sequences, positions, width})}, {}};
 }
 
 Problem rope(Random& random, int64_t sequences, int64_t positions, int64_t width) {
   const int64_t head_dim = 2 * (width / 2 + 1);
-  return {hessian::Rope{head_dim, 100.0}, {random.normal({sequences, positions, 3 * head_dim})}, {}};
+  return {Rope{head_dim, 100.0}, {random.normal({sequences, positions, 3 * head_dim})}, {}};
 }
 
 Problem attention(Random& random, int64_t sequences, int64_t positions, int64_t width) {
   const int64_t kv_heads = random.integer(1, 3);
   const int64_t heads = kv_heads * random.integer(1, 3);
   const auto normal = [&](int64_t n) { return random.normal({sequences, positions, n * width}); };
-  return {hessian::CausalAttention{heads, kv_heads}, {normal(heads), normal(kv_heads), normal(kv_heads)}, {}};
+  return {CausalAttention{heads, kv_heads}, {normal(heads), normal(kv_heads), normal(kv_heads)}, {}};
 }
 
 Problem cross_entropy(Random& random, int64_t sequences, int64_t positions, int64_t classes) {
-  Problem problem{hessian::CrossEntropyHead{"w"},
+  Problem problem{CrossEntropyHead{"w"},
                   {random.normal({sequences, positions, 2}), random.integers(0, classes, {sequences, positions})},
                   {}};
   problem.parameters.add("w", random.normal({classes, 2}));
   return problem;
 }
 
-/// Cross-entropy with logits as its input: a product with the identity is exact.
+/// Returns a cross-entropy with the logits as its input: its weight is the identity, so that the product is exact.
 Problem cross_entropy_of(const at::Tensor& logits, const at::Tensor& targets) {
-  Problem problem{hessian::CrossEntropyHead{"w"}, {logits, targets}, {}};
+  Problem problem{CrossEntropyHead{"w"}, {logits, targets}, {}};
   problem.parameters.add("w", at::eye(logits.size(2), at::kDouble));
   return problem;
 }
@@ -121,7 +117,7 @@ void for_random_shapes(const Check& check) {
     Random random(seed);
     const int64_t sequences = random.integer(1, 3);
     const int64_t positions = seed % 4 == 0 ? 1 : random.integer(2, 70);
-    // Around the lengths of vectors, odd ones too.
+    // Around the lengths of vector registers, odd ones as well.
     const int64_t width = seed % 5 == 0 ? random.integer(1, 8) : random.integer(9, 150);
     SCOPED_TRACE(std::to_string(sequences) + " sequences of " + std::to_string(positions) + ", width " +
                  std::to_string(width) + ", seed " + std::to_string(seed));
@@ -129,7 +125,7 @@ void for_random_shapes(const Check& check) {
   }
 }
 
-/// The value, and the gradient of its product with `direction` by each variable, in float64.
+/// Returns the value, and the gradient of its product with `direction` by each variable, in float64.
 std::vector<at::Tensor> value_and_gradients(const Problem& problem, Derivatives derivatives,
                                             const at::Tensor& direction) {
   const at::Tensor y = problem.value(derivatives);
@@ -145,9 +141,9 @@ std::vector<at::Tensor> value_and_gradients(const Problem& problem, Derivatives 
   return result;
 }
 
-/// The largest difference to the reference in float64, relative to the largest entry of its tensor. A tensor may be
-/// zero but for cancellation, such as the gradient by a query that sees one position: it is measured by the others'
-/// size.
+/// Returns the largest difference from the reference in float64, relative to the largest entry of its tensor. A tensor that
+/// is zero up to cancellation, such as the gradient by a query that sees one position, is compared with a tenth of the
+/// largest tensor.
 double error_in(const Problem& problem, at::ScalarType activations, at::ScalarType weights, Random& random) {
   const Problem rounded = problem.in(activations, weights);
   const Problem exact = rounded.in(at::kDouble, at::kDouble);
@@ -174,10 +170,10 @@ const std::string refusal = "has no second derivative; evaluate with Derivatives
 TEST_P(FusedPrimitive, AgreesWithTheReferenceInValueAndGradients) {
   for_random_shapes([](Random& random, int64_t sequences, int64_t positions, int64_t width) {
     const Problem problem = GetParam().make(random, sequences, positions, width);
-    // Sums have up to some thousand terms of order one: rounding units of 1e-16 and 6e-8 with room to spare.
+    // Sums have up to a few thousand terms of order one, with rounding units of 1e-16 and 6e-8.
     EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-12);
     EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-5);
-    // The unit is 2^-9; attention and the logits round what stands in an exponent.
+    // The unit is 2^-9; attention and cross-entropy round their exponents.
     const bool exponent_is_rounded = GetParam().make == attention || GetParam().make == cross_entropy;
     EXPECT_LT(error_in(problem, at::kBFloat16, at::kBFloat16, random), exponent_is_rounded ? 0.05 : 0.5 / 128 * 1.01);
   });
@@ -192,7 +188,7 @@ TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
   const int threads = at::get_num_threads();
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
     Problem problem = GetParam().make(random, 3, 200, 65);
-    if (GetParam().make == cross_entropy) {  // without LibTorch's matrix products, whose bits may differ
+    if (GetParam().make == cross_entropy) {  // avoids LibTorch's matrix products, whose bits may differ
       problem = cross_entropy_of(random.normal({3, 200, 65}), problem.inputs[1]);
       problem.parameters = problem.parameters.to(at::kCPU, dtype);
       problem.inputs[0] = problem.inputs[0].to(dtype);
@@ -216,7 +212,7 @@ TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
     const std::vector<at::Tensor> one = run(1);
     const std::vector<at::Tensor> two = run(2);
     at::set_num_threads(threads);
-    // LibTorch's attention is made of such products too.
+    // LibTorch's attention uses such products too.
     const double units = GetParam().make == attention ? 16 : 0;
     for (std::size_t i = 0; i < one.size(); ++i) {
       EXPECT_LE(largest(one[i] - two[i]), units * epsilon_of(dtype) * largest(one[i]))
@@ -233,7 +229,7 @@ TEST_P(FusedPrimitive, RefusesSecondDerivatives) {
     residual = residual + x.square().sum();
   }
   const at::Tensor y = problem.value(Derivatives::first).square().sum();
-  // LibTorch's attention says it in its own words, in several lines.
+  // LibTorch's attention has a message of its own.
   const std::string expected = GetParam().make == attention ? "not implemented" : refusal;
   const auto differentiate_twice = [&](const at::Tensor& loss) {
     const auto message = support::possible_refusal<std::exception>([&] {
@@ -248,11 +244,11 @@ TEST_P(FusedPrimitive, RefusesSecondDerivatives) {
   };
   EXPECT_THAT(differentiate_twice(y), HasSubstr(expected));
   EXPECT_THAT(differentiate_twice(y + residual), HasSubstr(expected));
-  // What was refused leaves the graph whole.
+  // The graph remains usable.
   EXPECT_NO_THROW(torch::autograd::grad({y + residual}, problem.variables()));
 }
 
-TEST_P(FusedPrimitive, RecordsNothingWhereAutogradDoesNot) {
+TEST_P(FusedPrimitive, RecordsNothingUnderNoGrad) {
   Random random(9);
   const Problem problem = GetParam().make(random, 2, 9, 12).in(at::kFloat, at::kFloat);
   const at::Tensor recorded = problem.value(Derivatives::first);
@@ -263,27 +259,27 @@ TEST_P(FusedPrimitive, RecordsNothingWhereAutogradDoesNot) {
   EXPECT_TRUE(at::equal(plain, recorded));
 }
 
-TEST_P(FusedPrimitive, PassesOnWhatIsNotFinite) {
+TEST_P(FusedPrimitive, PropagatesNanAndInfinity) {
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
     for (const double bad : {not_a_number, infinity, -infinity}) {
       SCOPED_TRACE(c10::toString(dtype) + std::string(" with ") + std::to_string(bad));
       for (uint64_t seed = 0; seed < 5; ++seed) {
         Random random(seed);
         Problem problem = GetParam().make(random, 2, 8, 37);
-        // Of LibTorch's attention, in the values: its kernel takes a query that is NaN for one that sees nothing.
+        // For attention, in the values: LibTorch's kernel treats a query that is NaN as one that sees no key.
         const at::Tensor& x = problem.inputs[GetParam().make == attention ? 2 : 0];
         x[0][0][static_cast<int64_t>(seed) % x.size(2)] = bad;
         problem = problem.in(dtype, dtype);
         const at::Tensor y = problem.value(Derivatives::first);
         EXPECT_TRUE(has_non_finite(y));
-        EXPECT_FALSE(has_non_finite(y[1]));  // the other sequence is untouched
+        EXPECT_FALSE(has_non_finite(y[1]));  // the other sequence
         EXPECT_TRUE(has_non_finite(torch::autograd::grad({y.square().sum()}, {problem.inputs[0]})[0]));
       }
     }
   }
 }
 
-TEST_P(FusedPrimitive, TakesInputsAndGradientsThatAreNotContiguous) {
+TEST_P(FusedPrimitive, AcceptsInputsAndGradientsThatAreNotContiguous) {
   Random random(10);
   Problem problem = GetParam().make(random, 3, 5, 12);
   for (at::Tensor& x : problem.inputs) {
@@ -305,7 +301,7 @@ INSTANTIATE_TEST_SUITE_P(All, FusedPrimitive,
                                          Primitive{"CrossEntropyHead", cross_entropy}),
                          [](const auto& instance) { return instance.param.name; });
 
-TEST(FusedRmsNorm, KeepsBfloat16ActivationsBesideAFloat32Gain) {
+TEST(FusedRmsNorm, KeepsBfloat16ActivationsWithAFloat32Gain) {
   Random random(11);
   const Problem problem = rms_norm(random, 2, 40, 300);
   EXPECT_EQ(problem.in(at::kBFloat16, at::kFloat).value(Derivatives::first).scalar_type(), at::kBFloat16);
@@ -314,7 +310,7 @@ TEST(FusedRmsNorm, KeepsBfloat16ActivationsBesideAFloat32Gain) {
 
 TEST(FusedRmsNorm, SumsTheGainsGradientOverManyRows) {
   Random random(12);
-  // More rows than partial sums, and a last one that is shorter.
+  // More rows than groups, and a last group that is shorter.
   const Problem problem = rms_norm(random, 1, 5003, 33);
   EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-12);
   EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-5);
@@ -328,11 +324,11 @@ TEST(FusedRmsNorm, MapsARowOfZerosToZerosWithAFiniteGradient) {
   EXPECT_EQ(largest(problem.value(Derivatives::first)), 0);
 }
 
-TEST(FusedRope, TurnsByTheSameAnglesAfterLongerAndShorterSequences) {
+TEST(FusedRope, RotatesByTheSameAnglesAfterLongerAndShorterSequences) {
   Random random(18);
   const at::Tensor x = random.normal({1, 100, 6});
   const auto turn = [&](int64_t positions) {
-    const Problem problem{hessian::Rope{6, 77.0}, {x.narrow(1, 0, positions)}, {}};
+    const Problem problem{Rope{6, 77.0}, {x.narrow(1, 0, positions)}, {}};
     return largest(problem.value(Derivatives::first) - problem.value(Derivatives::any));
   };
   for (const int64_t positions : {5, 9, 100, 1, 64}) {
@@ -344,7 +340,7 @@ TEST(FusedSiluGate, SaturatesBeyondTheRangeOfExp) {
   Random random(14);
   const at::Tensor gate =
       at::tensor({-1e4, -800.0, -100.0, -88.0, 88.0, 100.0, 800.0, 1e4}, at::kDouble).view({1, 1, 8});
-  const Problem problem{hessian::SiluGate{}, {gate, random.normal({1, 1, 8})}, {}};
+  const Problem problem{SiluGate{}, {gate, random.normal({1, 1, 8})}, {}};
   EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-14);
   EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-6);
 }
@@ -375,7 +371,7 @@ TEST(FusedCrossEntropy, GivesAClassOfLogitMinusInfinityNoGradient) {
   EXPECT_LT(largest(gradient.sum()), 1e-15);
 }
 
-TEST(FusedCrossEntropy, RefusesATargetThatIsNoClass) {
+TEST(FusedCrossEntropy, RefusesATargetThatIsNotAClass) {
   for (const int64_t target : {-100, -1, 4}) {
     const Problem problem =
         cross_entropy_of(at::zeros({1, 2, 4}, at::kDouble), at::tensor({int64_t{0}, target}).view({1, 2}));
@@ -385,26 +381,26 @@ TEST(FusedCrossEntropy, RefusesATargetThatIsNoClass) {
 }
 
 TEST(FusedPrimitives, AreChosenByEvaluateAndRefuseASecondDerivativeOfAResidualBlock) {
-  hessian::Program program;
+  Program program;
   program.n_inputs = 1;
-  const hessian::ValueId norm = program.push(hessian::RmsNorm{"g"}, {0});
-  const hessian::ValueId map = program.push(hessian::Linear{"w", ""}, {norm});
-  program.output = program.push(hessian::Add{}, {0, map});
+  const ValueId norm = program.push(RmsNorm{"g"}, {0});
+  const ValueId map = program.push(Linear{"w", ""}, {norm});
+  program.output = program.push(Add{}, {0, map});
   Random random(17);
   Parameters parameters;
   parameters.add("g", random.normal({6}));
   parameters.add("w", random.normal({6, 6}));
   const at::Tensor x = random.normal({2, 3, 6}).requires_grad_(true);
-  hessian::EvaluateOptions options;
-  const at::Tensor reference = hessian::evaluate(program, parameters, std::array{x}, options);
+  EvaluateOptions options;
+  const at::Tensor reference = evaluate(program, parameters, std::array{x}, options);
   options.derivatives = Derivatives::first;
-  const at::Tensor y = hessian::evaluate(program, parameters, std::array{x}, options);
+  const at::Tensor y = evaluate(program, parameters, std::array{x}, options);
   EXPECT_LT(largest(y - reference), 1e-13);
   EXPECT_EQ(refusal_of([&] { torch::autograd::grad({y.square().sum()}, {x}, {}, true, true); }),
             "RMSNorm for training " + refusal);
 }
 
-TEST(FusedPrimitives, RefuseShapesThatDoNotFit) {
+TEST(FusedPrimitives, RefuseShapesThatDoNotMatch) {
   Parameters parameters;
   parameters.add("g", at::ones({5}));
   parameters.add("w", at::ones({4, 6}));
@@ -414,18 +410,17 @@ TEST(FusedPrimitives, RefuseShapesThatDoNotFit) {
       apply_operation(operation, parameters, std::array{x, other}, Numerics::wide, Derivatives::first);
     });
   };
-  EXPECT_EQ(complaint(hessian::RmsNorm{"g"}, {}), "gain is [5], expected [6]");
-  EXPECT_EQ(complaint(hessian::SiluGate{}, at::ones({2, 3, 5})), "up is [2, 3, 5], expected [2, 3, 6]");
-  EXPECT_EQ(complaint(hessian::CrossEntropyHead{"w"}, at::zeros({2, 4}, at::kLong)),
-            "targets is [2, 4], expected [2, 3]");
-  EXPECT_EQ(complaint(hessian::Rope{4}, {}),
+  EXPECT_EQ(complaint(RmsNorm{"g"}, {}), "gain is [5], expected [6]");
+  EXPECT_EQ(complaint(SiluGate{}, at::ones({2, 3, 5})), "up is [2, 3, 5], expected [2, 3, 6]");
+  EXPECT_EQ(complaint(CrossEntropyHead{"w"}, at::zeros({2, 4}, at::kLong)), "targets is [2, 4], expected [2, 3]");
+  EXPECT_EQ(complaint(Rope{4}, {}),
             "RoPE's input is [2, 3, 6], expected [S, T, width] in heads of 4, an even number that divides the width");
 }
 
 TEST(FusedPrimitives, ExcludeFloat32Internals) {
   const std::string message = refusal_of<std::invalid_argument>([] {
     const at::Tensor x = at::ones({1, 1, 2});
-    apply_operation(hessian::SiluGate{}, {}, std::array{x, x}, Numerics::float32_internals, Derivatives::first);
+    apply_operation(SiluGate{}, {}, std::array{x, x}, Numerics::float32_internals, Derivatives::first);
   });
   EXPECT_EQ(message, "Numerics::float32_internals is for comparisons; it needs Derivatives::any");
 }

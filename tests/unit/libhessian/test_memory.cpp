@@ -11,27 +11,24 @@
 #include "random_problems.h"
 #include "refusal.h"
 
-using hessian::format_bytes;
-using hessian::MemoryScope;
-using hessian::parse_bytes;
-using hessian::support::refusal_of;
-
 namespace hessian::tests {
 namespace {
 
+using support::refusal_of;
+
 constexpr int64_t mebibyte = int64_t{1} << 20;
 
-at::Tensor take(int64_t bytes) {
+at::Tensor allocate(int64_t bytes) {
   return at::zeros({bytes}, at::kByte);
 }
 
-// LibTorch rounds allocations up to 64 bytes at most, far below the mebibytes taken here.
-TEST(MemoryScope, CountsWhatIsHeldAndThePeak) {
+// LibTorch rounds allocations up by at most 64 bytes, far less than the mebibytes allocated here.
+TEST(MemoryScope, CountsCurrentAndPeakBytes) {
   const MemoryScope scope;
   EXPECT_EQ(scope.current_bytes(), 0);
-  at::Tensor a = take(3 * mebibyte);
+  at::Tensor a = allocate(3 * mebibyte);
   EXPECT_NEAR(static_cast<double>(scope.current_bytes()), 3.0 * mebibyte, 1024);
-  at::Tensor b = take(2 * mebibyte);
+  at::Tensor b = allocate(2 * mebibyte);
   a.reset();
   EXPECT_NEAR(static_cast<double>(scope.current_bytes()), 2.0 * mebibyte, 1024);
   EXPECT_NEAR(static_cast<double>(scope.peak_bytes()), 5.0 * mebibyte, 1024);
@@ -42,28 +39,29 @@ TEST(MemoryScope, CountsWhatIsHeldAndThePeak) {
 
 TEST(MemoryScope, NestsWithoutLosingTheOuterPeak) {
   const MemoryScope outer;
-  const at::Tensor kept = take(mebibyte);
-  take(6 * mebibyte);
+  const at::Tensor kept = allocate(mebibyte);
+  allocate(6 * mebibyte);
   {
     const MemoryScope inner;
     EXPECT_EQ(inner.current_bytes(), 0);
-    EXPECT_EQ(inner.peak_bytes(), 0) << "the peak before the inner scope is none of its own";
-    take(2 * mebibyte);
+    EXPECT_EQ(inner.peak_bytes(), 0) << "the peak before the inner scope does not belong to it";
+    allocate(2 * mebibyte);
     EXPECT_NEAR(static_cast<double>(inner.peak_bytes()), 2.0 * mebibyte, 1024);
   }
   EXPECT_NEAR(static_cast<double>(outer.peak_bytes()), 7.0 * mebibyte, 1024);
   {
     const MemoryScope inner;
-    take(9 * mebibyte);
+    allocate(9 * mebibyte);
   }
-  EXPECT_NEAR(static_cast<double>(outer.peak_bytes()), 10.0 * mebibyte, 1024) << "what an inner scope saw";
+  EXPECT_NEAR(static_cast<double>(outer.peak_bytes()), 10.0 * mebibyte, 1024)
+      << "the peak of an inner scope counts for the outer one";
   EXPECT_NEAR(static_cast<double>(outer.current_bytes()), 1.0 * mebibyte, 1024);
 }
 
-TEST(MemoryScope, BeginsAnewEachTime) {
+TEST(MemoryScope, StartsFromZeroEachTime) {
   {
     const MemoryScope first;
-    take(4 * mebibyte);
+    allocate(4 * mebibyte);
   }
   const MemoryScope second;
   EXPECT_EQ(second.current_bytes(), 0);
@@ -71,7 +69,7 @@ TEST(MemoryScope, BeginsAnewEachTime) {
 }
 
 TEST(AvailableMemory, IsPositiveOnTheProcessor) {
-  const auto bytes = hessian::available_memory_bytes(at::kCPU);
+  const auto bytes = available_memory_bytes(at::kCPU);
   ASSERT_TRUE(bytes.has_value());
   EXPECT_GT(*bytes, mebibyte);
 }
@@ -89,7 +87,7 @@ TEST(ParseBytes, ReadsEveryUnitInAnyCaseWithAndWithoutASpace) {
   EXPECT_EQ(parse_bytes("1TB"), 1000000000000);
 }
 
-TEST(ParseBytes, RefusesWhatIsNoAmountOfMemory) {
+TEST(ParseBytes, RefusesTextThatIsNotAnAmountOfMemory) {
   for (const std::string text : {"", "GiB", "8 gigs", "8GiBs", "8G", "-1GiB", "0", "0.3", "nan", "inf", "1e30",
                                  "8GiB 2", "8,5GiB", "9000000TiB"}) {
     EXPECT_EQ(refusal_of<std::invalid_argument>([&] { parse_bytes(text); }),
@@ -109,7 +107,7 @@ TEST(FormatBytes, IsReadBackToTheDigitsWritten) {
   support::Random random(1);
   for (int i = 0; i < 300; ++i) {
     const auto bytes = static_cast<int64_t>(std::exp2(6 + 36 * random.integers(0, 1000, {1}).item<double>() / 1000));
-    // The last digit written is a tenth below 10 and a whole above: 5 percent at most.
+    // The last digit is a tenth below 10 and a unit above: at most 5 percent.
     EXPECT_NEAR(static_cast<double>(parse_bytes(format_bytes(bytes))), static_cast<double>(bytes),
                 std::max(0.05 * static_cast<double>(bytes), 52.0))
         << bytes << ", seed 1";

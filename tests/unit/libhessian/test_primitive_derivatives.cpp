@@ -10,17 +10,12 @@
 #include "primitive_cases.h"
 #include "random_problems.h"
 
-using hessian::apply_operation;
-using hessian::Numerics;
-using hessian::Operation;
-using hessian::Parameters;
-using hessian::ProblemIndices;
-using hessian::support::largest;
-using hessian::support::PrimitiveCase;
-using hessian::support::Random;
-
 namespace hessian::tests {
 namespace {
+
+using support::largest;
+using support::PrimitiveCase;
+using support::Random;
 
 std::vector<at::Tensor> split(const at::Tensor& x, const std::vector<int64_t>& widths) {
   return at::split_with_sizes(x, widths, 2);
@@ -40,17 +35,17 @@ TEST_P(SmoothPrimitive, HasSecondDerivativesThatAgreeWithDifferencesOfTheGradien
       width += w;
     }
     const at::Tensor x = random.normal({3, random.integer(1, 5), width});
-    const at::Tensor weights = random.normal({x.size(1), 12});
-    // The sine of a random functional: its own curvature meets the Jacobian, its slope the primitive's curvature.
-    const hessian::ProblemFunction f = [&](const at::Tensor& activation, const ProblemIndices&) {
+    const at::Tensor functional = random.normal({x.size(1), 12});
+    // The sine of a random functional: its curvature tests the Jacobian, its slope the curvature of the primitive.
+    const ProblemFunction f = [&](const at::Tensor& activation, const ProblemIndices&) {
       const at::Tensor y = apply_operation(chosen.operation, parameters, split(activation, chosen.widths));
-      return (y * weights.narrow(1, 0, y.size(2))).sum(2).sin().sum(1);
+      return (y * functional.narrow(1, 0, y.size(2))).sum(2).sin().sum(1);
     };
     const at::Tensor v = random.normal({3, x.size(1) * width});
-    const at::Tensor product = hessian::HessianOperator(f, x).apply(v.unsqueeze(1)).squeeze(1);
+    const at::Tensor product = HessianOperator(f, x).apply(v.unsqueeze(1)).squeeze(1);
     EXPECT_GT(largest(product), 1e-3);
-    // Differences are good to rounding^(2/3), 4e-11, times third derivatives that may be a thousand times the second.
-    EXPECT_LT(largest(hessian::relative_difference(product, hessian::central_difference_product(f, x, v))), 1e-7);
+    // Differences have an error of rounding^(2/3), 4e-11, times third derivatives up to a thousand times the second.
+    EXPECT_LT(largest(relative_difference(product, central_difference_product(f, x, v))), 1e-7);
   }
 }
 
@@ -65,9 +60,9 @@ TEST(CrossEntropyHead, HasTheHessianOfSoftmaxInClosedForm) {
   parameters.add("w", w);
   const at::Tensor x = random.normal({1, 3, 4});
   const at::Tensor targets = random.integers(0, 7, {1, 3});
-  const hessian::HessianOperator op(
+  const HessianOperator op(
       [&](const at::Tensor& y, const ProblemIndices&) {
-        return apply_operation(hessian::CrossEntropyHead{"w"}, parameters, std::array{y, targets});
+        return apply_operation(CrossEntropyHead{"w"}, parameters, std::array{y, targets});
       },
       x);
   at::Tensor expected = at::zeros({3, 4, 3, 4}, at::kDouble);
@@ -80,8 +75,8 @@ TEST(CrossEntropyHead, HasTheHessianOfSoftmaxInClosedForm) {
   EXPECT_LT(largest(op.apply(identity)[0] - expected.view({12, 12})), 1e-13);
 }
 
-// In narrow precisions, statistics are taken in float32: what is lost is the rounding of the result, and nothing grows
-// with the width as it would in sums of bfloat16 (unit 2^-8).
+// In narrow precisions, statistics are computed in float32: the only error is the rounding of the result. In sums of
+// bfloat16 (unit 2^-8), the error would grow with the width.
 TEST(Precision, StatisticsOfBfloat16ActivationsAreTakenInFloat32) {
   Random random(2);
   const int64_t width = 4096;
@@ -96,35 +91,35 @@ TEST(Precision, StatisticsOfBfloat16ActivationsAreTakenInFloat32) {
     const at::Tensor reference = apply_operation(operation, exact, std::array{x.to(at::kDouble)});
     return largest((y.to(at::kDouble) - reference) / reference.abs().clamp_min(1e-2));
   };
-  EXPECT_LT(error(hessian::RmsNorm{"g"}), 0.5 / 128 * 1.01);  // half a unit in the last of 8 binary digits
-  EXPECT_LT(error(hessian::LayerNorm{"g", "b"}), 0.5 / 128 * 1.01);
+  EXPECT_LT(error(RmsNorm{"g"}), 0.5 / 128 * 1.01);  // half a unit in the last of 8 binary digits
+  EXPECT_LT(error(LayerNorm{"g", "b"}), 0.5 / 128 * 1.01);
 }
 
 TEST(Precision, SoftmaxAndCrossEntropyOfBfloat16AreTakenInFloat32) {
   Random random(3);
-  // A long flat softmax: a sum of 300 equal terms in bfloat16 would stop at 256.
+  // A long flat softmax: a sum of 300 ones in bfloat16 would stop at 256.
   const int64_t positions = 300;
   const at::Tensor q = at::zeros({1, positions, 4}, at::kBFloat16);
   const at::Tensor v = at::ones({1, positions, 4}, at::kBFloat16);
-  const at::Tensor mixed = apply_operation(hessian::CausalAttention{1, 1}, {}, std::array{q, q, v});
+  const at::Tensor mixed = apply_operation(CausalAttention{1, 1}, {}, std::array{q, q, v});
   EXPECT_EQ(mixed.scalar_type(), at::kBFloat16);
   EXPECT_LT(largest(mixed.to(at::kDouble) - 1), 0.01);
 
   Parameters parameters;
   parameters.add("w", at::zeros({300, 4}, at::kBFloat16));
   const at::Tensor targets = random.integers(0, 300, {1, positions});
-  const at::Tensor loss = apply_operation(hessian::CrossEntropyHead{"w"}, parameters, std::array{q, targets});
+  const at::Tensor loss = apply_operation(CrossEntropyHead{"w"}, parameters, std::array{q, targets});
   EXPECT_EQ(loss.scalar_type(), at::kFloat);
   EXPECT_NEAR(loss.item<double>(), std::log(300.0), 1e-5);
 }
 
 TEST(Precision, RopeKeepsItsAnglesExactAtLongPositions) {
-  // Angles of thousands of turns: a table in bfloat16 or float32 would be off by 1e-4 and more.
+  // Angles of thousands of radians: a table in bfloat16 or float32 would have errors of 1e-4 and more.
   Random random(4);
   const int64_t positions = 5000;
   const at::Tensor x = random.normal({1, positions, 2}, at::kFloat);
-  const at::Tensor y = apply_operation(hessian::Rope{2, 10000.0}, {}, std::array{x});
-  const at::Tensor reference = apply_operation(hessian::Rope{2, 10000.0}, {}, std::array{x.to(at::kDouble)});
+  const at::Tensor y = apply_operation(Rope{2, 10000.0}, {}, std::array{x});
+  const at::Tensor reference = apply_operation(Rope{2, 10000.0}, {}, std::array{x.to(at::kDouble)});
   EXPECT_EQ(y.scalar_type(), at::kFloat);
   EXPECT_LT(largest(y.to(at::kDouble) - reference), 2e-6);
   const double angle = positions - 1;

@@ -8,18 +8,14 @@
 #include "hessian/evaluate.h"
 #include "random_problems.h"
 
-using hessian::apply_operation;
-using hessian::Numerics;
-using hessian::Operation;
-using hessian::Parameters;
-using hessian::support::largest;
-using hessian::support::Random;
-
-// Every primitive against loops over its formula in program.h, in float64, over random shapes. The sums have a few
+// Compares every primitive with loops over its formula in program.h, in float64, for random shapes. The sums have a few
 // dozen terms of order one: 1e-13 is a hundred rounding units.
 
 namespace hessian::tests {
 namespace {
+
+using support::largest;
+using support::Random;
 
 constexpr double rounding = 1e-13;
 
@@ -65,7 +61,7 @@ at::Tensor map_rows(const at::Tensor& x, int64_t out, const Row& row) {
   return result;
 }
 
-/// map_rows with one value from another.
+/// Computes each entry of the result from the same entry of x.
 template <class Scalar>
 at::Tensor map_scalars(const at::Tensor& x, const Scalar& scalar) {
   return map_rows(x, x.size(2), [&](int64_t, int64_t, const double* in, double* out) {
@@ -75,7 +71,7 @@ at::Tensor map_scalars(const at::Tensor& x, const Scalar& scalar) {
   });
 }
 
-/// Attention by its definition: one query at a time, key head i / group by repetition.
+/// Computes attention by its definition: one query at a time, query head i with key head i / group.
 at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, int64_t kv_heads) {
   const int64_t h = q.size(2) / heads;
   return map_rows(q, q.size(2), [&](int64_t s, int64_t t, const double* query, double* out) {
@@ -118,8 +114,8 @@ TEST(Linear, IsAMatrixProductWithAndWithoutBias) {
       });
     };
     const Parameters parameters = named({{"w", w}, {"b", b}});
-    EXPECT_LT(largest(run(hessian::Linear{"w", ""}, parameters, {x}) - expected(0)), rounding);
-    EXPECT_LT(largest(run(hessian::Linear{"w", "b"}, parameters, {x}) - expected(1)), rounding);
+    EXPECT_LT(largest(run(Linear{"w", ""}, parameters, {x}) - expected(0)), rounding);
+    EXPECT_LT(largest(run(Linear{"w", "b"}, parameters, {x}) - expected(1)), rounding);
   });
 }
 
@@ -138,7 +134,7 @@ TEST(RmsNorm, DividesByTheRootMeanSquare) {
           y[i] = gain[i].item<double>() * row[i] / std::sqrt(squares / static_cast<double>(width) + eps);
         }
       });
-      EXPECT_LT(largest(run(hessian::RmsNorm{"g", eps}, named({{"g", gain}}), {x}) - expected), rounding);
+      EXPECT_LT(largest(run(RmsNorm{"g", eps}, named({{"g", gain}}), {x}) - expected), rounding);
     }
   });
 }
@@ -166,9 +162,9 @@ TEST(LayerNorm, SubtractsTheMeanAndDividesByTheDeviation) {
       });
     };
     const Parameters parameters = named({{"g", gain}, {"b", bias}});
-    // Two entries may lie close together, which the subtraction of the mean makes felt.
-    EXPECT_LT(largest(run(hessian::LayerNorm{"g", "b", 1e-3}, parameters, {x}) - expected(1)), 10 * rounding);
-    EXPECT_LT(largest(run(hessian::LayerNorm{"g", "", 1e-3}, parameters, {x}) - expected(0)), 10 * rounding);
+    // If two entries are close, subtracting the mean loses digits.
+    EXPECT_LT(largest(run(LayerNorm{"g", "b", 1e-3}, parameters, {x}) - expected(1)), 10 * rounding);
+    EXPECT_LT(largest(run(LayerNorm{"g", "", 1e-3}, parameters, {x}) - expected(0)), 10 * rounding);
   });
 }
 
@@ -186,7 +182,7 @@ TEST(Rope, TurnsInterleavedPairsByTheirPosition) {
         y[i + 1] = row[i] * std::sin(angle) + row[i + 1] * std::cos(angle);
       }
     });
-    EXPECT_LT(largest(run(hessian::Rope{head_dim, theta}, {}, {x}) - expected), rounding);
+    EXPECT_LT(largest(run(Rope{head_dim, theta}, {}, {x}) - expected), rounding);
   });
 }
 
@@ -198,7 +194,7 @@ TEST(CausalAttention, IsTheSoftmaxAverageOverEarlierPositionsWithGroupedQueries)
     const at::Tensor q = random.normal({shape.sequences, shape.positions, heads * h});
     const at::Tensor k = random.normal({shape.sequences, shape.positions, kv_heads * h});
     const at::Tensor v = random.normal({shape.sequences, shape.positions, kv_heads * h});
-    const hessian::CausalAttention attention{heads, kv_heads};
+    const CausalAttention attention{heads, kv_heads};
     EXPECT_LT(largest(run(attention, {}, {q, k, v}) - attend(q, k, v, heads, kv_heads)), rounding)
         << heads << " heads, " << kv_heads << " key heads of " << h;
   });
@@ -209,7 +205,7 @@ TEST(CausalAttention, StaysFiniteForScoresBeyondTheRangeOfExp) {
   const at::Tensor k = at::tensor({1.0, 1.0, 2.0, 2.0, 3.0, 3.0}, at::kDouble).view({1, 3, 2});
   const at::Tensor v = Random(1).normal({1, 3, 2});
   // Each position attends to the largest key so far: itself.
-  EXPECT_LT(largest(run(hessian::CausalAttention{1, 1}, {}, {q, k, v}) - v), rounding);
+  EXPECT_LT(largest(run(CausalAttention{1, 1}, {}, {q, k, v}) - v), rounding);
 }
 
 TEST(Activations, FollowTheirFormulas) {
@@ -221,11 +217,11 @@ TEST(Activations, FollowTheirFormulas) {
     const auto gelu_tanh = [](double a) {
       return a / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (a + 0.044715 * a * a * a)));
     };
-    EXPECT_LT(largest(run(hessian::SiluGate{}, {}, {x, up}) - map_scalars(x, silu) * up), rounding);
-    EXPECT_LT(largest(run(hessian::Gelu{false}, {}, {x}) - map_scalars(x, gelu)), rounding);
-    EXPECT_LT(largest(run(hessian::Gelu{true}, {}, {x}) - map_scalars(x, gelu_tanh)), rounding);
-    EXPECT_TRUE(at::equal(run(hessian::Add{}, {}, {x, up}), x + up));
-    EXPECT_TRUE(at::equal(run(hessian::Identity{}, {}, {x}), x));
+    EXPECT_LT(largest(run(SiluGate{}, {}, {x, up}) - map_scalars(x, silu) * up), rounding);
+    EXPECT_LT(largest(run(Gelu{false}, {}, {x}) - map_scalars(x, gelu)), rounding);
+    EXPECT_LT(largest(run(Gelu{true}, {}, {x}) - map_scalars(x, gelu_tanh)), rounding);
+    EXPECT_TRUE(at::equal(run(Add{}, {}, {x, up}), x + up));
+    EXPECT_TRUE(at::equal(run(Identity{}, {}, {x}), x));
   });
 }
 
@@ -235,8 +231,8 @@ TEST(Embedding, TakesTheRowsOfTheTokensAndAddsThoseOfThePositions) {
     const at::Tensor positions = random.normal({8, 5});
     const at::Tensor tokens = random.integers(0, 9, {shape.sequences, shape.positions});
     const Parameters parameters = named({{"e", table}, {"p", positions}});
-    const at::Tensor x = run(hessian::Embedding{"e"}, parameters, {tokens});
-    const at::Tensor y = run(hessian::AddPositions{"p"}, parameters, {x});
+    const at::Tensor x = run(Embedding{"e"}, parameters, {tokens});
+    const at::Tensor y = run(AddPositions{"p"}, parameters, {x});
     for (int64_t s = 0; s < shape.sequences; ++s) {
       for (int64_t t = 0; t < shape.positions; ++t) {
         EXPECT_TRUE(at::equal(x[s][t], table[tokens[s][t].item<int64_t>()]));
@@ -246,13 +242,13 @@ TEST(Embedding, TakesTheRowsOfTheTokensAndAddsThoseOfThePositions) {
   });
 }
 
-TEST(CrossEntropyHead, IsTheMeanOverThePositionsOfEachSequenceByItself) {
+TEST(CrossEntropyHead, IsTheMeanOverThePositionsOfEachSequence) {
   for_random_shapes([](Random& random, Shape shape) {
     const int64_t vocab = random.integer(1, 12);
     const at::Tensor x = random.normal({shape.sequences, shape.positions, 4});
     const at::Tensor w = random.normal({vocab, 4});
     const at::Tensor targets = random.integers(0, vocab, {shape.sequences, shape.positions});
-    const at::Tensor loss = run(hessian::CrossEntropyHead{"w"}, named({{"w", w}}), {x, targets});
+    const at::Tensor loss = run(CrossEntropyHead{"w"}, named({{"w", w}}), {x, targets});
     ASSERT_EQ(loss.sizes(), at::IntArrayRef({shape.sequences}));
     for (int64_t s = 0; s < shape.sequences; ++s) {
       double sum = 0;
@@ -265,12 +261,12 @@ TEST(CrossEntropyHead, IsTheMeanOverThePositionsOfEachSequenceByItself) {
   });
 }
 
-TEST(Primitives, TakeActivationsThatAreNotContiguous) {
+TEST(Primitives, AcceptActivationsThatAreNotContiguous) {
   Random random(2);
   const at::Tensor x = random.normal({4, 6, 2}).permute({2, 1, 0});
   const at::Tensor y = x.contiguous();
-  EXPECT_TRUE(at::equal(run(hessian::Rope{4, 10.0}, {}, {x}), run(hessian::Rope{4, 10.0}, {}, {y})));
-  const hessian::CausalAttention attention{2, 2};
+  EXPECT_TRUE(at::equal(run(Rope{4, 10.0}, {}, {x}), run(Rope{4, 10.0}, {}, {y})));
+  const CausalAttention attention{2, 2};
   EXPECT_LT(largest(run(attention, {}, {x, x, x}) - run(attention, {}, {y, y, y})), rounding);
 }
 

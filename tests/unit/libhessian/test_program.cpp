@@ -10,26 +10,21 @@
 #include "random_problems.h"
 #include "refusal.h"
 
-using hessian::evaluate;
-using hessian::EvaluateOptions;
-using hessian::Parameters;
-using hessian::Program;
-using hessian::ValueId;
-using hessian::support::largest;
-using hessian::support::Random;
-using hessian::support::refusal_of;
-
 namespace hessian::tests {
 namespace {
 
-/// out = w2 (w1 x + x), with a step beside it that the output does not need.
+using support::largest;
+using support::Random;
+using support::refusal_of;
+
+/// out = w2 (w1 x + x), and a step that the output does not need.
 struct Diamond {
   Diamond() {
     program.n_inputs = 1;
-    first = program.push(hessian::Linear{"w1", ""}, {0});
-    joined = program.push(hessian::Add{}, {first, 0});
-    unused = program.push(hessian::Linear{"absent", ""}, {first});
-    program.output = program.push(hessian::Linear{"w2", ""}, {joined});
+    first = program.push(Linear{"w1", ""}, {0});
+    joined = program.push(Add{}, {first, 0});
+    unused = program.push(Linear{"absent", ""}, {first});
+    program.output = program.push(Linear{"w2", ""}, {joined});
     program.sites = {{"joined", joined}};
     parameters.add("w1", w1);
     parameters.add("w2", w2);
@@ -46,7 +41,7 @@ struct Diamond {
   ValueId unused = 0;
 };
 
-/// Runs with the overrides and tells which values were computed.
+/// Evaluates with the overrides and returns the values that were computed.
 std::vector<ValueId> computed(const Diamond& diamond, const std::map<ValueId, at::Tensor>& overrides) {
   std::vector<ValueId> values;
   EvaluateOptions options;
@@ -59,7 +54,7 @@ std::vector<ValueId> computed(const Diamond& diamond, const std::map<ValueId, at
   return values;
 }
 
-TEST(Evaluate, RunsTheStepsInOrderAndLeavesOutThoseThatTheOutputDoesNotNeed) {
+TEST(Evaluate, RunsTheStepsInOrderAndSkipsThoseThatTheOutputDoesNotNeed) {
   const Diamond d;
   const at::Tensor expected = at::matmul(at::matmul(d.x, d.w1.t()) + d.x, d.w2.t());
   // The unused step reads a parameter that does not exist: computing it would throw.
@@ -67,7 +62,7 @@ TEST(Evaluate, RunsTheStepsInOrderAndLeavesOutThoseThatTheOutputDoesNotNeed) {
   EXPECT_EQ(computed(d, {}), (std::vector<ValueId>{d.first, d.joined, d.program.output}));
 }
 
-TEST(Evaluate, ShowsEachValueAsItIs) {
+TEST(Evaluate, ShowsEachValueToTheObserver) {
   const Diamond d;
   std::map<ValueId, at::Tensor> seen;
   EvaluateOptions options;
@@ -78,7 +73,7 @@ TEST(Evaluate, ShowsEachValueAsItIs) {
   EXPECT_TRUE(at::equal(seen.at(d.program.output), output));
 }
 
-TEST(Evaluate, TakesOverridesInPlaceOfValuesAndSkipsWhatOnlyTheyNeed) {
+TEST(Evaluate, ReplacesValuesByOverridesAndSkipsStepsNeededOnlyForThem) {
   const Diamond d;
   const at::Tensor given = Random(2).normal({2, 5, 4});
   EXPECT_EQ(computed(d, {{d.joined, given}}), (std::vector<ValueId>{d.program.output}));
@@ -103,12 +98,12 @@ TEST(Evaluate, TakesOverridesOfAnInputAndOfTheOutput) {
   EXPECT_TRUE(at::equal(evaluate(d.program, d.parameters, std::array{d.x}, options), given));
 }
 
-TEST(Evaluate, UsesAnOverriddenValueOnlyWhereItsOwnNameIsRead) {
-  // Identity gives one use of an activation a name of its own: a perturbation there does not reach the other uses.
+TEST(Evaluate, UsesAnOverrideOnlyWhereThatValueIsRead) {
+  // Identity gives one use of an activation a value of its own: a perturbation there does not reach the other uses.
   Program program;
   program.n_inputs = 1;
-  const ValueId copy = program.push(hessian::Identity{}, {0});
-  program.output = program.push(hessian::Add{}, {copy, 0});
+  const ValueId copy = program.push(Identity{}, {0});
+  program.output = program.push(Add{}, {copy, 0});
   const at::Tensor x = Random(4).normal({1, 2, 3});
   EvaluateOptions options;
   options.overrides = {{copy, at::zeros_like(x)}};
@@ -118,8 +113,8 @@ TEST(Evaluate, UsesAnOverriddenValueOnlyWhereItsOwnNameIsRead) {
 TEST(Evaluate, KeepsAnOutputThatLaterStepsRead) {
   Program program;
   program.n_inputs = 1;
-  const ValueId doubled = program.push(hessian::Add{}, {0, 0});
-  program.push(hessian::Add{}, {doubled, 0});
+  const ValueId doubled = program.push(Add{}, {0, 0});
+  program.push(Add{}, {doubled, 0});
   program.output = doubled;
   const at::Tensor x = Random(5).normal({1, 2, 3});
   EXPECT_TRUE(at::equal(evaluate(program, {}, std::array{x}), 2 * x));
@@ -127,15 +122,15 @@ TEST(Evaluate, KeepsAnOutputThatLaterStepsRead) {
   EXPECT_TRUE(at::equal(evaluate(program, {}, std::array{x}), x));
 }
 
-TEST(Evaluate, HandsItsNumericsToThePrimitives) {
+TEST(Evaluate, PassesItsNumericsToThePrimitives) {
   Program program;
   program.n_inputs = 1;
-  program.output = program.push(hessian::RmsNorm{"g"}, {0});
+  program.output = program.push(RmsNorm{"g"}, {0});
   Parameters parameters;
   parameters.add("g", at::ones({6}, at::kDouble));
   const at::Tensor x = Random(6).normal({1, 2, 6});
   EvaluateOptions narrow;
-  narrow.numerics = hessian::Numerics::float32_internals;
+  narrow.numerics = Numerics::float32_internals;
   const at::Tensor difference =
       evaluate(program, parameters, std::array{x}) - evaluate(program, parameters, std::array{x}, narrow);
   EXPECT_GT(largest(difference), 1e-10);

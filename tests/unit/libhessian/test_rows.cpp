@@ -8,17 +8,17 @@
 #include "random_problems.h"
 #include "sharing_lanes.h"
 
-// The passes over rows of tangents by several lanes beside the host's one.
+// Compares the passes over rows of tangents with several lanes and with the host's single lane.
 
 namespace hessian::tests {
 namespace {
 
-using hessian::rows::RowMap;
+using rows::RowMap;
 using support::largest;
 using support::Random;
 using support::run_by_lanes;
 
-/// Sizes that leave a rest for every number of lanes, and rows narrower than they are many.
+/// Sizes that are not multiples of the number of lanes, and rows with fewer entries than lanes.
 struct Sizes {
   int64_t sequences;
   int64_t vectors;
@@ -43,8 +43,8 @@ class RowPasses : public testing::TestWithParam<Sizes> {
   static const double* in(const at::Tensor& x) { return x.const_data_ptr<double>(); }
   static double* out(const at::Tensor& x) { return x.data_ptr<double>(); }
 
-  /// Runs what make(outputs) gives by one lane and by several, and compares all outputs. What a pass reads and writes
-  /// over starts from `start`.
+  /// Runs the pass make(outputs) with one lane and with several, and compares all outputs. The outputs start as copies of
+  /// `start`, for passes that work in place.
   template <class Make>
   void expect_same(const Make& make, std::vector<at::Tensor> start) {
     std::vector<at::Tensor> alone;
@@ -53,7 +53,7 @@ class RowPasses : public testing::TestWithParam<Sizes> {
       alone.push_back(tensor.clone());
       shared.push_back(tensor.clone());
     }
-    hessian::rows::run_rows(make(alone), rows, sizes.width, at::kCPU);
+    rows::run_rows(make(alone), rows, sizes.width, at::kCPU);
     run_by_lanes(make(shared), rows);
     for (std::size_t i = 0; i < start.size(); ++i) {
       EXPECT_LT(largest(alone[i] - shared[i]), 1e-12) << "output " << i;
@@ -73,16 +73,15 @@ TEST_P(RowPasses, OfNormsAreTheSameByOneLaneAndBySeveral) {
   const at::Tensor a = random.normal(zeros_per_row().sizes());
   const at::Tensor turned = tangent();
   for (const bool centred : {false, true}) {
-    const hessian::rows::NormValues<double> values{in(n), in(r), in(gain), centred, sizes.width, map};
+    const rows::NormValues<double> values{in(n), in(r), in(gain), centred, sizes.width, map};
     expect_same(
         [&](const std::vector<at::Tensor>& to) {
-          return hessian::rows::NormJvp<double>{values, in(x), out(to[0]), out(to[1]), out(to[2])};
+          return rows::NormJvp<double>{values, in(x), out(to[0]), out(to[1]), out(to[2])};
         },
         {zeros_like_tangent(), zeros_like_tangent(), zeros_per_row()});
     expect_same(
         [&](const std::vector<at::Tensor>& to) {
-          return hessian::rows::NormVjpTangent<double>{values,     in(c), in(m), in(mean),
-                                                       in(turned), in(a), in(x), out(to[0])};
+          return rows::NormVjpTangent<double>{values, in(c), in(m), in(mean), in(turned), in(a), in(x), out(to[0])};
         },
         {zeros_like_tangent()});
   }
@@ -93,24 +92,24 @@ TEST_P(RowPasses, OfActivationsAreTheSameByOneLaneAndBySeveral) {
   const std::vector<at::Tensor> of_tangent = {tangent(), tangent(), tangent()};
   expect_same(
       [&](const std::vector<at::Tensor>& to) {
-        return hessian::rows::EntrywiseJvp<double>{in(of_value[0]), sizes.width, map, in(of_tangent[0]), out(to[0])};
+        return rows::EntrywiseJvp<double>{in(of_value[0]), sizes.width, map, in(of_tangent[0]), out(to[0])};
       },
       {zeros_like_tangent()});
   expect_same(
       [&](const std::vector<at::Tensor>& to) {
-        return hessian::rows::EntrywiseVjpTangent<double>{in(of_value[0]),   in(of_value[1]),   sizes.width, map,
-                                                          in(of_tangent[0]), in(of_tangent[1]), out(to[0])};
+        return rows::EntrywiseVjpTangent<double>{in(of_value[0]),   in(of_value[1]),   sizes.width, map,
+                                                 in(of_tangent[0]), in(of_tangent[1]), out(to[0])};
       },
       {zeros_like_tangent()});
   expect_same(
       [&](const std::vector<at::Tensor>& to) {
-        return hessian::rows::GateJvp<double>{in(of_value[0]),   in(of_value[1]),   sizes.width, map,
-                                              in(of_tangent[0]), in(of_tangent[1]), out(to[0])};
+        return rows::GateJvp<double>{in(of_value[0]),   in(of_value[1]),   sizes.width, map,
+                                     in(of_tangent[0]), in(of_tangent[1]), out(to[0])};
       },
       {zeros_like_tangent()});
   expect_same(
       [&](const std::vector<at::Tensor>& to) {
-        return hessian::rows::GateVjpTangent<double>{
+        return rows::GateVjpTangent<double>{
             in(of_value[0]),   in(of_value[1]),   in(of_value[2]),   in(of_value[3]), sizes.width, map,
             in(of_tangent[0]), in(of_tangent[1]), in(of_tangent[2]), out(to[0]),      out(to[1])};
       },
@@ -123,13 +122,12 @@ TEST_P(RowPasses, OfSoftmaxAreTheSameByOneLaneAndBySeveral) {
   const at::Tensor pdot = tangent();
   expect_same(
       [&](const std::vector<at::Tensor>& to) {
-        return hessian::rows::SoftmaxJvp<double>{in(p), sizes.width, sizes.width, map, out(to[0])};
+        return rows::SoftmaxJvp<double>{in(p), sizes.width, sizes.width, map, out(to[0])};
       },
       {tangent()});
   expect_same(
       [&](const std::vector<at::Tensor>& to) {
-        return hessian::rows::SoftmaxVjpTangent<double>{in(p), in(e),    sizes.width, sizes.width,
-                                                        map,   in(pdot), out(to[0])};
+        return rows::SoftmaxVjpTangent<double>{in(p), in(e), sizes.width, sizes.width, map, in(pdot), out(to[0])};
       },
       {tangent()});
 }
@@ -141,11 +139,11 @@ TEST_P(RowPasses, OfRopeAreTheSameByOneLaneAndBySeveral) {
   const at::Tensor table = random.normal({sizes.positions, 2, sizes.width});
   for (const bool back : {false, true}) {
     const auto pass_to = [&](const at::Tensor& to) {
-      return hessian::rows::RotatePairs<double>{in(x), in(table), back, sizes.positions, heads, head_dim, out(to)};
+      return rows::RotatePairs<double>{in(x), in(table), back, sizes.positions, heads, head_dim, out(to)};
     };
     const at::Tensor alone = at::zeros_like(x);
     const at::Tensor shared = at::zeros_like(x);
-    hessian::rows::run_rows(pass_to(alone), rows * heads, head_dim, at::kCPU);
+    rows::run_rows(pass_to(alone), rows * heads, head_dim, at::kCPU);
     run_by_lanes(pass_to(shared), rows * heads);
     EXPECT_LT(largest(alone - shared), 1e-12);
     EXPECT_GT(largest(alone), 1e-3);

@@ -17,43 +17,36 @@
 #include "random_problems.h"
 #include "refusal.h"
 
-using hessian::Derivatives;
-using hessian::EvaluateOptions;
-using hessian::Parameters;
-using hessian::Program;
-using hessian::ValueId;
-
-using hessian::support::largest;
-using hessian::support::Random;
-using hessian::support::refusal_of;
-
-// A linear map and the RMSNorm behind it as one step of autograd, against the two apart.
+// Compares a linear map and the RMSNorm after it as one node of autograd with the two separately.
 
 namespace hessian::tests {
 namespace {
 
-/// A norm of the stream that two maps read, each with its own norm behind it, and what joins them.
+using support::largest;
+using support::Random;
+using support::refusal_of;
+
+/// A norm whose result two maps read, each followed by its own norm, and the step that joins both.
 struct Problem {
   Program program;
   Parameters parameters;
   at::Tensor x;
 
-  Problem(Random& random, int64_t in, int64_t out, hessian::Operation join = hessian::Add{})
-      : x(random.normal({2, 5, in})) {
+  Problem(Random& random, int64_t in, int64_t out, Operation join = Add{}) : x(random.normal({2, 5, in})) {
     program.n_inputs = 1;
     parameters.add("g", random.normal({in}));
-    const ValueId stream = program.push(hessian::RmsNorm{"g"}, {0});
+    const ValueId stream = program.push(RmsNorm{"g"}, {0});
     std::array<ValueId, 2> branches{};
     for (const std::string name : {"a", "b"}) {
       parameters.add(name, random.normal({out, in}));
       parameters.add(name + "g", random.normal({out}));
-      const ValueId map = program.push(hessian::Linear{name, ""}, {stream});
-      branches[name == "a" ? 0 : 1] = program.push(hessian::RmsNorm{name + "g", 0.1}, {map});
+      const ValueId map = program.push(Linear{name, ""}, {stream});
+      branches[name == "a" ? 0 : 1] = program.push(RmsNorm{name + "g", 0.1}, {map});
     }
     program.output = program.push(std::move(join), {branches[0], branches[1]});
   }
 
-  /// The same numbers as new variables.
+  /// Returns the same numbers as new variables.
   void become(at::ScalarType dtype) {
     const auto variable = [dtype](const at::Tensor& tensor) {
       return tensor.detach().to(dtype, false, true).requires_grad_(true);
@@ -77,10 +70,10 @@ struct Problem {
   at::Tensor value(Derivatives derivatives) const {
     EvaluateOptions options;
     options.derivatives = derivatives;
-    return hessian::evaluate(program, parameters, std::array{x}, options);
+    return evaluate(program, parameters, std::array{x}, options);
   }
 
-  /// The value, and the gradients of its product with a direction, in float64.
+  /// Returns the value, and the gradients of its product with a direction, in float64.
   std::vector<at::Tensor> everything(Derivatives derivatives, const at::Tensor& direction,
                                      at::ScalarType products) const {
     at::Tensor y;
@@ -100,7 +93,7 @@ struct Problem {
   }
 };
 
-/// The largest difference relative to the largest entry of each tensor.
+/// Returns the largest difference relative to the largest entry of each tensor.
 double difference(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& expected) {
   double worst = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -112,10 +105,10 @@ double difference(const std::vector<at::Tensor>& found, const std::vector<at::Te
 const std::string refusal = "SimpleNorm for training has no second derivative; evaluate with Derivatives::any";
 
 std::vector<bool> found_in(const Program& program) {
-  return hessian::simple_norms(program, hessian::needed_steps(program, [](ValueId) { return false; }));
+  return simple_norms(program, needed_steps(program, [](ValueId) { return false; }));
 }
 
-void expect_agreement(const hessian::Operation& join) {
+void expect_agreement(const Operation& join) {
   for (const auto& [in, out] : std::vector<std::pair<int64_t, int64_t>>{{3, 5}, {16, 24}, {33, 40}}) {
     SCOPED_TRACE(std::to_string(in) + " to " + std::to_string(out));
     Random random(static_cast<uint64_t>(in));
@@ -123,11 +116,11 @@ void expect_agreement(const hessian::Operation& join) {
     const at::Tensor direction = random.normal({2, 5, out});
     problem.become(at::kDouble);
     const auto expected = problem.everything(Derivatives::any, direction, at::kDouble);
-    // Some tens of terms of order one: units of 1e-16 and 6e-8 with room to spare.
+    // Sums of a few dozen terms of order one, with rounding units of 1e-16 and 6e-8.
     EXPECT_LT(difference(problem.everything(Derivatives::first, direction, at::kDouble), expected), 1e-13);
     problem.become(at::kFloat);
     EXPECT_LT(difference(problem.everything(Derivatives::first, direction, at::kFloat), expected), 1e-5);
-    // Operands are rounded by 2^-9 each, the maps' results and their gradients too, and the latter are sums of tens of
+    // Operands, results of the maps and their gradients are rounded by 2^-9 each; the gradients are sums of dozens of
     // terms of either sign.
     const auto rounded = problem.everything(Derivatives::first, direction, at::kBFloat16);
     EXPECT_LT(difference(rounded, expected), 0.03);
@@ -135,15 +128,15 @@ void expect_agreement(const hessian::Operation& join) {
   }
 }
 
-TEST(SimpleNorm, AgreesWithTheMapAndTheNormApartInValueAndGradients) {
-  expect_agreement(hessian::Add{});
+TEST(SimpleNorm, AgreesWithSeparateMapAndNormInValueAndGradients) {
+  expect_agreement(Add{});
 }
 
-TEST(SimpleNorm, AgreesWithAllStepsOfAGateApartInValueAndGradients) {
-  expect_agreement(hessian::SiluGate{});
+TEST(SimpleNorm, AgreesWithTheSeparateStepsOfAGateInValueAndGradients) {
+  expect_agreement(SiluGate{});
 }
 
-TEST(SimpleNorm, GateOfTwoIsOneStepThatAgreesWithAllOfThemApart) {
+TEST(SimpleNorm, GateOfTwoIsOneNodeThatAgreesWithTheSeparateSteps) {
   constexpr double eps = 0.1;
   Random random(9);
   std::vector<at::Tensor> variables;
@@ -158,8 +151,7 @@ TEST(SimpleNorm, GateOfTwoIsOneStepThatAgreesWithAllOfThemApart) {
     return y * (y.square().mean(-1, true) + eps).rsqrt() * gain;
   };
   const at::Tensor apart = at::silu(norm(gate_weight, gate_gain)) * norm(up_weight, up_gain);
-  const at::Tensor joined =
-      hessian::fused::simple_norm_gate({x, gate_weight, gate_gain, eps}, {x, up_weight, up_gain, eps});
+  const at::Tensor joined = fused::simple_norm_gate({x, gate_weight, gate_gain, eps}, {x, up_weight, up_gain, eps});
   EXPECT_LT(largest(joined - apart), 1e-13);
   const at::Tensor direction = random.normal({2, 5, 24});
   EXPECT_LT(difference(torch::autograd::grad({joined}, variables, {direction}),
@@ -167,16 +159,16 @@ TEST(SimpleNorm, GateOfTwoIsOneStepThatAgreesWithAllOfThemApart) {
             1e-13);
 }
 
-TEST(SimpleNorm, IsJoinedWithAGateThatAloneReadsTwoOfThem) {
+TEST(SimpleNorm, IsFusedWithAGateThatIsTheOnlyReaderOfTwo) {
   Random random(8);
-  const Problem problem(random, 4, 6, hessian::SiluGate{});
+  const Problem problem(random, 4, 6, SiluGate{});
   const auto gates_in = [](const Program& program) {
-    return hessian::simple_norm_gates(program, hessian::needed_steps(program, [](ValueId) { return false; }));
+    return simple_norm_gates(program, needed_steps(program, [](ValueId) { return false; }));
   };
   EXPECT_EQ(gates_in(problem.program), (std::vector<bool>{false, true, false, false, false, false}));
   EXPECT_EQ(gates_in(Problem(random, 4, 6).program), std::vector<bool>(6, false));
   Program read_twice = problem.program;
-  read_twice.output = read_twice.push(hessian::Add{}, {3, read_twice.output});
+  read_twice.output = read_twice.push(Add{}, {3, read_twice.output});
   EXPECT_EQ(gates_in(read_twice), std::vector<bool>(7, false));
   EXPECT_TRUE(found_in(read_twice)[1]);
   Program turned = problem.program;
@@ -184,10 +176,10 @@ TEST(SimpleNorm, IsJoinedWithAGateThatAloneReadsTwoOfThem) {
   EXPECT_EQ(gates_in(turned), std::vector<bool>(6, false));
 }
 
-// Maps of two values, whose gradients must not meet.
+// Maps of two different values, whose gradients must stay separate.
 TEST(SimpleNorm, OfAGateMayReadTwoValues) {
   Random random(9);
-  Problem problem(random, 5, 6, hessian::SiluGate{});
+  Problem problem(random, 5, 6, SiluGate{});
   problem.program.steps[3].inputs = {0};
   const at::Tensor direction = random.normal({2, 5, 6});
   for (const auto& [dtype, tolerance] : {std::pair{at::kDouble, 1e-13}, std::pair{at::kFloat, 1e-5}}) {
@@ -199,16 +191,16 @@ TEST(SimpleNorm, OfAGateMayReadTwoValues) {
 
 TEST(SimpleNorm, OfAGateRefusesASecondDerivative) {
   Random random(10);
-  Problem problem(random, 4, 6, hessian::SiluGate{});
+  Problem problem(random, 4, 6, SiluGate{});
   problem.become(at::kDouble);
-  const auto map = [&problem](const std::string& name) -> hessian::fused::SimpleNormOperand {
+  const auto map = [&problem](const std::string& name) -> fused::SimpleNormOperand {
     return {problem.x, problem.parameters.at(name), problem.parameters.at(name + "g"), 0.1};
   };
-  const at::Tensor y = hessian::fused::simple_norm_gate(map("a"), map("b"));
+  const at::Tensor y = fused::simple_norm_gate(map("a"), map("b"));
   EXPECT_EQ(refusal_of([&] { torch::autograd::grad({y.square().sum()}, {problem.x}, {}, true, true); }), refusal);
 }
 
-TEST(SimpleNorm, IsWhatEvaluateTakesForAMapAndTheNormBehindIt) {
+TEST(SimpleNorm, IsUsedByEvaluateForAMapAndTheNormAfterIt) {
   Random random(1);
   Problem problem(random, 4, 6);
   problem.become(at::kDouble);
@@ -221,22 +213,22 @@ TEST(SimpleNorm, IsWhatEvaluateTakesForAMapAndTheNormBehindIt) {
   EXPECT_EQ(found_in(problem.program), (std::vector<bool>{false, true, false, true, false, false}));
 }
 
-TEST(SimpleNorm, IsNotTakenWhereTheMapsResultIsNeededForItself) {
+TEST(SimpleNorm, IsNotUsedIfTheResultOfTheMapHasOtherReaders) {
   Random random(2);
   const Problem problem(random, 4, 4);
   Program read_twice = problem.program;
-  read_twice.output = read_twice.push(hessian::Add{}, {2, read_twice.output});
+  read_twice.output = read_twice.push(Add{}, {2, read_twice.output});
   EXPECT_FALSE(found_in(read_twice)[1]);
   EXPECT_TRUE(found_in(read_twice)[3]);
   Program is_output = problem.program;
   is_output.output = 2;
   EXPECT_FALSE(found_in(is_output)[1]);
   Program with_bias = problem.program;
-  std::get<hessian::Linear>(with_bias.steps[1].operation).bias = "bias";
+  std::get<Linear>(with_bias.steps[1].operation).bias = "bias";
   EXPECT_FALSE(found_in(with_bias)[1]);
 }
 
-TEST(SimpleNorm, ShowsTheMapsResultToWhoeverObserves) {
+TEST(SimpleNorm, ShowsTheResultOfTheMapToAnObserver) {
   Random random(3);
   Problem problem(random, 4, 6);
   problem.become(at::kDouble);
@@ -247,27 +239,27 @@ TEST(SimpleNorm, ShowsTheMapsResultToWhoeverObserves) {
     seen.push_back(value);
     EXPECT_TRUE(tensor.defined());
   };
-  const at::Tensor y = hessian::evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
+  const at::Tensor y = evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
   EXPECT_EQ(seen, (std::vector<ValueId>{1, 2, 3, 4, 5, 6}));
   EXPECT_LT(largest(y - problem.value(Derivatives::first)), 1e-13);
 }
 
-TEST(SimpleNorm, TakesAValueThatIsGivenInsteadOfTheMapsResult) {
+TEST(SimpleNorm, UsesAnOverrideOfTheResultOfTheMap) {
   Random random(4);
   Problem problem(random, 4, 6);
   problem.become(at::kDouble);
   EvaluateOptions options;
   options.overrides[2] = random.normal({2, 5, 6});
-  const at::Tensor expected = hessian::evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
+  const at::Tensor expected = evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
   options.derivatives = Derivatives::first;
-  const at::Tensor found = hessian::evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
+  const at::Tensor found = evaluate(problem.program, problem.parameters, std::array{problem.x}, options);
   EXPECT_LT(largest(found - expected), 1e-13);
   EXPECT_GT(largest(found - problem.value(Derivatives::first)), 0.1);
 }
 
-// Two maps that read one value keep one rounded copy of it: their gradients meet before they are widened again, so
-// that autograd has one conversion node for both.
-TEST(SimpleNorm, SharesTheRoundingOfWhatSeveralMapsRead) {
+// Two maps that read the same value keep one rounded copy of it: their gradients are added before they are widened again,
+// so that autograd has one conversion node for both.
+TEST(SimpleNorm, SharesTheRoundedCopyOfAValueThatSeveralMapsRead) {
   Random random(5);
   Problem problem(random, 8, 8);
   problem.become(at::kFloat);
@@ -281,7 +273,7 @@ TEST(SimpleNorm, SharesTheRoundingOfWhatSeveralMapsRead) {
   EXPECT_THAT(first->name(), testing::HasSubstr("ToCopy"));
 }
 
-TEST(SimpleNorm, GivesNoGradientWhereNoneIsAskedFor) {
+TEST(SimpleNorm, ComputesNoGradientThatIsNotNeeded) {
   Random random(6);
   Problem problem(random, 4, 6);
   problem.become(at::kDouble);
@@ -291,7 +283,7 @@ TEST(SimpleNorm, GivesNoGradientWhereNoneIsAskedFor) {
   EXPECT_LT(largest(some[0] - all[2]), 1e-12);
 }
 
-TEST(SimpleNorm, RefusesAWeightThatDoesNotFit) {
+TEST(SimpleNorm, RefusesAWeightOfTheWrongShape) {
   Random random(7);
   Problem problem(random, 4, 6);
   problem.x = random.normal({2, 5, 4});
@@ -301,9 +293,9 @@ TEST(SimpleNorm, RefusesAWeightThatDoesNotFit) {
   }
   EvaluateOptions options;
   options.derivatives = Derivatives::first;
-  EXPECT_EQ(refusal_of<std::invalid_argument>(
-                [&] { hessian::evaluate(problem.program, wrong, std::array{problem.x}, options); }),
-            "weight is [6, 3], expected [6, 4]");
+  EXPECT_EQ(
+      refusal_of<std::invalid_argument>([&] { evaluate(problem.program, wrong, std::array{problem.x}, options); }),
+      "weight is [6, 3], expected [6, 4]");
 }
 
 }  // namespace

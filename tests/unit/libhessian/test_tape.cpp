@@ -13,41 +13,36 @@
 #include "random_problems.h"
 #include "refusal.h"
 
-using hessian::Parameters;
-using hessian::Program;
-using hessian::Tape;
-using hessian::TapeOperator;
-using hessian::TapeVectors;
-using hessian::ValueId;
-using hessian::support::largest;
-using hessian::support::Random;
 using testing::HasSubstr;
 
-// The tape against double backward through LibTorch, on a small network that uses a value several times.
+// Compares the tape with double backward through LibTorch, on a small network that uses a value several times.
 
 namespace hessian::tests {
 namespace {
 
+using support::largest;
+using support::Random;
+
 constexpr double tolerance = 1e-12;
 
-/// Two branches of one value that meet again, then a head.
+/// Two branches of one value whose results are added, then a head.
 struct Network {
   Program program;
   ValueId normed = 0;  ///< read by both branches
-  ValueId middle = 0;  ///< of the first one's width, and read twice
-  ValueId inner = 0;   ///< within the second branch, where the first one's result is alive
+  ValueId middle = 0;  ///< of the same width, and read twice
+  ValueId inner = 0;   ///< inside the second branch, while the result of the first is still needed
 
   Network() {
     program.n_inputs = 2;
-    normed = program.push(hessian::RmsNorm{"g"}, {0});
-    const ValueId mixed = program.push(hessian::CausalAttention{2, 2}, {normed, normed, normed});
-    middle = program.push(hessian::Add{}, {0, mixed});
-    const ValueId gate = program.push(hessian::Linear{"gate", ""}, {normed});
-    const ValueId up = program.push(hessian::Linear{"up", ""}, {middle});
-    inner = program.push(hessian::SiluGate{}, {gate, up});
-    const ValueId down = program.push(hessian::Linear{"down", ""}, {inner});
-    const ValueId joined = program.push(hessian::Add{}, {middle, down});
-    program.output = program.push(hessian::CrossEntropyHead{"head"}, {joined, 1});
+    normed = program.push(RmsNorm{"g"}, {0});
+    const ValueId mixed = program.push(CausalAttention{2, 2}, {normed, normed, normed});
+    middle = program.push(Add{}, {0, mixed});
+    const ValueId gate = program.push(Linear{"gate", ""}, {normed});
+    const ValueId up = program.push(Linear{"up", ""}, {middle});
+    inner = program.push(SiluGate{}, {gate, up});
+    const ValueId down = program.push(Linear{"down", ""}, {inner});
+    const ValueId joined = program.push(Add{}, {middle, down});
+    program.output = program.push(CrossEntropyHead{"head"}, {joined, 1});
   }
 };
 
@@ -61,20 +56,20 @@ struct Problem : Network {
     inputs = {random.normal({sequences, positions, 4}), random.integers(0, 7, {sequences, positions})};
   }
 
-  /// The same Hessian by autograd: the value is replaced by the variable.
-  hessian::HessianOperator reference(ValueId value) const {
+  /// Returns the same Hessian by autograd: the value is overridden by the variable.
+  HessianOperator reference(ValueId value) const {
     at::Tensor activation = inputs[0];
     if (value > 0) {
-      hessian::EvaluateOptions options;
+      EvaluateOptions options;
       options.observe = [&](ValueId id, const at::Tensor& tensor) { activation = id == value ? tensor : activation; };
-      hessian::evaluate(program, parameters, inputs, options);
+      evaluate(program, parameters, inputs, options);
     }
-    const auto losses = [this, value](const at::Tensor& x, const hessian::ProblemIndices& blocks) {
-      hessian::EvaluateOptions options;
+    const auto losses = [this, value](const at::Tensor& x, const ProblemIndices& problems) {
+      EvaluateOptions options;
       options.overrides[value] = x;
-      const std::vector<at::Tensor> rows = {value == 0 ? x : hessian::rows_of(inputs[0], blocks),
-                                            hessian::rows_of(inputs[1], blocks)};
-      return hessian::evaluate(program, parameters, rows, options);
+      const std::vector<at::Tensor> rows = {value == 0 ? x : rows_of(inputs[0], problems),
+                                            rows_of(inputs[1], problems)};
+      return evaluate(program, parameters, rows, options);
     };
     return {losses, activation};
   }
@@ -90,8 +85,8 @@ TEST(TapeOperator, IsTheHessianWithRespectToAnyValue) {
     const Problem problem(seed);
     for (const ValueId value : {0, problem.normed, problem.inner}) {
       const TapeOperator op(problem.program, problem.parameters, problem.inputs, value);
-      const at::Tensor dense = hessian::to_dense(op);
-      const at::Tensor expected = hessian::to_dense(problem.reference(value));
+      const at::Tensor dense = to_dense(op);
+      const at::Tensor expected = to_dense(problem.reference(value));
       EXPECT_GT(largest(expected), 1e-3);
       EXPECT_LT(largest(dense - expected), tolerance) << "value " << value;
       EXPECT_LT(largest(dense - dense.transpose(1, 2)), tolerance);
@@ -99,16 +94,16 @@ TEST(TapeOperator, IsTheHessianWithRespectToAnyValue) {
   }
 }
 
-TEST(TapeOperator, GivesTheSameProductsForSomeOfTheBlocksInAnyOrder) {
+TEST(TapeOperator, GivesTheSameProductsForSomeOfTheProblemsInAnyOrder) {
   Problem problem(5, 6);
   const TapeOperator op(problem.program, problem.parameters, problem.inputs, 0);
   const at::Tensor v = problem.random.normal({6, 2, op.dim()});
   const at::Tensor whole = op.apply(v);
-  // All but one: taken from the tape at hand. Two: recorded again. Then blocks that the new tape does not have.
-  for (const hessian::ProblemIndices& blocks :
-       {hessian::ProblemIndices{5, 0, 1, 2, 3}, hessian::ProblemIndices{4, 1}, hessian::ProblemIndices{0, 4, 5}}) {
-    const at::Tensor part = op.apply(hessian::rows_of(v, blocks), blocks);
-    EXPECT_LT(largest(part - hessian::rows_of(whole, blocks)), tolerance);
+  // All but one: uses the existing tape. Two: records a new one. Then problems that the new tape does not have.
+  for (const ProblemIndices& problems :
+       {ProblemIndices{5, 0, 1, 2, 3}, ProblemIndices{4, 1}, ProblemIndices{0, 4, 5}}) {
+    const at::Tensor some = op.apply(rows_of(v, problems), problems);
+    EXPECT_LT(largest(some - rows_of(whole, problems)), tolerance);
   }
 }
 
@@ -122,31 +117,30 @@ TEST(TapeOperator, GivesTheSameProductsOfSeveralVectorsAsOfEach) {
   }
 }
 
-TEST(TapeOperator, TakesSeveralValuesAsBlocksOfTheirOwn) {
+TEST(TapeOperator, TakesSeveralValuesAsSeparateProblems) {
   for (uint64_t seed = 70; seed < 74; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Problem problem(seed, 4);
     const std::vector<ValueId> values = {0, problem.normed, problem.middle};
     const TapeOperator op({problem.program, problem.parameters, problem.inputs, values, {}});
     ASSERT_EQ(op.problems(), 12);
-    std::vector<at::Tensor> parts;
+    std::vector<at::Tensor> separate;
     for (const ValueId value : values) {
-      parts.push_back(hessian::to_dense(TapeOperator(problem.program, problem.parameters, problem.inputs, value)));
+      separate.push_back(to_dense(TapeOperator(problem.program, problem.parameters, problem.inputs, value)));
     }
-    const at::Tensor dense = at::cat(parts);
-    EXPECT_LT(largest(hessian::to_dense(op) - dense), tolerance);
-    // Blocks that leave gaps, in no order, of fewer and fewer sequences, and then of more again.
-    for (const hessian::ProblemIndices& blocks :
-         {hessian::ProblemIndices{11, 0, 5, 6, 1}, hessian::ProblemIndices{2, 8, 10}, hessian::ProblemIndices{4},
-          hessian::ProblemIndices{3, 7}}) {
-      const at::Tensor v = problem.random.normal({static_cast<int64_t>(blocks.size()), 2, op.dim()});
-      const at::Tensor expected = at::matmul(v, hessian::rows_of(dense, blocks));
-      EXPECT_LT(largest(op.apply(v, blocks) - expected), tolerance * (1 + largest(expected)));
+    const at::Tensor dense = at::cat(separate);
+    EXPECT_LT(largest(to_dense(op) - dense), tolerance);
+    // Problems with gaps, in no order, of fewer and fewer sequences, and then of more again.
+    for (const ProblemIndices& problems :
+         {ProblemIndices{11, 0, 5, 6, 1}, ProblemIndices{2, 8, 10}, ProblemIndices{4}, ProblemIndices{3, 7}}) {
+      const at::Tensor v = problem.random.normal({static_cast<int64_t>(problems.size()), 2, op.dim()});
+      const at::Tensor expected = at::matmul(v, rows_of(dense, problems));
+      EXPECT_LT(largest(op.apply(v, problems) - expected), tolerance * (1 + largest(expected)));
     }
   }
 }
 
-/// Random vectors at each entry for sequences drawn with repetition, so that some have several vectors and some none.
+/// Draws vectors at each entry for random sequences with repetition, so that some have several vectors and some none.
 std::vector<TapeVectors> random_vectors(Problem& problem, const Tape& tape, std::size_t entries) {
   std::vector<TapeVectors> vectors;
   for (std::size_t entry = 0; entry < entries; ++entry) {
@@ -162,7 +156,7 @@ std::vector<TapeVectors> random_vectors(Problem& problem, const Tape& tape, std:
   return vectors;
 }
 
-TEST(Tape, CarriesAnyVectorsOfSeveralValuesInOneSweep) {
+TEST(Tape, CarriesAnyVectorsOfSeveralValuesInOnePass) {
   for (uint64_t seed = 10; seed < 30; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Problem problem(seed);
@@ -173,7 +167,7 @@ TEST(Tape, CarriesAnyVectorsOfSeveralValuesInOneSweep) {
     ASSERT_EQ(products.size(), entries.size());
     for (std::size_t entry = 0; entry < entries.size(); ++entry) {
       const at::Tensor dense =
-          hessian::to_dense(TapeOperator(problem.program, problem.parameters, problem.inputs, entries[entry]));
+          to_dense(TapeOperator(problem.program, problem.parameters, problem.inputs, entries[entry]));
       ASSERT_EQ(products[entry].sizes(), vectors[entry].rows.sizes());
       for (std::size_t row = 0; row < vectors[entry].sequences.size(); ++row) {
         const auto i = static_cast<int64_t>(row);
@@ -185,13 +179,13 @@ TEST(Tape, CarriesAnyVectorsOfSeveralValuesInOneSweep) {
   }
 }
 
-TEST(Tape, GivesTheSameWhereItComputesPartsAgain) {
+TEST(Tape, GivesTheSameProductsWithCheckpoints) {
   for (uint64_t seed = 40; seed < 50; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Problem problem(seed);
     const std::vector<ValueId> entries = {0, problem.normed, problem.inner};
     const auto steps = static_cast<ValueId>(problem.program.steps.size());
-    // Every step a part of its own; parts that several values cross; one part after the first step.
+    // Every step its own segment; segments with several values between them; two segments, the first of one step.
     std::vector<ValueId> every(static_cast<std::size_t>(steps));
     std::iota(every.begin(), every.end(), problem.program.n_inputs);
     const Tape kept(problem.program, problem.parameters, problem.inputs, entries);
@@ -218,8 +212,8 @@ TEST(Tape, GivesTheSameWhereItComputesPartsAgain) {
   }
 }
 
-TEST(Tape, HoldsOnePartAtATimeBetweenCheckpoints) {
-  // Twelve equal layers: what is kept grows with them, what is computed again does not.
+TEST(Tape, HoldsOneSegmentAtATimeBetweenCheckpoints) {
+  // Twelve equal layers: without checkpoints, memory grows with their number.
   constexpr int layers = 12;
   Random random(60);
   Program program;
@@ -232,17 +226,17 @@ TEST(Tape, HoldsOnePartAtATimeBetweenCheckpoints) {
   parameters.add("head", random.normal({5, 16}));
   ValueId x = 0;
   for (int layer = 0; layer < layers; ++layer) {
-    const ValueId gate = program.push(hessian::Linear{"gate", ""}, {x});
-    const ValueId up = program.push(hessian::Linear{"up", ""}, {x});
-    const ValueId inner = program.push(hessian::SiluGate{}, {gate, up});
-    x = program.push(hessian::Add{}, {x, program.push(hessian::Linear{"down", ""}, {inner})});
+    const ValueId gate = program.push(Linear{"gate", ""}, {x});
+    const ValueId up = program.push(Linear{"up", ""}, {x});
+    const ValueId inner = program.push(SiluGate{}, {gate, up});
+    x = program.push(Add{}, {x, program.push(Linear{"down", ""}, {inner})});
     checkpoints.push_back(x);
   }
-  program.output = program.push(hessian::CrossEntropyHead{"head"}, {x, 1});
+  program.output = program.push(CrossEntropyHead{"head"}, {x, 1});
   const std::vector<at::Tensor> inputs = {random.normal({2, 32, 16}), random.integers(0, 5, {2, 32})};
   const at::Tensor v = random.normal({2, 1, 32 * 16});
   const auto peak_with = [&](const std::vector<ValueId>& chosen) {
-    const hessian::MemoryScope memory;
+    const MemoryScope memory;
     const TapeOperator op({program, parameters, inputs, {0}, chosen});
     op.apply(v);
     return memory.peak_bytes();
@@ -253,33 +247,33 @@ TEST(Tape, HoldsOnePartAtATimeBetweenCheckpoints) {
 TEST(Tape, GivesLossesAndGradients) {
   const Problem problem(20);
   const Tape tape(problem.program, problem.parameters, problem.inputs, {0, problem.inner});
-  const auto losses = [&](const at::Tensor& x, const hessian::ProblemIndices&) {
-    return hessian::evaluate(problem.program, problem.parameters, std::vector{x, problem.inputs[1]});
+  const auto losses = [&](const at::Tensor& x, const ProblemIndices&) {
+    return evaluate(problem.program, problem.parameters, std::vector{x, problem.inputs[1]});
   };
-  const auto expected = hessian::value_and_gradient(losses, problem.inputs[0], hessian::all_problems(3));
+  const auto expected = value_and_gradient(losses, problem.inputs[0], all_problems(3));
   EXPECT_LT(largest(tape.losses() - expected.value), tolerance);
   EXPECT_LT(largest(tape.gradient(0) - expected.gradient), tolerance);
   EXPECT_EQ(tape.gradient(1).sizes(), (std::vector<int64_t>{3, 3, 5}));
 }
 
-TEST(Tape, HoldsNoMoreThanAChunkOfTheLogitsAndGivesTheSameProducts) {
-  // 2 x 480 positions of 100,000 words: more than a chunk takes, and more probabilities than are kept.
+TEST(Tape, MaterialisesOneChunkOfTheLogitsAtATime) {
+  // 2 x 480 positions of 100,000 words: more than one chunk, and more probabilities than are kept.
   constexpr int64_t positions = 480;
   constexpr int64_t words = 100'000;
   Random random(30);
   Program program;
   program.n_inputs = 2;
-  program.output = program.push(hessian::CrossEntropyHead{"head"}, {0, 1});
+  program.output = program.push(CrossEntropyHead{"head"}, {0, 1});
   Parameters parameters;
   parameters.add("head", random.normal({words, 3}));
   const std::vector<at::Tensor> inputs = {random.normal({2, positions, 3}), random.integers(0, words, {2, positions})};
-  const hessian::MemoryScope memory;
+  const MemoryScope memory;
   const TapeOperator op(program, parameters, inputs, 0);
   const at::Tensor v = random.normal({2, 1, op.dim()});
   const at::Tensor product = op.apply(v).view({2, positions, 3});
   constexpr int64_t logits_bytes = 2 * positions * words * 8;
   EXPECT_LT(memory.peak_bytes(), logits_bytes / 2);
-  // Positions do not interact: H is (diag(p) - p p^T) between the columns of the head, for each.
+  // Positions do not interact: at each, H is W^T (diag(p) - p p^T) W with the head's weight W.
   const at::Tensor& head = parameters.at("head");
   for (const int64_t position : {int64_t{0}, int64_t{57}, positions - 1}) {
     const at::Tensor p = at::softmax(at::mv(head, inputs[0][1][position]), 0);
@@ -289,8 +283,8 @@ TEST(Tape, HoldsNoMoreThanAChunkOfTheLogitsAndGivesTheSameProducts) {
   }
 }
 
-TEST(Tape, RoundsTheFactorsOfProductsAloneWhereWeightsAreBfloat16) {
-  // Weights that bfloat16 holds exactly: what is left is the rounding of activations and products, 2^-9 each.
+TEST(Tape, RoundsOnlyTheFactorsOfProductsIfWeightsAreBfloat16) {
+  // The weights are exact in bfloat16, which leaves the rounding of activations and products, 2^-9 each.
   Problem problem(80);
   Parameters rounded;
   Parameters exact;
@@ -301,14 +295,14 @@ TEST(Tape, RoundsTheFactorsOfProductsAloneWhereWeightsAreBfloat16) {
   const std::vector<at::Tensor> single = {problem.inputs[0].to(at::kFloat), problem.inputs[1]};
   const TapeOperator mixed(problem.program, rounded, single, 0);
   EXPECT_EQ(mixed.vector_options().dtype(), at::kFloat);
-  const at::Tensor dense = hessian::to_dense(mixed).to(at::kDouble);
-  const at::Tensor expected = hessian::to_dense(TapeOperator(problem.program, exact, problem.inputs, 0));
+  const at::Tensor dense = to_dense(mixed).to(at::kDouble);
+  const at::Tensor expected = to_dense(TapeOperator(problem.program, exact, problem.inputs, 0));
   const double error = largest(dense - expected) / largest(expected);
   EXPECT_LT(error, 0.05);
   EXPECT_GT(error, 1e-5) << "nothing was rounded";
 }
 
-TEST(Tape, RefusesWhatDoesNotFit) {
+TEST(Tape, RefusesInvalidArguments) {
   const Problem problem(40);
   const auto make = [&](std::vector<ValueId> entries) {
     return support::refusal_of<std::invalid_argument>(
@@ -321,7 +315,7 @@ TEST(Tape, RefusesWhatDoesNotFit) {
   EXPECT_THAT(make({3, 2}), HasSubstr("ascending order"));
   EXPECT_THAT(make({99}), HasSubstr("ascending order"));
   Program with_idle_step = problem.program;
-  const ValueId idle = with_idle_step.push(hessian::Identity{}, {0});
+  const ValueId idle = with_idle_step.push(Identity{}, {0});
   EXPECT_THAT(support::refusal_of<std::invalid_argument>(
                   [&] { Tape(with_idle_step, problem.parameters, problem.inputs, {idle}); }),
               HasSubstr("does not depend on value " + std::to_string(idle)));
@@ -352,16 +346,16 @@ TEST(Tape, RefusesWhatDoesNotFit) {
 }
 
 TEST(Program, AppendsAnotherWithItsSites) {
-  Program part;
-  part.n_inputs = 1;
-  part.sites["in"] = 0;
-  const ValueId middle = part.push(hessian::Linear{"a", ""}, {0});
-  part.sites["middle"] = middle;
-  part.output = part.push(hessian::Add{}, {0, middle});
+  Program layer;
+  layer.n_inputs = 1;
+  layer.sites["in"] = 0;
+  const ValueId middle = layer.push(Linear{"a", ""}, {0});
+  layer.sites["middle"] = middle;
+  layer.output = layer.push(Add{}, {0, middle});
   Program whole;
   whole.n_inputs = 2;
-  const ValueId once = whole.append(part, {1}, "first.");
-  whole.output = whole.append(part, {once}, "second.");
+  const ValueId once = whole.append(layer, {1}, "first.");
+  whole.output = whole.append(layer, {once}, "second.");
   EXPECT_EQ(whole.sites, (std::map<std::string, ValueId>{
                              {"first.in", 1}, {"first.middle", 2}, {"second.in", 3}, {"second.middle", 4}}));
   Random random(50);
@@ -369,7 +363,7 @@ TEST(Program, AppendsAnotherWithItsSites) {
   parameters.add("a", random.normal({4, 4}));
   const at::Tensor x = random.normal({1, 2, 4});
   const at::Tensor once_more = at::eye(4, at::kDouble) + parameters.at("a").t();
-  EXPECT_LT(largest(hessian::evaluate(whole, parameters, std::vector{at::Tensor(), x}) -
+  EXPECT_LT(largest(evaluate(whole, parameters, std::vector{at::Tensor(), x}) -
                     at::matmul(at::matmul(x, once_more), once_more)),
             tolerance);
 }

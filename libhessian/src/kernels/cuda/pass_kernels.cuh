@@ -8,12 +8,13 @@
 namespace hessian::rows {
 
 constexpr int warp_size = 32;
-constexpr int rows_per_block = 8;  // of one warp each
-constexpr int most_threads = 256;  // of a block that has one row
-constexpr int64_t widest_for_a_warp = 1024;
-constexpr int64_t most_blocks = 65535;   // beyond them blocks take several rows
-constexpr int64_t most_shared = 48'000;  // bytes of a block that every device has
+constexpr int warps_per_block = 8;            // in a thread block whose warps process one row each
+constexpr int max_threads = 256;              // in a thread block that processes one row
+constexpr int64_t max_warp_width = 1024;      // entries of a row that one warp processes
+constexpr int64_t max_blocks = 65535;         // in a grid; with more rows, thread blocks process several
+constexpr int64_t max_shared_bytes = 48'000;  // of a thread block; every device has them
 
+/// Combines the values of all threads of a warp.
 template <class T, class Combine>
 __device__ T combine_in_warp(T mine, const Combine& combine) {
   for (int offset = warp_size / 2; offset > 0; offset /= 2) {
@@ -22,19 +23,19 @@ __device__ T combine_in_warp(T mine, const Combine& combine) {
   return mine;
 }
 
-/// The same over a block, whose warps meet in shared memory.
+/// Combines the values of all threads of a thread block, whose warps exchange theirs through shared memory.
 template <class T, class Combine>
 __device__ T combine_in_block(T mine, const Combine& combine) {
-  __shared__ T parts[most_threads / warp_size];
-  const T of_warp = combine_in_warp(mine, combine);
-  __syncthreads();  // what was combined before may still be read
+  __shared__ T warp_values[max_threads / warp_size];
+  const T warp_value = combine_in_warp(mine, combine);
+  __syncthreads();  // the values of the previous call may still be read
   if (threadIdx.x % warp_size == 0) {
-    parts[threadIdx.x / warp_size] = of_warp;
+    warp_values[threadIdx.x / warp_size] = warp_value;
   }
   __syncthreads();
-  T total = parts[0];
+  T total = warp_values[0];
   for (unsigned warp = 1; warp < blockDim.x / warp_size; ++warp) {
-    total = combine(total, parts[warp]);
+    total = combine(total, warp_values[warp]);
   }
   return total;
 }
@@ -70,12 +71,12 @@ struct WarpLanes {
   }
 };
 
-/// The lanes of one block.
+/// The lanes of one thread block.
 template <int entries>
 struct BlockLanes {
   int64_t first;
   int64_t step;
-  void* shared;  ///< null where there is none
+  void* shared;  ///< null if there is none
   static constexpr int pack = entries;
 
   template <class T>
@@ -93,16 +94,16 @@ struct BlockLanes {
 };
 
 template <int entries, class Pass>
-__global__ void __launch_bounds__(warp_size* rows_per_block) run_by_warps(Pass pass, int64_t rows) {
+__global__ void __launch_bounds__(warp_size* warps_per_block) run_by_warps(Pass pass, int64_t rows) {
   const WarpLanes<entries> lanes{static_cast<int64_t>(threadIdx.x)};
-  const int64_t stride = static_cast<int64_t>(gridDim.x) * rows_per_block;
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * rows_per_block + threadIdx.y; row < rows; row += stride) {
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * warps_per_block;
+  for (int64_t row = static_cast<int64_t>(blockIdx.x) * warps_per_block + threadIdx.y; row < rows; row += stride) {
     pass(lanes, row);
   }
 }
 
 template <int entries, class Pass>
-__global__ void __launch_bounds__(most_threads) run_by_blocks(Pass pass, int64_t rows, bool has_shared) {
+__global__ void __launch_bounds__(max_threads) run_by_blocks(Pass pass, int64_t rows, bool has_shared) {
   extern __shared__ __align__(16) unsigned char shared[];
   const BlockLanes<entries> lanes{static_cast<int64_t>(threadIdx.x), static_cast<int64_t>(blockDim.x),
                                   has_shared ? shared : nullptr};
@@ -111,30 +112,30 @@ __global__ void __launch_bounds__(most_threads) run_by_blocks(Pass pass, int64_t
   }
 }
 
-/// Whether lanes of the pass sum up in memory of their own, of which a block has the fastest.
+/// Whether the lanes of a pass need memory for sums, for which a thread block has shared memory.
 template <class Pass>
 constexpr bool has_scratch = requires(const Pass& pass) {
   pass.scratch_size();
 };
 
-/// As many threads as a row of so many packs keeps busy, in whole warps.
+/// Returns the number of threads that a row of so many packs keeps busy, in whole warps.
 inline unsigned threads_for(int64_t packs) {
   const int64_t warps = (packs + warp_size - 1) / warp_size;
-  return static_cast<unsigned>(warp_size * std::clamp<int64_t>(warps, 1, most_threads / warp_size));
+  return static_cast<unsigned>(warp_size * std::clamp<int64_t>(warps, 1, max_threads / warp_size));
 }
 
 template <int entries, class Pass>
 void launch_in_packs(const Pass& pass, int64_t rows, int64_t elements_per_row, cudaStream_t stream) {
-  const auto blocks = static_cast<unsigned>(std::min(rows, most_blocks));
+  const auto blocks = static_cast<unsigned>(std::min(rows, max_blocks));
   if constexpr (has_scratch<Pass>) {
     const auto bytes = static_cast<int64_t>(sizeof(typename Pass::Scratch)) * pass.scratch_size();
-    const bool fits = bytes <= most_shared;
+    const bool fits = bytes <= max_shared_bytes;
     run_by_blocks<entries>
         <<<blocks, threads_for(pass.scratch_size() / entries), fits ? bytes : 0, stream>>>(pass, rows, fits);
-  } else if (elements_per_row <= widest_for_a_warp) {
-    const int64_t warp_blocks = std::min((rows + rows_per_block - 1) / rows_per_block, most_blocks);
+  } else if (elements_per_row <= max_warp_width) {
+    const int64_t warp_blocks = std::min((rows + warps_per_block - 1) / warps_per_block, max_blocks);
     run_by_warps<entries>
-        <<<static_cast<unsigned>(warp_blocks), dim3(warp_size, rows_per_block), 0, stream>>>(pass, rows);
+        <<<static_cast<unsigned>(warp_blocks), dim3(warp_size, warps_per_block), 0, stream>>>(pass, rows);
   } else {
     run_by_blocks<entries><<<blocks, threads_for(elements_per_row / entries), 0, stream>>>(pass, rows, false);
   }

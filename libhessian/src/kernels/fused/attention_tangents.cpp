@@ -13,29 +13,29 @@
 //   Abardot = Obardot V^T + Obar Vdot^T       Sbardot = Adot e + A (Abardot - <Adot, e> - <A, Abardot>)
 //   Qbardot = s (Sbardot K + Sbar Kdot)       Kbardot = s (Sbardot^T Q + Sbar^T Qdot)
 //   Vbardot = Adot^T Obar + A^T Obardot
-// Source: Dao et al. (2022), FlashAttention, arXiv 2205.14135, for the tiles; the tangents are the product rule.
+// Source: Dao et al. (2022), FlashAttention, arXiv 2205.14135, for the tiles; the tangents follow by the product rule.
 
 namespace hessian::fused {
 namespace {
 
-/// Rows of a tile: few enough that its [rows, positions] buffers stay in the second cache.
+/// Returns the rows of a tile, few enough that its [rows, positions] buffers fit into the second-level cache.
 int64_t tile_rows(int64_t positions) {
   return positions <= 256 ? 48 : 24;
 }
 
-/// Rows of buffers are this long, so that they do not all fall on the same lines of the cache.
+/// Returns the length of the rows of buffers, padded so that rows do not map to the same cache lines.
 int64_t padded(int64_t positions) {
   return positions + 16;
 }
 
-/// One head of a tensor whose rows hold several.
+/// One head of a tensor whose rows contain several.
 template <class T>
 struct Head {
   const T* data;
   int64_t row;
 };
 
-/// The head's rows after each other, [positions, head_dim].
+/// Copies the rows of a head to contiguous memory, [positions, head_dim].
 template <class T>
 [[gnu::always_inline]] inline void gather(Head<T> head, int64_t positions, int64_t head_dim, T* to) {
   for (int64_t t = 0; t < positions; ++t) {
@@ -43,7 +43,7 @@ template <class T>
   }
 }
 
-/// The head transposed in panels of 64 bytes: the right side of a product with all positions.
+/// Transposes a head in panels of 64 bytes, as the right factor of a product with all positions.
 template <class T>
 [[gnu::always_inline]] inline void transpose(Head<T> head, int64_t positions, int64_t head_dim, T* to) {
   constexpr int64_t lanes = Lanes64<T>::count;
@@ -55,14 +55,14 @@ template <class T>
   }
 }
 
-/// Room for what transpose() writes.
+/// Returns the number of entries that transpose() writes.
 template <class T>
 int64_t transposed_size(int64_t positions, int64_t head_dim) {
   constexpr int64_t lanes = Lanes64<T>::count;
   return (positions + lanes - 1) / lanes * lanes * head_dim;
 }
 
-/// C[rows, columns] += alpha A B^T with B as transpose() left it.
+/// Computes C[rows, columns] += alpha A B^T with B as written by transpose().
 template <class T>
 [[gnu::always_inline]] inline void add_product_with_transposed(int64_t rows, int64_t columns, int64_t head_dim, T alpha,
                                                                Head<T> a, const T* b, T* c, int64_t c_row) {
@@ -73,39 +73,39 @@ template <class T>
   }
 }
 
-/// Where the parts of one task stand.
+/// One sequence, vector and key head.
 struct Task {
-  int64_t head;    ///< of the point: sequence * kv_heads + key head
-  int64_t pair;    ///< of the tangents: sequence * k + vector
-  int64_t column;  ///< key head
+  int64_t head;      ///< index into the point: sequence * kv_heads + key head
+  int64_t pair;      ///< index into the tangents: sequence * k + vector
+  int64_t key_head;  ///< its columns in the tangents
 };
 
 template <class T, class Body>
 void for_each_task(const AttentionPoint<T>& point, int64_t k, const Body& body) {
-  for_each_block({point.sequences * k * point.kv_heads, 1}, [&](int64_t index) {
-    const int64_t column = index % point.kv_heads;
+  for_each_tile({point.sequences * k * point.kv_heads, 1}, [&](int64_t index) {
+    const int64_t key_head = index % point.kv_heads;
     const int64_t pair = index / point.kv_heads;
-    body(Task{pair / k * point.kv_heads + column, pair, column});
+    body(Task{pair / k * point.kv_heads + key_head, pair, key_head});
   });
 }
 
-/// The head of a tangent that a task is about; `group` is its number of heads for each key head.
+/// Returns the offset of a task's head in a tangent that has `group` heads per key head.
 template <class T>
 int64_t head_offset(const AttentionPoint<T>& point, const Task& task, int64_t group, int64_t member) {
   return task.pair * point.positions * point.kv_heads * group * point.head_dim +
-         (task.column * group + member) * point.head_dim;
+         (task.key_head * group + member) * point.head_dim;
 }
 
-/// Queries of one head that are taken together, and where they stand.
-struct Tile {
+/// Queries of one head that are processed together.
+struct QueryTile {
   int64_t rows;
-  int64_t past;         ///< keys that the last of them sees
-  int64_t q_offset;     ///< of the first in a tangent of the queries, where they are q_row() apart
-  int64_t point_row;    ///< of the first among the point's queries and rows of weights
-  int64_t tangent_row;  ///< of the first among the rows of tangents of weights
+  int64_t past;         ///< number of keys that the last query sees
+  int64_t q_offset;     ///< of the first query in a tangent of the queries, where rows are q_row() apart
+  int64_t point_row;    ///< of the first query among the point's queries and rows of weights
+  int64_t tangent_row;  ///< of the first query among the rows of tangents of weights
 };
 
-/// From one query to the next in a tangent of them.
+/// Returns the distance between rows of a tangent of the queries.
 template <class T>
 int64_t q_row(const AttentionPoint<T>& point) {
   return point.kv_heads * point.group * point.head_dim;
@@ -116,18 +116,19 @@ T scale_of(const AttentionPoint<T>& point) {
   return 1 / std::sqrt(static_cast<T>(point.head_dim));
 }
 
-/// Calls body with each tile of each query head that a task is about.
+/// Calls body for each tile of each query head of a task.
 template <class T, class Body>
-[[gnu::always_inline]] inline void for_each_tile(const AttentionPoint<T>& point, const Task& task, const Body& body) {
+[[gnu::always_inline]] inline void for_each_query_tile(const AttentionPoint<T>& point, const Task& task,
+                                                       const Body& body) {
   const int64_t positions = point.positions;
-  const int64_t most = tile_rows(positions);
+  const int64_t max_rows = tile_rows(positions);
   for (int64_t member = 0; member < point.group; ++member) {
-    for (int64_t first = 0; first < positions; first += most) {
-      const int64_t rows = std::min(most, positions - first);
+    for (int64_t first = 0; first < positions; first += max_rows) {
+      const int64_t rows = std::min(max_rows, positions - first);
       const int64_t within_head = member * positions + first;
-      body(Tile{rows, first + rows, head_offset(point, task, point.group, member) + first * q_row(point),
-                task.head * point.group * positions + within_head,
-                (task.pair * point.kv_heads + task.column) * point.group * positions + within_head});
+      body(QueryTile{rows, first + rows, head_offset(point, task, point.group, member) + first * q_row(point),
+                     task.head * point.group * positions + within_head,
+                     (task.pair * point.kv_heads + task.key_head) * point.group * positions + within_head});
     }
   }
 }
@@ -150,12 +151,12 @@ class JvpTask {
     transpose<T>({point_.keys + task_.head * positions * width, width}, positions, width, keys_.data());
     transpose<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
     gather<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
-    for_each_tile(
-        point_, task_, [&](const Tile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, odot); });
+    for_each_query_tile(
+        point_, task_, [&](const QueryTile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, odot); });
   }
 
  private:
-  [[gnu::always_inline]] inline void run(const Tile& tile, const T* qdot_all, T* adot_all, T* odot_all) {
+  [[gnu::always_inline]] inline void run(const QueryTile& tile, const T* qdot_all, T* adot_all, T* odot_all) {
     const auto [rows, past, q_offset, point_row, tangent_row] = tile;
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
@@ -225,8 +226,9 @@ class VjpTangentTask {
     transpose<T>({point_.values + task_.head * positions * width, width}, positions, width, values_.data());
     transpose<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
     gather<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
-    for_each_tile(
-        point_, task_, [&](const Tile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, obardot, out.q); });
+    for_each_query_tile(
+        point_,
+        task_, [&](const QueryTile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, obardot, out.q); });
     for (int64_t t = 0; t < positions; ++t) {
       std::copy_n(kbardot_.data() + t * width, width, out.k + kv_offset + t * kv_row);
       std::copy_n(vbardot_.data() + t * width, width, out.v + kv_offset + t * kv_row);
@@ -234,8 +236,8 @@ class VjpTangentTask {
   }
 
  private:
-  [[gnu::always_inline]] inline void run(const Tile& tile, const T* qdot_all, const T* adot_all, const T* obardot_all,
-                                         T* qbardot_all) {
+  [[gnu::always_inline]] inline void run(const QueryTile& tile, const T* qdot_all, const T* adot_all,
+                                         const T* obardot_all, T* qbardot_all) {
     const auto [rows, past, q_offset, point_row, tangent_row] = tile;
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
@@ -270,7 +272,7 @@ class VjpTangentTask {
     add_product<T>(past, width, rows, 1, {weights_.data(), 1, pitch}, obardot_.data(), width, vbardot_.data(), width);
   }
 
-  /// Turns a row of Abardot into one of Sbardot, and copies into the buffers what the products read in columns.
+  /// Replaces a row of Abardot by Sbardot, and copies the rows that the products read by columns to the buffers.
   [[gnu::always_inline]] inline void row(const T* a, const T* excess, const T* adot, int64_t past, int64_t begin) {
     T* const tangent = tangent_.data() + begin;
     rows::SoftmaxVjpTangent<T>{a, excess, past, past, {1, 1}, adot, tangent}(rows::OneLane{}, 0);

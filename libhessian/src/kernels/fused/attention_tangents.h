@@ -2,13 +2,14 @@
 
 #include <cstdint>
 
-// Tangents of causal attention on the CPU, one task for each sequence, vector and key head: all products of a tile of
-// queries are taken while it is in the core's cache, and keys in the future of a tile are left out. For T float and
+// Tangents of causal attention on the CPU, one task per sequence, vector and key head. All products of a tile of queries
+// are computed while it is in the core's cache, and keys in the future of the whole tile are skipped. T is float or
 // double.
 
 namespace hessian::fused {
 
-/// The point at which tangents are taken. Heads are apart, the query heads of a key head below each other.
+/// The point at which tangents are taken. Each key head is contiguous, and the query heads of a key head are stacked
+/// along the rows.
 template <class T>
 struct AttentionPoint {
   int64_t sequences;
@@ -20,20 +21,20 @@ struct AttentionPoint {
   const T* keys;     ///< K, [sequences, kv_heads, positions, head_dim]
   const T* values;   ///< V, as K
   const T* weights;  ///< A = softmax(Q K^T / sqrt(head_dim)), [sequences, kv_heads, group * positions, positions]
-  const T* excess;   ///< Abar - <A, Abar>, as A; read by attention_vjp_tangent alone
+  const T* excess;   ///< Abar - <A, Abar>, as A; read by attention_vjp_tangent only
   const T* output_cotangent;  ///< Obar, as Q; likewise
 };
 
-/// Odot from Qdot, Kdot and Vdot, for k vectors.
+/// Computes Odot from Qdot, Kdot and Vdot, for k vectors.
 /// \param qdot, odot  [sequences, k, positions, kv_heads * group * head_dim]
 /// \param kdot, vdot  [sequences, k, positions, kv_heads * head_dim]
-/// \param adot        the tangent of A, [sequences, k, kv_heads, group * positions, positions]; entries in the future of a tile
-///                    are not written
+/// \param adot        the tangent of A, [sequences, k, kv_heads, group * positions, positions]; entries in the future of a
+///                    tile are not written
 template <class T>
 void attention_jvp(const AttentionPoint<T>& point, int64_t k, const T* qdot, const T* kdot, const T* vdot, T* adot,
                    T* odot);
 
-/// Qbardot, Kbardot and Vbardot from Obardot and what attention_jvp took and gave; shapes as there.
+/// Computes Qbardot, Kbardot and Vbardot from Obardot and the arguments and results of attention_jvp; same shapes.
 template <class T>
 void attention_vjp_tangent(const AttentionPoint<T>& point, int64_t k, const T* qdot, const T* kdot, const T* vdot,
                            const T* adot, const T* obardot, T* qbardot, T* kbardot, T* vbardot);

@@ -8,12 +8,11 @@
 
 #include "kernels/vector_math.h"
 
-// What the functions with kernels of their own share: the choice of a kernel's type, and the checks of what it is
-// given.
+// Shared by the functions that have their own kernels: the choice of the element type, and argument checks.
 
 namespace hessian::fused {
 
-/// The precision of sums over entries of x.
+/// Returns the precision of sums over entries of x.
 inline at::ScalarType wide_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
@@ -31,18 +30,20 @@ void for_type_of(const at::Tensor& x, const Body& body) {
   }
 }
 
-/// The kernels trust their sizes, and that all memory is where x is.
-inline void expect_shape(const char* name, const at::Tensor& x, at::IntArrayRef expected, const at::Tensor& beside) {
+/// Checks the shape of x, and that it is on the device of `other`: kernels rely on both.
+/// \throws std::invalid_argument  if not
+inline void expect_shape(const char* name, const at::Tensor& x, at::IntArrayRef expected, const at::Tensor& other) {
   if (x.sizes() != expected) {
     throw std::invalid_argument(std::string(name) + " is " + c10::str(x.sizes()) + ", expected " + c10::str(expected));
   }
-  if (x.device() != beside.device()) {
+  if (x.device() != other.device()) {
     throw std::invalid_argument(std::string(name) + " is on " + x.device().str() + ", expected " +
-                                beside.device().str());
+                                other.device().str());
   }
 }
 
-/// Autograd would take what a kernel writes for a constant, and second derivatives would be silently wrong.
+/// Throws if a backward pass is itself being recorded. Autograd would treat the results of kernels as constants, and
+/// second derivatives would be silently wrong.
 inline void refuse_second_derivative(const char* primitive) {
   if (at::GradMode::is_enabled()) {
     throw std::runtime_error(std::string(primitive) +

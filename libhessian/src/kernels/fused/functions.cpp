@@ -91,7 +91,8 @@ struct RopeFunction : Function<RopeFunction> {
   }
 };
 
-/// On a CUDA device the kernel makes the loss of such a target NaN instead, since looking would mean waiting for it.
+/// Checks targets on the CPU. On a CUDA device, a check here would wait for the device, so that the kernel makes the loss
+/// of an invalid target NaN instead.
 void expect_classes(const at::Tensor& targets, int64_t classes) {
   if (!targets.is_cpu()) {
     return;

@@ -10,13 +10,13 @@
 namespace hessian::fused {
 namespace {
 
-/// Rows whose gradients of the gain are summed up by one part. The number of parts depends on nothing but the sizes and
-/// the kind of device, and so do the bits of the sum. On the CPU adding up at most 64 is little work beside the rows; a
-/// CUDA device takes several parts for each of its processors, of which there are a hundred or two.
-int64_t rows_per_part(int64_t rows, int64_t width, c10::Device device) {
-  const int64_t most_parts = device.is_cuda() ? 1024 : 64;
-  const int64_t least = device.is_cuda() ? 1 : std::max<int64_t>(1, 16384 / width);
-  return std::max(least, (rows + most_parts - 1) / most_parts);
+/// Returns the number of rows over which one group sums the gradient of the gain. The groups depend on the sizes and the
+/// kind of device only, and so do the bits of the sum. On the CPU, adding up at most 64 groups costs little compared with
+/// the rows; a CUDA device has a hundred or two multiprocessors, and gets several groups for each.
+int64_t rows_per_group(int64_t rows, int64_t width, c10::Device device) {
+  const int64_t max_groups = device.is_cuda() ? 1024 : 64;
+  const int64_t min_rows = device.is_cuda() ? 1 : std::max<int64_t>(1, 16384 / width);
+  return std::max(min_rows, (rows + max_groups - 1) / max_groups);
 }
 
 }  // namespace
@@ -41,22 +41,22 @@ RmsNormGradients rms_norm_gradients(const at::Tensor& dy, const at::Tensor& x, c
   const at::Tensor dx = at::empty_like(x);
   const int64_t width = x.size(-1);
   const int64_t rows = inverse_rms.numel();
-  const int64_t per_part = rows_per_part(rows, width, x.device());
-  const int64_t parts = (rows + per_part - 1) / per_part;
-  const at::Tensor gain_parts = at::empty({parts, width}, g.options());
+  const int64_t per_group = rows_per_group(rows, width, x.device());
+  const int64_t groups = (rows + per_group - 1) / per_group;
+  const at::Tensor gain_sums = at::empty({groups, width}, g.options());
   for_type_of(x, [&]<class T>(T) {
     const rows::RmsNormBackward<T> pass{up.const_data_ptr<T>(),
                                         x.const_data_ptr<T>(),
                                         g.const_data_ptr<Wide<T>>(),
                                         inverse_rms.const_data_ptr<Wide<T>>(),
                                         rows,
-                                        per_part,
+                                        per_group,
                                         width,
                                         dx.data_ptr<T>(),
-                                        gain_parts.data_ptr<Wide<T>>()};
-    rows::run_rows(pass, parts, per_part * width, x.device());
+                                        gain_sums.data_ptr<Wide<T>>()};
+    rows::run_rows(pass, groups, per_group * width, x.device());
   });
-  return {dx, gain_parts.sum(0).to(gain.scalar_type())};
+  return {dx, gain_sums.sum(0).to(gain.scalar_type())};
 }
 
 GatedNormValue gated_norm_value(const NormOperand& gate, const NormOperand& up) {
@@ -90,9 +90,9 @@ GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand&
   const at::Tensor dup = at::empty_like(x);
   const int64_t width = x.size(-1);
   const int64_t rows = inverse_rms.size(0);
-  const int64_t per_part = rows_per_part(rows, width, x.device());
-  const int64_t parts = (rows + per_part - 1) / per_part;
-  const at::Tensor gain_parts = at::empty({parts, 2, width}, gate_gain.options());
+  const int64_t per_group = rows_per_group(rows, width, x.device());
+  const int64_t groups = (rows + per_group - 1) / per_group;
+  const at::Tensor gain_sums = at::empty({groups, 2, width}, gate_gain.options());
   for_type_of(x, [&]<class T>(T) {
     const rows::GatedNormBackward<T> pass{down.const_data_ptr<T>(),
                                           x.const_data_ptr<T>(),
@@ -101,14 +101,14 @@ GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand&
                                           up_gain.const_data_ptr<Wide<T>>(),
                                           inverse_rms.const_data_ptr<Wide<T>>(),
                                           rows,
-                                          per_part,
+                                          per_group,
                                           width,
                                           dgate.data_ptr<T>(),
                                           dup.data_ptr<T>(),
-                                          gain_parts.data_ptr<Wide<T>>()};
-    rows::run_rows(pass, parts, per_part * width, x.device());
+                                          gain_sums.data_ptr<Wide<T>>()};
+    rows::run_rows(pass, groups, per_group * width, x.device());
   });
-  const at::Tensor dgains = gain_parts.sum(0);
+  const at::Tensor dgains = gain_sums.sum(0);
   return {{dgate, dgains[0].to(gate.gain.scalar_type())}, {dup, dgains[1].to(up.gain.scalar_type())}};
 }
 

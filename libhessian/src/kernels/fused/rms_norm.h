@@ -4,14 +4,15 @@
 
 namespace hessian::fused {
 
-// RMSNorm's kernels on tensors, without autograd, alone and before a gate; formulas in rows/rms_norm_rows.h and
-// rows/gated_norm_rows.h.
+// The kernels of RMSNorm, alone and followed by a gate, on tensors without autograd. rows/rms_norm_rows.h and
+// rows/gated_norm_rows.h have the formulas.
 
 struct RmsNormValue {
   at::Tensor y;            ///< as x
   at::Tensor inverse_rms;  ///< [rows], float32 or wider
 };
 
+/// Computes RMSNorm.
 /// \param x     [..., width], contiguous
 /// \param gain  [width], in any precision
 RmsNormValue rms_norm_value(const at::Tensor& x, const at::Tensor& gain, double eps);
@@ -21,14 +22,15 @@ struct RmsNormGradients {
   at::Tensor dgain;  ///< as the gain
 };
 
-/// \param dy  as x, in any strides
+/// Computes the gradients of RMSNorm from that of its result.
+/// \param dy  as x, with any strides
 RmsNormGradients rms_norm_gradients(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
                                     const at::Tensor& inverse_rms);
 
-/// What a norm is taken of, [..., width] and contiguous, and its gain, [width] in any precision.
+/// The operands of a norm.
 struct NormOperand {
-  at::Tensor x;
-  at::Tensor gain;
+  at::Tensor x;     ///< [..., width], contiguous
+  at::Tensor gain;  ///< [width], in any precision
   double eps = 0;
 };
 
@@ -37,6 +39,7 @@ struct GatedNormValue {
   at::Tensor inverse_rms;  ///< [rows, 2], float32 or wider
 };
 
+/// Computes silu(RMSNorm(gate)) RMSNorm(up).
 GatedNormValue gated_norm_value(const NormOperand& gate, const NormOperand& up);
 
 struct GatedNormGradients {
@@ -44,7 +47,8 @@ struct GatedNormGradients {
   RmsNormGradients up;
 };
 
-/// \param dz  as z, in any strides
+/// Computes the gradients of gated_norm_value() from that of z.
+/// \param dz  as z, with any strides
 GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand& gate, const NormOperand& up,
                                         const at::Tensor& inverse_rms);
 

@@ -7,7 +7,7 @@
 #include "kernels/products.h"
 
 // z = g y r with y = x W^T and r = (mean(y^2) + eps)^(-1/2): from dz, one pass over rows gives dy and dg, and then
-// dx = dy W, dW = dy^T x. Source: SimpleGPT, arXiv 2602.01212; rows/rms_norm_rows.h for the norm.
+// dx = dy W, dW = dy^T x. Source: SimpleGPT, arXiv 2602.01212; rows/rms_norm_rows.h has the norm.
 
 namespace hessian::fused {
 namespace {
@@ -51,8 +51,8 @@ struct SimpleNormFunction : Function<SimpleNormFunction> {
   }
 };
 
-/// Two of them and the gate that reads both. Neither norm's result is written; the products that meet in one input
-/// add up there.
+/// Two SimpleNorms and the gate that reads both. The results of the norms are not written. If both maps read the same
+/// input, its gradient is the sum of both products.
 struct GatedSimpleNormFunction : Function<GatedSimpleNormFunction> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_input, const at::Tensor& gate_weight,
                             const at::Tensor& gate_gain, const at::Tensor& up_input, const at::Tensor& up_weight,

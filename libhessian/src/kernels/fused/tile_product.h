@@ -7,7 +7,7 @@
 
 namespace hessian::fused {
 
-/// A matrix whose entry (i, j) is at data[i * row + j * column].
+/// A matrix with the entry (i, j) in data[i * row + j * column].
 template <class T>
 struct Strided {
   const T* data;
@@ -15,14 +15,14 @@ struct Strided {
   int64_t column;
 };
 
-/// As many numbers as fill 64 bytes: one vector of AVX-512, two of AVX2.
+/// The numbers in 64 bytes: one vector of AVX-512, two of AVX2.
 template <class T>
 struct Lanes64 {
   static constexpr int64_t count = 64 / sizeof(T);
   typedef T Vector __attribute__((vector_size(64)));  // an alias cannot carry the attribute in a template
 };
 
-/// C[Rows, 64 bytes] += alpha A B with C held in registers meanwhile.
+/// Computes C[Rows, 64 bytes] += alpha A B with the sums in registers.
 template <int Rows, class T>
 [[gnu::always_inline]] inline void add_panel(int64_t depth, T alpha, Strided<T> a, const T* b, int64_t b_row, T* c,
                                              int64_t c_row) {
@@ -36,10 +36,10 @@ template <int Rows, class T>
     }
   }
   for (int i = 0; i < Rows; ++i) {
-    Vector there;
-    std::memcpy(&there, c + i * c_row, sizeof(there));
-    there += alpha * sums[i];
-    std::memcpy(c + i * c_row, &there, sizeof(there));
+    Vector total;
+    std::memcpy(&total, c + i * c_row, sizeof(total));
+    total += alpha * sums[i];
+    std::memcpy(c + i * c_row, &total, sizeof(total));
   }
 }
 
@@ -62,21 +62,21 @@ template <int Rows, class T>
   }
 }
 
-/// C += alpha A B on one thread, for tiles that stay in a core's cache, where a library's call costs as much as the
-/// product.
-/// \param a  [rows, depth], in any strides
-/// \param b  [depth, columns], b_row after each other
-/// \param c  [rows, columns], c_row after each other
+/// Computes C += alpha A B on one thread. For tiles in a core's cache, which are so small that a call of a library would
+/// cost as much as the product.
+/// \param a  [rows, depth], with any strides
+/// \param b  [depth, columns], rows b_row apart
+/// \param c  [rows, columns], rows c_row apart
 /// Source: Goto & van de Geijn (2008), Anatomy of high-performance matrix multiplication, ACM TOMS 34(3), for the
 /// kernel that keeps a tile of C in registers; no packing, since the operands are small.
 template <class T>
 [[gnu::always_inline]] inline void add_product(int64_t rows, int64_t columns, int64_t depth, T alpha, Strided<T> a,
                                                const T* b, int64_t b_row, T* c, int64_t c_row) {
-  // Six rows of 64 bytes are the registers of AVX2, less two for B and two for A; AVX-512 has as many to spare.
-  constexpr int64_t most = 6;
+  // Six rows of 64 bytes take 12 of the 16 registers of AVX2, which leaves two for B and two for A. AVX-512 has enough.
+  constexpr int64_t max_rows = 6;
   int64_t i = 0;
-  for (; i + most <= rows; i += most) {
-    add_rows<most>(columns, depth, alpha, {a.data + i * a.row, a.row, a.column}, b, b_row, c + i * c_row, c_row);
+  for (; i + max_rows <= rows; i += max_rows) {
+    add_rows<max_rows>(columns, depth, alpha, {a.data + i * a.row, a.row, a.column}, b, b_row, c + i * c_row, c_row);
   }
   for (; i < rows; ++i) {
     add_rows<1>(columns, depth, alpha, {a.data + i * a.row, a.row, a.column}, b, b_row, c + i * c_row, c_row);

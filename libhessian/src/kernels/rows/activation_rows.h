@@ -2,8 +2,8 @@
 
 #include "kernels/rows/row_function.h"
 
-// Tangents of functions applied entry by entry, from their derivatives at the value, which were computed once. A row is
-// a position's; that of the tangents' own value is found by RowMap.
+// Tangents of functions that are applied to each entry, from their derivatives at the value, which are computed once. A
+// row is one position; RowMap gives the row of the value for a row of the tangent.
 
 namespace hessian::rows {
 

@@ -6,7 +6,7 @@
 #include "kernels/rows/row_function.h"
 
 // loss = m + log sum_i exp(z_i - m) - z_t with m = max z, and dloss/dz_i = exp(z_i - m - log sum) - [i = t]. Logits are
-// read as they are and never stand in memory in another precision.
+// read in their own precision and are never copied to another one.
 // Source: Blanchard, Higham & Higham (2021), "Accurately computing the log-sum-exp and softmax functions", IMA J.
 // Numer. Anal. 41.
 
@@ -16,11 +16,11 @@ template <class T>
 struct CrossEntropyForward {
   using Element = T;
   const T* logits;         ///< z, [rows, width]
-  const int64_t* targets;  ///< t, [rows]; for one that is no class, loss and gradient are NaN
+  const int64_t* targets;  ///< t, [rows]; if it is not a class, loss and gradient are NaN
   int64_t width;           ///< classes
   Wide<T>* loss;           ///< [rows]
-  /// [rows, 2]: m, and log sum exp(z - m). Kept apart, since their sum would lose the digits of the second where logits
-  /// are large.
+  /// [rows, 2]: m and log sum exp(z - m). They are stored separately, because their sum would lose the digits of the second
+  /// for large logits.
   Wide<T>* normaliser;
 
   bool packs() const { return fits_packs<T>(width, logits); }
@@ -32,18 +32,18 @@ struct CrossEntropyForward {
     Wide<T> largest = -std::numeric_limits<Wide<T>>::infinity();
     HESSIAN_SIMD_MAX(largest)
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
-      const auto part = load<pack>(z + i);
+      const auto zs = load<pack>(z + i);
       for (int j = 0; j < pack; ++j) {
-        largest = widen(part[j]) > largest ? widen(part[j]) : largest;
+        largest = widen(zs[j]) > largest ? widen(zs[j]) : largest;
       }
     }
     largest = lanes.max(largest);
     Wide<T> sum = 0;
     HESSIAN_SIMD_SUM(sum)
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
-      const auto part = load<pack>(z + i);
+      const auto zs = load<pack>(z + i);
       for (int j = 0; j < pack; ++j) {
-        sum += exponential(widen(part[j]) - largest);
+        sum += exponential(widen(zs[j]) - largest);
       }
     }
     sum = lanes.sum(sum);
@@ -82,14 +82,14 @@ struct CrossEntropyBackward {
     const Wide<T> log_sum = normaliser[2 * row + 1];
     HESSIAN_SIMD
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
-      const auto part = load<pack>(z + i);
+      const auto zs = load<pack>(z + i);
       Pack<pack, T> result;
       for (int j = 0; j < pack; ++j) {
-        result[j] = narrow<T>(exponential(widen(part[j]) - largest - log_sum) * scale);
+        result[j] = narrow<T>(exponential(widen(zs[j]) - largest - log_sum) * scale);
       }
       store(result, dz + i);
     }
-    // Once more by the lane that has just written there; a comparison in the loop would be slower.
+    // Written again by the lane that wrote this entry above; a comparison in the loop would be slower.
     const int64_t target = targets[row];
     if (target >= 0 && target < width && target / pack % lanes.step == lanes.first) {
       dz[target] = narrow<T>((exponential(widen(z[target]) - largest - log_sum) - 1) * scale);

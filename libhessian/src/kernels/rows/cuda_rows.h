@@ -6,11 +6,11 @@
 
 namespace hessian::rows {
 
-/// Whether this build has the passes for CUDA devices.
+/// Returns whether this build has the passes for CUDA devices.
 bool has_cuda_passes();
 
 /// Runs a pass over rows on a CUDA device, in its current stream.
-/// \throws std::runtime_error  if CUDA reports an error, or where has_cuda_passes() is false
+/// \throws std::runtime_error  if CUDA reports an error, or if has_cuda_passes() is false
 template <class Pass>
 void run_on_cuda(const Pass& pass, int64_t rows, int64_t elements_per_row, c10::Device device);
 

@@ -5,9 +5,9 @@
 #include "kernels/rows/row_function.h"
 
 // z = silu(a) u with a = RMSNorm(p) and u = RMSNorm(q), each with its own gain: the gate of SimpleNorm models in one
-// pass, so that a and u never stand in memory. From dz,
+// pass, so that a and u are never written to memory. From dz,
 //   da = dz u s (1 + a (1 - s)),    du = dz a s,    s = 1 / (1 + exp(-a)),
-// and from these the gradients of both norms; see silu_gate_rows.h and rms_norm_rows.h for formulas and sources.
+// and from these the gradients of both norms; silu_gate_rows.h and rms_norm_rows.h have formulas and sources.
 
 namespace hessian::rows {
 
@@ -65,7 +65,7 @@ struct GatedNormForward {
   }
 };
 
-/// Takes several rows at a time as RmsNormBackward does.
+/// Processes groups of rows, as RmsNormBackward does.
 template <class T>
 struct GatedNormBackward {
   using Element = T;
@@ -76,28 +76,28 @@ struct GatedNormBackward {
   const Wide<T>* up_gain;      ///< the same
   const Wide<T>* inverse_rms;  ///< [rows, 2]
   int64_t rows;
-  int64_t rows_per_part;
+  int64_t rows_per_group;
   int64_t width;
-  T* dgate;             ///< as p
-  T* dup;               ///< as q
-  Wide<T>* gain_parts;  ///< [parts, 2, width]: of the gate's gain, of the other's
+  T* dgate;            ///< as p
+  T* dup;              ///< as q
+  Wide<T>* gain_sums;  ///< [groups, 2, width]: of the gate's gain, of up's
 
   using Scratch = Wide<T>;
   int64_t scratch_size() const { return 2 * width; }
-  bool packs() const { return fits_packs<T>(width, dz, gate, up, gate_gain, up_gain, dgate, dup, gain_parts); }
+  bool packs() const { return fits_packs<T>(width, dz, gate, up, gate_gain, up_gain, dgate, dup, gain_sums); }
 
   template <class Lanes>
-  HESSIAN_ROW_FUNCTION void operator()(const Lanes& lanes, int64_t part) const {
+  HESSIAN_ROW_FUNCTION void operator()(const Lanes& lanes, int64_t group) const {
     constexpr int pack = Lanes::pack;
-    Wide<T>* const result = gain_parts + part * 2 * width;
+    Wide<T>* const result = gain_sums + group * 2 * width;
     Wide<T>* const sums = lanes.scratch(result);
     HESSIAN_SIMD
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
       store(Pack<pack, Wide<T>>{}, sums + i);
       store(Pack<pack, Wide<T>>{}, sums + width + i);
     }
-    const int64_t end = (part + 1) * rows_per_part < rows ? (part + 1) * rows_per_part : rows;
-    for (int64_t row = part * rows_per_part; row < end; ++row) {
+    const int64_t end = (group + 1) * rows_per_group < rows ? (group + 1) * rows_per_group : rows;
+    for (int64_t row = group * rows_per_group; row < end; ++row) {
       one_row(lanes, row, sums);
     }
     if (sums != result) {
@@ -109,7 +109,7 @@ struct GatedNormBackward {
   }
 
  private:
-  /// Of one entry: p r and q r, and the gradients by a and u.
+  /// One entry: p r and q r, and the gradients with respect to a and u.
   struct Entry {
     Wide<T> p;
     Wide<T> q;

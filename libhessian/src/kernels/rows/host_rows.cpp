@@ -7,10 +7,10 @@ namespace hessian::rows {
 
 template <class Pass>
 void run_on_host(const Pass& pass, int64_t rows, int64_t elements_per_row) {
-  const auto blocks = fused::Blocks::of(rows, elements_per_row);
-  fused::for_each_block(blocks, [&](int64_t block) {
+  const auto tiles = fused::Tiles::of(rows, elements_per_row);
+  fused::for_each_tile(tiles, [&](int64_t tile) {
     fused::with_widest_vectors([&]() __attribute__((always_inline)) {
-      for (int64_t row = blocks.begin(block); row < blocks.end(block); ++row) {
+      for (int64_t row = tiles.begin(tile); row < tiles.end(tile); ++row) {
         pass(OneLane{}, row);
       }
     });

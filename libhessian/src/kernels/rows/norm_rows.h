@@ -2,8 +2,8 @@
 
 #include "kernels/rows/row_function.h"
 
-// Tangents of y = g n + b with n = r P x and r = (mean((P x)^2) + eps)^(-1/2), where P takes the mean out (LayerNorm)
-// or does nothing (RMSNorm). With c = g ybar, the cotangent of n, and means over the row:
+// Tangents of y = g n + b with n = r P x and r = (mean((P x)^2) + eps)^(-1/2), where P subtracts the mean (LayerNorm)
+// or is the identity (RMSNorm). With c = g ybar, the cotangent of n, and means over the row:
 //   ndot    = r (P xdot - n a),                          a = mean(n xdot)
 //   xbar    = r (P c - n m),                             m = mean(c n)
 //   xbardot = r (P cdot - ndot m - n mdot) - r a xbar,   mdot = mean(cdot n + c ndot)
@@ -11,7 +11,7 @@
 
 namespace hessian::rows {
 
-/// Of all passes over norms: what was computed once, one row of it for each row of the value.
+/// Values that all passes over norms read, computed once; one row per row of the norm's value.
 template <class T>
 struct NormValues {
   const T* normalised = nullptr;   ///< n, [S, P, width]

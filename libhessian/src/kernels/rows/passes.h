@@ -9,9 +9,9 @@
 #include "kernels/rows/silu_gate_rows.h"
 #include "kernels/rows/softmax_rows.h"
 
-// Every pass there is, for the files that compile them: `apply(Pass)` for each.
+// Lists of all passes, for the files that instantiate them: each expands to `apply(Pass);` for every pass.
 
-// Of tangents: float and double.
+// Passes over tangents, for float and double.
 #define HESSIAN_FOR_EACH_TANGENT_PASS(apply, T) \
   apply(NormJvp<T>);                            \
   apply(NormVjpTangent<T>);                     \
@@ -22,7 +22,7 @@
   apply(SoftmaxJvp<T>);                         \
   apply(SoftmaxVjpTangent<T>);
 
-// Of training, forward and back: bfloat16 too.
+// Passes of training, forward and backward, also for bfloat16.
 #define HESSIAN_FOR_EACH_TRAINING_PASS(apply, T) \
   apply(RmsNormForward<T>);                      \
   apply(RmsNormBackward<T>);                     \

@@ -6,7 +6,7 @@
 
 // y = g x r with r = (mean(x^2) + eps)^(-1/2), so that dr/dx_j = -r^3 x_j / n, and
 //   dL/dx_j = r g_j dy_j - x_j (r^3 / n) sum_i g_i dy_i x_i,    dL/dg_j = sum over rows of dy_j x_j r.
-// Sums are taken in float32 for bfloat16. A row is read twice, the second time from a cache.
+// Sums are taken in float32 for bfloat16. Each row is read twice, the second time from the cache.
 // Source: Zhang & Sennrich (2019), arXiv 1910.07467, section 4.
 
 namespace hessian::rows {
@@ -31,19 +31,19 @@ struct RmsNormForward {
     Wide<T> squares = 0;
     HESSIAN_SIMD_SUM(squares)
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
-      const auto part = load<pack>(in + i);
+      const auto xs = load<pack>(in + i);
       for (int j = 0; j < pack; ++j) {
-        squares += widen(part[j]) * widen(part[j]);
+        squares += widen(xs[j]) * widen(xs[j]);
       }
     }
     const Wide<T> r = 1 / std::sqrt(lanes.sum(squares) / static_cast<Wide<T>>(width) + eps);
     HESSIAN_SIMD
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
-      const auto part = load<pack>(in + i);
+      const auto xs = load<pack>(in + i);
       const auto g = load<pack>(gain + i);
       Pack<pack, T> result;
       for (int j = 0; j < pack; ++j) {
-        result[j] = narrow<T>(widen(part[j]) * r * g[j]);
+        result[j] = narrow<T>(widen(xs[j]) * r * g[j]);
       }
       store(result, out + i);
     }
@@ -53,8 +53,8 @@ struct RmsNormForward {
   }
 };
 
-/// Takes several rows at a time, a part, whose share of the gain's gradient it sums up: lanes divide the columns, so
-/// that no two add to one number, and parts are added up in order afterwards.
+/// Processes groups of rows, and sums the gradient of the gain over each group. The lanes divide the columns, so that no
+/// two add to the same number; the caller adds up the groups in order.
 template <class T>
 struct RmsNormBackward {
   using Element = T;
@@ -63,26 +63,26 @@ struct RmsNormBackward {
   const Wide<T>* gain;         ///< [width]
   const Wide<T>* inverse_rms;  ///< [rows]
   int64_t rows;
-  int64_t rows_per_part;
+  int64_t rows_per_group;
   int64_t width;
-  T* dx;                ///< as x
-  Wide<T>* gain_parts;  ///< [parts, width]
+  T* dx;               ///< as x
+  Wide<T>* gain_sums;  ///< [groups, width]
 
   using Scratch = Wide<T>;
   int64_t scratch_size() const { return width; }
-  bool packs() const { return fits_packs<T>(width, dy, x, gain, dx, gain_parts); }
+  bool packs() const { return fits_packs<T>(width, dy, x, gain, dx, gain_sums); }
 
   template <class Lanes>
-  HESSIAN_ROW_FUNCTION void operator()(const Lanes& lanes, int64_t part) const {
+  HESSIAN_ROW_FUNCTION void operator()(const Lanes& lanes, int64_t group) const {
     constexpr int pack = Lanes::pack;
-    Wide<T>* const result = gain_parts + part * width;
+    Wide<T>* const result = gain_sums + group * width;
     Wide<T>* const sums = lanes.scratch(result);
     HESSIAN_SIMD
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
       store(Pack<pack, Wide<T>>{}, sums + i);
     }
-    const int64_t end = (part + 1) * rows_per_part < rows ? (part + 1) * rows_per_part : rows;
-    for (int64_t row = part * rows_per_part; row < end; ++row) {
+    const int64_t end = (group + 1) * rows_per_group < rows ? (group + 1) * rows_per_group : rows;
+    for (int64_t row = group * rows_per_group; row < end; ++row) {
       one_row(lanes, row, sums);
     }
     if (sums != result) {

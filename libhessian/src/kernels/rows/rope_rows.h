@@ -4,8 +4,8 @@
 
 namespace hessian::rows {
 
-/// Turns the pairs (x[2j], x[2j+1]) of a head by the angles of its position, or back, which is also the gradient's way:
-/// (x, y) -> (x cos a - y sin a, x sin a + y cos a). A row is one head of one position.
+/// Rotates the pairs (x[2j], x[2j+1]) of a head by the angles of its position, (x, y) -> (x cos a - y sin a,
+/// x sin a + y cos a), or back, as the gradient does. A row is one head of one position.
 /// Source: Su et al. (2021), arXiv 2104.09864, section 3.4.2.
 template <class T>
 struct RotatePairs {

@@ -4,15 +4,15 @@
 
 #include "kernels/vector_math.h"
 
-// What the passes over rows are written with. A pass is a struct of pointers and sizes whose operator()(lanes, row)
-// does one row; it is compiled twice, for the host, where one lane does a row and the loop becomes vector code, and for
-// a CUDA device, where the lanes are threads that share the row. So both compute by the same formula, and the tests of
-// the host cover the indices of the device.
+// Building blocks of passes over rows. A pass is a struct of pointers and sizes whose operator()(lanes, row) processes
+// one row. It is compiled twice: for the host, where one lane processes a row and the loop becomes vector code, and for
+// CUDA devices, where the lanes are threads that share the row. Both therefore use the same formula, and tests on the
+// host cover the indexing of the device.
+//
+// A pass that reads and writes rows with load() and store() has a member packs(). If it returns true, each lane of a
+// device processes `pack` entries at a time, 16 bytes of the row. The host's vector code needs no packs.
 
-// A pass that reads rows by load() and store() says so by packs(): a lane of a device then takes `pack` entries at a
-// time, 16 bytes of the row, where memory allows it. The host's vectors need no packs.
-
-// Loops of the files that are compiled for vectors; see libhessian/CMakeLists.txt.
+// Loop pragmas, for files that are compiled for vector instructions; see libhessian/CMakeLists.txt.
 #if defined(HESSIAN_VECTOR_LOOPS)
 #define HESSIAN_PRAGMA(text) _Pragma(#text)
 #else
@@ -29,33 +29,33 @@ using fused::narrow;
 using fused::Wide;
 using fused::widen;
 
-/// The lanes of the host: one, which has the whole row.
+/// The host's only lane, which processes whole rows.
 struct OneLane {
   static constexpr int64_t first = 0;
   static constexpr int64_t step = 1;
   static constexpr int pack = 1;
 
-  /// The sum of what every lane has, to every lane.
+  /// Returns the sum over all lanes, in every lane.
   template <class T>
   HESSIAN_ROW_FUNCTION T sum(T mine) const {
     return mine;
   }
 
-  /// The same for the largest.
+  /// Returns the maximum over all lanes, in every lane.
   template <class T>
   HESSIAN_ROW_FUNCTION T max(T mine) const {
     return mine;
   }
 
-  /// Where sums are best kept that are to end up in `result`: there, or in memory that is nearer. Each lane may touch
-  /// its own entries only.
+  /// Returns memory for sums that end up in `result`: `result` itself, or faster memory. Each lane may access its own
+  /// entries only.
   template <class T>
   HESSIAN_ROW_FUNCTION T* scratch(T* result) const {
     return result;
   }
 };
 
-/// Entries next to each other that a lane takes at once.
+/// Adjacent entries that a lane processes at once.
 template <int n, class T>
 struct alignas(n * sizeof(T) < 16 ? n * sizeof(T) : 16) Pack {
   T entries[n];
@@ -74,22 +74,22 @@ HESSIAN_ROW_FUNCTION void store(const Pack<n, T>& pack, T* to) {
   *reinterpret_cast<Pack<n, T>*>(to) = pack;
 }
 
-/// Entries of type T that fill 16 bytes.
+/// Number of entries of type T in 16 bytes.
 template <class T>
 inline constexpr int entries_in_pack = static_cast<int>(16 / sizeof(T));
 
-/// Whether rows of that width can be read in packs at these addresses.
+/// Returns whether rows of that width at these addresses can be read in packs.
 template <class T, class... Pointers>
 bool fits_packs(int64_t width, Pointers... pointers) {
   return width % entries_in_pack<T> == 0 && ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
 }
 
-/// Rows of tangents [S, k, P, width] and of what they are tangents of, [S, P, width].
+/// Maps the rows of tangents [S, k, P, width] to the rows of their values [S, P, width].
 struct RowMap {
   int64_t vectors = 1;    ///< k
   int64_t positions = 1;  ///< P
 
-  /// The row of the value that a tangent's row belongs to.
+  /// Returns the row of the value for a row of the tangent.
   HESSIAN_ROW_FUNCTION int64_t value_row(int64_t row) const {
     return row / (vectors * positions) * positions + row % positions;
   }

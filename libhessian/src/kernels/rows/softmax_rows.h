@@ -2,13 +2,13 @@
 
 #include "kernels/rows/row_function.h"
 
-// Tangents of p = softmax(z) over a row. The first entry of a row stands `pitch` after that of the row before it;
-// entries from width to pitch are not touched. Source: Griewank & Walther, Evaluating Derivatives, 2nd ed., section
+// Tangents of p = softmax(z) over a row. Rows have `width` entries and start `pitch` entries apart; the entries in
+// between are not touched. Source: Griewank & Walther, Evaluating Derivatives, 2nd ed., section
 // 3.4.
 
 namespace hessian::rows {
 
-/// pdot = p (zdot - <p, zdot>), written over zdot.
+/// Computes pdot = p (zdot - <p, zdot>) in place of zdot.
 template <class T>
 struct SoftmaxJvp {
   using Element = T;
@@ -35,8 +35,8 @@ struct SoftmaxJvp {
   }
 };
 
-/// The tangent of zbar = p (pbar - <p, pbar>) = p e: with e the excess, and since <pdot, 1> = 0,
-/// zbardot = pdot e + p (pbardot - <pdot, e> - <p, pbardot>), written over pbardot.
+/// Computes the tangent of zbar = p (pbar - <p, pbar>) = p e in place of pbardot. With e the excess, and since
+/// <pdot, 1> = 0, zbardot = pdot e + p (pbardot - <pdot, e> - <p, pbardot>).
 template <class T>
 struct SoftmaxVjpTangent {
   using Element = T;

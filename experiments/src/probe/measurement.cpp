@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 #include <stdexcept>
+#include <utility>
 
 #include "hessian/models/token_stream.h"
 #include "probe/problem.h"
@@ -73,31 +74,38 @@ HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record)
   return held;
 }
 
-ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
+ProbeMeasurement::ProbeMeasurement(ProbeOptions options, ProbeSubject subject, at::Device device,
                                    const ProcessGroup& group)
-    : options_(options),
-      subject_(subject),
+    : options_(std::move(options)),
+      subject_(std::move(subject)),
       process_group_(group),
-      share_(probe_share(group, subject.sequences())),
-      layers_(parse_layers(options.layers, subject.forward.config().n_layers, options.layers_option)),
-      layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
-      record_(record_forward(subject, layers_)),
-      positions_(draw_positions(options, subject)) {
-  const HeldMemory held = held_memory(subject, record_);
+      share_(probe_share(group, subject_.sequences())),
+      layers_(parse_layers(options_.layers, subject_.forward.config().n_layers, options_.layers_option)),
+      layout_(probe_layout(options_, subject_.forward.config(), subject_.sequences())),
+      record_(record_forward(subject_, layers_)),
+      positions_(draw_positions(options_, subject_)) {
+  plan(device);
+  if (options_.check) {
+    check_.emplace(subject_, layers_, options_.engine.value(), options_.seed);
+  }
+}
+
+void ProbeMeasurement::plan(at::Device device) {
+  const HeldMemory held = held_memory(subject_, record_);
   // A later layer differentiates through fewer blocks: what fits at a site's first layers fits at all of them.
   for (const ProbedSite& probed : layout_.sites) {
     const models::Site site = models::parse_site(probed.name);
     const std::vector<int64_t>& there = probed.layers;
     const ProblemOf first_layers = [&](int64_t count, int64_t positions) {
       const at::Tensor residual = record_.residuals.at(there.front());
-      return probe_problem(options.engine.value(), subject.forward, site, {there.begin(), there.begin() + count},
-                           residual.narrow(1, 0, positions), subject.targets.narrow(1, 0, positions));
+      return probe_problem(options_.engine.value(), subject_.forward, site, {there.begin(), there.begin() + count},
+                           residual.narrow(1, 0, positions), subject_.targets.narrow(1, 0, positions));
     };
     const auto layers = static_cast<int64_t>(there.size());
     // A group for each process, where they share the groups.
-    const int64_t most_layers = (layers + share_.groups_parts - 1) / share_.groups_parts;
+    const int64_t max_layers = (layers + share_.groups_parts - 1) / share_.groups_parts;
     const MemoryPlan plan =
-        plan_memory(options, device, most_layers, share_.sequences.count, subject.seq_len(), first_layers, held);
+        plan_memory(options_, device, max_layers, share_.sequences.count, subject_.seq_len(), first_layers, held);
     plans_[site] = plan;
     for (std::size_t first = 0; first < there.size(); first += static_cast<std::size_t>(plan.layers_at_once)) {
       const std::size_t end = std::min(there.size(), first + static_cast<std::size_t>(plan.layers_at_once));
@@ -105,9 +113,6 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
           {site,
            {there.begin() + static_cast<std::ptrdiff_t>(first), there.begin() + static_cast<std::ptrdiff_t>(end)}});
     }
-  }
-  if (options.check) {
-    check_.emplace(subject, layers_, options.engine.value(), options.seed);
   }
 }
 

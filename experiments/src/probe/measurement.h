@@ -32,12 +32,12 @@ std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubj
 /// many as memory allows. The processes of a group share the work, and make the same calls.
 class ProbeMeasurement {
  public:
-  /// Runs the model once and plans the memory, so that whatever cannot be done is refused here. Keeps references to
-  /// options, whose engine is chosen, and subject.
+  /// Runs the model once and plans the memory, so that whatever cannot be done is refused here.
+  /// \param options  with the engine chosen
   /// \throws std::invalid_argument, std::runtime_error  as run_probe
-  ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
-                   const ProcessGroup& group = {});
+  ProbeMeasurement(ProbeOptions options, ProbeSubject subject, at::Device device, const ProcessGroup& group = {});
 
+  const ProbeSubject& subject() const { return subject_; }
   const ProbeLayoutOptions& layout() const { return layout_; }
   /// Mean cross-entropy of each sequence, nats.
   const std::vector<double>& losses() const { return record_.losses; }
@@ -62,14 +62,16 @@ class ProbeMeasurement {
     models::Site site;
     std::vector<int64_t> layers;
   };
+  /// Plans the memory of each site, and divides its layers into groups.
+  void plan(at::Device device);
   ProbeProblem problem_at(const Group& group) const;
   /// Whether this process measures its share of a group.
   bool measures(std::size_t group) const;
   /// Measures this process's share of a group of its own.
   void measure_share(const Group& group, std::span<ProbeRow> rows) const;
 
-  const ProbeOptions& options_;
-  const ProbeSubject& subject_;
+  ProbeOptions options_;
+  ProbeSubject subject_;
   ProcessGroup process_group_;
   ProbeShare share_;
   std::vector<int64_t> layers_;

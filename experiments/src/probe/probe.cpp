@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -21,15 +20,8 @@ namespace hessian::experiments {
 
 namespace {
 
-/// A model and the plan of its probe. The measurement refers to the subject.
-struct Started {
-  explicit Started(ProbeSubject chosen) : subject(std::move(chosen)) {}
-  ProbeSubject subject;
-  std::optional<ProbeMeasurement> measurement;
-};
-
-/// Keeps the weights where they fit, and streams them otherwise.
-std::unique_ptr<Started> start(const ProbeOptions& options, at::Device device, const ProcessGroup& group) {
+/// Loads all weights if they fit, and streams them otherwise.
+ProbeMeasurement start(const ProbeOptions& options, at::Device device, const ProcessGroup& group) {
   const std::optional<int64_t> allowed = allowed_bytes(options, device);
   ProbeSource source = read_source(options);
   const models::Model& model = source.checkpoint.model;
@@ -37,12 +29,11 @@ std::unique_ptr<Started> start(const ProbeOptions& options, at::Device device, c
       options.engine == Engine::tape && !options.check && allowed && models::can_be_streamed(model, device);
   if (!streamable || models::weight_bytes(model, options.dtype) <= *allowed) {
     try {
-      auto kept = std::make_unique<Started>(subject_with_weights(source, device, options.dtype));
+      ProbeSubject subject = subject_with_weights(source, device, options.dtype);
       if (!streamable) {
-        source = {};  // fresh weights are not held twice
+        source = {};  // releases fresh weights, of which the subject has a copy
       }
-      kept->measurement.emplace(options, kept->subject, device, group);
-      return kept;
+      return {options, std::move(subject), device, group};
     } catch (const NotEnoughMemory& error) {
       if (options.check) {
         throw NotEnoughMemory(std::string(error.what()) + ", or leave out --check, which holds all weights");
@@ -52,9 +43,7 @@ std::unique_ptr<Started> start(const ProbeOptions& options, at::Device device, c
       }
     }
   }
-  auto streamed = std::make_unique<Started>(subject_with_streamed_weights(source, device, options.dtype));
-  streamed->measurement.emplace(options, streamed->subject, device, group);
-  return streamed;
+  return {options, subject_with_streamed_weights(source, device, options.dtype), device, group};
 }
 
 }  // namespace
@@ -71,9 +60,8 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress, con
   }
   const ProcessGroup group = ProcessGroup::join(place, device);
   // Before the run file is made, so that a refusal leaves none.
-  const std::unique_ptr<Started> started = start(resolved, device, group);
-  const ProbeSubject& subject = started->subject;
-  ProbeMeasurement& measurement = *started->measurement;
+  ProbeMeasurement measurement = start(resolved, device, group);
+  const ProbeSubject& subject = measurement.subject();
 
   ProbeReport report;
   report.model_description = subject.description;

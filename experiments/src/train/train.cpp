@@ -8,8 +8,7 @@
 #include <limits>
 #include <stdexcept>
 
-#include "config/device_option.h"
-#include "distributed/process_group.h"
+#include "distributed/job.h"
 #include "hessian/device.h"
 #include "hessian/memory.h"
 #include "hessian/models/checkpoint.h"
@@ -332,18 +331,15 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
   if (options.config.threads > 0) {
     at::set_num_threads(static_cast<int>(options.config.threads));
   }
-  const hessian::MemoryScope memory;
-  const JobPlace place = job_place();
-  const at::Device device = choose_device(options.config.device, "device", place);
-  const ProcessGroup group = ProcessGroup::join(place, device);
+  const Job job({.device = options.config.device, .device_option = "device"});
   std::optional<TrainReport> finished;
-  if (group.is_first()) {
+  if (job.group.is_first()) {
     finished = look_for_run(options);
   }
-  if (group.any(finished.has_value())) {
+  if (job.group.any(finished.has_value())) {
     return finished.value_or(TrainReport{});
   }
-  return Run(options, device, group).to_end(memory, progress);
+  return Run(options, job.device, job.group).to_end(job.memory, progress);
 }
 
 }  // namespace hessian::experiments

@@ -92,7 +92,7 @@ TEST_P(ModelProbeOptions, RefusesLayersBatchesAndLimitsThatDoNotFit) {
   EXPECT_THAT(message(batch, {.layers = {99}}), testing::StartsWith("layers '99': expected all, or numbers"));
   const int64_t last = model.config.n_layers;
   EXPECT_THAT(message(batch, {.site = models::Site::ffn_in, .layers = {last}}),
-              testing::HasSubstr("names no layer that has the site ffn_in"));
+              testing::HasSubstr("has no layer with the site ffn_in"));
   EXPECT_THAT(message({batch.tokens, batch.targets.narrow(1, 1, 1), {}}, {}),
               testing::HasSubstr("expected [S, T] of int64 for both"));
   EXPECT_THAT(message({batch.tokens, {}, {}}, {}), testing::HasSubstr("targets undefined"));

@@ -19,26 +19,28 @@ void warn(const std::vector<std::string>& warnings) {
   }
 }
 
-/// The norms of activation Hessians, and activation scales.
-int probe_norms(const ProbeOptions& options, bool json, bool is_first, const Progress& progress) {
-  const ProbeReport report = run_probe(options, progress, [&](const ProbeReport& so_far) {
-    for (const std::string& use : so_far.plan) {
+/// Measures the norms of activation Hessians, and activation scales.
+int probe_norms(const ProbeCommand& command, bool is_first, const Progress& progress) {
+  const ProbeOptions& options = command.options.probe;
+  const ProbeReport report = run_probe(options, command.output, progress, [&](const ProbeReport& so_far) {
+    for (const std::string& line : so_far.plan) {
       if ((options.memory_bytes || so_far.weights_streamed) && is_first) {
-        log_note(use);
+        log_note(line);
       }
     }
   });
   if (is_first) {
-    print(json ? format_json(report) : format_table(report));
+    print(command.json ? format_json(report) : format_table(report));
     warn(warnings_of(report));
   }
   return checks_passed(report) ? 0 : 1;
 }
 
-int probe_spectra(const SpectrumOptions& options, bool json, bool is_first, const Progress& progress) {
-  const SpectrumReport report = run_spectrum(options, progress);
+/// Measures everything else.
+int probe_spectra(const ProbeCommand& command, bool is_first, const Progress& progress) {
+  const SpectrumReport report = run_spectrum(command.options, command.output, progress);
   if (is_first) {
-    print(json ? format_json(report) : format_text(report));
+    print(command.json ? format_json(report) : format_text(report));
     warn(warnings_of(report));
   }
   return 0;
@@ -56,8 +58,8 @@ int main(int argc, char** argv) {
     if (const auto status = parse_command_line(app, argc, argv)) {
       return *status;
     }
-    SpectrumOptions options = interpret(command);
-    options.probe.command_line = join_command_line(argc, argv);
+    check(command);
+    command.output.command_line = join_command_line(argc, argv);
     const bool is_first = job_place().is_first();
     ProgressLine line("probing");
     const Progress progress = [&line, is_first](int64_t done, int64_t total) {
@@ -65,7 +67,7 @@ int main(int argc, char** argv) {
         line.update(done, total);
       }
     };
-    return options.asks() ? probe_spectra(options, command.json, is_first, progress)
-                          : probe_norms(options.probe, command.json, is_first, progress);
+    return command.options.is_requested() ? probe_spectra(command, is_first, progress)
+                                          : probe_norms(command, is_first, progress);
   });
 }

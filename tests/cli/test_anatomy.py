@@ -82,4 +82,4 @@ def test_the_scale_of_a_normalised_weight_changes_neither_term(probe, tokens):
 
 def test_the_last_residual_has_no_maps(probe, llama, tokens):
     line = probe.fails(2, "--model", llama, "--data", tokens, "--layer", 2, "--decompose")
-    assert line == "--decompose: --layer '2' names no block"
+    assert line == "--decompose: --layer '2' is only the input of the final norm, which has no linear maps"

@@ -69,7 +69,7 @@ def test_the_option_for_sites_may_be_repeated(probe, llama, tokens):
 
 def test_refuses_a_site_where_no_layer_has_it(probe, llama, tokens):
     line = probe.fails(2, "--model", llama, "--data", tokens, "--layer", 2, "--site", "attn_in")
-    assert line == "--layer '2' names no layer that has the site attn_in, which layers 0 to 1 have"
+    assert line == "--layer '2' has no layer with the site attn_in; layers 0 to 1 have it"
 
 
 def test_units_token_and_sequence_agree_for_sequences_of_one_token(probe, llama):

@@ -132,13 +132,13 @@ def test_a_checkpoint_has_the_sharpness_that_its_run_recorded(train, probe):
     ("options", "status", "words"),
     [
         (("--params", "layers.9.*", "--top", 1), 2, "'layers.9.*'"),
-        ((), 2, "--target parameters needs something to find: --top, --density, --trace or --diagonal"),
+        ((), 2, "--target parameters needs one of --top, --density, --trace and --diagonal"),
         (("--trace", "--vectors"), 2, "--vectors stores the eigenvectors of --top; give --top"),
         (("--decompose",), 2, "--decompose is for --target activations"),
         (("--top", 1, "--adam"), 1, "model.safetensors: "),
         (("--top", 1, "--operator", "kfac"), 2, "--operator"),
         (("--top", 1, "--trace", "xtrace"), 2, "--trace"),
-        (("--top", 1, "--params", "layers.*,layers.*"), 2, "two patterns have the name 'layers.-'"),
+        (("--top", 1, "--params", "layers.*,layers.*"), 2, "two globs have the name 'layers.-'"),
         (("--density", "--memory", "64KiB"), 1, "give --memory "),
     ],
 )

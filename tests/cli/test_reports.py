@@ -46,7 +46,7 @@ def test_the_plan_for_a_memory_limit_is_printed_before_the_work(probe, llama, to
     assert len(lines) == 3
     assert re.fullmatch(plan.format("residual", 3), lines[0]), lines
     assert re.fullmatch(plan.format("ffn_in", 2), lines[1]), lines
-    assert re.fullmatch(r"hessian-probe: time: about [\d.]+ s if 40 products of each part suffice, .* allowed", lines[2])
+    assert re.fullmatch(r"hessian-probe: time: about [\d.]+ s with 40 products per eigenproblem, .* with the maximum of 202", lines[2])
     amounts = r"^peak memory [\d.]+ [KM]iB, planned [\d.]+ [KM]iB; time [\d.]+ s, planned [\d.]+ s$"
     assert re.search(amounts, outcome.stdout, re.M), outcome.stdout
     report = json.loads(probe("--model", llama, "--data", tokens, "--memory", "1GiB", "--json", "--overwrite").stdout)
@@ -85,8 +85,8 @@ def test_estimates_that_did_not_converge_are_marked_and_reported(probe, nanogpt)
     rows = outcome.stdout.splitlines()[2:6]
     assert all(row.startswith("residual") and row.endswith(" *") for row in rows)
     assert outcome.stderr == (
-        "hessian-probe: warning: 8 of 8 estimates did not converge (marked *); "
-        "see their residuals, and give more --max-iter or a larger --tol\n"
+        "hessian-probe: warning: 8 of 8 estimates did not converge (marked *): "
+        "check their residuals, and raise --max-iter or --tol\n"
     )
 
 

@@ -196,7 +196,7 @@ def test_an_existing_file_is_kept(probe, llama, tokens):
     assert outcome.run.datasets.keys() == before.datasets.keys()
 
 
-PARAMETERS_ALONE = "--operator, --params and --adam are for --target parameters; activations have a Hessian"
+PARAMETERS_ALONE = "--operator, --params and --adam are for --target parameters; activations have only a Hessian"
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ PARAMETERS_ALONE = "--operator, --params and --adam are for --target parameters;
         (["--target", "parameters", "--decompose"], "--decompose is for --target activations"),
         (
             ["--target", "parameters"],
-            "--target parameters needs something to find: --top, --density, --trace or --diagonal",
+            "--target parameters needs one of --top, --density, --trace and --diagonal",
         ),
     ],
 )

@@ -62,12 +62,12 @@ def test_a_model_larger_than_memory_is_streamed_with_the_same_numbers(probe, lar
     plan, time, warning = stderr.splitlines()
     assert "estimates did not converge" in warning
     assert re.fullmatch(
-        r"hessian-probe: residual: 2 layers and 3 sequences at once, blocks computed again for each product, "
+        r"hessian-probe: residual: 2 layers and 3 sequences at once, layers recomputed for each product, "
         r"weights streamed; [\d.]+ MiB planned of 24 MiB allowed",
         plan,
     ), plan
     assert re.fullmatch(
-        r"hessian-probe: time: about [\d.]+ s if 10 products of each part suffice, [\d.]+ s with the 10 that are allowed",
+        r"hessian-probe: time: about [\d.]+ s with 10 products per eigenproblem, [\d.]+ s with the maximum of 10",
         time,
     ), time
     assert report["weights_streamed"] is True

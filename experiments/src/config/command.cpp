@@ -8,14 +8,13 @@
 namespace hessian::experiments {
 
 void declare(CLI::App& app, ConfigCommand& command, const std::string& what) {
-  app.add_option("config", command.config, "configuration in TOML; --keys lists what it may hold")
-      ->type_name("CONFIG.toml");
-  app.add_option("--set", command.settings, "KEY=VALUE: replaces a key of the configuration; may be repeated")
+  app.add_option("config", command.config, "configuration in TOML; --keys lists its keys")->type_name("CONFIG.toml");
+  app.add_option("--set", command.settings, "overrides a key of the configuration; may be given several times")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
   auto* resume = app.add_flag("--resume", command.resume,
-                              "go on with " + what + " where it stopped, or start where there is none");
-  app.add_flag("--overwrite", command.overwrite, "replace " + what + " that is there already")->excludes(resume);
+                              "continue " + what + " from where it stopped, or start it if there is none");
+  app.add_flag("--overwrite", command.overwrite, "replace " + what + " that already exists")->excludes(resume);
   app.add_flag("--keys", command.keys, "list the keys of a configuration with their defaults");
   app.add_flag("--json", command.json, "print the result as JSON");
 }

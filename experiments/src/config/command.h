@@ -14,7 +14,7 @@ class Option;
 
 namespace hessian::experiments {
 
-/// What the programs that read a configuration file have in common on their command lines.
+/// The command line that the programs with a configuration file have in common.
 struct ConfigCommand {
   std::string config;
   std::vector<std::string> settings;
@@ -25,15 +25,15 @@ struct ConfigCommand {
 };
 
 /// Declares CONFIG.toml, --set, --resume, --overwrite, --keys and --json.
-/// \param what  what is gone on with or replaced: "a run"
+/// \param what  what --resume continues and --overwrite replaces: "a run"
 void declare(CLI::App& app, ConfigCommand& command, const std::string& what);
 
-/// Answers --keys.
-/// \return  nothing if the program is to go on, otherwise its exit status
-/// \throws std::invalid_argument  if there is no configuration
+/// Prints the keys of a configuration if --keys was given.
+/// \return  the program's exit status, or nothing if it shall continue
+/// \throws std::invalid_argument  if a configuration is needed and none was given
 std::optional<int> answer_keys(const ConfigCommand& command, const ConfigFields& defaults, const std::string& program);
 
-/// What happens to results that are there already.
+/// Returns what to do with results that already exist.
 ExistingRun existing_run(const ConfigCommand& command);
 
 }  // namespace hessian::experiments

@@ -9,14 +9,14 @@
 
 namespace hessian::experiments {
 
-/// The device that a program is asked for, on the command line or in a configuration.
-/// Where several processes of a job share a machine, "auto" and "cuda" give each a GPU of its own.
-/// \param option  what messages call the place where the word stands: "--device"
-/// \throws std::invalid_argument  for a word that is no device
+/// Returns the device that the command line or a configuration asks for.
+/// If several processes of a job run on one machine, "auto" and "cuda" give each its own GPU.
+/// \param option  the option's name in messages: "--device"
+/// \throws std::invalid_argument  for a word that is not a device
 /// \throws std::runtime_error     for a device that this machine does not have
 c10::Device choose_device(const std::string& word, const std::string& option, const JobPlace& place = {});
 
-/// How many processes of a job share the memory that the device computes in: a GPU is each one's own.
+/// Returns how many processes of a job share the memory of the device: each GPU belongs to one process.
 int64_t processes_sharing_memory(c10::Device device, const JobPlace& place);
 
 }  // namespace hessian::experiments

@@ -19,7 +19,7 @@ std::string dtype_name(c10::ScalarType dtype) {
       return name;
     }
   }
-  throw std::invalid_argument("a precision other than float32, float64 and bfloat16");
+  throw std::invalid_argument("the precision is none of float32, float64, bfloat16");
 }
 
 c10::ScalarType parse_dtype(const std::string& word) {
@@ -28,7 +28,7 @@ c10::ScalarType parse_dtype(const std::string& word) {
       return type;
     }
   }
-  throw std::invalid_argument("'" + word + "' is no precision; known are float32, float64, bfloat16");
+  throw std::invalid_argument("'" + word + "' is not a precision; use float32, float64 or bfloat16");
 }
 
 }  // namespace hessian::experiments

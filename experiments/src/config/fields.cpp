@@ -1,16 +1,19 @@
 #include "config/fields.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <numeric>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 namespace hessian::experiments {
@@ -27,11 +30,11 @@ constexpr const char* type_name<double> = "a number";
 template <>
 constexpr const char* type_name<std::string> = "a text";
 
-/// The beginning of a text, as one line.
+/// Returns the beginning of a text, in one line.
 std::string shortened(std::string text) {
-  constexpr std::size_t longest = 80;
+  constexpr std::size_t max_length = 80;
   std::replace(text.begin(), text.end(), '\n', ' ');
-  return text.size() <= longest ? text : text.substr(0, longest) + "...";
+  return text.size() <= max_length ? text : text.substr(0, max_length) + "...";
 }
 
 [[noreturn]] void refuse_value(const std::string& source, const std::string& key, const toml::node& value,
@@ -41,7 +44,7 @@ std::string shortened(std::string text) {
   throw std::invalid_argument(fmt::format("{}: {} is {}, expected {}", source, key, shortened(found.str()), expected));
 }
 
-/// Whole numbers are numbers too; anything else has to be of the very type.
+/// Sets the target if the value has its type; a double also takes a whole number.
 template <class T>
 bool assign(T* target, const toml::node& value) {
   if constexpr (std::is_same_v<T, double>) {
@@ -77,6 +80,46 @@ void read_value(std::vector<T>* target, const toml::node& value, const std::stri
   }
 }
 
+void read_value(uint64_t* target, const toml::node& value, const std::string& source, const std::string& key) {
+  int64_t number = -1;
+  if (!assign(&number, value) || number < 0) {
+    refuse_value(source, key, value, "a whole number from 0 on");
+  }
+  *target = static_cast<uint64_t>(number);
+}
+
+void read_value(std::optional<int64_t>* target, const toml::node& value, const std::string& source,
+                const std::string& key) {
+  read_value(&target->emplace(), value, source, key);
+}
+
+void read_value(std::filesystem::path* target, const toml::node& value, const std::string& source,
+                const std::string& key) {
+  std::string text;
+  read_value(&text, value, source, key);
+  *target = text;
+}
+
+void read_value(const WordTarget& target, const toml::node& value, const std::string& source, const std::string& key) {
+  std::string word;
+  read_value(&word, value, source, key);
+  if (std::find(target.accepted.begin(), target.accepted.end(), word) == target.accepted.end()) {
+    refuse_value(source, key, value, fmt::format("one of {}", fmt::join(target.accepted, ", ")));
+  }
+  target.set(word);
+}
+
+void read_value(const WordListTarget& target, const toml::node& value, const std::string& source,
+                const std::string& key) {
+  std::vector<std::string> words;
+  read_value(&words, value, source, key);
+  target.set(words);
+}
+
+void read_value(const BytesTarget& target, const toml::node& value, const std::string& source, const std::string& key) {
+  read_value(target.bytes, value, source, key);
+}
+
 [[noreturn]] void refuse_key(const std::string& source, const std::string& key, const ConfigFields& fields) {
   std::vector<std::string> known;
   std::transform(fields.begin(), fields.end(), std::back_inserter(known),
@@ -97,7 +140,7 @@ void read_table(const toml::table& table, const std::string& prefix, const std::
     const auto found =
         std::find_if(fields.begin(), fields.end(), [&key](const ConfigField& field) { return field.key == key; });
     if (found != fields.end()) {
-      std::visit([&, &value = node](auto* target) { read_value(target, value, source, key); }, found->target);
+      std::visit([&, &value = node](const auto& target) { read_value(target, value, source, key); }, found->target);
     } else if (node.is_table() && (is_section(key, fields) || !node.as_table()->empty())) {
       read_table(*node.as_table(), key, source, fields);
     } else {
@@ -115,14 +158,21 @@ toml::table parse(const std::string& text, const std::string& source) {
   }
 }
 
-/// Whether a value is to be read as it stands, without quotes.
+/// A text as a TOML value.
+std::string quoted(const std::string& text) {
+  std::ostringstream stream;
+  stream << toml::value<std::string>(text);
+  return stream.str();
+}
+
+/// Whether a value is a text that the user gives without quotes.
 bool is_bare_text(const std::string& key, const std::string& value, const ConfigFields& fields) {
   const auto field = std::find_if(fields.begin(), fields.end(), [&](const ConfigField& f) { return f.key == key; });
   return field != fields.end() && std::holds_alternative<std::string*>(field->target) && !value.starts_with('"') &&
          !value.starts_with('\'');
 }
 
-/// "key=value" as a table; a value that is no TOML, or of a key that takes a text, is a plain word.
+/// Reads "key=value" as a table. A value that is not TOML, or belongs to a key that takes a text, is a plain word.
 toml::table parse_setting(const std::string& setting, const ConfigFields& fields) {
   const auto equals = setting.find('=');
   if (equals == std::string::npos || equals == 0) {
@@ -137,35 +187,58 @@ toml::table parse_setting(const std::string& setting, const ConfigFields& fields
       // A plain word.
     }
   }
-  toml::table word;
-  word.insert("value", value);
-  std::ostringstream quoted;
-  word.get("value")->visit([&quoted](const auto& node) { quoted << node; });
-  return parse(key + " = " + quoted.str(), "--set '" + setting + "'");
+  return parse(key + " = " + quoted(value), "--set '" + setting + "'");
+}
+
+std::string text_of(bool value) {
+  return value ? "true" : "false";
+}
+
+std::string text_of(int64_t value) {
+  return fmt::format("{}", value);
+}
+
+/// The fewest digits that read back as the same number; TOML tells floats from integers by a point or an exponent.
+std::string text_of(double value) {
+  const std::string text = fmt::format("{}", value);
+  return text.find_first_of(".enif") == std::string::npos ? text + ".0" : text;
+}
+
+std::string text_of(const std::string& value) {
+  return quoted(value);
 }
 
 template <class T>
-void insert_value(toml::table& table, const std::string& key, const T* value) {
-  table.insert(key, *value);
+std::string text_of(const std::vector<T>& values) {
+  std::vector<std::string> texts;
+  std::transform(values.begin(), values.end(), std::back_inserter(texts),
+                 [](const T& value) { return text_of(value); });
+  return texts.empty() ? "[]" : fmt::format("[ {} ]", fmt::join(texts, ", "));
 }
 
-template <class T>
-void insert_value(toml::table& table, const std::string& key, const std::vector<T>* values) {
-  toml::array array;
-  for (const T& value : *values) {
-    array.push_back(value);
-  }
-  table.insert(key, std::move(array));
+std::string text_of(uint64_t value) {
+  return text_of(static_cast<int64_t>(value));
 }
 
-void insert(toml::table& table, const std::string& key, const ConfigTarget& target) {
-  const auto dot = key.find('.');
-  if (dot != std::string::npos) {
-    table.insert(key.substr(0, dot), toml::table{});
-    insert(*table.get(key.substr(0, dot))->as_table(), key.substr(dot + 1), target);
-    return;
-  }
-  std::visit([&](const auto* value) { insert_value(table, key, value); }, target);
+std::string text_of(const std::optional<int64_t>& value) {
+  return value ? text_of(*value) : "";
+}
+
+std::string text_of(const std::filesystem::path& value) {
+  return quoted(value.string());
+}
+
+std::string text_of(const WordTarget& target) {
+  const std::string word = target.get();
+  return word.empty() ? "" : quoted(word);
+}
+
+std::string text_of(const WordListTarget& target) {
+  return text_of(target.get());
+}
+
+std::string text_of(const BytesTarget& target) {
+  return text_of(*target.bytes);
 }
 
 }  // namespace
@@ -189,21 +262,36 @@ void read_config_file(const std::string& path, const std::vector<std::string>& s
 }
 
 std::string write_config(const ConfigFields& fields) {
-  toml::table table;
+  std::map<std::string, std::map<std::string, std::string>> sections;
   for (const ConfigField& field : fields) {
-    insert(table, field.key, field.target);
+    const std::string value = value_text(field);
+    if (!field.key.empty() && !value.empty()) {
+      const auto dot = field.key.rfind('.');
+      const bool has_section = dot != std::string::npos;
+      sections[has_section ? field.key.substr(0, dot) : ""][has_section ? field.key.substr(dot + 1) : field.key] =
+          value;
+    }
   }
-  std::ostringstream text;
-  text << table << '\n';
-  return text.str();
+  std::string text;
+  for (const auto& [name, values] : sections) {
+    text += name.empty() ? "" : fmt::format("{}[{}]\n", text.empty() ? "" : "\n", name);
+    for (const auto& [key, value] : values) {
+      text += fmt::format("{} = {}\n", key, value);
+    }
+  }
+  return text;
 }
 
 std::string value_text(const ConfigField& field) {
-  toml::table table;
-  insert(table, "value", field.target);
-  std::ostringstream text;
-  table.get("value")->visit([&text](const auto& node) { text << node; });
-  return text.str();
+  return std::visit(
+      []<class Target>(const Target& target) {
+        if constexpr (std::is_pointer_v<Target>) {
+          return text_of(*target);
+        } else {
+          return text_of(target);
+        }
+      },
+      field.target);
 }
 
 std::string config_help(const ConfigFields& fields) {

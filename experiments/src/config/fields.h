@@ -1,47 +1,91 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "config/words.h"
+
 namespace hessian::experiments {
 
-/// Where the value of a configuration key lives.
+/// A value that configurations and command lines spell as one of a list of words; see word_target().
+struct WordTarget {
+  std::vector<std::string> accepted;
+  std::function<std::string()> get;  ///< the word of the present value; empty without a value
+  std::function<void(const std::string&)> set;
+};
+
+/// A list of values that are spelled as words.
+struct WordListTarget {
+  std::function<std::vector<std::string>()> get;
+  std::function<void(const std::vector<std::string>&)> set;
+};
+
+/// A number of bytes: a whole number in configurations, and an amount such as 8GiB on command lines.
+struct BytesTarget {
+  std::optional<int64_t>* bytes = nullptr;
+};
+
+/// Where the value of a configuration key lives. An optional without a value has no key in a written configuration.
 using ConfigTarget = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, std::vector<double>*,
-                                  std::vector<std::string>*>;
+                                  std::vector<std::string>*, uint64_t*, std::optional<int64_t>*, std::filesystem::path*,
+                                  WordTarget, WordListTarget, BytesTarget>;
 
 /// A key of a configuration file: its dotted name, as in optimizer.lr, and the member that it sets. The member's
-/// initial value is the key's default.
+/// initial value is the key's default. An option without a key is for the command line only.
 struct ConfigField {
   std::string key;
   ConfigTarget target;
   std::string help;
 };
 
-/// The keys of one kind of configuration. What is read, written, suggested and printed as help all comes from this
-/// list.
+/// The keys of one kind of configuration: the single list from which configurations are read and written, misspelled keys
+/// are corrected and help is printed.
 using ConfigFields = std::vector<ConfigField>;
+
+/// The target of an enumeration whose words are in the order of its values.
+template <class Enum>
+WordTarget word_target(Enum& value, const std::vector<std::string>& words) {
+  return {words, [&value, words] { return words.at(static_cast<std::size_t>(value)); },
+          [&value, words](const std::string& word) { value = static_cast<Enum>(index_of_word(word, words)); }};
+}
+
+/// Likewise for an optional enumeration.
+/// \param absent  the word that a written configuration gives for no value; empty: none
+template <class Enum>
+WordTarget word_target(std::optional<Enum>& value, const std::vector<std::string>& words,
+                       const std::string& absent = {}) {
+  return {words, [&value, words, absent] { return value ? words.at(static_cast<std::size_t>(*value)) : absent; },
+          [&value, words](const std::string& word) { value = static_cast<Enum>(index_of_word(word, words)); }};
+}
 
 /// Reads a TOML file and then the settings, "key=value" each, whose values are TOML or plain words.
 /// \throws std::runtime_error     if the file cannot be read
-/// \throws std::invalid_argument  one line for what is no TOML, an unknown key (with the nearest one that there is) or
-///                                a value of another type
+/// \throws std::invalid_argument  one line for invalid TOML, an unknown key (suggesting the most similar known one) or a
+///                                value of another type
 void read_config_file(const std::string& path, const std::vector<std::string>& settings, const ConfigFields& fields);
 
-/// The same for TOML text; `source` is what messages call it.
+/// Reads TOML text; messages call it `source`.
+/// \throws std::invalid_argument  as read_config_file
 void read_config_text(const std::string& text, const std::string& source, const ConfigFields& fields);
 
-/// All values as TOML text, in the order of their sections.
+/// Writes all values as TOML: keys and sections in alphabetical order, numbers with the fewest digits that read back as
+/// the same number.
 std::string write_config(const ConfigFields& fields);
 
-/// One key's value as TOML.
+/// Returns one key's value as TOML, or an empty text for an optional without a value.
 std::string value_text(const ConfigField& field);
 
-/// A line for each key: its name, default and meaning.
+/// Returns a line per key: its name, meaning and default.
 std::string config_help(const ConfigFields& fields);
 
-/// The word of `known` that differs from `word` by the fewest insertions, deletions and replacements of characters.
+/// Returns the word of `known` that differs from `word` by the fewest insertions, deletions and replacements of
+/// characters.
 /// Source: Levenshtein (1966).
 std::string nearest_word(const std::string& word, const std::vector<std::string>& known);
 

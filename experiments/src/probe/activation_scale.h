@@ -6,12 +6,12 @@
 
 namespace hessian::experiments {
 
-/// Gathers the scales of an activation from its parts, [.., width] each, in float64.
+/// Accumulates the scales of an activation in float64, from tensors [..., width].
 class ActivationScaleSum {
  public:
   void add(const at::Tensor& activation);
 
-  /// The scales of everything added.
+  /// Returns the scales of everything that was added.
   ActivationScale scale() const;
 
  private:

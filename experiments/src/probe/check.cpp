@@ -7,6 +7,7 @@
 namespace hessian::experiments {
 namespace {
 
+/// Returns the first sequence's subject with weights in float64.
 ProbeSubject widened(const ProbeSubject& subject) {
   const models::Model model{subject.forward.config(),
                             subject.forward.parameters().to(subject.tokens.device(), at::kDouble)};
@@ -24,10 +25,10 @@ double ProductCheck::relative_difference(models::Site site, int64_t layer) const
   const at::Tensor& residual = record_.residuals.at(layer);
   const ProbeProblem problem = probe_problem(engine_, subject_.forward, site, {layer}, residual, subject_.targets);
   const auto op = problem.hessians(0, 1, Keep::everything);
-  const at::Tensor v = hessian::random_unit_vectors(*op, {.seed = seed_});
+  const at::Tensor v = random_unit_vectors(*op, {.seed = seed_});
   const at::Tensor product = op->apply(v.unsqueeze(1)).squeeze(1);
   const auto losses = site_losses(subject_.forward, site, layer, residual, subject_.targets);
-  const at::Tensor difference = hessian::central_difference_product(losses, problem.x, v);
+  const at::Tensor difference = central_difference_product(losses, problem.x, v);
   return hessian::relative_difference(product, difference).item<double>();
 }
 

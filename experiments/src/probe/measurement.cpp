@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 #include <stdexcept>
+#include <utility>
 
 #include "data/token_stream.h"
 #include "probe/problem.h"
@@ -17,8 +18,8 @@ std::vector<T> to_vector(const at::Tensor& tensor, at::ScalarType dtype) {
   return {values.data_ptr<T>(), values.data_ptr<T>() + values.numel()};
 }
 
-/// Puts numbers of some sequences, from `first` on, into a row of all.
-void fill(ProbeRow& row, int64_t first, const hessian::ExtremalEigenvalues& eigenvalues) {
+/// Copies the numbers of some sequences, from `first` on, into a row of all sequences.
+void fill(ProbeRow& row, int64_t first, const ExtremalEigenvalues& eigenvalues) {
   const auto put = [first]<class T>(std::vector<T>& into, const at::Tensor& numbers, at::ScalarType dtype) {
     const std::vector<T> values = to_vector<T>(numbers, dtype);
     std::copy(values.begin(), values.end(), into.begin() + first);
@@ -50,14 +51,13 @@ ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptCo
   layout.token_position = options.unit == Unit::token;
   const auto layers = parse_layers(options.layers, config.n_layers, options.layers_option);
   for (const models::Site site : options.sites) {
-    const int64_t there = models::site_layers(config, site);
+    const int64_t count = models::site_layers(config, site);
     ProbedSite probed{models::to_string(site), {}};
     std::copy_if(layers.begin(), layers.end(), std::back_inserter(probed.layers),
-                 [there](int64_t layer) { return layer < there; });
+                 [count](int64_t layer) { return layer < count; });
     if (probed.layers.empty()) {
-      throw std::invalid_argument(options.layers_option + " '" + options.layers +
-                                  "' names no layer that has the site " + probed.name + ", which layers 0 to " +
-                                  std::to_string(there - 1) + " have");
+      throw std::invalid_argument(options.layers_option + " '" + options.layers + "' has no layer with the site " +
+                                  probed.name + "; layers 0 to " + std::to_string(count - 1) + " have it");
     }
     layout.sites.push_back(std::move(probed));
   }
@@ -73,31 +73,39 @@ HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record)
   return held;
 }
 
-ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
+ProbeMeasurement::ProbeMeasurement(ProbeOptions options, ProbeSubject subject, at::Device device,
                                    const ProcessGroup& group)
-    : options_(options),
-      subject_(subject),
+    : options_(std::move(options)),
+      subject_(std::move(subject)),
       process_group_(group),
-      share_(probe_share(group, subject.sequences())),
-      layers_(parse_layers(options.layers, subject.forward.config().n_layers, options.layers_option)),
-      layout_(probe_layout(options, subject.forward.config(), subject.sequences())),
-      record_(record_forward(subject, layers_)),
-      positions_(draw_positions(options, subject)) {
-  const HeldMemory held = held_memory(subject, record_);
-  // A later layer differentiates through fewer blocks: what fits at a site's first layers fits at all of them.
+      share_(probe_share(group, subject_.sequences())),
+      layers_(parse_layers(options_.layers, subject_.forward.config().n_layers, options_.layers_option)),
+      layout_(probe_layout(options_, subject_.forward.config(), subject_.sequences())),
+      record_(record_forward(subject_, layers_)),
+      positions_(draw_positions(options_, subject_)) {
+  plan(device);
+  if (options_.check) {
+    check_.emplace(subject_, layers_, options_.engine.value(), options_.seed);
+  }
+}
+
+void ProbeMeasurement::plan(at::Device device) {
+  const ComputeMemory memory = compute_memory(device, process_group_.place());
+  const HeldMemory held = held_memory(subject_, record_);
+  // A later layer differentiates through fewer layers: what fits at a site's first layers fits at all of them.
   for (const ProbedSite& probed : layout_.sites) {
     const models::Site site = models::parse_site(probed.name);
     const std::vector<int64_t>& there = probed.layers;
     const ProblemOf first_layers = [&](int64_t count, int64_t positions) {
       const at::Tensor residual = record_.residuals.at(there.front());
-      return probe_problem(options.engine.value(), subject.forward, site, {there.begin(), there.begin() + count},
-                           residual.narrow(1, 0, positions), subject.targets.narrow(1, 0, positions));
+      return probe_problem(options_.engine.value(), subject_.forward, site, {there.begin(), there.begin() + count},
+                           residual.narrow(1, 0, positions), subject_.targets.narrow(1, 0, positions));
     };
     const auto layers = static_cast<int64_t>(there.size());
-    // A group for each process, where they share the groups.
-    const int64_t most_layers = (layers + share_.groups_parts - 1) / share_.groups_parts;
+    // At least one group per process that shares the groups.
+    const int64_t max_layers = (layers + share_.group_stride - 1) / share_.group_stride;
     const MemoryPlan plan =
-        plan_memory(options, device, most_layers, share_.sequences.count, subject.seq_len(), first_layers, held);
+        plan_memory(options_, memory, max_layers, share_.sequences.count, subject_.seq_len(), first_layers, held);
     plans_[site] = plan;
     for (std::size_t first = 0; first < there.size(); first += static_cast<std::size_t>(plan.layers_at_once)) {
       const std::size_t end = std::min(there.size(), first + static_cast<std::size_t>(plan.layers_at_once));
@@ -105,9 +113,6 @@ ProbeMeasurement::ProbeMeasurement(const ProbeOptions& options, const ProbeSubje
           {site,
            {there.begin() + static_cast<std::ptrdiff_t>(first), there.begin() + static_cast<std::ptrdiff_t>(end)}});
     }
-  }
-  if (options.check) {
-    check_.emplace(subject, layers_, options.engine.value(), options.seed);
   }
 }
 
@@ -122,12 +127,12 @@ ProbeProblem ProbeMeasurement::problem_at(const Group& group) const {
 }
 
 bool ProbeMeasurement::measures(std::size_t group) const {
-  return group % static_cast<std::size_t>(share_.groups_parts) == static_cast<std::size_t>(share_.groups_part);
+  return group % static_cast<std::size_t>(share_.group_stride) == static_cast<std::size_t>(share_.first_group);
 }
 
 std::size_t ProbeMeasurement::rounds() const {
-  const auto parts = static_cast<std::size_t>(share_.groups_parts);
-  return (groups_.size() + parts - 1) / parts;
+  const auto stride = static_cast<std::size_t>(share_.group_stride);
+  return (groups_.size() + stride - 1) / stride;
 }
 
 std::size_t ProbeMeasurement::rows() const {
@@ -151,10 +156,10 @@ void ProbeMeasurement::measure_share(const Group& group, std::span<ProbeRow> row
 }
 
 std::vector<ProbeRow> ProbeMeasurement::measure(std::size_t round) {
-  const auto parts = static_cast<std::size_t>(share_.groups_parts);
-  const std::size_t end = std::min(groups_.size(), (round + 1) * parts);
+  const auto stride = static_cast<std::size_t>(share_.group_stride);
+  const std::size_t end = std::min(groups_.size(), (round + 1) * stride);
   std::vector<ProbeRow> rows;
-  for (std::size_t index = round * parts; index < end; ++index) {
+  for (std::size_t index = round * stride; index < end; ++index) {
     const Group& group = groups_.at(index);
     const std::size_t first = rows.size();
     for (const int64_t layer : group.layers) {
@@ -178,18 +183,18 @@ std::vector<std::string> ProbeMeasurement::plan_lines() const {
 }
 
 std::optional<int64_t> ProbeMeasurement::planned_bytes() const {
-  std::optional<int64_t> most;
+  std::optional<int64_t> peak;
   for (const auto& [site, plan] : plans_) {
     if (plan.predicted_bytes) {
-      most = std::max(most.value_or(0), *plan.predicted_bytes);
+      peak = std::max(peak.value_or(0), *plan.predicted_bytes);
     }
   }
-  return most;
+  return peak;
 }
 
 std::optional<TimePlan> ProbeMeasurement::planned_time() const {
   TimePlan time = time_plan(options_);
-  const auto parts_from = [this](int64_t layer) {
+  const auto layers_from = [this](int64_t layer) {
     return static_cast<double>(subject_.forward.config().n_layers + 1 - layer);
   };
   for (std::size_t index = 0; index < groups_.size(); ++index) {
@@ -201,8 +206,8 @@ std::optional<TimePlan> ProbeMeasurement::planned_time() const {
     if (measures(index)) {
       const auto first = std::find_if(groups_.begin(), groups_.end(),
                                       [&group](const Group& other) { return other.site == group.site; });
-      // A product goes through the blocks that are left, with the vectors of all layers and sequences.
-      time.add_products(*plan.product_seconds * parts_from(group.layers.front()) / parts_from(first->layers.front()) *
+      // The cost of a product grows with the layers that remain, and with the vectors of all layers and sequences.
+      time.add_products(*plan.product_seconds * layers_from(group.layers.front()) / layers_from(first->layers.front()) *
                         static_cast<double>(group.layers.size()) / static_cast<double>(plan.layers_at_once) *
                         static_cast<double>(share_.sequences.count) / static_cast<double>(plan.sequences_at_once));
     }

@@ -18,42 +18,43 @@
 
 namespace hessian::experiments {
 
-/// The datasets that a probe of a model fills: the layers asked for that each site has.
-/// \throws std::invalid_argument  if a layer does not exist, or a site has none of them
+/// Returns the datasets of a probe: for each site, those of the requested layers that have it.
+/// \throws std::invalid_argument  if a layer does not exist, or none of them has a site
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
-/// What weights and residuals take.
+/// Returns the memory of weights and residuals.
 HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record);
 
-/// A position of each sequence, drawn by the seed.
+/// Draws a position of each sequence from the seed.
 std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject);
 
-/// The rows of one probe: the sites and layers that the options ask for. The layers of a site are measured together, as
-/// many as memory allows. The processes of a group share the work, and make the same calls.
+/// Measures the rows of one probe: the requested sites and layers. As many layers of a site are measured together as fit
+/// into memory. The processes of a group share the work; all of them must make the same calls.
 class ProbeMeasurement {
  public:
-  /// Runs the model once and plans the memory, so that whatever cannot be done is refused here. Keeps references to
-  /// options, whose engine is chosen, and subject.
+  /// Runs the model once and plans the memory, so that requests that cannot be met fail here.
+  /// \param options  with an engine
   /// \throws std::invalid_argument, std::runtime_error  as run_probe
-  ProbeMeasurement(const ProbeOptions& options, const ProbeSubject& subject, at::Device device,
-                   const ProcessGroup& group = {});
+  ProbeMeasurement(ProbeOptions options, ProbeSubject subject, at::Device device, const ProcessGroup& group = {});
 
+  const ProbeSubject& subject() const { return subject_; }
   const ProbeLayoutOptions& layout() const { return layout_; }
   /// Mean cross-entropy of each sequence, nats.
   const std::vector<double>& losses() const { return record_.losses; }
-  /// The position of each sequence that Unit::token looks at.
+  /// The position of each sequence for Unit::token.
   const std::vector<int64_t>& positions() const { return positions_; }
 
-  /// Number of times that rows are measured together.
+  /// Returns the number of calls of measure().
   std::size_t rounds() const;
-  /// Number of all rows.
+  /// Returns the number of all rows.
   std::size_t rows() const;
-  /// The rows of a round, whole in every process; layers ascend, and sites are in the order of the options.
+  /// Measures the rows of a round, which every process returns complete. Layers ascend; sites are in the options' order.
   std::vector<ProbeRow> measure(std::size_t round);
-  /// How the memory is used: a line for each site, and the most that a group was planned to take, where that is known.
+  /// Describes how the memory is used, a line per site.
   std::vector<std::string> plan_lines() const;
+  /// Returns the planned peak memory, if there is a limit.
   std::optional<int64_t> planned_bytes() const;
-  /// How long measure() is expected to take for all rounds, where a product was timed.
+  /// Estimates the duration of all rounds, if products were measured.
   std::optional<TimePlan> planned_time() const;
 
  private:
@@ -62,14 +63,16 @@ class ProbeMeasurement {
     models::Site site;
     std::vector<int64_t> layers;
   };
+  /// Plans the memory of each site, and divides its layers into groups.
+  void plan(at::Device device);
   ProbeProblem problem_at(const Group& group) const;
-  /// Whether this process measures its share of a group.
+  /// Whether this process measures a group.
   bool measures(std::size_t group) const;
-  /// Measures this process's share of a group of its own.
+  /// Measures this process's sequences of a group.
   void measure_share(const Group& group, std::span<ProbeRow> rows) const;
 
-  const ProbeOptions& options_;
-  const ProbeSubject& subject_;
+  ProbeOptions options_;
+  ProbeSubject subject_;
   ProcessGroup process_group_;
   ProbeShare share_;
   std::vector<int64_t> layers_;

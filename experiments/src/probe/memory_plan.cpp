@@ -7,51 +7,52 @@
 #include <limits>
 #include <stdexcept>
 
+#include "config/device_option.h"
 #include "hessian/memory.h"
 
 namespace hessian::experiments {
 namespace {
 
-constexpr int64_t smallest_basis = 16;
+constexpr int64_t min_basis = 16;
 
-/// Bytes of the eigensolver's vectors for one sequence; see lanczos() for the count.
+/// Returns the bytes of the eigensolver's vectors for one sequence; see lanczos() for their number.
 int64_t basis_bytes(const ProbeProblem& problem, int64_t max_basis) {
   const at::Tensor& x = problem.x;
   const auto layers = static_cast<int64_t>(problem.layers.size());
   return layers * (x.numel() / x.size(0)) * x.element_size() * (max_basis + 8);
 }
 
-/// What the operator of some sequences and a product with it take.
+/// The cost of the operator of some sequences and a product with it.
 struct Cost {
-  int64_t bytes = 0;  ///< at their peak
+  int64_t bytes = 0;  ///< peak
   double product_seconds = 0;
 };
 
 Cost measure_cost(const ProbeProblem& problem, int64_t sequences, Keep keep) {
-  const hessian::MemoryScope scope;
+  const MemoryScope scope;
   const auto op = problem.hessians(0, sequences, keep);
   const at::Tensor vectors = at::ones({op->problems(), 1, op->dim()}, op->vector_options());
   const auto start = std::chrono::steady_clock::now();
-  // Reading a number waits for a device to be done.
+  // Reading a number waits for the device to finish.
   op->apply(vectors).sum().item<double>();
   return {scope.peak_bytes(), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
 }
 
-/// Chooses among the ways to divide a problem; what was measured is not measured again.
+/// Chooses among the ways to divide a problem. Remembers the last measurement, which several of them share.
 class Planner {
  public:
-  /// \param allowed  bytes, beside what is held throughout
+  /// \param allowed  bytes, besides what is held throughout
   Planner(int64_t allowed, const HeldMemory& held, int64_t positions, const ProblemOf& problem)
       : allowed_(allowed), held_(held), positions_(positions), problem_(problem) {}
 
-  /// Bytes of one sequence solved so, or nothing if they are more than is allowed.
+  /// Returns the bytes of one sequence with this plan, or nothing if they exceed the limit.
   std::optional<int64_t> fitting_bytes(const MemoryPlan& plan) {
     measure(plan.layers_at_once, plan.keep, allowed_);
     const int64_t bytes = cost_.bytes + basis_bytes(*measured_, plan.max_basis);
     return bytes <= allowed_ ? std::optional(bytes) : std::nullopt;
   }
 
-  /// Fills in how many sequences go together, given the bytes of one; and what they take.
+  /// Sets how many sequences are solved together, and their cost, given the bytes of one.
   void divide(MemoryPlan& plan, int64_t bytes_of_one, int64_t sequences) {
     if (!held_.streamed) {
       plan.sequences_at_once = std::clamp<int64_t>(allowed_ / bytes_of_one, 1, sequences);
@@ -60,11 +61,11 @@ class Planner {
       return;
     }
     const int64_t basis = basis_bytes(*measured_, plan.max_basis);
-    const int64_t passing = std::min(held_.streamed_bytes, cost_.bytes);
-    const int64_t bytes_of_more = std::max(basis, bytes_of_one - passing);
-    int64_t count = std::clamp<int64_t>((allowed_ - passing) / bytes_of_more, 1, sequences);
+    const int64_t loaded = std::min(held_.streamed_bytes, cost_.bytes);
+    const int64_t bytes_of_more = std::max(basis, bytes_of_one - loaded);
+    int64_t count = std::clamp<int64_t>((allowed_ - loaded) / bytes_of_more, 1, sequences);
     Cost cost = cost_;
-    // What passes by at the peak of one sequence may be less than at that of several: this is measured, not assumed.
+    // Fewer weights may be loaded at the peak of one sequence than at that of several: measure the latter.
     while (count > 1 && (cost = measure_cost(*measured_, count, plan.keep)).bytes + count * basis > allowed_) {
       count = count * 3 / 4;
       cost = cost_;
@@ -74,7 +75,7 @@ class Planner {
     plan.product_seconds = cost.product_seconds;
   }
 
-  /// Bytes of one sequence solved so, though it does not fit; at most what is free is taken to find out.
+  /// Returns the bytes of one sequence with a plan that does not fit. Measures within the free memory.
   int64_t needed_bytes(const MemoryPlan& plan, std::optional<int64_t> free) {
     measured_.reset();
     measure(plan.layers_at_once, plan.keep, free.value_or(std::numeric_limits<int64_t>::max()));
@@ -82,8 +83,8 @@ class Planner {
   }
 
  private:
-  /// A quarter of a sequence takes at least a sixteenth of what a whole one does, where attention outweighs all else,
-  /// and at most a quarter: it shows whether a whole one may be tried within the limit.
+  /// Measures one sequence unless a quarter of it shows that it would exceed the limit: a quarter of the positions takes
+  /// between a sixteenth (attention dominates) and a quarter of the memory.
   void measure(int64_t layers, Keep keep, int64_t limit) {
     if (measured_ && layers == static_cast<int64_t>(measured_->layers.size()) && keep == keep_) {
       return;
@@ -92,11 +93,11 @@ class Planner {
     measured_ = problem_(layers, positions_);
     const int64_t quarter = positions_ / 4;
     if (quarter > 0) {
-      const int64_t passing = held_.streamed_bytes;
+      const int64_t loaded = held_.streamed_bytes;
       const int64_t quarter_bytes =
-          std::max<int64_t>(0, measure_cost(problem_(layers, quarter), 1, keep).bytes - passing);
-      if (quarter_bytes > (limit - passing) / 4) {
-        cost_ = {16 * quarter_bytes + passing, 0};
+          std::max<int64_t>(0, measure_cost(problem_(layers, quarter), 1, keep).bytes - loaded);
+      if (quarter_bytes > (limit - loaded) / 4) {
+        cost_ = {16 * quarter_bytes + loaded, 0};
         return;
       }
     }
@@ -112,22 +113,22 @@ class Planner {
   Cost cost_;  // of one sequence
 };
 
-/// The ways to divide a problem, the quickest first.
+/// Returns the ways to divide a problem, fastest first.
 std::vector<MemoryPlan> candidates(const ProbeOptions& options, int64_t layers, bool streamed) {
   const bool tape = options.engine.value() == Engine::tape;
   std::vector<MemoryPlan> plans;
-  // Spectra takes one block after the other: layers gain nothing from each other.
-  const int64_t most = tape && options.method != Method::spectra ? layers : 1;
+  // Spectra solves one problem after the other: there is no gain in several layers together.
+  const int64_t max_layers = tape && options.method != Method::spectra ? layers : 1;
   MemoryPlan plan;
   plan.streamed = streamed;
   plan.keep = streamed ? Keep::checkpoints : Keep::everything;
-  for (plan.layers_at_once = most; plan.layers_at_once > 1; plan.layers_at_once = (plan.layers_at_once + 1) / 2) {
+  for (plan.layers_at_once = max_layers; plan.layers_at_once > 1; plan.layers_at_once = (plan.layers_at_once + 1) / 2) {
     plans.push_back(plan);
   }
   for (const Keep keep : {Keep::everything, Keep::checkpoints}) {
     if (streamed ? keep == Keep::checkpoints : keep == Keep::everything || tape) {
       plan.keep = keep;
-      for (plan.max_basis = MemoryPlan().max_basis; plan.max_basis >= smallest_basis; plan.max_basis /= 2) {
+      for (plan.max_basis = MemoryPlan().max_basis; plan.max_basis >= min_basis; plan.max_basis /= 2) {
         plans.push_back(plan);
       }
     }
@@ -137,25 +138,29 @@ std::vector<MemoryPlan> candidates(const ProbeOptions& options, int64_t layers, 
 
 }  // namespace
 
-std::optional<int64_t> allowed_bytes(const ProbeOptions& options, at::Device device) {
+ComputeMemory compute_memory(at::Device device, const JobPlace& place) {
+  return {device, processes_sharing_memory(device, place)};
+}
+
+std::optional<int64_t> allowed_bytes(const ProbeOptions& options, const ComputeMemory& memory) {
   if (options.memory_bytes) {
     return options.memory_bytes;
   }
-  const std::optional<int64_t> free = hessian::available_memory_bytes(device);
-  return free ? std::optional(*free / options.processes_sharing_memory / 4 * 3) : std::nullopt;
+  const std::optional<int64_t> free = available_memory_bytes(memory.device);
+  return free ? std::optional(*free / memory.processes / 4 * 3) : std::nullopt;
 }
 
-MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, int64_t layers, int64_t sequences,
+MemoryPlan plan_memory(const ProbeOptions& options, const ComputeMemory& memory, int64_t layers, int64_t sequences,
                        int64_t positions, const ProblemOf& problem, const HeldMemory& held) {
   std::vector<MemoryPlan> ways = candidates(options, layers, held.streamed);
-  std::optional<int64_t> allowed = allowed_bytes(options, device);
+  std::optional<int64_t> allowed = allowed_bytes(options, memory);
   if (!allowed) {
     MemoryPlan plan = ways.front();
     plan.sequences_at_once = sequences;
     return plan;
   }
   if (!options.memory_bytes) {
-    *allowed += held.bytes;  // which is no longer free
+    *allowed += held.bytes;  // no longer part of the free memory
   }
   Planner planner(*allowed - held.bytes, held, positions, problem);
   for (MemoryPlan& plan : ways) {
@@ -165,12 +170,12 @@ MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, int64_t l
       return plan;
     }
   }
-  const int64_t needed = planner.needed_bytes(ways.back(), hessian::available_memory_bytes(device));
-  std::string enough = hessian::format_bytes(needed + needed / 10);
+  const int64_t needed = planner.needed_bytes(ways.back(), available_memory_bytes(memory.device));
+  std::string enough = format_bytes(needed + needed / 10);
   std::erase(enough, ' ');  // one word of a command line
-  throw NotEnoughMemory("one sequence of " + std::to_string(positions) + " tokens needs " +
-                        hessian::format_bytes(needed) + ", " + hessian::format_bytes(*allowed) +
-                        " are allowed; give --memory " + enough + " or a smaller --seq-len");
+  throw NotEnoughMemory("one sequence of " + std::to_string(positions) + " tokens needs " + format_bytes(needed) +
+                        ", " + format_bytes(*allowed) + " are allowed; give --memory " + enough +
+                        " or a smaller --seq-len");
 }
 
 std::string describe(const MemoryPlan& plan, models::Site site) {
@@ -179,14 +184,14 @@ std::string describe(const MemoryPlan& plan, models::Site site) {
   };
   std::string text = fmt::format("{}: {} and {} at once, ", models::to_string(site),
                                  count(plan.layers_at_once, "layer"), count(plan.sequences_at_once, "sequence"));
-  text += plan.keep == Keep::everything ? "everything kept" : "blocks computed again for each product";
+  text += plan.keep == Keep::everything ? "everything kept" : "layers recomputed for each product";
   text += plan.streamed ? ", weights streamed" : "";
   if (plan.max_basis != MemoryPlan().max_basis) {
     text += fmt::format(", {} basis vectors", plan.max_basis);
   }
   if (plan.predicted_bytes) {
-    text += fmt::format("; {} planned of {} allowed", hessian::format_bytes(*plan.predicted_bytes),
-                        hessian::format_bytes(*plan.allowed_bytes));
+    text += fmt::format("; {} planned of {} allowed", format_bytes(*plan.predicted_bytes),
+                        format_bytes(*plan.allowed_bytes));
   }
   return text;
 }

@@ -10,49 +10,60 @@
 
 #include "probe/probe.h"
 #include "probe/problem.h"
+#include "program/job_place.h"
 
 namespace hessian::experiments {
 
-/// What a probe holds beside its eigenproblems.
-struct HeldMemory {
-  int64_t bytes = 0;           ///< of weights and residuals that are held throughout
-  bool streamed = false;       ///< whether weights pass by block by block
-  int64_t streamed_bytes = 0;  ///< of those that do so at once
+/// The memory that a probe computes in.
+struct ComputeMemory {
+  at::Device device = at::kCPU;
+  int64_t processes = 1;  ///< processes of the job that share it
 };
 
-/// There is too little memory for the smallest way to divide a problem.
+/// Returns the memory of a device in which a process of a job computes.
+ComputeMemory compute_memory(at::Device device, const JobPlace& place);
+
+/// What a probe holds besides its eigenproblems.
+struct HeldMemory {
+  int64_t bytes = 0;           ///< weights and residuals that are held throughout
+  bool streamed = false;       ///< whether weights are loaded layer by layer
+  int64_t streamed_bytes = 0;  ///< weights that are then loaded at the same time
+};
+
+/// Thrown if even the smallest division of a problem does not fit into memory.
 class NotEnoughMemory : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-/// How the eigenproblems of a site are divided so that each part's tape or graph and Lanczos basis fit into memory.
+/// How many eigenproblems of a site are solved together, so that their tape or graph and Lanczos basis fit into memory.
 struct MemoryPlan {
   int64_t layers_at_once = 1;
   int64_t sequences_at_once = 1;
-  int64_t max_basis = 64;  ///< basis vectors of each layer and sequence
+  int64_t max_basis = 64;  ///< basis vectors per layer and sequence
   Keep keep = Keep::everything;
-  bool streamed = false;                   ///< whether weights are fetched block by block for each product
-  std::optional<int64_t> predicted_bytes;  ///< of a part and all else; absent where nothing limits memory
+  bool streamed = false;                   ///< whether weights are fetched layer by layer for each product
+  std::optional<int64_t> predicted_bytes;  ///< peak with everything held; absent without a limit
   std::optional<int64_t> allowed_bytes;
-  /// Of a product with the first layers' and sequences' Hessians; absent where none was made.
+  /// Duration of a product with the first layers' and sequences' Hessians; absent if none was measured.
   std::optional<double> product_seconds;
 };
 
-/// The problem of the first `layers` layers to be probed, on the first `positions` positions of each sequence.
+/// Returns the problem of the first `layers` layers to be probed, on the first `positions` positions of each sequence.
 using ProblemOf = std::function<ProbeProblem(int64_t layers, int64_t positions)>;
 
-/// Bytes that a probe may hold: what is asked for, or three quarters of what is free; nothing where that is not known.
-std::optional<int64_t> allowed_bytes(const ProbeOptions& options, at::Device device);
+/// Returns the memory limit: the requested one, or three quarters of this process's share of the free memory, or nothing
+/// if that is unknown.
+std::optional<int64_t> allowed_bytes(const ProbeOptions& options, const ComputeMemory& memory);
 
-/// Measures one sequence, at the first layers since they need most, and divides the memory allowed by what it takes.
-/// Prefers, in this order: all layers together, fewer layers, a smaller basis, computing blocks again. Where weights
-/// are streamed, blocks are always computed again, and a product for all sequences that go together is measured too:
-/// what weights take does not grow with the sequences.
-/// \param layers     how many are to be probed
-/// \param sequences  how many there are, of `positions` tokens each
-/// \throws NotEnoughMemory  if one sequence does not fit, saying what would
-MemoryPlan plan_memory(const ProbeOptions& options, at::Device device, int64_t layers, int64_t sequences,
+/// Measures one sequence at the first layers, which need most memory, and divides the memory limit by the result.
+/// Prefers, in this order: all layers together, fewer layers, a smaller basis, recomputing layers. Streamed weights imply
+/// recomputing; then a product for all sequences together is measured too, since the memory of the weights does not grow
+/// with the sequences.
+/// \param layers     number of layers to be probed
+/// \param sequences  number of sequences, of `positions` tokens each
+/// \throws NotEnoughMemory  if one sequence does not fit, with a limit that suffices
+MemoryPlan plan_memory(const ProbeOptions& options, const ComputeMemory& memory, int64_t layers, int64_t sequences,
                        int64_t positions, const ProblemOf& problem, const HeldMemory& held = {});
 
 /// "residual: 5 layers and 8 sequences at once, everything kept; 312 MiB planned of 6.1 GiB allowed".

@@ -2,47 +2,34 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <optional>
 #include <utility>
 
-#include "config/device_option.h"
-#include "distributed/process_group.h"
+#include "distributed/job.h"
 #include "hessian/device.h"
-#include "hessian/memory.h"
 #include "hessian/models/weight_stream.h"
 #include "probe/measurement.h"
 #include "probe/subject.h"
 #include "probe/writer.h"
-#include "program/job_place.h"
-#include "run_file/output_file.h"
 
 namespace hessian::experiments {
 
 namespace {
 
-/// A model and the plan of its probe. The measurement refers to the subject.
-struct Started {
-  explicit Started(ProbeSubject chosen) : subject(std::move(chosen)) {}
-  ProbeSubject subject;
-  std::optional<ProbeMeasurement> measurement;
-};
-
-/// Keeps the weights where they fit, and streams them otherwise.
-std::unique_ptr<Started> start(const ProbeOptions& options, at::Device device, const ProcessGroup& group) {
-  const std::optional<int64_t> allowed = allowed_bytes(options, device);
+/// Loads all weights if they fit, and streams them otherwise.
+ProbeMeasurement start(const ProbeOptions& options, const Job& job) {
+  const std::optional<int64_t> allowed = allowed_bytes(options, compute_memory(job.device, job.place));
   ProbeSource source = read_source(options);
   const models::Model& model = source.checkpoint.model;
   const bool streamable =
-      options.engine == Engine::tape && !options.check && allowed && models::can_be_streamed(model, device);
+      options.engine == Engine::tape && !options.check && allowed && models::can_be_streamed(model, job.device);
   if (!streamable || models::weight_bytes(model, options.dtype) <= *allowed) {
     try {
-      auto kept = std::make_unique<Started>(subject_with_weights(source, device, options.dtype));
+      ProbeSubject subject = subject_with_weights(source, job.device, options.dtype);
       if (!streamable) {
-        source = {};  // fresh weights are not held twice
+        source = {};  // releases fresh weights, of which the subject has a copy
       }
-      kept->measurement.emplace(options, kept->subject, device, group);
-      return kept;
+      return {options, std::move(subject), job.device, job.group};
     } catch (const NotEnoughMemory& error) {
       if (options.check) {
         throw NotEnoughMemory(std::string(error.what()) + ", or leave out --check, which holds all weights");
@@ -52,45 +39,19 @@ std::unique_ptr<Started> start(const ProbeOptions& options, at::Device device, c
       }
     }
   }
-  auto streamed = std::make_unique<Started>(subject_with_streamed_weights(source, device, options.dtype));
-  streamed->measurement.emplace(options, streamed->subject, device, group);
-  return streamed;
+  return {options, subject_with_streamed_weights(source, job.device, options.dtype), job.device, job.group};
 }
 
-}  // namespace
-
-ProbeReport run_probe(const ProbeOptions& options, const Progress& progress, const Announce& announce) {
-  const hessian::MemoryScope memory;
-  const JobPlace place = job_place();
-  const at::Device device = choose_device(options.device, "--device", place);
-  ProbeOptions resolved = options;
-  resolved.engine = choose_engine(options.engine, device);
-  resolved.processes_sharing_memory = processes_sharing_memory(device, place);
-  if (place.is_first()) {
-    ensure_writable_output(options.out, options.overwrite);
-  }
-  const ProcessGroup group = ProcessGroup::join(place, device);
-  // Before the run file is made, so that a refusal leaves none.
-  const std::unique_ptr<Started> started = start(resolved, device, group);
-  const ProbeSubject& subject = started->subject;
-  ProbeMeasurement& measurement = *started->measurement;
-
+/// Reports what is known before the first eigenproblem.
+ProbeReport begin_report(const ProbeMeasurement& measurement, at::Device device) {
+  const ProbeSubject& subject = measurement.subject();
   ProbeReport report;
   report.model_description = subject.description;
-  report.device = hessian::describe_device(device);
+  report.device = describe_device(device);
   report.step = subject.step;
   report.sequences = subject.sequences();
   report.seq_len = subject.seq_len();
   report.losses = measurement.losses();
-  resolved.seq_len = subject.seq_len();
-  std::optional<ProbeWriter> writer;
-  if (group.is_first()) {
-    ProbeLayoutOptions layout = measurement.layout();
-    layout.plan = true;
-    writer.emplace(resolved, subject.forward.config(), report.device, layout);
-    writer->write_overview(report.step, report.losses, measurement.positions());
-  }
-
   report.plan = measurement.plan_lines();
   report.planned_bytes = measurement.planned_bytes();
   report.weights_streamed = subject.streamed;
@@ -98,12 +59,24 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress, con
     report.plan.push_back(describe(*time));
     report.planned_seconds = time->seconds();
   }
-  if (writer) {
-    writer->write_plan(report);
-  }
-  if (announce) {
-    announce(report);
-  }
+  return report;
+}
+
+ProbeWriter open_run_file(ProbeOptions options, const ProbeOutput& output, const ProbeMeasurement& measurement,
+                          const ProbeReport& report) {
+  options.sequences = report.sequences;
+  options.seq_len = report.seq_len;
+  ProbeLayoutOptions layout = measurement.layout();
+  layout.plan = true;
+  ProbeWriter writer(options, output, measurement.subject().forward.config(), report.device, layout);
+  writer.write_overview(report.step, report.losses, measurement.positions());
+  writer.write_plan(report);
+  return writer;
+}
+
+/// Measures and writes all rows, and adds them to the report.
+void measure_rows(ProbeMeasurement& measurement, std::optional<ProbeWriter>& writer, const Progress& progress,
+                  ProbeReport& report) {
   const auto begin = std::chrono::steady_clock::now();
   for (std::size_t round = 0; round < measurement.rounds(); ++round) {
     for (ProbeRow& row : measurement.measure(round)) {
@@ -119,8 +92,28 @@ ProbeReport run_probe(const ProbeOptions& options, const Progress& progress, con
   std::stable_sort(report.rows.begin(), report.rows.end(),
                    [](const ProbeRow& a, const ProbeRow& b) { return a.layer < b.layer; });
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  // Weights that are kept over a mapped file are in no allocator's count.
-  report.peak_memory_bytes = memory.peak_bytes() + models::mapped_bytes(subject.forward.parameters());
+}
+
+}  // namespace
+
+ProbeReport run_probe(const ProbeOptions& options, const ProbeOutput& output, const Progress& progress,
+                      const Announce& announce) {
+  const Job job({.device = options.device, .output = output.path, .overwrite = output.overwrite});
+  ProbeOptions resolved = options;
+  resolved.engine = choose_engine(options.engine, job.device);
+  // Before the run file is created, so that a failure leaves none behind.
+  ProbeMeasurement measurement = start(resolved, job);
+  ProbeReport report = begin_report(measurement, job.device);
+  std::optional<ProbeWriter> writer;
+  if (job.group.is_first()) {
+    writer.emplace(open_run_file(resolved, output, measurement, report));
+  }
+  if (announce) {
+    announce(report);
+  }
+  measure_rows(measurement, writer, progress, report);
+  // No allocator counts weights that stay in a mapped file.
+  report.peak_memory_bytes = job.memory.peak_bytes() + models::mapped_bytes(measurement.subject().forward.parameters());
   if (writer) {
     writer->finish(report);
   }

@@ -10,10 +10,10 @@
 namespace hessian::experiments {
 namespace {
 
-/// The losses from the first layer on, differentiated at the site of each.
-hessian::TapeProblem tape_problem(const models::Forward& forward, models::Site site, const std::vector<int64_t>& layers,
-                                  Keep keep) {
-  hessian::TapeProblem problem;
+/// The losses from the first layer on, differentiated at the site of every layer.
+TapeProblem tape_problem(const models::Forward& forward, models::Site site, const std::vector<int64_t>& layers,
+                         Keep keep) {
+  TapeProblem problem;
   problem.program = forward.losses_program(layers.front());
   problem.parameters = forward.parameters();
   for (const int64_t layer : layers) {
@@ -31,27 +31,26 @@ ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models
                            const std::vector<int64_t>& layers, const at::Tensor& residual, const at::Tensor& targets) {
   const int64_t layer = layers.front();
   const at::Tensor activation = site_activation(forward, site, layer, residual);
-  // Eigenvectors need more digits than bfloat16 has.
+  // bfloat16 has too few digits for eigenvectors.
   const at::Tensor x = activation.to(activation.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
   if (engine == Engine::tape) {
-    return {layers, x, 0, [=, &forward](int64_t first, int64_t count, Keep keep) -> hessian::OperatorPtr {
-              hessian::TapeProblem problem = tape_problem(forward, site, layers, keep);
-              // The tape computes in the vectors' precision; bfloat16 weights are rounded factors of its products
-              // alone.
+    return {layers, x, 0, [=, &forward](int64_t first, int64_t count, Keep keep) -> OperatorPtr {
+              TapeProblem problem = tape_problem(forward, site, layers, keep);
+              // The tape computes in the vectors' precision; only the weights are rounded to bfloat16.
               problem.inputs = {residual.narrow(0, first, count).to(x.scalar_type()), targets.narrow(0, first, count)};
-              return std::make_shared<hessian::TapeOperator>(std::move(problem));
+              return std::make_shared<TapeOperator>(std::move(problem));
             }};
   }
   if (layers.size() != 1) {
-    throw std::invalid_argument("autograd takes one layer at a time");
+    throw std::invalid_argument("autograd differentiates at one layer at a time");
   }
-  return {layers, x, 0, [=, &forward](int64_t first, int64_t count, Keep keep) -> hessian::OperatorPtr {
+  return {layers, x, 0, [=, &forward](int64_t first, int64_t count, Keep keep) -> OperatorPtr {
             if (keep != Keep::everything) {
-              throw std::invalid_argument("autograd keeps everything");
+              throw std::invalid_argument("autograd cannot recompute layers");
             }
             const auto losses =
                 site_losses(forward, site, layer, residual.narrow(0, first, count), targets.narrow(0, first, count));
-            return std::make_shared<hessian::HessianOperator>(losses, x.narrow(0, first, count));
+            return std::make_shared<HessianOperator>(losses, x.narrow(0, first, count));
           }};
 }
 

@@ -20,11 +20,11 @@ double largest(const std::vector<double>& values) {
   return *std::max_element(values.begin(), values.end());
 }
 
-int64_t unconverged(const ProbeRow& row) {
+int64_t count_unconverged(const ProbeRow& row) {
   return std::count(row.converged.begin(), row.converged.end(), 0);
 }
 
-/// The median of a column's numbers, or a dash where an end of a spectrum was not sought for one of them.
+/// Formats the median of a column, or a dash if an end of a spectrum was not computed for one of its numbers.
 std::string median_if_known(const std::vector<double>& values) {
   const bool known = std::none_of(values.begin(), values.end(), [](double value) { return std::isnan(value); });
   return known ? fmt::format("{:.4e}", median(values)) : "-";
@@ -52,12 +52,12 @@ std::string format_table(const ProbeReport& report) {
     if (row.check_relative_difference) {
       text += fmt::format(" {:>10.1e}", *row.check_relative_difference);
     }
-    text += unconverged(row) > 0 ? " *\n" : "\n";
+    text += count_unconverged(row) > 0 ? " *\n" : "\n";
   }
   text += "||H_xx||_2 and lambda_min: median over sequences, in nats; residual and iterations: the largest.\n";
-  text += fmt::format("peak memory {}", hessian::format_bytes(report.peak_memory_bytes));
+  text += fmt::format("peak memory {}", format_bytes(report.peak_memory_bytes));
   if (report.planned_bytes) {
-    text += fmt::format(", planned {}", hessian::format_bytes(*report.planned_bytes));
+    text += fmt::format(", planned {}", format_bytes(*report.planned_bytes));
   }
   text += fmt::format("; time {}", format_short_seconds(report.seconds));
   if (report.planned_seconds) {
@@ -110,23 +110,23 @@ std::string format_json(const ProbeReport& report) {
 
 std::vector<std::string> warnings_of(const ProbeReport& report) {
   std::vector<std::string> warnings;
-  int64_t open = 0;
+  int64_t unconverged = 0;
   int64_t all = 0;
   for (const ProbeRow& row : report.rows) {
-    open += unconverged(row);
+    unconverged += count_unconverged(row);
     all += static_cast<int64_t>(row.converged.size());
   }
-  if (open > 0) {
+  if (unconverged > 0) {
     warnings.push_back(
-        fmt::format("{} of {} estimates did not converge (marked *); see their residuals, and give more "
-                    "--max-iter or a larger --tol",
-                    open, all));
+        fmt::format("{} of {} estimates did not converge (marked *): check their residuals, and raise --max-iter or "
+                    "--tol",
+                    unconverged, all));
   }
   for (const ProbeRow& row : report.rows) {
     if (check_failed(row)) {
       warnings.push_back(
           fmt::format("{} of layer {}: the Hessian-vector product differs from central differences by {:.1e}, "
-                      "more than {:.0e}; its curvature cannot be trusted",
+                      "more than {:.0e}; its curvature is unreliable",
                       models::to_string(row.site), row.layer, *row.check_relative_difference, check_limit));
     }
   }

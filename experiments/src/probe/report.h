@@ -6,16 +6,16 @@
 
 namespace hessian::experiments {
 
-/// The report as a table for people, a line for each site and layer.
+/// Formats the report as a table, a line per site and layer.
 std::string format_table(const ProbeReport& report);
 
-/// The report as one JSON object; numbers that are not finite become null.
+/// Formats the report as one JSON object; numbers that are not finite become null.
 std::string format_json(const ProbeReport& report);
 
-/// What a reader of the report must not miss, a line each: estimates that did not converge, failed checks.
+/// Returns a line for each problem: estimates that did not converge, failed checks.
 std::vector<std::string> warnings_of(const ProbeReport& report);
 
-/// Whether every check that was made stayed within check_limit.
+/// Whether no check exceeded check_limit.
 bool checks_passed(const ProbeReport& report);
 
 }  // namespace hessian::experiments

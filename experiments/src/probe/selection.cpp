@@ -22,46 +22,17 @@ const std::vector<std::string> method_words = {"lanczos", "power", "spectra"};
 const std::vector<std::string> engine_words = {"tape", "autograd"};
 const std::vector<std::string> ends_words = {"both", "dominant"};
 
-const std::string& to_string(Unit unit) {
-  return unit_words.at(static_cast<std::size_t>(unit));
+Ends parse_ends(const std::string& word) {
+  return static_cast<Ends>(index_of_word(word, ends_words));
 }
 
-const std::string& to_string(Method method) {
-  return method_words.at(static_cast<std::size_t>(method));
-}
-
-const std::string& to_string(Engine engine) {
-  return engine_words.at(static_cast<std::size_t>(engine));
-}
-
-const std::string& to_string(hessian::Ends ends) {
-  return ends_words.at(static_cast<std::size_t>(ends));
-}
-
-Unit parse_unit(const std::string& word) {
-  return static_cast<Unit>(index_of_word(word, unit_words));
-}
-
-Method parse_method(const std::string& word) {
-  return static_cast<Method>(index_of_word(word, method_words));
-}
-
-Engine parse_engine(const std::string& word) {
-  return static_cast<Engine>(index_of_word(word, engine_words));
-}
-
-hessian::Ends parse_ends(const std::string& word) {
-  return static_cast<hessian::Ends>(index_of_word(word, ends_words));
-}
-
-Engine choose_engine(std::optional<Engine> asked, at::Device device) {
-  const bool runs = hessian::tape_runs_on(device);
-  if (asked == Engine::tape && !runs) {
-    throw std::invalid_argument(
-        "--engine tape has no kernels for " + device.str() +
-        " in this build, which nvcc and a LibTorch for its version of CUDA bring; use --engine autograd");
+Engine choose_engine(std::optional<Engine> requested, at::Device device) {
+  const bool runs = tape_runs_on(device);
+  if (requested == Engine::tape && !runs) {
+    throw std::invalid_argument("--engine tape: this build has no kernels for " + device.str() +
+                                "; they need nvcc and a LibTorch for its version of CUDA. Use --engine autograd");
   }
-  return asked.value_or(runs ? Engine::tape : Engine::autograd);
+  return requested.value_or(runs ? Engine::tape : Engine::autograd);
 }
 
 std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const std::string& option) {

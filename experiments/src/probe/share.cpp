@@ -5,7 +5,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Calls `visit` with every number of a row that processes have computed, a reference each.
+/// Calls `visit` with a reference to every number of a row that processes compute.
 template <class Row, class Visitor>
 void for_each_number(Row& row, const Visitor& visit) {
   for (auto* column : {&row.spectral_norm, &row.lambda_max, &row.lambda_min, &row.residual_norm}) {
@@ -21,11 +21,11 @@ void for_each_number(Row& row, const Visitor& visit) {
 }  // namespace
 
 ProbeShare probe_share(const ProcessGroup& group, int64_t sequences) {
-  int64_t parts = std::min<int64_t>(group.size(), sequences);
-  while (group.size() % parts != 0) {
-    --parts;
+  int64_t shares = std::min<int64_t>(group.size(), sequences);
+  while (group.size() % shares != 0) {
+    --shares;
   }
-  return {share_of(sequences, group.rank() % parts, parts), group.rank() / parts, group.size() / parts};
+  return {share_of(sequences, group.rank() % shares, shares), group.rank() / shares, group.size() / shares};
 }
 
 ProbeRow empty_row(models::Site site, int64_t layer, int64_t sequences, bool with_check) {

@@ -8,21 +8,21 @@
 
 namespace hessian::experiments {
 
-/// What one process of a job does of a probe: some sequences of all that are probed, and every so many-th group of rows.
+/// What one process of a job computes of a probe: some of the sequences, and every `group_stride`-th group of rows.
 struct ProbeShare {
   Share sequences;
-  int64_t groups_part = 0;  ///< this process takes the groups groups_part, groups_part + groups_parts, ...
-  int64_t groups_parts = 1;
+  int64_t first_group = 0;   ///< this process computes the groups first_group, first_group + group_stride, ...
+  int64_t group_stride = 1;  ///< number of processes that the groups are divided among
 };
 
-/// Divides the sequences among as many processes as there are sequences for, and the groups among the rest: the work of
-/// a sequence is the same for all, that of a layer is not.
+/// Divides the sequences among as many processes as possible, and the groups among the rest: every sequence costs the
+/// same, but layers do not.
 ProbeShare probe_share(const ProcessGroup& group, int64_t sequences);
 
-/// Completes rows of which each process has filled what is of its share; other entries are zero.
+/// Completes rows of which each process has filled its share; all other entries must be zero.
 void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows);
 
-/// A row whose entries are all zero.
+/// Returns a row of zeros.
 ProbeRow empty_row(models::Site site, int64_t layer, int64_t sequences, bool with_check);
 
 }  // namespace hessian::experiments

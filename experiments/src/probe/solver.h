@@ -13,23 +13,23 @@
 
 namespace hessian::experiments {
 
-/// The Hessians of some sequences, at all layers of a problem.
-struct ProblemPart {
-  hessian::OperatorPtr op;
-  std::vector<int64_t> problem_numbers;  ///< of each block: the sequence's, so that it starts alike at every layer
-  int64_t first = 0;                     ///< sequence of the problem
+/// The Hessians of some consecutive sequences, at all layers of a problem.
+struct SequenceChunk {
+  OperatorPtr op;
+  std::vector<int64_t> problem_numbers;  ///< the sequence of each operator problem, so that all layers start alike
+  int64_t first = 0;                     ///< first sequence
   int64_t count = 0;
 };
 
-/// Makes the operators of a problem one after the other, as many sequences at once as the plan says.
-/// \param positions  [S], the position of each sequence that Unit::token looks at
-void for_each_part(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
-                   const std::vector<int64_t>& positions, const std::function<void(const ProblemPart&)>& visit);
+/// Visits the operators of all sequences in chunks of `plan.sequences_at_once`.
+/// \param positions  [S], the position of each sequence for Unit::token
+void for_each_chunk(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
+                    const std::vector<int64_t>& positions, const std::function<void(const SequenceChunk&)>& visit);
 
-/// Both ends of the spectrum of every layer's and sequence's Hessian, by the method asked for, as many sequences at
-/// once as the plan says and all layers of the problem together.
+/// Computes the requested ends of the spectrum of every layer's and sequence's Hessian, with the chosen method. All
+/// layers of the problem are solved together, and as many sequences as the plan says.
 /// \return  for each layer, [S] without vectors
-std::vector<hessian::ExtremalEigenvalues> solve(const ProbeOptions& options, const MemoryPlan& plan,
-                                                const ProbeProblem& problem, const std::vector<int64_t>& positions);
+std::vector<ExtremalEigenvalues> solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
+                                       const std::vector<int64_t>& positions);
 
 }  // namespace hessian::experiments

@@ -59,7 +59,7 @@ ProbeSource read_source(const ProbeOptions& options) {
 
 namespace {
 
-ProbeSubject subject_of(const ProbeSource& source, at::Device device, hessian::Parameters parameters) {
+ProbeSubject subject_of(const ProbeSource& source, at::Device device, Parameters parameters) {
   const models::LoadedCheckpoint& checkpoint = source.checkpoint;
   return {models::Forward(models::Model{checkpoint.model.config, std::move(parameters)}),
           source.batch.tokens.to(device), source.batch.targets.to(device), checkpoint.training_step,
@@ -99,18 +99,18 @@ ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int6
     if (std::find(layers.begin(), layers.end(), layer) != layers.end()) {
       record.residuals[layer] = at::cat(x, 0);
     }
-    const models::Forward part =
+    const models::Forward loaded =
         subject.forward.with_weights_of(layer, layer < n_layers ? std::optional(layer + 1) : std::nullopt);
     for (std::size_t sequence = 0; sequence < x.size(); ++sequence) {
       at::Tensor& residual = x[sequence];
       record.activation_scales[{models::Site::residual, layer}].add(residual);
       if (layer < n_layers) {
-        residual = part.through_layer(layer, residual, [&](models::Site site, const at::Tensor& activation) {
+        residual = loaded.through_layer(layer, residual, [&](models::Site site, const at::Tensor& activation) {
           record.activation_scales[{site, layer}].add(activation);
         });
       } else {
         const at::Tensor targets = subject.targets.narrow(0, static_cast<int64_t>(sequence), 1);
-        record.losses.push_back(part.losses(n_layers, residual, targets).item<double>());
+        record.losses.push_back(loaded.losses(n_layers, residual, targets).item<double>());
       }
     }
   }
@@ -123,26 +123,25 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
     return residual;
   }
   const c10::NoGradGuard no_grad;
-  const models::Forward block = forward.with_weights_of(layer);
+  const models::Forward loaded = forward.with_weights_of(layer);
   std::vector<at::Tensor> activations;
   for (int64_t sequence = 0; sequence < residual.size(0); ++sequence) {
-    block.through_layer(layer, residual.narrow(0, sequence, 1),
-                        [&](models::Site at_site, const at::Tensor& activation) {
-                          if (at_site == site) {
-                            activations.push_back(activation);
-                          }
-                        });
+    loaded.through_layer(layer, residual.narrow(0, sequence, 1), [&](models::Site observed, const at::Tensor& activation) {
+      if (observed == site) {
+        activations.push_back(activation);
+      }
+    });
   }
   return at::cat(activations, 0);
 }
 
-hessian::ProblemFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
-                                     at::Tensor residual, at::Tensor targets) {
+ProblemFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer, at::Tensor residual,
+                            at::Tensor targets) {
   return [&forward, site, layer, residual = std::move(residual), targets = std::move(targets)](
-             const at::Tensor& x, const hessian::ProblemIndices& blocks) {
+             const at::Tensor& x, const ProblemIndices& problems) {
     return forward
-        .losses_from_site(site, layer, x.to(residual.scalar_type()), hessian::rows_of(residual, blocks),
-                          hessian::rows_of(targets, blocks))
+        .losses_from_site(site, layer, x.to(residual.scalar_type()), rows_of(residual, problems),
+                          rows_of(targets, problems))
         .to(x.scalar_type());
   };
 }

@@ -15,25 +15,25 @@
 
 namespace hessian::experiments {
 
-/// A model and sequences as they were read: weights lie where their file has them as far as that is possible.
+/// A model and sequences as they were read. Weights stay in their mapped file as far as possible.
 struct ProbeSource {
   models::LoadedCheckpoint checkpoint;
   models::TokenBatch batch;
 };
 
-/// Reads or draws the model, and the sequences.
+/// Reads or initialises the model, and reads the sequences.
 /// \throws std::runtime_error, std::invalid_argument  as run_probe
 ProbeSource read_source(const ProbeOptions& options);
 
-/// The model and the sequences that a probe looks at, on the device and in the precision of the probe.
+/// The model and the sequences of a probe, on its device and in its precision.
 struct ProbeSubject {
   models::Forward forward;
   at::Tensor tokens;   ///< [S, T]
   at::Tensor targets;  ///< [S, T]
   int64_t step = 0;
   std::string description;
-  /// What weights take: all of them, or those that pass by at once where they are streamed. 0 where they are not the
-  /// probe's to count.
+  /// Bytes of all weights, or of those that are loaded at once if they are streamed. 0 if the weights belong to somebody
+  /// else, such as a training run.
   int64_t weight_bytes = 0;
   bool streamed = false;
 
@@ -41,33 +41,33 @@ struct ProbeSubject {
   int64_t seq_len() const { return tokens.size(1); }
 };
 
-/// Reads a subject and has its weights at hand.
+/// Reads a subject and loads its weights.
 /// \throws std::runtime_error, std::invalid_argument  as run_probe
 ProbeSubject load_subject(const ProbeOptions& options, at::Device device);
 
-/// A subject whose weights are all at hand.
+/// Returns a subject with all weights loaded.
 ProbeSubject subject_with_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype);
 
-/// A subject whose weights are fetched block by block, for the tape.
+/// Returns a subject whose weights are fetched layer by layer, for the tape.
 ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype);
 
-/// What one forward pass over all sequences shows.
+/// What one forward pass over all sequences records.
 struct ForwardRecord {
   std::vector<double> losses;               ///< [S]
-  std::map<int64_t, at::Tensor> residuals;  ///< of the layers asked for, [S, T, dim]
+  std::map<int64_t, at::Tensor> residuals;  ///< input of each requested layer, [S, T, dim]
   std::map<std::pair<models::Site, int64_t>, ActivationScaleSum> activation_scales;  ///< of every site and layer
 };
 
-/// Runs the model once, block by block, and through each one sequence at a time so that it needs little memory.
+/// Runs the model once, layer by layer, and each layer for one sequence at a time, which needs little memory.
 ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int64_t>& layers);
 
-/// The activation at a site of some sequences, given the residual before its block, [s, T, width].
+/// Returns the activation at a site, [S, T, width], given the input of its layer.
 at::Tensor site_activation(const models::Forward& forward, models::Site site, int64_t layer,
                            const at::Tensor& residual);
 
-/// The loss of each sequence as a function of the activation at a site; block s is row s of residual and targets, which
-/// are held fixed. The activation may be wider than the model's precision; it is rounded on entry.
-hessian::ProblemFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer,
-                                     at::Tensor residual, at::Tensor targets);
+/// Returns the loss of each sequence as a function of the activation at a site. Residual (the layer's input) and targets
+/// are held fixed; problem s is their row s. The activation is rounded to the residual's precision.
+ProblemFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer, at::Tensor residual,
+                            at::Tensor targets);
 
 }  // namespace hessian::experiments

@@ -9,21 +9,21 @@
 namespace hessian::experiments {
 
 TimePlan time_plan(const ProbeOptions& options) {
-  constexpr int64_t usual_both = 40;
-  constexpr int64_t usual_dominant = 20;
-  constexpr int64_t products_beside = 2;  // of the residual norms
+  constexpr int64_t typical_both = 40;
+  constexpr int64_t typical_dominant = 20;
+  constexpr int64_t residual_products = 2;
   TimePlan plan;
-  plan.most_products = options.max_iterations + products_beside;
+  plan.max_products = options.max_iterations + residual_products;
   plan.products = options.method == Method::power
-                      ? plan.most_products
-                      : std::min(plan.most_products, options.ends == hessian::Ends::both ? usual_both : usual_dominant);
+                      ? plan.max_products
+                      : std::min(plan.max_products, options.ends == Ends::both ? typical_both : typical_dominant);
   return plan;
 }
 
 std::string describe(const TimePlan& plan) {
-  return fmt::format("time: about {} if {} products of each part suffice, {} with the {} that are allowed",
-                     format_short_seconds(plan.seconds()), plan.products, format_short_seconds(plan.most_seconds()),
-                     plan.most_products);
+  return fmt::format("time: about {} with {} products per eigenproblem, {} with the maximum of {}",
+                     format_short_seconds(plan.seconds()), plan.products, format_short_seconds(plan.max_seconds()),
+                     plan.max_products);
 }
 
 std::string format_short_seconds(double seconds) {

@@ -1,10 +1,8 @@
 #include "probe/writer.h"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <map>
-#include <sstream>
+#include <span>
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -14,42 +12,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Everything that decided the run, as the run file's `config`.
-std::string config_text(const ProbeOptions& options, const ProbeLayoutOptions& layout) {
-  toml::array sites;
-  for (const ProbedSite& site : layout.sites) {
-    sites.push_back(site.name);
-  }
-  toml::table probe{
-      {"model", options.model},
-      {"layers", options.layers},
-      {"sites", sites},
-      {"data", options.data},
-      {"sequences", layout.sequences},
-      {"seq_len", options.seq_len},
-      {"unit", to_string(options.unit)},
-      {"method", to_string(options.method)},
-      {"engine", to_string(options.engine.value())},
-      {"ends", to_string(options.ends)},
-      {"tolerance", options.tolerance},
-      {"max_iterations", options.max_iterations},
-      {"dtype", dtype_name(options.dtype)},
-      {"device", options.device},
-      {"seed", static_cast<int64_t>(options.seed)},
-      {"check", options.check},
-  };
-  if (options.memory_bytes) {
-    probe.insert("memory_bytes", *options.memory_bytes);
-  }
-  if (options.vocab_size) {
-    probe.insert("vocab_size", *options.vocab_size);
-  }
-  std::ostringstream text;
-  text << toml::table{{"probe", probe}} << '\n';
-  return text.str();
-}
-
-/// Calls `visit(name, values)` with every quantity of a row: those of its sequences, then those of the row.
+/// Calls `visit(name, values)` with every quantity of a row: first those with a value per sequence, then those of the row.
 template <class Visitor>
 void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
   visit("spectral_norm", row.spectral_norm);
@@ -69,9 +32,9 @@ void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
 
 }  // namespace
 
-RunInfo probe_run_info(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
-                       std::string config_text) {
-  RunInfo info = make_run_info("hessian-probe", options.command_line);
+RunInfo probe_run_info(const ProbeOptions& options, const ProbeOutput& output, const models::GptConfig& config,
+                       const std::string& device, std::string config_text) {
+  RunInfo info = make_run_info("hessian-probe", output.command_line);
   info.seed = options.seed;
   info.device = device;
   info.dtype = dtype_name(options.dtype);
@@ -80,12 +43,15 @@ RunInfo probe_run_info(const ProbeOptions& options, const models::GptConfig& con
   return info;
 }
 
-ProbeWriter::ProbeWriter(const ProbeOptions& options, const models::GptConfig& config, const std::string& device,
-                         ProbeLayoutOptions layout)
-    : layout_(std::move(layout)),
-      writer_(RunFileWriter::create(options.out, probe_run_info(options, config, device, config_text(options, layout_)),
-                                    probe_datasets(layout_), options.overwrite,
-                                    [this](RunFileWriter& writer) { write_probe_layers(writer, layout_); })) {}
+ProbeWriter::ProbeWriter(const ProbeOptions& options, const ProbeOutput& output, const models::GptConfig& config,
+                         const std::string& device, ProbeLayoutOptions layout)
+    : layout_(std::move(layout)), writer_([&] {
+        ProbeOptions used = options;
+        const RunInfo info =
+            probe_run_info(options, output, config, device, config_section("probe", probe_options(used)));
+        return RunFileWriter::create(output.path, info, probe_datasets(layout_), output.overwrite,
+                                     [this](RunFileWriter& writer) { write_probe_layers(writer, layout_); });
+      }()) {}
 
 void ProbeWriter::write_overview(int64_t step, const std::vector<double>& losses,
                                  const std::vector<int64_t>& positions) {
@@ -102,7 +68,7 @@ void ProbeWriter::write_row(const ProbeRow& row) {
   const auto found = std::find_if(layout_.sites.begin(), layout_.sites.end(),
                                   [&site](const ProbedSite& probed) { return probed.name == site; });
   if (found == layout_.sites.end()) {
-    throw std::logic_error("a row of a site that the file does not have: " + site);
+    throw std::logic_error("the run file has no site " + site);
   }
   const int64_t place = std::find(found->layers.begin(), found->layers.end(), row.layer) - found->layers.begin();
   for_each_quantity(row, [&](const char* name, const auto& values) {
@@ -117,7 +83,7 @@ void ProbeWriter::write_row(const ProbeRow& row) {
 void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64_t step,
                   const std::vector<double>& losses, const std::vector<ProbeRow>& rows) {
   for (const ProbedSite& site : layout.sites) {
-    // A probe is one row of each dataset: the values of all layers one behind the other.
+    // A probe is one row of each dataset: the values of all layers, concatenated.
     std::map<std::string, std::variant<std::vector<double>, std::vector<int32_t>, std::vector<uint8_t>>> columns;
     for (const ProbeRow& row : rows) {
       if (models::to_string(row.site) == site.name) {
@@ -135,7 +101,7 @@ void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64
     }
   }
   writer.append("/probe/loss", losses);
-  // Last, so that a probe whose step stands in the file is whole.
+  // Last, so that a probe whose step is in the file is complete.
   writer.append("/probe/step", std::span<const int64_t>(&step, 1));
 }
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -19,29 +19,29 @@ std::string prefix_of(int64_t layer) {
 
 std::string without_ends(const std::string& weight, const std::string& prefix) {
   std::string name = weight.substr(prefix.size());
-  for (const std::string suffix : {".weight", ".lin"}) {  // a SimpleNorm map has its weight and its norm below it
+  for (const std::string suffix : {".weight", ".lin"}) {  // the weight of a SimpleNorm map is NAME.lin.weight
     name = name.ends_with(suffix) ? name.substr(0, name.size() - suffix.size()) : name;
   }
   return name;
 }
 
-/// The program from a block on, and the maps of that block.
-struct Block {
-  hessian::Program program;
-  std::vector<hessian::LinearMap> maps;
+/// The program from a layer on, and the maps of that layer.
+struct LayerProgram {
+  Program program;
+  std::vector<LinearMap> maps;
 };
 
-Block block_at(const models::Forward& forward, int64_t layer) {
-  Block block{forward.losses_program(layer), {}};
-  for (hessian::LinearMap& map : hessian::linear_maps(block.program)) {
+LayerProgram program_from(const models::Forward& forward, int64_t layer) {
+  LayerProgram from{forward.losses_program(layer), {}};
+  for (LinearMap& map : linear_maps(from.program)) {
     if (map.weight.starts_with(prefix_of(layer))) {
-      block.maps.push_back(std::move(map));
+      from.maps.push_back(std::move(map));
     }
   }
-  return block;
+  return from;
 }
 
-/// The eigenvalue of largest magnitude of each block, with its eigenvector.
+/// The eigenpair of largest magnitude of each matrix.
 struct Dominant {
   at::Tensor norm;       // [S]
   at::Tensor residual;   // [S]
@@ -49,77 +49,87 @@ struct Dominant {
   at::Tensor converged;  // [S]
 };
 
-Dominant dominant(const SpectrumOptions& options, const hessian::LinearOperator& op,
+Dominant dominant(const SpectrumOptions& options, const LinearOperator& op,
                   const std::vector<int64_t>& problem_numbers) {
-  hessian::LanczosOptions lanczos;
-  lanczos.ends = hessian::Ends::dominant;
-  lanczos.tolerance = options.probe.tolerance;
-  lanczos.max_iterations = options.probe.max_iterations;
-  lanczos.seed = options.probe.seed;
-  lanczos.problem_numbers = problem_numbers;
-  const hessian::ExtremalEigenvalues ends = hessian::lanczos(op, lanczos);
-  // An end that was not sought has the vector zero.
+  LanczosOptions solver_options;
+  solver_options.ends = Ends::dominant;
+  solver_options.tolerance = options.probe.tolerance;
+  solver_options.max_iterations = options.probe.max_iterations;
+  solver_options.seed = options.probe.seed;
+  solver_options.problem_numbers = problem_numbers;
+  const ExtremalEigenvalues ends = lanczos(op, solver_options);
+  // The vector of the other end is zero.
   return {ends.spectral_norm(), ends.residual_norm(), ends.vector_max + ends.vector_min, ends.converged};
+}
+
+/// Dissects a map for some sequences, whose numbers are given.
+MapAnatomy dissect_chunk(const SpectrumOptions& options, const MapCurvature& curvature, const LayerMap& map,
+                         const std::vector<int64_t>& sequences) {
+  const Dominant gain = dominant(options, *curvature.gain_term(), sequences);
+  Dominant whole = gain;  // of a map without a norm, where C is zero
+  Dominant bend{at::zeros_like(gain.norm), at::zeros_like(gain.norm), at::zeros_like(gain.vector),
+                at::ones_like(gain.converged)};
+  at::Tensor cosine = at::full_like(gain.norm, std::numeric_limits<double>::quiet_NaN());
+  if (map.normalised) {
+    whole = dominant(options, *curvature.hessian(), sequences);
+    bend = dominant(options, *curvature.curvature_term(), sequences);
+    cosine = (gain.vector * bend.vector).sum(1).abs().to(at::kCPU, at::kDouble);
+  }
+  return {.map = map,
+          .gain_norm = gain.norm,
+          .gain_residual = gain.residual,
+          .curvature_norm = bend.norm,
+          .curvature_residual = bend.residual,
+          .norm = whole.norm,
+          .residual = whole.residual,
+          .cosine = cosine,
+          .converged = gain.converged.logical_and(bend.converged).logical_and(whole.converged)};
 }
 
 }  // namespace
 
-std::vector<BlockMap> block_maps(const models::Forward& forward, const std::vector<int64_t>& layers) {
-  std::vector<BlockMap> maps;
+std::vector<LayerMap> layer_maps(const models::Forward& forward, const std::vector<int64_t>& layers) {
+  std::vector<LayerMap> maps;
   for (const int64_t layer : layers) {
     if (layer == forward.config().n_layers) {
-      continue;  // the final norm's input has no map of a block
+      continue;  // the input of the final norm belongs to no layer
     }
-    for (const hessian::LinearMap& map : block_at(forward, layer).maps) {
+    for (const LinearMap& map : program_from(forward, layer).maps) {
       maps.push_back({layer, without_ends(map.weight, prefix_of(layer)), map.normalised});
     }
   }
   return maps;
 }
 
-Numbers dissect(const SpectrumOptions& options, const ProbeSubject& subject, const BlockMap& map,
-                const at::Tensor& residual, int64_t sequences_at_once) {
-  const Block block = block_at(subject.forward, map.layer);
-  const auto found = std::find_if(block.maps.begin(), block.maps.end(), [&map](const hessian::LinearMap& there) {
-    return without_ends(there.weight, prefix_of(map.layer)) == map.name;
+MapAnatomy dissect(const SpectrumOptions& options, const ProbeSubject& subject, const LayerMap& map,
+                   const at::Tensor& residual, int64_t sequences_at_once) {
+  const LayerProgram from = program_from(subject.forward, map.layer);
+  const auto found = std::find_if(from.maps.begin(), from.maps.end(), [&map](const LinearMap& candidate) {
+    return without_ends(candidate.weight, prefix_of(map.layer)) == map.name;
   });
-  if (found == block.maps.end()) {
-    throw std::logic_error("block " + std::to_string(map.layer) + " has no map " + map.name);
+  if (found == from.maps.end()) {
+    throw std::logic_error("layer " + std::to_string(map.layer) + " has no map " + map.name);
   }
   const at::Tensor x = residual.scalar_type() == at::kDouble ? residual : residual.to(at::kFloat);
-  std::map<std::string, std::vector<at::Tensor>> parts;
+  MapAnatomy whole{map};
+  const std::vector<StoredTensor> into = stored_tensors(whole, subject.sequences());
+  std::vector<std::vector<at::Tensor>> chunks(into.size());
   for (int64_t first = 0; first < subject.sequences(); first += sequences_at_once) {
     const int64_t count = std::min(sequences_at_once, subject.sequences() - first);
-    std::vector<int64_t> numbers;
-    for (int64_t i = 0; i < count; ++i) {
-      numbers.push_back(first + i);
+    std::vector<int64_t> sequences(static_cast<std::size_t>(count));
+    std::iota(sequences.begin(), sequences.end(), first);
+    const MapCurvature curvature(from.program, subject.forward.parameters(),
+                                 {x.narrow(0, first, count), subject.targets.narrow(0, first, count)}, *found);
+    MapAnatomy chunk = dissect_chunk(options, curvature, map, sequences);
+    const std::vector<StoredTensor> stored = stored_tensors(chunk, count);
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      chunks[i].push_back(*stored[i].tensor);
     }
-    const hessian::MapCurvature curvature(block.program, subject.forward.parameters(),
-                                          {x.narrow(0, first, count), subject.targets.narrow(0, first, count)}, *found);
-    const Dominant gain = dominant(options, *curvature.gain_term(), numbers);
-    Dominant whole = gain;  // of a bare map, where C is zero
-    Dominant bend{at::zeros_like(gain.norm), at::zeros_like(gain.norm), at::zeros_like(gain.vector),
-                  at::ones_like(gain.converged)};
-    at::Tensor cosine = at::full_like(gain.norm, std::numeric_limits<double>::quiet_NaN());
-    if (found->normalised) {
-      whole = dominant(options, *curvature.hessian(), numbers);
-      bend = dominant(options, *curvature.curvature_term(), numbers);
-      cosine = (gain.vector * bend.vector).sum(1).abs().to(at::kCPU, at::kDouble);
-    }
-    parts["gain_norm"].push_back(gain.norm);
-    parts["gain_residual"].push_back(gain.residual);
-    parts["curvature_norm"].push_back(bend.norm);
-    parts["curvature_residual"].push_back(bend.residual);
-    parts["norm"].push_back(whole.norm);
-    parts["residual"].push_back(whole.residual);
-    parts["cosine"].push_back(cosine);
-    parts["converged"].push_back(gain.converged.logical_and(bend.converged).logical_and(whole.converged));
   }
-  Numbers numbers;
-  for (const auto& [name, of_parts] : parts) {
-    numbers[anatomy_path(name)] = at::cat(of_parts).to(at::kDouble).unsqueeze(0);
+  for (std::size_t i = 0; i < into.size(); ++i) {
+    *into[i].tensor = at::cat(chunks[i]).to(at::kCPU, at::kDouble);
   }
-  return numbers;
+  return whole;
 }
 
 }  // namespace hessian::experiments

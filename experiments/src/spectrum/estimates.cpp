@@ -13,136 +13,130 @@
 namespace hessian::experiments {
 namespace {
 
-/// Numbers of parts, [S, ...] each, that are put together along the blocks.
-class Gatherer {
- public:
-  void add(const std::string& path, const at::Tensor& numbers) {
-    parts_[path].push_back(numbers.to(at::kCPU, at::kDouble));
-  }
-
-  Numbers joined() const {
-    Numbers numbers;
-    for (const auto& [path, parts] : parts_) {
-      numbers[path] = at::cat(parts, 0);
-    }
-    return numbers;
-  }
-
- private:
-  std::map<std::string, std::vector<at::Tensor>> parts_;
-};
-
-void find_ends(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis, const GroupPart& part,
-               Gatherer& found) {
-  hessian::TopEigenpairsOptions top;
-  top.count = std::min(options.top, group.dim);
-  top.block_width = std::min(options.block_width, group.dim);
-  top.max_basis = std::min(max_basis, group.dim);
+void compute_ends(const SpectrumOptions& options, int64_t max_basis, const GroupChunk& chunk, GroupSpectrum& result) {
+  const int64_t dim = result.group.dim;
+  TopEigenpairsOptions top;
+  top.count = std::min(options.top, dim);
+  top.block_width = std::min(options.block_width, dim);
+  top.max_basis = std::min(max_basis, dim);
   top.tolerance = options.probe.tolerance;
   top.max_iterations = options.probe.max_iterations;
   top.seed = options.probe.seed;
-  top.problem_numbers = part.problem_numbers;
-  const std::vector<std::string> ends = ends_of(options);
-  top.ends = ends.size() == 2 ? hessian::Ends::both : hessian::Ends::upper;
-  const hessian::TopEigenpairs pairs = hessian::top_eigenpairs(*part.op, top);
-  int64_t first = 0;
-  for (const std::string& end : ends) {
-    const auto add = [&](const std::string& quantity, const at::Tensor& all) {
-      found.add(spectrum_path(group, quantity + "_" + end), all.narrow(1, first, top.count));
-    };
-    add("lambda", pairs.values);
-    add("residual", pairs.residuals);
-    add("converged", pairs.converged);
-    if (options.vectors) {
-      add("vectors", pairs.vectors);
-    }
-    first += top.count;
+  top.problem_numbers = chunk.problem_numbers;
+  top.ends = has_lower_end(options) ? Ends::both : Ends::upper;
+  const TopEigenpairs pairs = top_eigenpairs(*chunk.op, top);
+  const auto end_from = [&](int64_t first) {
+    const auto of = [&](const at::Tensor& all) { return all.narrow(1, first, top.count); };
+    return SpectrumEnd{of(pairs.values), of(pairs.residuals), of(pairs.converged),
+                       options.vectors ? of(pairs.vectors) : at::Tensor()};
+  };
+  result.upper = end_from(0);
+  if (top.ends == Ends::both) {
+    result.lower = end_from(top.count);
   }
-  found.add(spectrum_path(group, "iterations"), pairs.iterations);
+  result.iterations = pairs.iterations;
 }
 
-void add_estimate(const SpectrumGroup& group, const std::string& name, const hessian::Estimate& estimate,
-                  Gatherer& found) {
-  found.add(spectrum_path(group, name), estimate.value);
-  found.add(spectrum_path(group, name + "_error"), estimate.standard_error);
-}
-
-void estimate_traces(const SpectrumOptions& options, const SpectrumGroup& group, const hessian::SampleOptions& samples,
-                     const GroupPart& part, Gatherer& found) {
-  if (options.trace_method == TraceMethod::hutchinson) {
-    add_estimate(group, "trace", hessian::hutchinson_trace(*part.op, samples), found);
+void estimate_traces(const SpectrumOptions& options, const SampleOptions& samples, const GroupChunk& chunk,
+                     GroupSpectrum& result) {
+  if (options.trace == TraceMethod::hutchinson) {
+    result.trace = hutchinson_trace(*chunk.op, samples);
   } else {
-    hessian::HutchPlusPlusOptions plus;
+    HutchPlusPlusOptions plus;
     plus.seed = samples.seed;
     plus.problem_numbers = samples.problem_numbers;
     plus.products = std::max<int64_t>(6, samples.samples);
-    add_estimate(group, "trace", hessian::hutch_plus_plus_trace(*part.op, plus), found);
+    result.trace = hutch_plus_plus_trace(*chunk.op, plus);
   }
-  add_estimate(group, "frobenius_norm", hessian::frobenius_norm(*part.op, samples), found);
-  add_estimate(group, "effective_rank", hessian::participation_ratio(*part.op, samples), found);
+  result.frobenius_norm = frobenius_norm(*chunk.op, samples);
+  result.effective_rank = participation_ratio(*chunk.op, samples);
 }
 
-/// The mean density of all blocks: their probes are probes of one matrix that has all blocks' eigenvalues.
-Numbers pooled_density(const SpectrumGroup& group, const std::vector<hessian::SpectralQuadrature>& parts) {
+SpectralQuadrature quadrature_of(const SpectrumOptions& options, int64_t dim, const GroupChunk& chunk) {
+  QuadratureOptions quadrature;
+  quadrature.seed = options.probe.seed;
+  quadrature.problem_numbers = chunk.problem_numbers;
+  quadrature.samples = options.samples;
+  quadrature.steps = std::min(options.steps, dim);
+  return spectral_quadrature(*chunk.op, quadrature);
+}
+
+/// Computes the mean density of all matrices: their samples are samples of one matrix with the eigenvalues of all.
+SpectralDensity pooled_density(int64_t dim, const std::vector<SpectralQuadrature>& chunks) {
   std::vector<at::Tensor> nodes;
   std::vector<at::Tensor> weights;
-  for (const hessian::SpectralQuadrature& part : parts) {
-    nodes.push_back(part.nodes.flatten(0, 1));
-    weights.push_back(part.weights.flatten(0, 1));
+  for (const SpectralQuadrature& chunk : chunks) {
+    nodes.push_back(chunk.nodes.flatten(0, 1));
+    weights.push_back(chunk.weights.flatten(0, 1));
   }
-  hessian::SpectralQuadrature all;
+  SpectralQuadrature all;
   all.nodes = at::cat(nodes).unsqueeze(0);
   all.weights = at::cat(weights).unsqueeze(0);
-  all.dim = group.dim;
-  hessian::DensityOptions options;
+  all.dim = dim;
+  DensityOptions options;
   options.grid_points = density_points;
-  const hessian::SpectralDensity density = hessian::spectral_density(std::move(all), options);
-  return {{density_path(group, "grid"), density.grid.squeeze(0)},
-          {density_path(group, "density"), density.density.value.squeeze(0)},
-          {density_path(group, "density_error"), density.density.standard_error.squeeze(0)},
-          {density_path(group, "ritz_values"), density.quadrature.nodes.squeeze(0)},
-          {density_path(group, "ritz_weights"), density.quadrature.weights.squeeze(0)},
-          {density_path(group, "width"), density.width},
-          {density_path(group, "zero_threshold"), density.zero_threshold},
-          {density_path(group, "mass_near_zero"), density.mass_near_zero.value},
-          {density_path(group, "mass_near_zero_error"), density.mass_near_zero.standard_error}};
+  return spectral_density(std::move(all), options);
+}
+
+/// Joins the results of chunks, [S, ...] each, along the matrices.
+GroupSpectrum joined(const SpectrumOptions& options, std::vector<GroupSpectrum>& chunks) {
+  std::vector<std::vector<StoredTensor>> stored;
+  for (GroupSpectrum& chunk : chunks) {
+    stored.push_back(stored_tensors(options, chunk));
+  }
+  GroupSpectrum whole{chunks.front().group};
+  const std::vector<StoredTensor> into = stored_tensors(options, whole);
+  for (std::size_t i = 0; i < into.size(); ++i) {
+    std::vector<at::Tensor> tensors;
+    for (const auto& of_chunk : stored) {
+      tensors.push_back(*of_chunk[i].tensor);
+    }
+    if (tensors.front().defined()) {  // all but those of the density
+      *into[i].tensor = at::cat(tensors, 0);
+    }
+  }
+  return whole;
 }
 
 }  // namespace
 
-Numbers estimate_group(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis,
-                       const std::function<void(const std::function<void(const GroupPart&)>&)>& for_each_part) {
-  Gatherer found;
-  std::vector<hessian::SpectralQuadrature> quadratures;
-  for_each_part([&](const GroupPart& part) {
-    hessian::SampleOptions samples;
+GroupSpectrum estimate_group(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis,
+                             const ForEachChunk& for_each_chunk) {
+  std::vector<GroupSpectrum> chunks;
+  std::vector<SpectralQuadrature> quadratures;
+  for_each_chunk([&](const GroupChunk& chunk) {
+    GroupSpectrum result{group};
+    SampleOptions samples;
     samples.seed = options.probe.seed;
-    samples.problem_numbers = part.problem_numbers;
+    samples.problem_numbers = chunk.problem_numbers;
     samples.samples = 4 * options.samples;
     if (options.top > 0) {
-      find_ends(options, group, max_basis, part, found);
+      compute_ends(options, max_basis, chunk, result);
     }
     if (options.trace) {
-      estimate_traces(options, group, samples, part, found);
+      estimate_traces(options, samples, chunk, result);
     }
     if (options.diagonal) {
-      add_estimate(group, "diagonal", hessian::estimate_diagonal(*part.op, samples), found);
+      result.diagonal = estimate_diagonal(*chunk.op, samples);
     }
     if (options.density) {
-      hessian::QuadratureOptions quadrature;
-      quadrature.seed = options.probe.seed;
-      quadrature.problem_numbers = part.problem_numbers;
-      quadrature.samples = options.samples;
-      quadrature.steps = std::min(options.steps, group.dim);
-      quadratures.push_back(hessian::spectral_quadrature(*part.op, quadrature));
+      quadratures.push_back(quadrature_of(options, group.dim, chunk));
     }
+    for (const StoredTensor& stored : stored_tensors(options, result)) {
+      if (stored.tensor->defined()) {
+        *stored.tensor = stored.tensor->to(at::kCPU, at::kDouble);
+      }
+    }
+    chunks.push_back(std::move(result));
   });
-  Numbers numbers = found.joined();
+  GroupSpectrum spectrum = joined(options, chunks);
   if (options.density) {
-    numbers.merge(pooled_density(group, quadratures));
+    spectrum.density = pooled_density(group.dim, quadratures);
   }
-  numbers[spectrum_path(group, "entries")] = at::full({1}, static_cast<double>(group.dim), at::kDouble);
-  return numbers;
+  for (const StoredTensor& stored : stored_tensors(options, spectrum)) {
+    *stored.tensor = stored.tensor->to(at::kCPU, at::kDouble).reshape(stored.spec.shape);
+  }
+  return spectrum;
 }
 
 }  // namespace hessian::experiments

@@ -9,16 +9,19 @@
 
 namespace hessian::experiments {
 
-/// Some blocks of a group, as one operator.
-struct GroupPart {
-  hessian::OperatorPtr op;
-  std::vector<int64_t> problem_numbers;  ///< in the group
+/// Some matrices of a group, as one operator.
+struct GroupChunk {
+  OperatorPtr op;
+  std::vector<int64_t> problem_numbers;  ///< index of each matrix in the group
 };
 
-/// Everything that is asked for of a group, whose parts are made one after the other.
-/// \param max_basis  most vectors of a block that the eigensolver and the density may hold
+/// Calls a visitor with all matrices of a group, chunk by chunk.
+using ForEachChunk = std::function<void(const std::function<void(const GroupChunk&)>&)>;
+
+/// Computes everything that is requested of a group.
+/// \param max_basis  maximum number of vectors that eigensolver and density may hold per matrix
 /// \throws std::runtime_error  if a product is not finite
-Numbers estimate_group(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis,
-                       const std::function<void(const std::function<void(const GroupPart&)>&)>& for_each_part);
+GroupSpectrum estimate_group(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis,
+                             const ForEachChunk& for_each_chunk);
 
 }  // namespace hessian::experiments

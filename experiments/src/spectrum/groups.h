@@ -1,32 +1,32 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <vector>
 
+#include "probe/memory_plan.h"
 #include "probe/subject.h"
 #include "spectrum/estimates.h"
 #include "spectrum/spectrum.h"
 
 namespace hessian::experiments {
 
-/// A group, and how its matrices are made.
+/// A group and its matrices.
 struct GroupSource {
   SpectrumGroup group;
-  int64_t max_basis = 0;  ///< vectors of a block that memory allows
-  std::function<void(const std::function<void(const GroupPart&)>&)> for_each_part;
+  int64_t max_basis = 0;  ///< maximum number of vectors per matrix that fit into memory
+  ForEachChunk for_each_chunk;
 };
 
-/// The activation Hessians at each site and layer asked for, a block for each sequence. References subject, options and
-/// record.
+/// Returns the activation Hessians at each requested site and layer, a matrix per sequence. They refer to options,
+/// subject and record.
 /// \throws std::invalid_argument, std::runtime_error  as run_probe
 std::vector<GroupSource> activation_groups(const SpectrumOptions& options, const ProbeSubject& subject,
-                                           const ForwardRecord& record, at::Device device);
+                                           const ForwardRecord& record, const ComputeMemory& memory);
 
-/// The parameter matrix of each glob. References subject and options.
+/// Returns the parameter matrix of each glob. They refer to options and subject.
 /// \throws std::invalid_argument  for a glob without parameters
 /// \throws std::runtime_error     if memory does not hold the vectors
 std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const ProbeSubject& subject,
-                                          at::Device device);
+                                          const ComputeMemory& memory);
 
 }  // namespace hessian::experiments

@@ -3,80 +3,10 @@
 #include <algorithm>
 #include <span>
 #include <stdexcept>
+#include <utility>
 
 namespace hessian::experiments {
 namespace {
-
-void add_ends(const SpectrumOptions& options, const SpectrumGroup& group, std::vector<DatasetSpec>& specs) {
-  const int64_t count = std::min(options.top, group.dim);
-  const std::string units = units_of(options);
-  for (const std::string& end : ends_of(options)) {
-    const std::string word = end == "upper" ? "largest" : "smallest";
-    const auto path = [&](const std::string& quantity) { return spectrum_path(group, quantity + "_" + end); };
-    specs.push_back({path("lambda"), ElementType::float64, {group.blocks, count}, units, word + " eigenvalues"});
-    specs.push_back({path("residual"),
-                     ElementType::float64,
-                     {group.blocks, count},
-                     units,
-                     "residual norm ||H v - lambda v|| of each"});
-    specs.push_back(
-        {path("converged"), ElementType::uint8, {group.blocks, count}, "1", "1 where the tolerance was reached"});
-    if (options.vectors) {
-      specs.push_back(
-          {path("vectors"), ElementType::float64, {group.blocks, count, group.dim}, "1", "unit eigenvectors"});
-    }
-  }
-  specs.push_back({spectrum_path(group, "iterations"),
-                   ElementType::int32,
-                   {group.blocks},
-                   "products",
-                   "products of the eigensolver"});
-}
-
-void add_estimate(const SpectrumGroup& group, const std::string& name, const std::string& units,
-                  const std::string& long_name, const Shape& shape, std::vector<DatasetSpec>& specs) {
-  specs.push_back({spectrum_path(group, name), ElementType::float64, shape, units, long_name});
-  specs.push_back(
-      {spectrum_path(group, name + "_error"), ElementType::float64, shape, units, "standard error of the " + name});
-}
-
-void add_density(const SpectrumOptions& options, const SpectrumGroup& group, std::vector<DatasetSpec>& specs) {
-  const std::string units = units_of(options);
-  const int64_t probes = options.samples * group.blocks;
-  const int64_t steps = std::min(options.steps, group.dim);
-  const auto add = [&](const std::string& name, const Shape& shape, const std::string& unit,
-                       const std::string& long_name) {
-    specs.push_back({density_path(group, name), ElementType::float64, shape, unit, long_name});
-  };
-  add("grid", {density_points}, units, "eigenvalue");
-  add("density", {density_points}, "1/(" + units + ")", "share of eigenvalues a unit");
-  add("density_error", {density_points}, "1/(" + units + ")", "standard error of the density over probes");
-  add("ritz_values", {probes, steps}, units, "Ritz values of each probe");
-  add("ritz_weights", {probes, steps}, "1", "weight of each Ritz value");
-  add("width", {1}, units, "standard deviation of the Gaussian that stands for a Ritz value");
-  add("zero_threshold", {1}, units, "largest magnitude that counts as zero");
-  add("mass_near_zero", {1}, "1", "share of eigenvalues that count as zero");
-  add("mass_near_zero_error", {1}, "1", "standard error of the mass near zero");
-}
-
-}  // namespace
-
-std::string spectrum_path(const SpectrumGroup& group, const std::string& quantity) {
-  return "/spectrum/" + group.name + "/" + quantity;
-}
-
-std::string density_path(const SpectrumGroup& group, const std::string& quantity) {
-  return "/density/" + group.name + "/" + quantity;
-}
-
-std::string anatomy_path(const std::string& quantity) {
-  return "/anatomy/" + quantity;
-}
-
-std::vector<std::string> ends_of(const SpectrumOptions& options) {
-  const bool indefinite = options.matrix == CurvatureMatrix::hessian || options.matrix == CurvatureMatrix::fd_hessian;
-  return indefinite ? std::vector<std::string>{"upper", "lower"} : std::vector<std::string>{"upper"};
-}
 
 std::string units_of(const SpectrumOptions& options) {
   if (options.adam) {
@@ -86,65 +16,208 @@ std::string units_of(const SpectrumOptions& options) {
   return fisher ? "nats^2" : "nats";
 }
 
-std::vector<DatasetSpec> spectrum_datasets(const SpectrumOptions& options, const SpectrumGroup& group) {
-  const std::string units = units_of(options);
-  std::vector<DatasetSpec> specs = {
-      {spectrum_path(group, "entries"), ElementType::int64, {1}, "1", "size of the matrix of " + group.description}};
+/// Returns a member's value, after giving it one if it has none.
+template <class T>
+T& engage(std::optional<T>& member) {
+  return member ? *member : member.emplace();
+}
+
+/// Collects the datasets of one group.
+class GroupLayout {
+ public:
+  GroupLayout(const SpectrumOptions& options, const SpectrumGroup& group)
+      : options_(options), group_(group), units_(units_of(options)) {}
+
+  void add_end(const std::string& end, const std::string& word, SpectrumEnd& pairs) {
+    const Shape shape = {group_.problems, std::min(options_.top, group_.dim)};
+    add("lambda_" + end, ElementType::float64, shape, units_, word + " eigenvalues", pairs.values);
+    add("residual_" + end, ElementType::float64, shape, units_, "residual norm ||H v - lambda v|| of each",
+        pairs.residuals);
+    add("converged_" + end, ElementType::uint8, shape, "1", "1 where the tolerance was reached", pairs.converged);
+    if (options_.vectors) {
+      add("vectors_" + end, ElementType::float64, {shape[0], shape[1], group_.dim}, "1", "unit eigenvectors",
+          pairs.vectors);
+    }
+  }
+
+  void add_iterations(at::Tensor& iterations) {
+    add("iterations", ElementType::int32, {group_.problems}, "products", "products of the eigensolver", iterations);
+  }
+
+  void add_estimate(const std::string& name, const std::string& units, const std::string& long_name, const Shape& shape,
+                    Estimate& estimate) {
+    add(name, ElementType::float64, shape, units, long_name, estimate.value);
+    add(name + "_error", ElementType::float64, shape, units, "standard error of the " + name, estimate.standard_error);
+  }
+
+  void add_traces(GroupSpectrum& spectrum) {
+    const Shape shape = {group_.problems};
+    add_estimate("trace", units_, "trace", shape, engage(spectrum.trace));
+    add_estimate("frobenius_norm", units_, "Frobenius norm", shape, engage(spectrum.frobenius_norm));
+    add_estimate("effective_rank", "1", "participation ratio (tr H)^2 / tr H^2", shape,
+                 engage(spectrum.effective_rank));
+  }
+
+  void add_diagonal(Estimate& diagonal) {
+    add_estimate("diagonal", units_, "diagonal", {group_.problems, group_.dim}, diagonal);
+  }
+
+  void add_density(SpectralDensity& density) {
+    const int64_t samples = options_.samples * group_.problems;
+    const int64_t steps = std::min(options_.steps, group_.dim);
+    const auto point = [this](const std::string& name, const Shape& shape, const std::string& units,
+                              const std::string& long_name, at::Tensor& tensor) {
+      add_below("/density/", name, ElementType::float64, shape, units, long_name, tensor);
+    };
+    const std::string per_unit = "1/(" + units_ + ")";
+    point("grid", {density_points}, units_, "eigenvalue", density.grid);
+    point("density", {density_points}, per_unit, "share of eigenvalues per unit", density.density.value);
+    point("density_error", {density_points}, per_unit, "standard error of the density over samples",
+          density.density.standard_error);
+    point("ritz_values", {samples, steps}, units_, "Ritz values of each sample", density.quadrature.nodes);
+    point("ritz_weights", {samples, steps}, "1", "weight of each Ritz value", density.quadrature.weights);
+    point("width", {1}, units_, "standard deviation of the Gaussian that stands for a Ritz value", density.width);
+    point("zero_threshold", {1}, units_, "largest magnitude that counts as zero", density.zero_threshold);
+    point("mass_near_zero", {1}, "1", "share of eigenvalues that count as zero", density.mass_near_zero.value);
+    point("mass_near_zero_error", {1}, "1", "standard error of the mass near zero",
+          density.mass_near_zero.standard_error);
+  }
+
+  std::vector<StoredTensor> take() { return std::move(tensors_); }
+
+ private:
+  void add(const std::string& name, ElementType type, const Shape& shape, const std::string& units,
+           const std::string& long_name, at::Tensor& tensor) {
+    add_below("/spectrum/", name, type, shape, units, long_name, tensor);
+  }
+
+  void add_below(const std::string& root, const std::string& name, ElementType type, const Shape& shape,
+                 const std::string& units, const std::string& long_name, at::Tensor& tensor) {
+    tensors_.push_back({name, {root + group_.name + "/" + name, type, shape, units, long_name}, &tensor});
+  }
+
+  const SpectrumOptions& options_;
+  const SpectrumGroup& group_;
+  std::string units_;
+  std::vector<StoredTensor> tensors_;
+};
+
+std::string entries_path(const SpectrumGroup& group) {
+  return "/spectrum/" + group.name + "/entries";
+}
+
+std::string anatomy_path(const std::string& quantity) {
+  return "/anatomy/" + quantity;
+}
+
+}  // namespace
+
+std::vector<StoredTensor> stored_tensors(const SpectrumOptions& options, GroupSpectrum& spectrum) {
+  GroupLayout layout(options, spectrum.group);
   if (options.top > 0) {
-    add_ends(options, group, specs);
+    layout.add_end("upper", "largest", engage(spectrum.upper));
+    if (has_lower_end(options)) {
+      layout.add_end("lower", "smallest", engage(spectrum.lower));
+    }
+    layout.add_iterations(spectrum.iterations);
   }
   if (options.trace) {
-    const Shape shape = {group.blocks};
-    add_estimate(group, "trace", units, "trace", shape, specs);
-    add_estimate(group, "frobenius_norm", units, "Frobenius norm", shape, specs);
-    add_estimate(group, "effective_rank", "1", "participation ratio (tr H)^2 / tr H^2", shape, specs);
+    layout.add_traces(spectrum);
   }
   if (options.diagonal) {
-    add_estimate(group, "diagonal", units, "diagonal", {group.blocks, group.dim}, specs);
+    layout.add_diagonal(engage(spectrum.diagonal));
   }
   if (options.density) {
-    add_density(options, group, specs);
+    layout.add_density(engage(spectrum.density));
+  }
+  return layout.take();
+}
+
+std::vector<DatasetSpec> spectrum_datasets(const SpectrumOptions& options, const SpectrumGroup& group) {
+  std::vector<DatasetSpec> specs = {
+      {entries_path(group), ElementType::int64, {1}, "1", "size of the matrix of " + group.description}};
+  GroupSpectrum empty{group};
+  for (StoredTensor& stored : stored_tensors(options, empty)) {
+    specs.push_back(std::move(stored.spec));
   }
   return specs;
 }
 
-std::vector<DatasetSpec> anatomy_datasets(int64_t maps, int64_t sequences, int64_t name_bytes) {
-  std::vector<DatasetSpec> specs = {
-      {anatomy_path("map"), ElementType::text, {maps}, "1", "weight of each linear map", name_bytes},
-      {anatomy_path("layer"), ElementType::int64, {maps}, "1", "block index of each linear map"},
-      {anatomy_path("normalised"), ElementType::uint8, {maps}, "1", "1 where a norm follows the map"}};
-  const auto add = [&](const char* name, ElementType type, const char* units, const char* long_name) {
-    specs.push_back({anatomy_path(name), type, {maps, sequences}, units, long_name});
+void write_entries(RunFileWriter& writer, const SpectrumGroup& group) {
+  writer.write(entries_path(group), {0}, {1}, std::span<const int64_t>(&group.dim, 1));
+}
+
+std::vector<StoredTensor> stored_tensors(MapAnatomy& anatomy, int64_t sequences) {
+  std::vector<StoredTensor> tensors;
+  const auto add = [&](const char* name, ElementType type, const char* units, const char* long_name,
+                       at::Tensor& tensor) {
+    tensors.push_back({name, {anatomy_path(name), type, {1, sequences}, units, long_name}, &tensor});
   };
-  add("gain_norm", ElementType::float64, "nats", "spectral norm of the gain term J^T H_zz J");
-  add("gain_residual", ElementType::float64, "nats", "residual norm of that estimate");
-  add("curvature_norm", ElementType::float64, "nats", "spectral norm of the curvature term C");
-  add("curvature_residual", ElementType::float64, "nats", "residual norm of that estimate");
-  add("norm", ElementType::float64, "nats", "spectral norm of H_xx at the map, the sum of both terms");
-  add("residual", ElementType::float64, "nats", "residual norm of that estimate");
-  add("cosine", ElementType::float64, "1", "|cosine| of the angle between the dominant eigenvectors of both terms");
-  add("converged", ElementType::uint8, "1", "1 where all three reached the tolerance");
+  add("gain_norm", ElementType::float64, "nats", "spectral norm of the gain term J^T H_zz J", anatomy.gain_norm);
+  add("gain_residual", ElementType::float64, "nats", "residual norm of that estimate", anatomy.gain_residual);
+  add("curvature_norm", ElementType::float64, "nats", "spectral norm of the curvature term C", anatomy.curvature_norm);
+  add("curvature_residual", ElementType::float64, "nats", "residual norm of that estimate", anatomy.curvature_residual);
+  add("norm", ElementType::float64, "nats", "spectral norm of H_xx at the map, the sum of both terms", anatomy.norm);
+  add("residual", ElementType::float64, "nats", "residual norm of that estimate", anatomy.residual);
+  add("cosine", ElementType::float64, "1", "|cosine| of the angle between the dominant eigenvectors of both terms",
+      anatomy.cosine);
+  add("converged", ElementType::uint8, "1", "1 where all three reached the tolerance", anatomy.converged);
+  return tensors;
+}
+
+std::vector<DatasetSpec> anatomy_datasets(const std::vector<LayerMap>& maps, int64_t sequences) {
+  const auto count = static_cast<int64_t>(maps.size());
+  std::size_t name_bytes = 1;
+  for (const LayerMap& map : maps) {
+    name_bytes = std::max(name_bytes, map.name.size());
+  }
+  std::vector<DatasetSpec> specs = {
+      {anatomy_path("map"),
+       ElementType::text,
+       {count},
+       "1",
+       "weight of each linear map",
+       static_cast<int64_t>(name_bytes)},
+      {anatomy_path("layer"), ElementType::int64, {count}, "1", "layer of each linear map"},
+      {anatomy_path("normalised"), ElementType::uint8, {count}, "1", "1 where a norm follows the map"}};
+  MapAnatomy empty;
+  for (StoredTensor& stored : stored_tensors(empty, sequences)) {
+    stored.spec.shape.front() = count;
+    specs.push_back(std::move(stored.spec));
+  }
   return specs;
 }
 
-void write_numbers(RunFileWriter& writer, const std::vector<DatasetSpec>& specs, const Numbers& numbers,
-                   int64_t first_row) {
-  for (const DatasetSpec& spec : specs) {
-    const auto found = numbers.find(spec.path);
-    if (found == numbers.end()) {
-      continue;
-    }
+void write_maps(RunFileWriter& writer, const std::vector<LayerMap>& maps) {
+  const Shape all = {static_cast<int64_t>(maps.size())};
+  std::vector<std::string> names;
+  std::vector<int64_t> layers;
+  std::vector<uint8_t> normalised;
+  for (const LayerMap& map : maps) {
+    names.push_back(map.name);
+    layers.push_back(map.layer);
+    normalised.push_back(map.normalised ? 1 : 0);
+  }
+  writer.write(anatomy_path("map"), {0}, all, names);
+  writer.write(anatomy_path("layer"), {0}, all, layers);
+  writer.write(anatomy_path("normalised"), {0}, all, normalised);
+}
+
+bool has_lower_end(const SpectrumOptions& options) {
+  return options.matrix == CurvatureMatrix::hessian || options.matrix == CurvatureMatrix::fd_hessian;
+}
+
+void write_tensors(RunFileWriter& writer, const std::vector<StoredTensor>& tensors, int64_t first_row) {
+  for (const StoredTensor& stored : tensors) {
+    const DatasetSpec& spec = stored.spec;
     Shape offset(spec.shape.size(), 0);
     offset.front() = first_row;
     const auto write = [&]<class T>(T, at::ScalarType type) {
-      const at::Tensor values = found->second.to(at::kCPU, type).contiguous();
+      const at::Tensor values = stored.tensor->to(at::kCPU, type).contiguous();
       writer.write(spec.path, offset, spec.shape,
                    std::span<const T>(values.const_data_ptr<T>(), static_cast<std::size_t>(values.numel())));
     };
     switch (spec.type) {
-      case ElementType::int64:
-        write(int64_t{}, at::kLong);
-        break;
       case ElementType::int32:
         write(int32_t{}, at::kInt);
         break;
@@ -155,7 +228,7 @@ void write_numbers(RunFileWriter& writer, const std::vector<DatasetSpec>& specs,
         write(double{}, at::kDouble);
         break;
       default:
-        throw std::logic_error(spec.path + " holds no numbers");
+        throw std::logic_error(spec.path + ": tensors are not stored as this type");
     }
   }
 }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 
 #include "hessian/memory.h"
 #include "program/statistics.h"
@@ -17,7 +16,7 @@ std::vector<double> values_of(const at::Tensor& tensor) {
   return {values.const_data_ptr<double>(), values.const_data_ptr<double>() + values.numel()};
 }
 
-/// The median over blocks of a column, or of each column.
+/// Returns the median over the matrices of each column.
 std::vector<double> medians(const at::Tensor& numbers) {
   const at::Tensor columns = numbers.flatten(1);
   std::vector<double> all;
@@ -35,77 +34,72 @@ std::string list(const std::vector<double>& values) {
   return text;
 }
 
-/// The mean over blocks of an estimate, and its standard error: blocks are independent.
-std::string estimate(const at::Tensor& value, const at::Tensor& error) {
-  const double blocks = static_cast<double>(value.numel());
-  return fmt::format("{:.4g} +- {:.2g}", value.mean().item<double>(),
-                     error.square().sum().sqrt().item<double>() / blocks);
+int64_t count_unconverged(const at::Tensor& converged) {
+  return (converged == 0).sum().item<int64_t>();
 }
 
-const at::Tensor* find(const Numbers& numbers, const std::string& path) {
-  const auto found = numbers.find(path);
-  return found == numbers.end() ? nullptr : &found->second;
+std::string end_line(const char* name, const SpectrumEnd& end) {
+  const int64_t unconverged = count_unconverged(end.converged);
+  return fmt::format("  {}{}; largest residual {:.1e}{}\n", name, list(medians(end.values)),
+                     end.residuals.max().item<double>(),
+                     unconverged > 0 ? fmt::format(", {} not converged *", unconverged) : "");
 }
 
-std::string group_text(const SpectrumReport& report, const SpectrumGroup& group) {
-  const Numbers& numbers = report.numbers;
+/// Formats the mean of an estimate over the matrices, and its standard error: matrices are independent.
+std::string estimate_line(const char* name, const Estimate& estimate) {
+  const double count = static_cast<double>(estimate.value.numel());
+  return fmt::format("  {} {:.4g} +- {:.2g}\n", name, estimate.value.mean().item<double>(),
+                     estimate.standard_error.square().sum().sqrt().item<double>() / count);
+}
+
+std::string density_line(const SpectralDensity& density) {
+  const at::Tensor& ritz = density.quadrature.nodes;
+  return fmt::format("  density from {} samples of {} steps; share with |lambda| <= {:.2e}: {:.4f} +- {:.4f}\n",
+                     ritz.size(0), ritz.size(1), density.zero_threshold.item<double>(),
+                     density.mass_near_zero.value.item<double>(), density.mass_near_zero.standard_error.item<double>());
+}
+
+std::string group_text(const GroupSpectrum& spectrum) {
+  const SpectrumGroup& group = spectrum.group;
   std::string text = fmt::format("{}, {} entries{}\n", group.description, group.dim,
-                                 group.blocks > 1 ? fmt::format(", {} sequences", group.blocks) : "");
-  for (const char* end : {"upper", "lower"}) {
-    if (const at::Tensor* lambda = find(numbers, spectrum_path(group, fmt::format("lambda_{}", end)))) {
-      const at::Tensor& residual = numbers.at(spectrum_path(group, fmt::format("residual_{}", end)));
-      const at::Tensor& converged = numbers.at(spectrum_path(group, fmt::format("converged_{}", end)));
-      const auto open = static_cast<int64_t>((converged == 0).sum().item<double>());
-      text += fmt::format("  {}{}; largest residual {:.1e}{}\n", end, list(medians(*lambda)),
-                          residual.max().item<double>(), open > 0 ? fmt::format(", {} not converged *", open) : "");
-    }
-  }
-  for (const auto& [name, title] : {std::pair{"trace", "trace"}, std::pair{"frobenius_norm", "Frobenius norm"},
-                                    std::pair{"effective_rank", "effective rank"}}) {
-    if (const at::Tensor* value = find(numbers, spectrum_path(group, name))) {
-      text += fmt::format("  {} {}\n", title,
-                          estimate(*value, numbers.at(spectrum_path(group, std::string(name) + "_error"))));
-    }
-  }
-  if (const at::Tensor* mass = find(numbers, density_path(group, "mass_near_zero"))) {
-    const at::Tensor& ritz = numbers.at(density_path(group, "ritz_values"));
-    text += fmt::format("  density from {} probes of {} steps; share with |lambda| <= {:.2e}: {:.4f} +- {:.4f}\n",
-                        ritz.size(0), ritz.size(1), numbers.at(density_path(group, "zero_threshold")).item<double>(),
-                        mass->item<double>(), numbers.at(density_path(group, "mass_near_zero_error")).item<double>());
-  }
+                                 group.problems > 1 ? fmt::format(", {} sequences", group.problems) : "");
+  text += spectrum.upper ? end_line("upper", *spectrum.upper) : "";
+  text += spectrum.lower ? end_line("lower", *spectrum.lower) : "";
+  text += spectrum.trace ? estimate_line("trace", *spectrum.trace) : "";
+  text += spectrum.frobenius_norm ? estimate_line("Frobenius norm", *spectrum.frobenius_norm) : "";
+  text += spectrum.effective_rank ? estimate_line("effective rank", *spectrum.effective_rank) : "";
+  text += spectrum.density ? density_line(*spectrum.density) : "";
   return text;
 }
 
-std::string anatomy_text(const SpectrumReport& report) {
+std::string anatomy_text(const std::vector<MapAnatomy>& maps) {
   std::string text = fmt::format("{:>5}  {:<18} {:>14} {:>12} {:>12} {:>10} {:>10}\n", "layer", "map", "||J^T H_zz J||",
                                  "||C||", "||H_xx||", "C / gain", "|cosine|");
-  const auto row = [&report](const char* name, std::size_t i) {
-    return median(values_of(report.numbers.at(anatomy_path(name))[static_cast<int64_t>(i)]));
-  };
-  for (std::size_t i = 0; i < report.maps.size(); ++i) {
-    const BlockMap& map = report.maps[i];
-    const at::Tensor converged = report.numbers.at(anatomy_path("converged"))[static_cast<int64_t>(i)];
-    const double gain = row("gain_norm", i);
-    const double curvature = row("curvature_norm", i);
+  for (const MapAnatomy& anatomy : maps) {
+    const LayerMap& map = anatomy.map;
+    const double gain = median(values_of(anatomy.gain_norm));
+    const double curvature = median(values_of(anatomy.curvature_norm));
     text += fmt::format("{:>5}  {:<18} {:>14.4e} {:>12.4e} {:>12.4e} {:>10} {:>10}{}\n", map.layer, map.name, gain,
-                        curvature, row("norm", i), map.normalised ? fmt::format("{:.3g}", curvature / gain) : "-",
-                        map.normalised ? fmt::format("{:.3f}", row("cosine", i)) : "-",
-                        (converged == 0).any().item<bool>() ? " *" : "");
+                        curvature, median(values_of(anatomy.norm)),
+                        map.normalised ? fmt::format("{:.3g}", curvature / gain) : "-",
+                        map.normalised ? fmt::format("{:.3f}", median(values_of(anatomy.cosine))) : "-",
+                        count_unconverged(anatomy.converged) > 0 ? " *" : "");
   }
   return text +
          "H_xx of the map's own input in its two terms: medians over sequences, in nats; |cosine| between their "
-         "dominant "
-         "eigenvectors.\n";
+         "dominant eigenvectors.\n";
 }
 
-int64_t open_count(const SpectrumReport& report) {
-  int64_t open = 0;
-  for (const auto& [path, numbers] : report.numbers) {
-    if (path.find("/converged") != std::string::npos) {
-      open += (numbers == 0).sum().item<int64_t>();
-    }
+int64_t count_unconverged(const SpectrumReport& report) {
+  int64_t count = 0;
+  for (const GroupSpectrum& spectrum : report.groups) {
+    count += spectrum.upper ? count_unconverged(spectrum.upper->converged) : 0;
+    count += spectrum.lower ? count_unconverged(spectrum.lower->converged) : 0;
   }
-  return open;
+  for (const MapAnatomy& anatomy : report.maps) {
+    count += count_unconverged(anatomy.converged);
+  }
+  return count;
 }
 
 nlohmann::json nested(const at::Tensor& numbers) {
@@ -119,6 +113,34 @@ nlohmann::json nested(const at::Tensor& numbers) {
   return array;
 }
 
+/// Adds the numbers that are stored in the run file, by the names that they have there.
+void add_numbers(nlohmann::json& entry, const std::vector<StoredTensor>& tensors) {
+  for (const StoredTensor& stored : tensors) {
+    if (stored.tensor->defined()) {
+      entry[stored.quantity] = nested(*stored.tensor);
+    }
+  }
+}
+
+nlohmann::json json_of(const SpectrumOptions& options, GroupSpectrum spectrum) {
+  nlohmann::json entry;
+  entry["name"] = spectrum.group.name;
+  entry["description"] = spectrum.group.description;
+  entry["blocks"] = spectrum.group.problems;
+  entry["entries"] = spectrum.group.dim;
+  add_numbers(entry, stored_tensors(options, spectrum));
+  return entry;
+}
+
+nlohmann::json json_of(MapAnatomy anatomy, int64_t sequences) {
+  nlohmann::json entry;
+  entry["layer"] = anatomy.map.layer;
+  entry["map"] = anatomy.map.name;
+  entry["normalised"] = anatomy.map.normalised;
+  add_numbers(entry, stored_tensors(anatomy, sequences));
+  return entry;
+}
+
 }  // namespace
 
 std::string format_text(const SpectrumReport& report) {
@@ -128,16 +150,16 @@ std::string format_text(const SpectrumReport& report) {
   if (!report.groups.empty()) {
     text += fmt::format("{} of\n", report.matrix);
   }
-  for (const SpectrumGroup& group : report.groups) {
-    text += group_text(report, group);
+  for (const GroupSpectrum& spectrum : report.groups) {
+    text += group_text(spectrum);
   }
   if (!report.groups.empty()) {
-    text += "Eigenvalues: median over sequences where there are several; +- is a standard error.\n";
+    text += "Eigenvalues: median over sequences; +- is a standard error.\n";
   }
   if (!report.maps.empty()) {
-    text += anatomy_text(report);
+    text += anatomy_text(report.maps);
   }
-  return text + fmt::format("peak memory {}\n", hessian::format_bytes(report.peak_memory_bytes));
+  return text + fmt::format("peak memory {}\n", format_bytes(report.peak_memory_bytes));
 }
 
 std::string format_json(const SpectrumReport& report) {
@@ -151,46 +173,23 @@ std::string format_json(const SpectrumReport& report) {
   object["loss"] = report.loss;
   object["peak_memory_bytes"] = report.peak_memory_bytes;
   object["groups"] = nlohmann::json::array();
-  for (const SpectrumGroup& group : report.groups) {
-    nlohmann::json entry;
-    entry["name"] = group.name;
-    entry["description"] = group.description;
-    entry["blocks"] = group.blocks;
-    entry["entries"] = group.dim;
-    for (const std::string& prefix : {spectrum_path(group, ""), density_path(group, "")}) {
-      for (const auto& [path, numbers] : report.numbers) {
-        if (path.starts_with(prefix) && !path.ends_with("/entries")) {
-          entry[path.substr(prefix.size())] = nested(numbers);
-        }
-      }
-    }
-    object["groups"].push_back(std::move(entry));
+  for (const GroupSpectrum& spectrum : report.groups) {
+    object["groups"].push_back(json_of(report.options, spectrum));
   }
   object["maps"] = nlohmann::json::array();
-  for (std::size_t i = 0; i < report.maps.size(); ++i) {
-    nlohmann::json entry;
-    entry["layer"] = report.maps[i].layer;
-    entry["map"] = report.maps[i].name;
-    entry["normalised"] = report.maps[i].normalised;
-    for (const auto& [path, numbers] : report.numbers) {
-      if (path.starts_with(anatomy_path(""))) {
-        entry[path.substr(anatomy_path("").size())] = nested(numbers[static_cast<int64_t>(i)]);
-      }
-    }
-    object["maps"].push_back(std::move(entry));
+  for (const MapAnatomy& anatomy : report.maps) {
+    object["maps"].push_back(json_of(anatomy, report.sequences));
   }
   return object.dump(2) + "\n";
 }
 
 std::vector<std::string> warnings_of(const SpectrumReport& report) {
-  const int64_t open = open_count(report);
-  if (open == 0) {
+  const int64_t unconverged = count_unconverged(report);
+  if (unconverged == 0) {
     return {};
   }
-  return {fmt::format(
-      "{} eigenpairs did not converge (marked *); see their residuals, and give more --max-iter or a larger "
-      "--tol",
-      open)};
+  return {fmt::format("{} eigenpairs did not converge (marked *): check their residuals, and raise --max-iter or --tol",
+                      unconverged)};
 }
 
 }  // namespace hessian::experiments

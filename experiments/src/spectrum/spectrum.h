@@ -4,18 +4,20 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "hessian/estimate.h"
+#include "hessian/spectral_density.h"
 #include "probe/probe.h"
 
 namespace hessian::experiments {
 
-/// What is differentiated by.
+/// What the loss is differentiated by.
 enum class Target { activations, parameters };
 
-/// Curvature matrices of the loss. Of activations there is the Hessian alone.
+/// Curvature matrices of the loss. For activations there is only the Hessian.
 enum class CurvatureMatrix {
   hessian,
   ggn,         ///< exact Gauss-Newton matrix of softmax cross-entropy
@@ -26,9 +28,9 @@ enum class CurvatureMatrix {
 
 enum class TraceMethod { hutch_plus_plus, hutchinson };
 
-/// What hessian-probe is asked for beyond the norms of activation Hessians.
+/// What hessian-probe measures beyond the norms of activation Hessians.
 struct SpectrumOptions {
-  ProbeOptions probe;  ///< model, data, layers, sites, device, tolerance, seed, run file, ...
+  ProbeOptions probe = {};  ///< model, data, layers, sites, device, tolerance, seed, ...
   Target target = Target::activations;
   CurvatureMatrix matrix = CurvatureMatrix::hessian;
   std::vector<std::string> params = {"*"};  ///< globs; a matrix for each
@@ -37,69 +39,104 @@ struct SpectrumOptions {
   int64_t block_width = 1;                  ///< vectors of block Lanczos
   bool vectors = false;                     ///< store the eigenvectors
   bool density = false;
-  bool trace = false;  ///< and Frobenius norm and effective rank
-  TraceMethod trace_method = TraceMethod::hutch_plus_plus;
+  std::optional<TraceMethod> trace = {};  ///< with Frobenius norm and effective rank; absent: not computed
   bool diagonal = false;
   bool decompose = false;  ///< the two terms of H_xx at each linear map
-  int64_t samples = 8;     ///< random probes of a density; trace, norm and diagonal take four times as many
-  int64_t steps = 64;      ///< Lanczos steps of each probe of a density
+  int64_t samples = 8;     ///< random vectors of a density; trace, norm and diagonal take four times as many
+  int64_t steps = 64;      ///< Lanczos steps per random vector of a density
 
-  /// Whether anything is asked for that hessian-probe's table of norms does not have.
-  bool asks() const { return top > 0 || density || trace || diagonal || decompose || target == Target::parameters; }
+  /// Whether eigenvalues, a density, a trace or a diagonal are requested.
+  bool has_spectra() const { return top > 0 || density || trace || diagonal; }
+  /// Whether anything beyond hessian-probe's table of norms is requested.
+  bool is_requested() const { return has_spectra() || decompose || target == Target::parameters; }
 };
 
-/// Numbers by the path of their dataset in the run file, float64 on the CPU.
-using Numbers = std::map<std::string, at::Tensor>;
+/// The options of hessian-probe that SpectrumOptions adds, with their keys in a run file's configuration.
+ProgramOptions spectrum_options(SpectrumOptions& options);
 
-/// One matrix, or one for each sequence.
+/// One matrix, or one per sequence.
 struct SpectrumGroup {
-  std::string name;         ///< `residual-3`, or a glob made fit for a path: `layers.0.attention`
+  std::string name;         ///< `residual-3`, or a glob as a component of a path: `layers.0.attention`
   std::string description;  ///< "residual of layer 3", "parameters 'layers.0.*'"
-  int64_t blocks = 1;       ///< S
+  int64_t problems = 1;     ///< S, the number of matrices
   int64_t dim = 0;          ///< n
 };
 
-/// A linear map of a block.
-struct BlockMap {
+/// Eigenpairs at one end of the spectra of a group.
+struct SpectrumEnd {
+  at::Tensor values;     ///< [S, k]
+  at::Tensor residuals;  ///< [S, k], ||H v - lambda v||
+  at::Tensor converged;  ///< [S, k], 1 or 0
+  at::Tensor vectors;    ///< [S, k, n]; undefined unless requested
+};
+
+/// The results of a group: those members have values that were requested. Tensors are float64 on the CPU.
+struct GroupSpectrum {
+  SpectrumGroup group;
+  std::optional<SpectrumEnd> upper = {};
+  std::optional<SpectrumEnd> lower = {};
+  at::Tensor iterations = {};                   ///< [S], products of the eigensolver; undefined without eigenpairs
+  std::optional<Estimate> trace = {};           ///< [S]
+  std::optional<Estimate> frobenius_norm = {};  ///< [S]
+  std::optional<Estimate> effective_rank = {};  ///< [S]
+  std::optional<Estimate> diagonal = {};        ///< [S, n]
+  std::optional<SpectralDensity> density = {};  ///< of all S matrices together: tensors without their first dimension
+
+  /// Releases eigenvectors and diagonal, which only the run file needs.
+  void release_large();
+};
+
+/// A linear map of a layer.
+struct LayerMap {
   int64_t layer = 0;
   std::string name;  ///< of its weight, without the layer: `attention.wq`
   bool normalised = false;
 };
 
+/// Spectral norms of both terms of H_xx at a linear map, float64 [S] on the CPU; see hessian/map_curvature.h.
+struct MapAnatomy {
+  LayerMap map;
+  at::Tensor gain_norm = {};       ///< of the gain term J^T H_zz J
+  at::Tensor gain_residual = {};   ///< residual norm of that eigenpair
+  at::Tensor curvature_norm = {};  ///< of the curvature term C
+  at::Tensor curvature_residual = {};
+  at::Tensor norm = {};  ///< of H_xx, their sum
+  at::Tensor residual = {};
+  at::Tensor cosine = {};     ///< |cosine| between the dominant eigenvectors of both terms
+  at::Tensor converged = {};  ///< 1 or 0
+};
+
 struct SpectrumReport {
+  SpectrumOptions options;
   std::string model_description;
   std::string device;
   std::string matrix;  ///< "Hessian", "preconditioned Hessian", ...
   int64_t step = 0;
   int64_t sequences = 0;
   int64_t seq_len = 0;
-  double loss = 0;  ///< mean over the sequences, nats
-  std::vector<SpectrumGroup> groups;
-  Numbers numbers;             ///< without vectors and diagonals
-  std::vector<BlockMap> maps;  ///< of --decompose: each row of /anatomy
+  double loss = 0;                    ///< mean over the sequences, nats
+  std::vector<GroupSpectrum> groups;  ///< without vectors and diagonals
+  std::vector<MapAnatomy> maps;       ///< of --decompose
   int64_t peak_memory_bytes = 0;
 };
 
-/// Measures what is asked for and writes it to the run file `options.probe.out`, group by group. The processes of a job
-/// take the groups in turn.
+/// Measures what is requested and writes it to the run file, group by group. The processes of a job take the groups in
+/// turn.
 ///
 /// \throws std::invalid_argument, std::runtime_error  as run_probe; also for a glob without parameters, --adam without a
 ///                                                    training checkpoint, or too little memory for the vectors
-SpectrumReport run_spectrum(const SpectrumOptions& options, const Progress& progress = {});
+SpectrumReport run_spectrum(const SpectrumOptions& options, const ProbeOutput& output, const Progress& progress = {});
 
 /// The words on the command line and in run files, in the order of the enumerations.
 extern const std::vector<std::string> target_words;
 extern const std::vector<std::string> matrix_words;
 extern const std::vector<std::string> trace_words;
 
-Target parse_target(const std::string& word);
-CurvatureMatrix parse_matrix(const std::string& word);
-TraceMethod parse_trace_method(const std::string& word);
-
-/// Tables for people.
+/// Formats the report as tables.
 std::string format_text(const SpectrumReport& report);
+/// Formats the report as one JSON object.
 std::string format_json(const SpectrumReport& report);
-/// What must not be missed: pairs that did not converge.
+/// Returns a line if eigenpairs did not converge.
 std::vector<std::string> warnings_of(const SpectrumReport& report);
 
 }  // namespace hessian::experiments

@@ -1,6 +1,5 @@
 #include "train/probe.h"
 
-#include "config/device_option.h"
 #include "probe/measurement.h"
 #include "train/sharpness.h"
 
@@ -41,7 +40,6 @@ TrainProbe::TrainProbe(const TrainConfig& config, const Training& training, at::
       device_(device),
       options_(probe_options(config, device)),
       sequences_(training.data().held_out(config.probe.sequences, held_out_seed)) {
-  options_.processes_sharing_memory = processes_sharing_memory(device, training.group().place());
   sequences_.tokens = sequences_.tokens.to(device);
   sequences_.targets = sequences_.targets.to(device);
   const ProbeSubject subject = subject_of(training);

@@ -2,9 +2,7 @@
 
 #include <ATen/Parallel.h>
 
-#include "config/device_option.h"
-#include "distributed/process_group.h"
-#include "hessian/memory.h"
+#include "distributed/job.h"
 #include "train/existing_run.h"
 #include "train/training_run.h"
 
@@ -18,18 +16,15 @@ TrainReport run_training(const TrainOptions& options, const std::function<void(c
   if (options.config.threads > 0) {
     at::set_num_threads(static_cast<int>(options.config.threads));
   }
-  const hessian::MemoryScope memory;
-  const JobPlace place = job_place();
-  const at::Device device = choose_device(options.config.device, "device", place);
-  const ProcessGroup group = ProcessGroup::join(place, device);
+  const Job job({.device = options.config.device, .device_option = "device"});
   std::optional<TrainReport> finished;
-  if (group.is_first()) {
+  if (job.group.is_first()) {
     finished = find_finished_run(options);
   }
-  if (group.any(finished.has_value())) {
+  if (job.group.any(finished.has_value())) {
     return finished.value_or(TrainReport{});
   }
-  return TrainingRun(options, device, group).run_to_end(memory, progress);
+  return TrainingRun(options, job.device, job.group).run_to_end(job.memory, progress);
 }
 
 }  // namespace hessian::experiments

@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <stdexcept>
+#include <string>
+#include <variant>
 
 #include "probe/probe.h"
 #include "refusal.h"
@@ -11,6 +14,7 @@ namespace {
 
 using experiments::parse_layers;
 using experiments::parse_sites;
+using experiments::ProbeOptions;
 using models::Site;
 using testing::ElementsAre;
 
@@ -30,21 +34,33 @@ TEST(ProbeSelection, RefusesWhatIsNoSelectionOfLayers) {
   }
 }
 
-TEST(ProbeSelection, ReadsSitesInTheOrderOfTheBlock) {
+TEST(ProbeSelection, ReadsSitesInTheOrderOfTheLayer) {
   EXPECT_THAT(parse_sites({"ffn_in", "residual", "ffn_in"}), ElementsAre(Site::residual, Site::ffn_in));
   EXPECT_EQ(parse_sites({"all"}), models::all_sites());
   EXPECT_THROW(parse_sites({"nowhere"}), std::invalid_argument);
 }
 
 TEST(ProbeSelection, ReadsTheWordsOfUnitsAndMethodsThatItWrites) {
+  ProbeOptions written;
+  ProbeOptions read;
+  const auto word_of = [](ProbeOptions& options, const std::string& key) {
+    const auto declared = experiments::probe_options(options);
+    const auto found =
+        std::find_if(declared.begin(), declared.end(), [&key](const auto& option) { return option.field.key == key; });
+    return std::get<experiments::WordTarget>(found->field.target);
+  };
   for (const auto unit : {experiments::Unit::sequence, experiments::Unit::token}) {
-    EXPECT_EQ(experiments::parse_unit(to_string(unit)), unit);
+    written.unit = unit;
+    word_of(read, "unit").set(word_of(written, "unit").get());
+    EXPECT_EQ(read.unit, unit);
   }
   for (const auto method : {experiments::Method::lanczos, experiments::Method::power, experiments::Method::spectra}) {
-    EXPECT_EQ(experiments::parse_method(to_string(method)), method);
+    written.method = method;
+    word_of(read, "method").set(word_of(written, "method").get());
+    EXPECT_EQ(read.method, method);
   }
-  EXPECT_THROW(experiments::parse_unit("batch"), std::invalid_argument);
-  EXPECT_THROW(experiments::parse_method(""), std::invalid_argument);
+  EXPECT_THROW(word_of(read, "unit").set("batch"), std::invalid_argument);
+  EXPECT_THROW(word_of(read, "method").set(""), std::invalid_argument);
 }
 
 }  // namespace

@@ -23,6 +23,10 @@ using experiments::Method;
 using experiments::ProbeOptions;
 using experiments::Unit;
 
+const std::string& word_of(Method method) {
+  return experiments::method_words.at(static_cast<std::size_t>(method));
+}
+
 /// A tiny model of the fixtures, its activation at a site, and the losses as a function of it.
 class ProbeSolver : public testing::TestWithParam<std::tuple<models::Site, Engine>> {
  protected:
@@ -59,8 +63,8 @@ TEST_P(ProbeSolver, FindsTheEndsOfTheDenseSpectrumWithEveryMethod) {
   for (const Method method : {Method::lanczos, Method::spectra}) {
     const auto result =
         experiments::solve(options_with(Unit::sequence, method), plan_of(2, 64), problem, positions).at(0);
-    EXPECT_LT(support::relative_error(result.lambda_max, spectrum.amax(1)), 1e-8) << to_string(method);
-    EXPECT_LT(support::relative_error(result.lambda_min, spectrum.amin(1)), 1e-8) << to_string(method);
+    EXPECT_LT(support::relative_error(result.lambda_max, spectrum.amax(1)), 1e-8) << word_of(method);
+    EXPECT_LT(support::relative_error(result.lambda_min, spectrum.amin(1)), 1e-8) << word_of(method);
   }
 }
 
@@ -72,8 +76,8 @@ TEST_P(ProbeSolver, FindsTheSpectralNormFromTheDominantEndWithEveryMethod) {
     options.tolerance = 1e-5;  // power iteration stalls where two magnitudes are close
     options.max_iterations = 5000;
     const auto result = experiments::solve(options, plan_of(2, 64), problem, positions).at(0);
-    EXPECT_LT(support::relative_error(result.spectral_norm(), spectrum.abs().amax(1)), 1e-4) << to_string(method);
-    EXPECT_TRUE(result.converged.all().item<bool>()) << to_string(method);
+    EXPECT_LT(support::relative_error(result.spectral_norm(), spectrum.abs().amax(1)), 1e-4) << word_of(method);
+    EXPECT_TRUE(result.converged.all().item<bool>()) << word_of(method);
     EXPECT_EQ(at::isnan(result.lambda_max).sum().item<int>() + at::isnan(result.lambda_min).sum().item<int>(), 2);
   }
 }
@@ -107,7 +111,7 @@ TEST_P(ProbeSolver, SaysWhatWouldDoWhereOneSequenceDoesNotFit) {
     return experiments::probe_problem(*options.engine, forward, site, {1}, residual.narrow(1, 0, count),
                                       targets.narrow(1, 0, count));
   };
-  EXPECT_THAT(support::refusal_of([&] { experiments::plan_memory(options, at::kCPU, 1, 2, 4, problem_of); }),
+  EXPECT_THAT(support::refusal_of([&] { experiments::plan_memory(options, {at::kCPU}, 1, 2, 4, problem_of); }),
               testing::MatchesRegex("one sequence of 4 tokens needs .*, 1.0 KiB are allowed; give --memory .*"));
 }
 
@@ -149,7 +153,7 @@ class ProbeMemory : public testing::TestWithParam<Engine> {
 
   experiments::MemoryPlan plan_for(const ProbeOptions& options) const {
     return experiments::plan_memory(
-        options, at::kCPU, config.n_layers + 1, 4, 64,
+        options, {at::kCPU}, config.n_layers + 1, 4, 64,
         [this](int64_t count, int64_t positions) { return problem_of(0, count, positions); });
   }
 
@@ -203,7 +207,7 @@ TEST_P(ProbeMemory, DoesNotChangeWhatIsFound) {
 }
 
 TEST_P(ProbeMemory, OfAGroupIsReleasedBeforeTheNext) {
-  // The peak of all layers one by one is that of the first, which differentiates through all blocks, and not a sum.
+  // The peak of all layers one by one is that of the first, which differentiates through all layers, and not a sum.
   const ProbeOptions options = options_with(1LL << 32);
   experiments::MemoryPlan plan;
   plan.sequences_at_once = 4;

@@ -49,7 +49,7 @@ class ProbeStreaming : public testing::Test {
     }
     return counts;
   }
-  int64_t bytes_of_block() const {
+  int64_t bytes_of_layer() const {
     int64_t bytes = 0;
     for (const auto& [name, tensor] : model.parameters) {
       bytes += name.starts_with("layers.0.") ? static_cast<int64_t>(tensor.nbytes()) : 0;
@@ -72,7 +72,7 @@ TEST_F(ProbeStreaming, TheForwardPassReadsEachWeightOnceForAllSequences) {
   for (const auto& [name, tensor] : model.parameters) {
     EXPECT_EQ(counts.contains(name) ? counts.at(name) : 0, name == "tok_embeddings.weight" ? 0 : 1) << name;
   }
-  EXPECT_LE(source->max_bytes, 2 * bytes_of_block());
+  EXPECT_LE(source->max_bytes, 2 * bytes_of_layer());
 }
 
 TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierBlock) {
@@ -98,11 +98,11 @@ TEST_F(ProbeStreaming, ThePlanDividesWhatStreamedWeightsLeave) {
   ProbeOptions options;
   options.engine = Engine::tape;
   options.max_iterations = 16;
-  const experiments::HeldMemory held{0, true, 2 * bytes_of_block()};
+  const experiments::HeldMemory held{0, true, 2 * bytes_of_layer()};
   const auto plan_with = [&](int64_t allowed) {
     options.memory_bytes = allowed;
     return experiments::plan_memory(
-        options, at::kCPU, 5, 3, 16,
+        options, {at::kCPU}, 5, 3, 16,
         [&](int64_t count, int64_t positions) {
           const std::vector<int64_t> layers = {0, 1, 2, 3, 4};
           return experiments::probe_problem(
@@ -127,7 +127,7 @@ TEST_F(ProbeStreaming, ThePlanDividesWhatStreamedWeightsLeave) {
       EXPECT_EQ(plan.keep, experiments::Keep::checkpoints);
     }
   } catch (const experiments::NotEnoughMemory&) {
-    EXPECT_GT(allowed, bytes_of_block());
+    EXPECT_GT(allowed, bytes_of_layer());
   }
   EXPECT_GE(plans, 3);
 }

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/fields.h"
+
+namespace CLI {
+class App;
+}
+
+namespace hessian::experiments {
+
+/// An option of a program, declared once: from it come its place on the command line, its line of the help text and its
+/// key in the configuration of a run file.
+struct ProgramOption {
+  std::string flag;                                           ///< "--tol"
+  ConfigField field;                                          ///< key, value and help
+  std::function<std::string(const std::string&)> check = {};  ///< as in program.h: says what is wrong with a word
+  bool required = false;
+  std::string bare_word = {};  ///< the word that the flag stands for if none follows it; empty: a word must follow
+  std::string group = {};      ///< heading of the help text; empty: the first one
+};
+using ProgramOptions = std::vector<ProgramOption>;
+
+/// Declares options on a command line. Lists are separated by commas. The help text shows a default unless it is 0 or
+/// absent. The values that the options set must outlive the app.
+void declare(CLI::App& app, const ProgramOptions& options);
+
+/// Writes the values of those options that have a key as TOML, in one section. A key in `left_out` is not written.
+std::string config_section(const std::string& section, const ProgramOptions& options,
+                           const std::vector<std::string>& left_out = {});
+
+}  // namespace hessian::experiments

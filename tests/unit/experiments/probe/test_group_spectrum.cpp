@@ -1,0 +1,130 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <string>
+
+#include "hessian/dense_operator.h"
+#include "spectrum/estimates.h"
+#include "spectrum/layout.h"
+#include "spectrum/spectrum.h"
+
+// The results of a group of matrices: computed in chunks, named by the layout alone, and reported whatever the group's name.
+
+namespace hessian::tests {
+namespace {
+
+using experiments::GroupSpectrum;
+using experiments::SpectrumGroup;
+using experiments::SpectrumOptions;
+using experiments::SpectrumReport;
+using experiments::StoredTensor;
+
+class GroupSpectra : public testing::TestWithParam<std::string> {
+ protected:
+  static constexpr int64_t problems = 3;
+  static constexpr int64_t dim = 12;
+
+  GroupSpectra() {
+    options.top = 2;
+    options.trace = experiments::TraceMethod::hutchinson;
+    options.density = options.diagonal = options.vectors = true;
+    options.steps = 6;
+    options.probe.tolerance = 1e-9;
+    options.probe.max_iterations = 500;
+    const at::Tensor a = at::randn({problems, dim, dim}, at::detail::createCPUGenerator(7), at::kDouble);
+    matrices = a + a.transpose(1, 2);
+  }
+
+  GroupSpectrum estimate(int64_t problems_at_once, const std::string& name = "group") const {
+    const SpectrumGroup group{name, "a test's matrices", problems, dim};
+    return experiments::estimate_group(options, group, dim, [&](const auto& visit) {
+      for (int64_t first = 0; first < problems; first += problems_at_once) {
+        const int64_t count = std::min(problems_at_once, problems - first);
+        std::vector<int64_t> numbers(static_cast<std::size_t>(count));
+        std::iota(numbers.begin(), numbers.end(), first);
+        visit({std::make_shared<DenseOperator>(matrices.narrow(0, first, count)), numbers});
+      }
+    });
+  }
+
+  SpectrumOptions options;
+  at::Tensor matrices;
+};
+
+TEST_P(GroupSpectra, AreThoseOfTheDenseMatricesInChunksToo) {
+  const at::Tensor exact = at::linalg_eigvalsh(matrices);
+  const at::Tensor largest = exact.narrow(1, dim - 2, 2).flip({1});
+  for (const int64_t at_once : {problems, int64_t{2}}) {
+    SCOPED_TRACE(at_once);
+    const GroupSpectrum found = estimate(at_once);
+    EXPECT_TRUE(at::allclose(found.upper->values, largest, 1e-7));
+    EXPECT_TRUE(at::allclose(found.lower->values, exact.narrow(1, 0, 2), 1e-7));
+    EXPECT_TRUE((found.upper->converged == 1).all().item<bool>());
+    // Eigenvectors: H v = lambda v.
+    const at::Tensor& vectors = found.upper->vectors;
+    const at::Tensor products = at::matmul(matrices, vectors.transpose(1, 2)).transpose(1, 2);
+    EXPECT_TRUE(at::allclose(products, found.upper->values.unsqueeze(2) * vectors, 1e-5, 1e-5));
+    // Estimates: within 6 standard errors, which none of so few exceeds.
+    const at::Tensor trace = matrices.diagonal(0, 1, 2).sum(1);
+    EXPECT_TRUE(((found.trace->value - trace).abs() <= 6 * found.trace->standard_error).all().item<bool>());
+    const at::Tensor diagonal_error = (found.diagonal->value - matrices.diagonal(0, 1, 2)).abs();
+    EXPECT_TRUE((diagonal_error <= 6 * found.diagonal->standard_error + 1e-9).all().item<bool>());
+  }
+}
+
+TEST_P(GroupSpectra, HaveTheShapesOfTheirDatasets) {
+  GroupSpectrum found = estimate(2);
+  const auto stored = experiments::stored_tensors(options, found);
+  const auto datasets = experiments::spectrum_datasets(options, found.group);
+  ASSERT_EQ(stored.size() + 1, datasets.size());  // and `entries`
+  for (const StoredTensor& one : stored) {
+    EXPECT_EQ(one.tensor->sizes().vec(), one.spec.shape) << one.spec.path;
+    EXPECT_TRUE(one.spec.path.ends_with("/group/" + one.quantity)) << one.spec.path;
+  }
+}
+
+TEST_P(GroupSpectra, KeepTheirNumbersWhateverTheNameOfTheGroup) {
+  SpectrumReport report;
+  report.options = options;
+  report.groups = {estimate(problems, GetParam()), estimate(problems, "plain")};
+  for (GroupSpectrum& spectrum : report.groups) {
+    spectrum.release_large();
+  }
+  const auto groups = nlohmann::json::parse(experiments::format_json(report)).at("groups");
+  ASSERT_EQ(groups.size(), 2U);
+  EXPECT_EQ(groups[0].at("name"), GetParam());
+  for (const auto& [key, value] : groups[1].items()) {
+    if (key != "name") {
+      EXPECT_EQ(groups[0].value(key, nlohmann::json("absent")), value) << key;
+    }
+  }
+  for (const char* key : {"lambda_upper", "lambda_lower", "iterations", "trace", "trace_error", "frobenius_norm",
+                          "effective_rank", "grid", "density", "mass_near_zero", "ritz_values"}) {
+    EXPECT_TRUE(groups[0].contains(key)) << key;
+  }
+  for (const char* key : {"vectors_upper", "diagonal", "diagonal_error"}) {
+    EXPECT_FALSE(groups[0].contains(key)) << key;
+  }
+  EXPECT_THAT(experiments::format_text(report), testing::HasSubstr("effective rank"));
+}
+
+TEST_P(GroupSpectra, WarnOfPairsThatDidNotConvergeAndOfNothingElse) {
+  SpectrumReport report;
+  report.options = options;
+  report.groups = {estimate(problems, GetParam())};
+  report.groups[0].trace->standard_error.zero_();  // zeros that are no flags
+  EXPECT_THAT(experiments::warnings_of(report), testing::IsEmpty());
+  report.groups[0].lower->converged[1][0] = 0;
+  EXPECT_THAT(experiments::warnings_of(report), testing::ElementsAre(testing::StartsWith("1 eigenpairs did not")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Names, GroupSpectra,
+                         testing::Values("diagonal-", "vectors_-", "converged", "lambda_upper", "entries"));
+
+}  // namespace
+}  // namespace hessian::tests

@@ -1,0 +1,138 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "config/fields.h"
+#include "config/options.h"
+#include "probe/probe.h"
+#include "spectrum/command.h"
+
+// Options that are declared once: on the command line, and in the configuration of a run file.
+
+namespace hessian::tests {
+namespace {
+
+using experiments::ConfigFields;
+using experiments::ProbeCommand;
+using experiments::ProbeOptions;
+using experiments::read_config_text;
+using experiments::write_config;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+ConfigFields fields_of(const experiments::ProgramOptions& options) {
+  ConfigFields fields;
+  for (const auto& option : options) {
+    if (!option.field.key.empty()) {
+      fields.push_back({"probe." + option.field.key, option.field.target, option.field.help});
+    }
+  }
+  return fields;
+}
+
+ProbeCommand parsed(std::vector<std::string> words) {
+  ProbeCommand command;
+  CLI::App app;
+  experiments::declare(app, command);
+  words.insert(words.end(), {"--model", "m.pt", "--out", "run.h5"});
+  app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
+  return command;
+}
+
+TEST(ProgramOptions, SetTheMembersThatTheyAreBoundTo) {
+  const ProbeCommand command = parsed({"--tol", "0.25", "--site", "ffn_in,residual", "--unit", "token", "--engine",
+                                       "autograd", "--memory", "2KiB", "--dtype", "float64", "--ends", "dominant",
+                                       "--seed", "18446744073709551615", "--params", "a*,b", "--overwrite"});
+  const ProbeOptions& probe = command.options.probe;
+  EXPECT_EQ(probe.model, "m.pt");
+  EXPECT_EQ(probe.tolerance, 0.25);
+  EXPECT_THAT(probe.sites, ElementsAre(models::Site::residual, models::Site::ffn_in));
+  EXPECT_EQ(probe.unit, experiments::Unit::token);
+  EXPECT_EQ(probe.engine, experiments::Engine::autograd);
+  EXPECT_EQ(probe.memory_bytes, 2048);
+  EXPECT_EQ(probe.dtype, at::kDouble);
+  EXPECT_EQ(probe.ends, Ends::dominant);
+  EXPECT_EQ(probe.seed, std::numeric_limits<uint64_t>::max());
+  EXPECT_THAT(command.options.params, ElementsAre("a*", "b"));
+  EXPECT_EQ(command.output.path, "run.h5");
+  EXPECT_TRUE(command.output.overwrite);
+  EXPECT_FALSE(command.options.is_requested());
+}
+
+TEST(ProgramOptions, StandForTheirFirstWordIfNoneFollows) {
+  EXPECT_EQ(parsed({}).options.trace, std::nullopt);
+  EXPECT_EQ(parsed({"--trace"}).options.trace, experiments::TraceMethod::hutch_plus_plus);
+  EXPECT_EQ(parsed({"--trace", "hutchinson"}).options.trace, experiments::TraceMethod::hutchinson);
+  EXPECT_THROW(parsed({"--trace", "girard"}), CLI::ValidationError);
+}
+
+TEST(ProgramOptions, AreReadBackFromTheConfigurationThatTheyWrite) {
+  ProbeCommand command = parsed({"--tol", "0.1", "--layer", "0,2", "--site", "ffn_in", "--method", "power", "--engine",
+                                 "autograd", "--memory", "3MiB", "--vocab-size", "99", "--check"});
+  const std::string text = experiments::config_section("probe", experiments::probe_options(command.options.probe));
+  ProbeOptions read;
+  read_config_text(text, "text", fields_of(experiments::probe_options(read)));
+  EXPECT_EQ(experiments::config_section("probe", experiments::probe_options(read)), text);
+  EXPECT_EQ(read.tolerance, 0.1);
+  EXPECT_EQ(read.layers, "0,2");
+  EXPECT_THAT(read.sites, ElementsAre(models::Site::ffn_in));
+  EXPECT_EQ(read.method, experiments::Method::power);
+  EXPECT_EQ(read.engine, experiments::Engine::autograd);
+  EXPECT_EQ(read.memory_bytes, 3 << 20);
+  EXPECT_EQ(read.vocab_size, 99);
+  EXPECT_TRUE(read.check);
+}
+
+TEST(ProgramOptions, WithoutAValueHaveNoKey) {
+  ProbeOptions options;
+  const std::string text = experiments::config_section("probe", experiments::probe_options(options), {"seed"});
+  for (const char* absent : {"memory_bytes", "vocab_size", "engine", "seed", "out"}) {
+    EXPECT_THAT(text, testing::Not(HasSubstr(std::string(absent) + " ="))) << text;
+  }
+  EXPECT_THAT(text, testing::StartsWith("[probe]\n"));
+  EXPECT_THAT(text, HasSubstr("unit = 'sequence'\n"));
+}
+
+TEST(ProgramOptions, RefuseOtherWordsAndTypesInAConfiguration) {
+  ProbeOptions options;
+  const auto message = [&options](const std::string& line) -> std::string {
+    try {
+      read_config_text("[probe]\n" + line, "text", fields_of(experiments::probe_options(options)));
+    } catch (const std::invalid_argument& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  EXPECT_EQ(message("unit = 'block'"), "text: probe.unit is 'block', expected one of sequence, token");
+  EXPECT_EQ(message("seed = -1"), "text: probe.seed is -1, expected a whole number from 0 on");
+  EXPECT_EQ(message("memory_bytes = '8GiB'"), "text: probe.memory_bytes is '8GiB', expected a whole number");
+  EXPECT_THAT(message("tolerence = 1.0"), HasSubstr("did you mean 'probe.tolerance'?"));
+}
+
+TEST(ConfigText, HasTheFewestDigitsThatReadBackAsTheSameNumber) {
+  const double lowest = std::numeric_limits<double>::denorm_min();
+  std::vector<double> numbers = {0.1, 1.0, 1e-8, 0.1 + 0.2, 1e300, -2.5, 123456789.0, lowest, 0.0};
+  const std::vector<double> written = numbers;
+  int64_t count = 3;
+  std::string name = "it's \"quoted\"\n";
+  const ConfigFields fields = {{"b.numbers", &numbers, ""}, {"count", &count, ""}, {"b.name", &name, ""}};
+  EXPECT_EQ(experiments::value_text(fields[0]),
+            "[ 0.1, 1.0, 1e-08, 0.30000000000000004, 1e+300, -2.5, 123456789.0, 5e-324, 0.0 ]");
+  const std::string text = write_config(fields);
+  EXPECT_THAT(text, testing::StartsWith("count = 3\n\n[b]\nname = "));
+  numbers.clear();
+  name.clear();
+  count = 0;
+  read_config_text(text, "text", fields);
+  EXPECT_EQ(numbers, written);
+  EXPECT_EQ(count, 3);
+  EXPECT_EQ(name, "it's \"quoted\"\n");
+}
+
+}  // namespace
+}  // namespace hessian::tests

@@ -1,4 +1,4 @@
-"""Runs the real hessian-plot, and reads what it drew."""
+"""Runs the real hessian-plot and reads its output."""
 
 import csv
 import pathlib
@@ -32,7 +32,7 @@ class Outcome:
         return sorted(path.name for path in self.out.iterdir())
 
     def table(self, figure):
-        """Rows of a figure's CSV: words where they are no numbers, None where there is nothing."""
+        """Rows of a figure's CSV: numbers, texts, and None for empty cells."""
         with open(self.out / f"{figure}.csv", newline="", encoding="utf-8") as file:
             _, *rows = csv.reader(file)
         return [[number_or_word(cell) for cell in row] for row in rows]
@@ -79,7 +79,7 @@ class Plot:
 
 
 def write_run(path, datasets, **attributes):
-    """A run file as the programs write them, made by h5py."""
+    """Writes a run file as the programs do, with h5py."""
     defaults = {
         "format": "hessian-run",
         "format_version": numpy.int32(1),
@@ -107,7 +107,7 @@ def write_run(path, datasets, **attributes):
 
 
 def probe_datasets(norms, converged=None):
-    """What a probe of the residual has, from its norms [P, N, S]."""
+    """The datasets of a probe of the residual stream with these norms [P, N, S]."""
     norms = numpy.asarray(norms, dtype=float)
     probes, layers, _ = norms.shape
     scales = numpy.ones((probes, layers))

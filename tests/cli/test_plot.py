@@ -1,4 +1,4 @@
-"""What hessian-plot draws: figures and their numbers, formats, selections, overlays, and runs that still go on."""
+"""What hessian-plot draws: figures and their numbers, formats, selections, overlays, and unfinished runs."""
 
 import re
 import signal
@@ -14,6 +14,8 @@ import plot_runs
 import train_runs
 from probe_runs import RunFile, environment
 
+# The runs' models, labelled by their parameters: dim 16, 2 layers, 256 words.
+LABELS = ("llama2-16K-prenorm", "llama2-16K-simplegpt")
 PROBED = {"probe.every": 6, "probe.sequences": 2, "probe.sharpness": True, "validation.every": 4}
 
 
@@ -85,15 +87,15 @@ def test_a_sweep_shows_what_diverged(plot, whole_sweep):
         assert x == [stable_lr[model]]
 
 
-def test_runs_are_laid_over_each_other_under_what_differs(plot, trained):
+def test_runs_are_overlaid_under_what_differs(plot, trained):
     outcome = plot.done(trained["prenorm"], trained["simplegpt"], "--csv")
-    assert {row[0] for row in outcome.table("grad-norm")} == {"llama2-20M-prenorm", "llama2-20M-simplegpt"}
+    assert {row[0] for row in outcome.table("grad-norm")} == set(LABELS)
     assert {row[0] for row in outcome.table("spectral-norm-residual")} == {
-        "llama2-20M-prenorm, step 12", "llama2-20M-simplegpt, step 12",
-    }  # fmt: skip
+        f"{label}, step 12" for label in LABELS
+    }
     assert "spectral-norm-over-training-residual-1.svg" in outcome.names()
     svg = (outcome.out / "grad-norm.svg").read_text()
-    assert "llama2-20M-simplegpt" in svg
+    assert LABELS[1] in svg
 
 
 def test_formats_and_selections(plot, trained):
@@ -112,7 +114,7 @@ def test_formats_and_selections(plot, trained):
 def test_lists_what_a_file_holds_and_draws_nothing(plot, trained):
     outcome = plot.done("--list", trained["prenorm"], out=None)
     first, *lines = outcome.stdout.splitlines()
-    assert first.startswith(f"{trained['prenorm']}: hessian-train, finished, llama2 prenorm, dim 16, 2 blocks")
+    assert first.startswith(f"{trained['prenorm']}: hessian-train, finished, {LABELS[0]}, dim 16, 2 layers")
     run = RunFile(trained["prenorm"])
     listed = {line.split()[0]: line for line in lines if line.startswith("  /")}
     assert listed.keys() == run.datasets.keys()

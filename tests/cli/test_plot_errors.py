@@ -1,4 +1,4 @@
-"""What hessian-plot says of files that it cannot use, and that it draws whatever can be drawn."""
+"""What hessian-plot reports about files that it cannot use, and that it draws the rest."""
 
 import shutil
 
@@ -34,7 +34,7 @@ def test_names_a_file_that_was_cut_off(plot, good, tmp_path):
     assert plot("cut.h5").error_line().startswith("cut.h5: ")
 
 
-def test_draws_the_good_files_beside_a_bad_one(plot, good, tmp_path):
+def test_draws_the_good_files_next_to_a_bad_one(plot, good, tmp_path):
     (tmp_path / "bad.h5").write_bytes(b"not HDF5")
     outcome = plot("bad.h5", good)
     assert outcome.status == 1, "a script must notice"
@@ -70,14 +70,14 @@ def test_an_unfinished_file_is_drawn_and_said_to_be_so(plot, tmp_path):
     norms[1, 1, 0] = numpy.nan  # not written yet
     run = write_run(tmp_path / "run.h5", probe_datasets(norms), finished=numpy.int32(0))
     outcome = plot.done(run, "--report", "--csv")
-    assert "not finished; what was written so far is shown" in (outcome.out / "report.html").read_text()
+    assert "not finished; its contents so far are shown" in (outcome.out / "report.html").read_text()
     _, y, _, _ = outcome.curve("spectral-norm-residual", "step 10")
     assert y[0] == 3 and numpy.isnan(y[1])
 
 
 def test_a_file_without_numbers_is_no_crash(plot, tmp_path):
     run = write_run(tmp_path / "run.h5", {})
-    assert plot(run).error_line() == f"{run} holds nothing that can be drawn yet; --list says what there is"
+    assert plot(run).error_line() == f"{run} has no data for any figure yet; --list shows the contents"
     outcome = plot.done("--list", run, out=None)
     assert outcome.stdout.endswith("  figures: none yet\n")
 
@@ -96,7 +96,7 @@ def test_datasets_of_another_type_or_shape_are_left_out_and_named(plot, tmp_path
 def test_a_selection_of_nothing_names_what_there_is(plot, good):
     outcome = plot(good, "--select", "los*")
     assert outcome.status == 2
-    assert outcome.error_line().startswith("--select 'los*' is none of spectral-norm-residual, ")
+    assert outcome.error_line().startswith("--select 'los*' matches none of spectral-norm-residual, ")
     assert not (plot.folder / "plots").exists()
 
 

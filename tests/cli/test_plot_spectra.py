@@ -42,24 +42,24 @@ def test_draws_all_that_a_file_of_spectra_allows(plot, runs):
 def test_the_numbers_are_those_of_the_file(plot, runs):
     outcome = plot.done(runs["simplegpt"], "--csv", "--format", "none")
     run = RunFile(runs["simplegpt"]).datasets
-    for block in (0, 1):
-        group = {path.split("/")[-1]: values for path, values in run.items() if f"/residual-{block}/" in path}
+    for layer in (0, 1):
+        group = {path.split("/")[-1]: values for path, values in run.items() if f"/residual-{layer}/" in path}
         for end, word in (("upper", "largest"), ("lower", "smallest")):
-            x, y, low, high = outcome.curve(f"eigenvalues-residual-{block}", word)
+            x, y, low, high = outcome.curve(f"eigenvalues-residual-{layer}", word)
             values, errors = group[f"lambda_{end}"], group[f"residual_{end}"]
             assert list(x) == [1, 2, 3] and y == pytest.approx(numpy.median(values, axis=0))
             assert low == pytest.approx((values - errors).min(axis=0))
             assert high == pytest.approx((values + errors).max(axis=0))
-        x, y, low, high = outcome.curve(f"density-residual-{block}", "simplegpt.h5")
+        x, y, low, high = outcome.curve(f"density-residual-{layer}", "simplegpt.h5")
         assert (x == group["grid"]).all() and (y == group["density"]).all()
         assert high - y == pytest.approx(group["density_error"], abs=1e-12 * y.max())
-        x, *_ = outcome.curve(f"density-residual-{block}", "Ritz values")
+        x, *_ = outcome.curve(f"density-residual-{layer}", "Ritz values")
         assert sorted(x) == sorted(group["ritz_values"][numpy.isfinite(group["ritz_values"])])
         for name in ("trace", "frobenius_norm", "effective_rank"):
             x, y, low, high = outcome.curve(f"{name.replace('_', '-')}-residual", "simplegpt.h5")
-            assert y[list(x).index(block)] == pytest.approx(group[name].mean())
+            assert y[list(x).index(layer)] == pytest.approx(group[name].mean())
             error = numpy.linalg.norm(group[f"{name}_error"]) / 2
-            assert (high - low)[list(x).index(block)] == pytest.approx(2 * error)
+            assert (high - low)[list(x).index(layer)] == pytest.approx(2 * error)
     anatomy = {path[len("/anatomy/") :]: values for path, values in run.items() if path.startswith("/anatomy/")}
     rows = anatomy["map"] == b"feed_forward.sn2"
     for figure, values in (
@@ -85,4 +85,4 @@ def test_runs_are_laid_over_each_other_map_by_map(plot, runs):
     for words in ("spectral densities", "effective rank", "at linear maps", "feed_forward.sn2", "attention.wq"):
         assert words in page
     entries = re.findall(r"<td>residual-[01]</td>\s*<td>96</td>", page)
-    assert len(entries) == 4, "two runs of two blocks"
+    assert len(entries) == 4, "two runs of two layers"

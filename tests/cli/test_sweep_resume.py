@@ -210,7 +210,7 @@ def test_more_seeds_rates_and_models_are_added_when_a_sweep_goes_on(swept, whole
     assert cells == [(SIMPLEGPT, lr, seed) for lr in [0.125, *GRID] for seed in SEEDS]
     assert new == [(SIMPLEGPT, 0.125, seed) for seed in SEEDS]
     cells, new = added("sweep.models=['new:llama2-20M-sandwich', 'new:llama2-20M-simplegpt']", "sweep.lr.to=0.5")
-    assert new == [("llama2-20M-sandwich", 0.5, seed) for seed in SEEDS]
+    assert new == [("llama2-12K-sandwich", 0.5, seed) for seed in SEEDS]
     # What was added stays, but the first configuration asks for it no more.
     outcome = swept("--resume", "--json")
     assert (outcome.status, outcome.stdout) == (0, whole_sweep.outcome.stdout)

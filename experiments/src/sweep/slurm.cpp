@@ -29,7 +29,9 @@ std::optional<Cell> cell_of_task(const SweepConfig& config, int stage, int64_t i
   const std::string& model = config.models[static_cast<std::size_t>(index / seeds)];
   // A stage begins when the one before it has ended: what is not finished then has failed.
   const auto rate = bisection_rate(config, model, stage, read_results(config, CellStatus::failed));
-  return rate ? std::optional(Cell{model, *rate, config.seeds[static_cast<std::size_t>(index % seeds)]}) : std::nullopt;
+  return rate ? std::optional(Cell{model, *rate, config.seeds[static_cast<std::size_t>(index % seeds)],
+                                   model_label(config, model)})
+              : std::nullopt;
 }
 
 Task parse_task(const std::string& word) {

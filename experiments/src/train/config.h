@@ -102,6 +102,10 @@ void check(const TrainConfig& config, const std::string& source);
 /// \throws std::invalid_argument  one line that names the key
 models::GptConfig architecture_of(const TrainConfig& config);
 
+/// Returns what a configuration's model is called: the label of a fresh model's architecture, such as
+/// `llama2-0.9M-simplegpt`, or the name of a checkpoint's file or folder. A name that no fresh model has stays as it is.
+std::string model_label(const TrainConfig& config);
+
 /// What counts as divergence. Weights that come from a checkpoint have left the plateau of fresh ones before the run
 /// began, so that criterion is off for them.
 DivergenceOptions divergence_of(const TrainConfig& config);

@@ -1,6 +1,6 @@
-"""Prints the probes of several training runs side by side, layer by layer, at the start and at the end.
+"""Prints the first and the last probe of several training runs next to each other, layer by layer.
 
-Usage: compare_probes.py NAME...    each NAME.json was printed by hessian-train --json
+Usage: compare_probes.py NAME...    NAME.json is the output of hessian-train --json
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def print_probes(title, probes):
-    """A line for each layer: the spectral norms of all runs, then the RMS of their residual streams."""
+    """Prints a line per layer: the spectral norms of all runs, then the RMS of their residual streams."""
     columns = {name: probe["sites"]["residual"] for name, probe in probes.items()}
     width = max(12, *(len(name) for name in columns)) + 2
     names = "".join(f"{name:>{width}}" for name in columns)
@@ -23,8 +23,8 @@ def print_probes(title, probes):
 
 def main(names):
     reports = {Path(name).name: json.loads(Path(name + ".json").read_text()) for name in names}
-    for title, place in (("at the start", 0), ("at the end", -1)):
-        probes = {name: report["probes"][place] for name, report in reports.items()}
+    for title, index in (("at the start", 0), ("at the end", -1)):
+        probes = {name: report["probes"][index] for name, report in reports.items()}
         print_probes(f"{title} (step {next(iter(probes.values()))['step']})", probes)
     losses = ", ".join(f"{name} {report['validation_loss']:.4f}" for name, report in reports.items())
     print(f"\nvalidation loss (nats): {losses}\n")

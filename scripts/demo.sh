@@ -1,24 +1,30 @@
 #!/usr/bin/env bash
-# Trains three norm placements of one small size on the built-in text with probes along the way, compares them, and then searches
-# for the largest stable learning rate of each; ends with a page of all figures. A few minutes on two cores.
+# Trains three norm placements of one small model on the built-in text, with probes during training, and compares them. Then
+# searches for the largest stable learning rate of each and draws everything on one page. Takes a few minutes on two cores.
 #
 # Usage: scripts/demo.sh BUILD_FOLDER
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$1/bin
 placements=(prenorm preqknorm simplegpt)
+size=llama2-0.9M # what configs/demo-train.toml makes of llama2-20M
+report=demo/report/report.html
 
 mkdir -p demo
+runs=()
 for placement in "${placements[@]}"; do
-  echo "training $placement (150 steps on the King James Bible, ||H_xx|| every 50) ..."
-  "$bin/hessian-train" configs/demo-train.toml --set "model.name=new:llama2-20M-$placement" --set "out=demo/$placement" \
-    --overwrite --json >"demo/$placement.json"
+  run=demo/$size-$placement
+  echo "training $size-$placement (150 steps on the King James Bible, ||H_xx|| every 50) ..."
+  "$bin/hessian-train" configs/demo-train.toml --set "model.name=new:llama2-20M-$placement" --set "out=$run" --overwrite --json \
+    >"$run.json"
+  runs+=("$run")
 done
-python3 scripts/compare_probes.py "${placements[@]/#/demo/}"
+python3 scripts/compare_probes.py "${runs[@]}"
 echo "searching for the largest stable learning rate of each ..."
 "$bin/hessian-sweep" configs/demo-sweep.toml --set out=demo/sweep --overwrite
-runs=("${placements[@]/#/demo/}")
 "$bin/hessian-plot" "${runs[@]/%//run.h5}" demo/sweep/sweep.h5 --out demo/report --csv --report >/dev/null
 echo
-echo "run files: demo/{prenorm,preqknorm,simplegpt}/run.h5 and demo/sweep/sweep.h5 (hessian-plot --list FILE says what they hold)"
-echo "report:    $PWD/demo/report/report.html"
+# The findings at the head of the report.
+sed -n '/<h2>Findings</,/<\/section>/s|^<p>\(.*\)</p>$|\1\n|p' "$report"
+echo "run files: ${runs[*]/%//run.h5} demo/sweep/sweep.h5 (hessian-plot --list FILE lists their contents)"
+echo "report:    $PWD/$report"

@@ -14,26 +14,29 @@ namespace {
 
 using namespace hessian::experiments;
 
+/// Options of this program alone.
 struct Words {
   bool list = false;
   std::optional<double> watch_seconds;
 };
 
 void declare(CLI::App& app, hessian::analysis::PlotOptions& options, Words& words) {
-  app.add_option("files", options.files, "run files (HDF5); several are laid over each other")
+  app.add_option("files", options.files, "run files (HDF5); several are overlaid in one figure")
       ->required()
       ->type_name("RUN.h5");
-  auto* out = app.add_option("--out", options.out, "folder for what is drawn")->check(check_not_empty);
-  app.add_option("--format", options.formats,
-                 "of the images: svg, png (screens), pdf (a printed column); none draws none")
+  auto* out = app.add_option("--out", options.out, "output folder, created if missing")->check(check_not_empty);
+  app.add_option("--format", options.formats, "image formats: svg, png (for screens), pdf (for a printed column), none")
       ->delimiter(',')
       ->capture_default_str()
       ->check(CLI::IsMember({"svg", "png", "pdf", "none"}));
-  app.add_option("--select", options.select, "figures by their names, with * and ?; --list names them")->delimiter(',');
-  app.add_flag("--csv", options.csv, "also write each figure's numbers");
-  app.add_flag("--report", options.report, "also write report.html: figures, tables and warnings on one page");
-  auto* list = app.add_flag("--list", words.list, "print what the files hold, and draw nothing")->excludes(out);
-  app.add_option("--watch", words.watch_seconds, "draw anew every so many seconds (10) until all runs are finished")
+  app.add_option("--select", options.select,
+                 "draw only these figures, wildcards * and ? allowed; --list shows their names")
+      ->delimiter(',');
+  app.add_flag("--csv", options.csv, "write each figure's numbers as well");
+  app.add_flag("--report", options.report,
+               "write report.html as well: findings, figures, tables and warnings on one page");
+  auto* list = app.add_flag("--list", words.list, "print the contents of the files and draw nothing")->excludes(out);
+  app.add_option("--watch", words.watch_seconds, "redraw at this interval until all runs are finished")
       ->expected(0, 1)
       ->default_str("10")
       ->type_name("SECONDS")
@@ -49,7 +52,7 @@ void warn_once(const std::vector<std::string>& problems, std::set<std::string>& 
   }
 }
 
-/// Waits, or less if the user has had enough.
+/// Waits for this time or until an interrupt.
 void pause(double seconds) {
   using std::chrono::duration;
   using std::chrono::steady_clock;
@@ -83,7 +86,7 @@ int main(int argc, char** argv) {
   return run_program("hessian-plot", [&] {
     hessian::analysis::PlotOptions options;
     Words words;
-    CLI::App app("Draws what run files hold", "hessian-plot");
+    CLI::App app("Draws the contents of run files", "hessian-plot");
     declare(app, options, words);
     if (const auto status = parse_command_line(app, argc, argv, UsesTorch::no)) {
       return *status;

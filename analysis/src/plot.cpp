@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// The files that can be read; the others' problems are noted.
+/// Reads the files and notes the problems of those that cannot be read; a single file must be readable.
 std::vector<RunContent> read_runs(const std::vector<fs::path>& files, std::vector<std::string>& problems) {
   std::vector<RunContent> runs;
   for (const fs::path& file : files) {
@@ -47,7 +47,8 @@ std::string names_of(const std::vector<Figure>& figures) {
   return names;
 }
 
-/// \param may_be_none  whether a name may select nothing
+/// Returns the figures whose id matches a pattern.
+/// \param may_be_none  whether a pattern may match nothing
 std::vector<Figure> selected(std::vector<Figure> figures, const std::vector<std::string>& select, bool may_be_none) {
   if (select.empty()) {
     return figures;
@@ -58,7 +59,7 @@ std::vector<Figure> selected(std::vector<Figure> figures, const std::vector<std:
   for (const std::string& pattern : select) {
     if (!may_be_none &&
         std::none_of(figures.begin(), figures.end(), [&](const Figure& figure) { return matches(pattern, figure); })) {
-      throw std::invalid_argument("--select '" + pattern + "' is none of " + names_of(figures));
+      throw std::invalid_argument("--select '" + pattern + "' matches none of " + names_of(figures));
     }
   }
   std::erase_if(figures, [&](const Figure& figure) {
@@ -75,12 +76,30 @@ std::string description(const RunContent& run) {
   return text + (model.empty() ? "" : ", " + model) + ", created " + run.created + "\n";
 }
 
+void write_figures(const std::vector<Figure>& figures, const PlotOptions& options, PlotOutcome& outcome) {
+  for (const Figure& figure : figures) {
+    for (const std::string& format : options.formats) {
+      const fs::path image = options.out / (figure.id + "." + format);
+      draw(figure, format, image);
+      outcome.written.push_back(image);
+    }
+    if (options.csv) {
+      const fs::path table = options.out / (figure.id + ".csv");
+      write_text(table, csv_of(figure));
+      outcome.written.push_back(table);
+    }
+    for (const std::string& warning : figure.warnings) {
+      outcome.problems.push_back(figure.id + ": " + warning);
+    }
+  }
+}
+
 }  // namespace
 
 PlotOutcome plot(const PlotOptions& options) {
   PlotOutcome outcome;
   std::vector<RunContent> runs = read_runs(options.files, outcome.problems);
-  if (runs.size() > most_kinds) {
+  if (runs.size() > max_categories) {
     sort_by_difference(runs);
   }
   outcome.failed = !outcome.problems.empty();
@@ -97,28 +116,15 @@ PlotOutcome plot(const PlotOptions& options) {
   }
   if (figures.empty()) {
     const std::string name = options.files.size() == 1 ? options.files.front().string() : "the files";
-    throw std::runtime_error(name + (options.files.size() == 1 ? " holds" : " hold") +
-                             " nothing that can be drawn yet; --list says what there is");
+    throw std::runtime_error(name + (options.files.size() == 1 ? " has" : " have") +
+                             " no data for any figure yet; --list shows the contents");
   }
   experiments::make_folder(options.out);
-  for (const Figure& figure : figures) {
-    for (const std::string& format : options.formats) {
-      const fs::path image = options.out / (figure.id + "." + format);
-      draw(figure, format, image);
-      outcome.written.push_back(image);
-    }
-    if (options.csv) {
-      const fs::path table = options.out / (figure.id + ".csv");
-      write_text(table, csv_of(figure));
-      outcome.written.push_back(table);
-    }
-    for (const std::string& warning : figure.warnings) {
-      outcome.problems.push_back(figure.id + ": " + warning);
-    }
-  }
+  write_figures(figures, options, outcome);
   if (options.report) {
     const fs::path page = options.out / "report.html";
-    write_report(report_on(runs, figures, options.command_line), page);
+    const bool has_svg = std::find(options.formats.begin(), options.formats.end(), "svg") != options.formats.end();
+    write_report(report_on(runs, figures, options.command_line), page, has_svg ? options.out : fs::path());
     outcome.written.push_back(page);
   }
   return outcome;

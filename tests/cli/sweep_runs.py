@@ -45,7 +45,8 @@ STEPS = 24
 FACTOR = 1.42
 GRID = [0.5, 2.0, 8.0]
 SEEDS = [0, 1]
-PRENORM, SIMPLEGPT = "llama2-20M-prenorm", "llama2-20M-simplegpt"
+# Labels have the parameter count: 2 x 256 x 16 of the embedding and the head, 4 x 16^2 + 3 x 16 x 64 of the layer, and gains.
+PRENORM, SIMPLEGPT = "llama2-12K-prenorm", "llama2-12K-simplegpt"
 MODELS = [PRENORM, SIMPLEGPT]
 # Settings that make the sweep smaller.
 ONE_MODEL = ("sweep.models=['new:llama2-20M-simplegpt']",)

@@ -15,6 +15,8 @@ import train_runs
 from probe_runs import RunFile
 from programs import environment
 
+# The runs' models, labelled by their parameters: dim 16, 2 layers, 256 words.
+LABELS = ("llama2-16K-prenorm", "llama2-16K-simplegpt")
 PROBED = {"probe.every": 6, "probe.sequences": 2, "probe.sharpness": True, "validation.every": 4}
 
 
@@ -88,13 +90,13 @@ def test_a_sweep_shows_the_runs_that_diverged(plot, whole_sweep):
 
 def test_several_runs_are_overlaid_and_labelled_by_their_differences(plot, trained):
     outcome = plot.done(trained["prenorm"], trained["simplegpt"], "--csv")
-    assert {row[0] for row in outcome.table("grad-norm")} == {"llama2-20M-prenorm", "llama2-20M-simplegpt"}
+    assert {row[0] for row in outcome.table("grad-norm")} == set(LABELS)
     assert {row[0] for row in outcome.table("spectral-norm-residual")} == {
-        "llama2-20M-prenorm, step 12", "llama2-20M-simplegpt, step 12",
-    }  # fmt: skip
+        f"{label}, step 12" for label in LABELS
+    }
     assert "spectral-norm-over-training-residual-1.svg" in outcome.names()
     svg = (outcome.out / "grad-norm.svg").read_text()
-    assert "llama2-20M-simplegpt" in svg
+    assert LABELS[1] in svg
 
 
 def test_draws_the_selected_figures_in_every_format(plot, trained):
@@ -113,7 +115,7 @@ def test_draws_the_selected_figures_in_every_format(plot, trained):
 def test_lists_the_contents_of_a_file_without_drawing(plot, trained):
     outcome = plot.done("--list", trained["prenorm"], out=None)
     first, *lines = outcome.stdout.splitlines()
-    assert first.startswith(f"{trained['prenorm']}: hessian-train, finished, llama2 prenorm, dim 16, 2 blocks")
+    assert first.startswith(f"{trained['prenorm']}: hessian-train, finished, {LABELS[0]}, dim 16, 2 layers")
     run = RunFile(trained["prenorm"])
     listed = {line.split()[0]: line for line in lines if line.startswith("  /")}
     assert listed.keys() == run.datasets.keys()

@@ -69,14 +69,14 @@ def test_an_unfinished_file_is_drawn_and_reported_as_unfinished(plot, tmp_path):
     norms[1, 1, 0] = numpy.nan  # not written yet
     run = write_run(tmp_path / "run.h5", probe_datasets(norms), finished=numpy.int32(0))
     outcome = plot.done(run, "--report", "--csv")
-    assert "not finished; what was written so far is shown" in (outcome.out / "report.html").read_text()
+    assert "not finished; its contents so far are shown" in (outcome.out / "report.html").read_text()
     _, y, _, _ = outcome.curve("spectral-norm-residual", "step 10")
     assert y[0] == 3 and numpy.isnan(y[1])
 
 
 def test_a_file_without_numbers_is_refused(plot, tmp_path):
     run = write_run(tmp_path / "run.h5", {})
-    assert plot(run).error_line() == f"{run} holds nothing that can be drawn yet; --list says what there is"
+    assert plot(run).error_line() == f"{run} has no data for any figure yet; --list shows the contents"
     outcome = plot.done("--list", run, out=None)
     assert outcome.stdout.endswith("  figures: none yet\n")
 
@@ -95,7 +95,7 @@ def test_datasets_of_another_type_or_shape_are_left_out_and_named(plot, tmp_path
 def test_a_selection_that_matches_nothing_names_the_available_figures(plot, good):
     outcome = plot(good, "--select", "los*")
     assert outcome.status == 2
-    assert outcome.error_line().startswith("--select 'los*' is none of spectral-norm-residual, ")
+    assert outcome.error_line().startswith("--select 'los*' matches none of spectral-norm-residual, ")
     assert not (plot.folder / "plots").exists()
 
 

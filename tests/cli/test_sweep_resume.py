@@ -207,7 +207,7 @@ def test_seeds_rates_and_models_can_be_added_when_a_sweep_is_resumed(swept, whol
     assert cells == [(SIMPLEGPT, lr, seed) for lr in [0.125, *GRID] for seed in SEEDS]
     assert new == [(SIMPLEGPT, 0.125, seed) for seed in SEEDS]
     cells, new = added("sweep.models=['new:llama2-20M-sandwich', 'new:llama2-20M-simplegpt']", "sweep.lr.to=0.5")
-    assert new == [("llama2-20M-sandwich", 0.5, seed) for seed in SEEDS]
+    assert new == [("llama2-12K-sandwich", 0.5, seed) for seed in SEEDS]
     # The added runs stay on disk, but are not part of the first configuration.
     outcome = swept("--resume", "--json")
     assert (outcome.status, outcome.stdout) == (0, whole_sweep.outcome.stdout)

@@ -7,8 +7,8 @@
 namespace hessian::analysis {
 
 std::string matched_map(const std::string& map) {
-  const std::size_t place = map.find(".sn");
-  return place == std::string::npos ? map : map.substr(0, place) + ".w" + map.substr(place + 3);
+  const std::size_t start = map.find(".sn");
+  return start == std::string::npos ? map : map.substr(0, start) + ".w" + map.substr(start + 3);
 }
 
 std::vector<std::string> matched_maps(const std::vector<const Anatomy*>& anatomies) {

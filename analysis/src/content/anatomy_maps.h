@@ -8,19 +8,19 @@
 
 namespace hessian::analysis {
 
-/// The name of a map whatever the placement: SimpleNorm's `attention.snq` is the others' `attention.wq`.
+/// Returns the name of a map under any placement: SimpleNorm's `attention.snq` is `attention.wq` elsewhere.
 std::string matched_map(const std::string& map);
 
-/// All maps of some anatomies under these names, in the order in which blocks have them. Null pointers are left out.
+/// Returns the matched names of all maps, in the order in which a layer has them. Null pointers are skipped.
 std::vector<std::string> matched_maps(const std::vector<const Anatomy*>& anatomies);
 
-/// The rows of a map so named, by block.
+/// Returns the rows of a map, by matched name, sorted by layer.
 std::vector<std::size_t> rows_of_map(const Anatomy& anatomy, const std::string& map);
 
-/// Blocks, ascending.
+/// Returns the layers, ascending.
 std::vector<int64_t> layers_of(const Anatomy& anatomy);
 
-/// A number of each sequence at the map of a row, [S]. All but the gain are NaN where C = 0.
+/// A quantity of the map of a row for each sequence, [S]. All but the gain are NaN where C = 0.
 using MapQuantity = std::vector<double> (*)(const Anatomy& anatomy, std::size_t row);
 std::vector<double> gain_of_map(const Anatomy& anatomy, std::size_t row);
 std::vector<double> curvature_of_map(const Anatomy& anatomy, std::size_t row);

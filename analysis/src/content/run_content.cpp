@@ -12,13 +12,13 @@ namespace {
 
 using experiments::RunFileReader;
 
-/// Steps that have been written; room that a killed writer made for more reads as -1.
+/// Returns the steps that have been written: rows that a killed writer reserved read as -1.
 std::vector<int64_t> written_steps(std::vector<int64_t> steps) {
   steps.erase(std::find_if(steps.begin(), steps.end(), [](int64_t step) { return step < 0; }), steps.end());
   return steps;
 }
 
-/// The first `rows` rows of an array [P, width], or nothing where it has another width or fewer rows.
+/// Returns the first `rows` rows of an array [P, width], or nothing if it has fewer.
 template <class T>
 std::vector<T> rows_of(std::vector<T> values, std::size_t rows, std::size_t width) {
   if (values.size() < rows * width) {
@@ -38,20 +38,20 @@ std::optional<SiteProbes> read_site(TolerantReader& reader, const std::string& s
   if (norms.shape.size() != 3 || probes.layers.empty() ||
       norms.shape[1] != static_cast<int64_t>(probes.layers.size()) || norms.shape[2] < 1) {
     problems.push_back("site " + site + ": /probe/layer/" + site + " and /probe/" + site +
-                       "/spectral_norm do not fit together; it is left out");
+                       "/spectral_norm do not fit together; the site is left out");
     return std::nullopt;
   }
   probes.steps = written_steps(reader.column<int64_t>("/probe/step"));
   probes.steps.resize(std::min(probes.steps.size(), static_cast<std::size_t>(norms.shape[0])));
   probes.sequences = norms.shape[2];
   const std::size_t rows = probes.steps.size();
-  const std::size_t blocks = probes.layers.size();
-  const std::size_t estimates = blocks * static_cast<std::size_t>(probes.sequences);
+  const std::size_t layers = probes.layers.size();
+  const std::size_t estimates = layers * static_cast<std::size_t>(probes.sequences);
   const auto estimate = [&](const char* name) {
     return rows_of(reader.column<double>(probe_path(site, name)), rows, estimates);
   };
   const auto scale = [&](const char* name) {
-    return rows_of(reader.column<double>(probe_path(site, name)), rows, blocks);
+    return rows_of(reader.column<double>(probe_path(site, name)), rows, layers);
   };
   probes.spectral_norm = rows_of(std::move(norms.values), rows, estimates);
   probes.lambda_max = estimate("lambda_max");
@@ -124,14 +124,39 @@ std::vector<double> SiteProbes::over_sequences(const std::vector<double>& values
   return {first, first + width};
 }
 
+int64_t SiteProbes::converged_count(std::size_t probe, std::size_t row) const {
+  if (converged.empty()) {  // older files do not say
+    return 0;
+  }
+  const auto first = converged.begin() + static_cast<std::ptrdiff_t>(probe * layers.size() + row) * sequences;
+  return std::count(first, first + sequences, 1);
+}
+
+int64_t SiteProbes::unconverged(std::size_t probe, std::size_t row) const {
+  if (converged.empty()) {
+    return 0;
+  }
+  // Estimates that have not been written yet are NaN, which is no failure.
+  const std::vector<double> norms = over_sequences(spectral_norm, probe, row);
+  const auto written = std::count_if(norms.begin(), norms.end(), [](double norm) { return std::isfinite(norm); });
+  return std::max<int64_t>(0, written - converged_count(probe, row));
+}
+
 int64_t SiteProbes::unconverged(std::size_t probe) const {
-  const std::size_t estimates = layers.size() * static_cast<std::size_t>(sequences);
   int64_t count = 0;
-  for (std::size_t i = probe * estimates; i < std::min((probe + 1) * estimates, converged.size()); ++i) {
-    // What has not been written yet is no failure.
-    count += converged[i] == 0 && std::isfinite(spectral_norm[i]) ? 1 : 0;
+  for (std::size_t row = 0; row < layers.size(); ++row) {
+    count += unconverged(probe, row);
   }
   return count;
+}
+
+double SweepRuns::summary_number(const std::string& of_model, const std::string& name) const {
+  const auto numbers = summary.find(name);
+  const auto found = std::find(models.begin(), models.end(), of_model);
+  if (numbers == summary.end() || found == models.end()) {
+    return std::nan("");
+  }
+  return numbers->second[static_cast<std::size_t>(found - models.begin())];
 }
 
 RunContent read_run(const std::filesystem::path& path) {

@@ -12,7 +12,7 @@
 
 namespace hessian::analysis {
 
-/// The probes of a site, as far as they have been written. Dimensions: P probes, N blocks, S sequences.
+/// The probes of a site that have been written. Dimensions: P probes, N layers, S sequences.
 struct SiteProbes {
   std::string site;
   std::vector<int64_t> layers;          ///< [N]
@@ -28,14 +28,18 @@ struct SiteProbes {
   std::vector<double> abs_mean;         ///< [P, N]
   std::vector<double> feature_outlier;  ///< [P, N]
 
-  /// The numbers of one probe's block over the sequences, of an array [P, N, S].
+  /// Returns the values of one layer in one probe over the sequences, [S], from an array [P, N, S].
   [[nodiscard]] std::vector<double> over_sequences(const std::vector<double>& values, std::size_t probe,
                                                    std::size_t row) const;
-  /// How many estimates of a probe did not reach their tolerance.
+  /// Counts the estimates of one layer in one probe that reached their tolerance.
+  [[nodiscard]] int64_t converged_count(std::size_t probe, std::size_t row) const;
+  /// Counts the estimates of one layer in one probe that were written and did not reach their tolerance.
+  [[nodiscard]] int64_t unconverged(std::size_t probe, std::size_t row) const;
+  /// The same over all layers of a probe.
   [[nodiscard]] int64_t unconverged(std::size_t probe) const;
 };
 
-/// A curvature of the parameters along training: sharpness or preconditioned sharpness.
+/// Sharpness or preconditioned sharpness along training.
 struct SharpnessCurve {
   std::vector<int64_t> steps;      ///< [P]
   std::vector<double> lambda_max;  ///< [P], nats
@@ -51,7 +55,7 @@ struct TrainingCurves {
   std::vector<double> val_loss;    ///< [V], nats
 };
 
-/// The runs of a sweep and what they come to.
+/// The runs of a sweep and its summary.
 struct SweepRuns {
   std::vector<std::string> model;                      ///< [R]
   std::vector<double> lr;                              ///< [R]
@@ -62,10 +66,13 @@ struct SweepRuns {
   std::vector<int64_t> diverged_at;                    ///< [R], steps
   std::vector<std::string> run_file;                   ///< [R], relative to the folder of the sweep's file
   std::vector<std::string> models;                     ///< [M]
-  std::map<std::string, std::vector<double>> summary;  ///< each number of a model by its name, [M]
+  std::map<std::string, std::vector<double>> summary;  ///< numbers of the models by name, [M] each
+
+  /// Returns a number of the summary, such as `largest_stable_lr`, for a model; NaN if there is none.
+  [[nodiscard]] double summary_number(const std::string& of_model, const std::string& name) const;
 };
 
-/// Everything of a run file that can be drawn.
+/// The contents of a run file that can be drawn.
 struct RunContent {
   std::filesystem::path path;
   experiments::RunInfo info;
@@ -78,16 +85,15 @@ struct RunContent {
   std::optional<SharpnessCurve> preconditioned_sharpness;
   std::optional<TrainingCurves> training;
   std::optional<SweepRuns> sweep;
-  std::vector<SpectralDensity> densities;
+  std::vector<DensityCurve> densities;
   std::vector<GroupSpectrum> spectra;
   std::optional<Anatomy> anatomy;
-  std::vector<experiments::DatasetSpec> datasets;  ///< all that it holds
-  std::vector<std::string> problems;               ///< what could not be read, a line each
+  std::vector<experiments::DatasetSpec> datasets;  ///< every dataset of the file
+  std::vector<std::string> problems;               ///< datasets that could not be read, a line each
 };
 
-/// Reads what can be read: a dataset that is missing, of another shape or unreadable is left out and named in
-/// `problems`.
-/// \throws std::runtime_error  one line that names the file, if it is no run file at all
+/// Reads a run file. A dataset that is unreadable or of another shape is left out and named in `problems`.
+/// \throws std::runtime_error  one line that names the file, if it is not a run file
 /// Memory: that of the numbers.
 RunContent read_run(const std::filesystem::path& path);
 

@@ -7,9 +7,12 @@
 #include <array>
 #include <charconv>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <sstream>
+#include <string_view>
+#include <utility>
 
 namespace hessian::analysis {
 namespace {
@@ -17,8 +20,10 @@ namespace {
 /// Keys with their values as text: `optimizer.lr` -> `0.01`.
 using FlatConfig = std::map<std::string, std::string>;
 
-/// Where a run's results go and how fast it is made is no difference between what is shown.
-bool names_the_run(const std::string& key) {
+constexpr std::string_view fresh_prefix = "new:";
+
+/// Returns whether a key tells runs apart: where results are written and how fast they are computed does not.
+bool distinguishes_runs(const std::string& key) {
   static const std::set<std::string> silent = {"out",
                                                "threads",
                                                "device",
@@ -47,28 +52,51 @@ void flatten(const toml::table& table, const std::string& prefix, FlatConfig& fl
     const std::string key = prefix + std::string(name.str());
     if (const auto* inner = node.as_table()) {
       flatten(*inner, key + ".", flat);
-    } else if (names_the_run(key)) {
+    } else if (distinguishes_runs(key)) {
       flat[key] = value_text(node);
     }
   }
 }
 
+/// Returns the label of the run's model, which its file has next to the architecture; empty in older files.
+std::string model_label(const RunContent& run) {
+  const auto model = nlohmann::json::parse(run.info.model, nullptr, /*allow_exceptions=*/false);
+  const auto label = model.is_object() ? model.find("label") : model.end();
+  return label != model.end() && label->is_string() ? label->get<std::string>() : "";
+}
+
+bool names_the_model(const std::string& key) {
+  return key == "model.name" || key == "probe.model" || key == "spectrum.model";
+}
+
+/// Replaces the name of a fresh model by its label: keys such as `model.dim` may have changed the size in its name.
+void replace_model_name(const RunContent& run, FlatConfig& flat) {
+  const std::string label = model_label(run);
+  for (auto& [key, value] : flat) {
+    if (names_the_model(key) && value.starts_with(fresh_prefix)) {
+      value = label.empty() ? value.substr(fresh_prefix.size()) : label;
+    }
+  }
+}
+
+/// Returns the configuration of a run as far as it tells runs apart; empty if it cannot be parsed.
 FlatConfig flat_config(const RunContent& run) {
   FlatConfig flat;
   try {
     flatten(toml::parse(run.info.config), "", flat);
   } catch (const toml::parse_error&) {
-    // It is named by its file then.
+    return flat;
   }
   if (flat.contains("sweep.models")) {
     for (const char* varied : {"model.name", "optimizer.lr", "seed"}) {
-      flat.erase(varied);  // the sweep's own lists stand in their place
+      flat.erase(varied);  // the sweep's lists replace them
     }
   }
+  replace_model_name(run, flat);
   return flat;
 }
 
-/// Numbers by size, words by their letters.
+/// Orders numbers by value, words alphabetically.
 bool comes_before(const std::string& a, const std::string& b) {
   double x = 0;
   double y = 0;
@@ -79,7 +107,7 @@ bool comes_before(const std::string& a, const std::string& b) {
   return is_number(a, x) && is_number(b, y) ? x < y : a < b;
 }
 
-/// Keys that all have and not all agree on, with the most telling ones first.
+/// Returns the keys that all configurations have and whose values differ, the most telling ones first.
 std::vector<std::string> differing_keys(const std::vector<FlatConfig>& configs) {
   static constexpr std::array telling = {"model.name", "probe.model", "spectrum.model", "optimizer.lr",
                                          "seed",       "probe.seed",  "spectrum.seed"};
@@ -103,25 +131,21 @@ std::vector<std::string> differing_keys(const std::vector<FlatConfig>& configs) 
   return keys;
 }
 
-/// A model by its name alone, other values behind the last word of their key.
-std::string part_of_label(const std::string& key, const std::string& value) {
-  const std::string last_word = key.substr(key.rfind('.') + 1);
-  if (key == "model.name" || last_word == "model") {
-    return value.starts_with("new:") ? value.substr(4) : value;
-  }
-  return last_word + " " + value;
+/// Formats one difference: a model by its name alone, other values after the last word of their key.
+std::string difference_text(const std::string& key, const std::string& value) {
+  return names_the_model(key) ? value : key.substr(key.rfind('.') + 1) + " " + value;
 }
 
 std::string joined(const FlatConfig& config, const std::vector<std::string>& keys) {
-  constexpr std::size_t most_parts = 3;
+  constexpr std::size_t max_differences = 3;
   std::string label;
-  for (std::size_t i = 0; i < std::min(keys.size(), most_parts); ++i) {
-    label += (i == 0 ? "" : ", ") + part_of_label(keys[i], config.at(keys[i]));
+  for (std::size_t i = 0; i < std::min(keys.size(), max_differences); ++i) {
+    label += (i == 0 ? "" : ", ") + difference_text(keys[i], config.at(keys[i]));
   }
   return label;
 }
 
-/// The ends of paths, as long as is needed to tell them apart.
+/// Returns the ends of the paths, as long as needed to tell them apart.
 std::vector<std::string> file_labels(const std::vector<RunContent>& runs) {
   constexpr std::size_t deepest = 8;
   std::vector<std::string> labels;
@@ -145,32 +169,33 @@ std::vector<std::string> file_labels(const std::vector<RunContent>& runs) {
 }  // namespace
 
 void sort_by_difference(std::vector<RunContent>& runs) {
-  std::stable_sort(runs.begin(), runs.end(),
-                   [](const RunContent& a, const RunContent& b) { return a.info.program < b.info.program; });
-  for (auto first = runs.begin(); first != runs.end();) {
+  std::vector<std::pair<FlatConfig, RunContent>> sorted;
+  for (RunContent& run : runs) {
+    FlatConfig config = flat_config(run);
+    sorted.emplace_back(std::move(config), std::move(run));
+  }
+  const auto program = [](const auto& entry) -> const std::string& { return entry.second.info.program; };
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const auto& a, const auto& b) { return program(a) < program(b); });
+  for (auto first = sorted.begin(); first != sorted.end();) {
     const auto last =
-        std::find_if(first, runs.end(), [&](const RunContent& run) { return run.info.program != first->info.program; });
+        std::find_if(first, sorted.end(), [&](const auto& entry) { return program(entry) != program(*first); });
     std::vector<FlatConfig> configs;
-    std::transform(first, last, std::back_inserter(configs), flat_config);
+    std::transform(first, last, std::back_inserter(configs), [](const auto& entry) { return entry.first; });
     const std::vector<std::string> keys = differing_keys(configs);
-    std::stable_sort(first, last, [&keys](const RunContent& a, const RunContent& b) {
-      const FlatConfig of_a = flat_config(a);
-      const FlatConfig of_b = flat_config(b);
-      for (const std::string& key : keys) {
-        if (of_a.at(key) != of_b.at(key)) {
-          return comes_before(of_a.at(key), of_b.at(key));
-        }
-      }
-      return false;
+    std::stable_sort(first, last, [&keys](const auto& a, const auto& b) {
+      const auto key =
+          std::find_if(keys.begin(), keys.end(), [&](const std::string& k) { return a.first.at(k) != b.first.at(k); });
+      return key != keys.end() && comes_before(a.first.at(*key), b.first.at(*key));
     });
     first = last;
   }
+  std::transform(sorted.begin(), sorted.end(), runs.begin(), [](auto& entry) { return std::move(entry.second); });
 }
 
 std::vector<std::string> run_labels(const std::vector<RunContent>& runs) {
   const std::vector<std::string> files = file_labels(runs);
   std::vector<std::string> labels = files;
-  // Configurations of one program compare.
+  // Only configurations of one program are compared.
   std::map<std::string, std::vector<std::size_t>> of_programs;
   for (std::size_t i = 0; i < runs.size(); ++i) {
     of_programs[runs[i].info.program].push_back(i);
@@ -184,7 +209,7 @@ std::vector<std::string> run_labels(const std::vector<RunContent>& runs) {
       labels[places[i]] = joined(configs[i], keys);
     }
   }
-  // Runs of one label are told apart by their files.
+  // Runs that share a label are distinguished by their files.
   std::map<std::string, int> times;
   for (const std::string& label : labels) {
     ++times[label];

@@ -10,7 +10,7 @@ namespace {
 
 using experiments::DatasetSpec;
 
-/// Names of the groups right below a path.
+/// Returns the names of the groups directly below a path.
 std::set<std::string> groups_below(const std::string& path, const std::vector<DatasetSpec>& datasets) {
   std::set<std::string> names;
   for (const DatasetSpec& dataset : datasets) {
@@ -23,8 +23,8 @@ std::set<std::string> groups_below(const std::string& path, const std::vector<Da
 }
 
 std::string units_of(const std::string& path, const std::vector<DatasetSpec>& datasets) {
-  const auto found =
-      std::find_if(datasets.begin(), datasets.end(), [&path](const DatasetSpec& there) { return there.path == path; });
+  const auto found = std::find_if(datasets.begin(), datasets.end(),
+                                  [&path](const DatasetSpec& dataset) { return dataset.path == path; });
   return found == datasets.end() ? "" : found->units;
 }
 
@@ -33,13 +33,12 @@ double single(TolerantReader& reader, const std::string& path) {
   return values.empty() ? NAN : values.front();
 }
 
-/// Ritz values, and the weights of those that are numbers: behind the last of a probe whose Krylov space was exhausted
-/// there are none.
-void read_ritz_values(TolerantReader& reader, const std::string& group, SpectralDensity& density) {
+/// Reads Ritz values and their weights. Samples whose Krylov space was exhausted early end in NaN, which is dropped.
+void read_ritz_values(TolerantReader& reader, const std::string& group, DensityCurve& density) {
   const auto values = reader.read<double>(group + "/ritz_values");
   const std::vector<double> weights = reader.column<double>(group + "/ritz_weights");
   if (values.shape.size() == 2) {
-    density.probes = values.shape[0];
+    density.samples = values.shape[0];
     density.steps = values.shape[1];
   }
   for (std::size_t i = 0; i < values.values.size(); ++i) {
@@ -52,10 +51,9 @@ void read_ritz_values(TolerantReader& reader, const std::string& group, Spectral
   }
 }
 
-SpectralDensity read_density(TolerantReader& reader, const std::string& name,
-                             const std::vector<DatasetSpec>& datasets) {
+DensityCurve read_density(TolerantReader& reader, const std::string& name, const std::vector<DatasetSpec>& datasets) {
   const std::string group = "/density/" + name;
-  SpectralDensity density;
+  DensityCurve density;
   density.name = name;
   density.units = units_of(group + "/grid", datasets);
   density.grid = reader.column<double>(group + "/grid");
@@ -73,67 +71,81 @@ SpectralDensity read_density(TolerantReader& reader, const std::string& name,
   return density;
 }
 
-GroupSpectrum read_group(TolerantReader& reader, const std::string& name, const std::vector<DatasetSpec>& datasets) {
-  const std::string group = "/spectrum/" + name + "/";
-  GroupSpectrum spectrum;
-  spectrum.name = name;
-  const std::vector<int64_t> entries = reader.column<int64_t>(group + "entries");
-  spectrum.entries = entries.empty() ? 0 : entries.front();
-  // All of a group's arrays have a row for each matrix.
-  const auto fits = [&](const std::string& path, const experiments::Shape& shape, bool of_pairs) {
-    const bool first = spectrum.blocks == 0;
-    const std::size_t dimensions = of_pairs ? 2 : 1;
-    const bool good = shape.size() == dimensions && shape[0] > 0 && (first || shape[0] == spectrum.blocks) &&
-                      (!of_pairs || spectrum.count == 0 || shape[1] == spectrum.count);
-    if (!good && !shape.empty()) {
-      reader.note(path + " does not fit what else there is of its group; it is left out");
+/// Reads the arrays of one group, which all have a row per matrix.
+class GroupReader {
+ public:
+  GroupReader(TolerantReader& reader, const std::string& name, const std::vector<DatasetSpec>& datasets)
+      : reader_(reader), datasets_(datasets), group_("/spectrum/" + name + "/") {
+    spectrum_.name = name;
+  }
+
+  GroupSpectrum read() {
+    const std::vector<int64_t> entries = reader_.column<int64_t>(group_ + "entries");
+    spectrum_.entries = entries.empty() ? 0 : entries.front();
+    read_end("upper", spectrum_.upper);
+    read_end("lower", spectrum_.lower);
+    read_estimate("trace", spectrum_.trace);
+    read_estimate("frobenius_norm", spectrum_.frobenius_norm);
+    read_estimate("effective_rank", spectrum_.effective_rank);
+    if (spectrum_.units.empty()) {
+      spectrum_.units = units_of(group_ + "trace", datasets_);
     }
-    if (good) {
-      spectrum.blocks = shape[0];
-      spectrum.count = of_pairs ? shape[1] : spectrum.count;
+    return std::move(spectrum_);
+  }
+
+ private:
+  /// Returns whether an array [S] or [S, K] agrees with those read before; the first one decides S and K.
+  bool fits(const std::string& path, const experiments::Shape& shape, std::size_t dimensions) {
+    const bool right = shape.size() == dimensions && shape[0] > 0 &&
+                       (spectrum_.matrices == 0 || shape[0] == spectrum_.matrices) &&
+                       (dimensions == 1 || spectrum_.count == 0 || shape[1] == spectrum_.count);
+    if (!right && !shape.empty()) {
+      reader_.note(path + " does not fit the other datasets of its group; it is left out");
     }
-    return good;
-  };
-  const auto read_end = [&](const std::string& end, SpectrumEnd& found) {
-    const std::string path = group + "lambda_" + end;
-    auto lambda = reader.read<double>(path);
-    if (!fits(path, lambda.shape, true)) {
+    if (right) {
+      spectrum_.matrices = shape[0];
+      spectrum_.count = dimensions == 2 ? shape[1] : spectrum_.count;
+    }
+    return right;
+  }
+
+  void read_end(const std::string& end, SpectrumEnd& found) {
+    const std::string path = group_ + "lambda_" + end;
+    auto lambda = reader_.read<double>(path);
+    if (!fits(path, lambda.shape, 2)) {
       return;
     }
-    spectrum.units = units_of(path, datasets);
+    spectrum_.units = units_of(path, datasets_);
     found.lambda = std::move(lambda.values);
-    found.residual = reader.column<double>(group + "residual_" + end);
-    found.converged = reader.column<uint8_t>(group + "converged_" + end);
+    found.residual = reader_.column<double>(group_ + "residual_" + end);
+    found.converged = reader_.column<uint8_t>(group_ + "converged_" + end);
     found.residual.resize(found.lambda.size(), NAN);
     found.converged.resize(found.lambda.size(), 0);
-  };
-  const auto read_estimate = [&](const std::string& quantity, SpectrumEstimate& found) {
-    const std::string path = group + quantity;
-    auto value = reader.read<double>(path);
-    if (!fits(path, value.shape, false)) {
+  }
+
+  void read_estimate(const std::string& quantity, SpectrumEstimate& found) {
+    const std::string path = group_ + quantity;
+    auto value = reader_.read<double>(path);
+    if (!fits(path, value.shape, 1)) {
       return;
     }
     found.value = std::move(value.values);
-    found.error = reader.column<double>(path + "_error");
+    found.error = reader_.column<double>(path + "_error");
     found.error.resize(found.value.size(), NAN);
-  };
-  read_end("upper", spectrum.upper);
-  read_end("lower", spectrum.lower);
-  read_estimate("trace", spectrum.trace);
-  read_estimate("frobenius_norm", spectrum.frobenius_norm);
-  read_estimate("effective_rank", spectrum.effective_rank);
-  if (spectrum.units.empty()) {
-    spectrum.units = units_of(group + "trace", datasets);
   }
-  return spectrum;
-}
+
+  TolerantReader& reader_;
+  const std::vector<DatasetSpec>& datasets_;
+  std::string group_;
+  GroupSpectrum spectrum_;
+};
 
 }  // namespace
 
 int64_t SpectrumEnd::unconverged() const {
   int64_t count = 0;
   for (std::size_t i = 0; i < converged.size(); ++i) {
-    // What has not been written yet is no failure.
+    // Pairs that have not been written yet are NaN, which is no failure.
     count += converged[i] == 0 && std::isfinite(lambda[i]) ? 1 : 0;
   }
   return count;
@@ -144,6 +156,11 @@ std::vector<double> Anatomy::over_sequences(const std::vector<double>& values, s
   return {first, first + sequences};
 }
 
+int64_t Anatomy::converged_count(std::size_t row) const {
+  const auto first = converged.begin() + static_cast<std::ptrdiff_t>(row) * sequences;
+  return std::count(first, first + sequences, 1);
+}
+
 int64_t Anatomy::unconverged() const {
   int64_t count = 0;
   for (std::size_t i = 0; i < converged.size(); ++i) {
@@ -152,8 +169,8 @@ int64_t Anatomy::unconverged() const {
   return count;
 }
 
-std::vector<SpectralDensity> read_densities(TolerantReader& reader, const std::vector<DatasetSpec>& datasets) {
-  std::vector<SpectralDensity> densities;
+std::vector<DensityCurve> read_densities(TolerantReader& reader, const std::vector<DatasetSpec>& datasets) {
+  std::vector<DensityCurve> densities;
   for (const std::string& name : groups_below("/density/", datasets)) {
     densities.push_back(read_density(reader, name, datasets));
   }
@@ -163,8 +180,8 @@ std::vector<SpectralDensity> read_densities(TolerantReader& reader, const std::v
 std::vector<GroupSpectrum> read_spectra(TolerantReader& reader, const std::vector<DatasetSpec>& datasets) {
   std::vector<GroupSpectrum> spectra;
   for (const std::string& name : groups_below("/spectrum/", datasets)) {
-    GroupSpectrum spectrum = read_group(reader, name, datasets);
-    if (spectrum.blocks > 0) {
+    GroupSpectrum spectrum = GroupReader(reader, name, datasets).read();
+    if (spectrum.matrices > 0) {
       spectra.push_back(std::move(spectrum));
     }
   }

@@ -8,14 +8,13 @@
 
 namespace hessian::analysis {
 
-/// Every `/density/NAME` among the datasets.
-std::vector<SpectralDensity> read_densities(TolerantReader& reader,
-                                            const std::vector<experiments::DatasetSpec>& datasets);
+/// Reads every `/density/NAME` among the datasets.
+std::vector<DensityCurve> read_densities(TolerantReader& reader, const std::vector<experiments::DatasetSpec>& datasets);
 
-/// Every `/spectrum/NAME`; arrays that do not fit together are left out and noted.
+/// Reads every `/spectrum/NAME`. Arrays that do not fit together are left out and noted.
 std::vector<GroupSpectrum> read_spectra(TolerantReader& reader, const std::vector<experiments::DatasetSpec>& datasets);
 
-/// `/anatomy`, if it is there and fits together.
+/// Reads `/anatomy` if its datasets exist and fit together.
 std::optional<Anatomy> read_anatomy(TolerantReader& reader, const std::vector<experiments::DatasetSpec>& datasets);
 
 }  // namespace hessian::analysis

@@ -6,21 +6,23 @@
 
 namespace hessian::analysis {
 
-/// The middle, smallest and largest of the finite values; NaN where there is none.
+/// Median, smallest and largest of some values.
 struct Summary {
   double median;
   double low;
   double high;
 };
 
+/// Summarises the finite values; NaN if there is none.
 Summary summarise(std::vector<double> values);
 
+/// A mean with its standard error.
 struct MeanEstimate {
   double value;
   double error;
 };
 
-/// The mean of independent estimates, with its standard error; NaN where there is none.
+/// Returns the mean of independent estimates; NaN if there is none.
 MeanEstimate mean_of(const SpectrumEstimate& estimate);
 
 }  // namespace hessian::analysis

@@ -9,12 +9,13 @@
 
 namespace hessian::analysis {
 
-/// Reads datasets, and notes those that cannot be read instead of giving up.
+/// Reads datasets and notes those that cannot be read instead of throwing.
 class TolerantReader {
  public:
   TolerantReader(const experiments::RunFileReader& run, std::vector<std::string>& problems)
       : run_(run), problems_(problems) {}
 
+  /// Returns the values of a dataset, nothing if it is missing or unreadable.
   template <class T>
   experiments::DatasetValues<T> read(const std::string& path) {
     if (!run_.contains(path)) {
@@ -40,7 +41,7 @@ class TolerantReader {
   std::vector<std::string>& problems_;
 };
 
-/// Cuts columns to the length of the shortest: a writer may have flushed more rows of one than of another.
+/// Truncates columns to the length of the shortest, because a writer may have flushed more rows of one than of another.
 template <class... Columns>
 void cut_to_shortest(Columns&... columns) {
   const std::size_t rows = std::min({columns.size()...});

@@ -10,7 +10,7 @@
 namespace hessian::analysis {
 namespace {
 
-/// What is drawn of a map in a sequence.
+/// A quantity of maps that is drawn.
 struct Quantity {
   const char* id;
   const char* title;
@@ -25,7 +25,7 @@ const std::vector<Quantity> quantities = {
     {"anatomy-cosine", "Alignment of gain and curvature", "|cosine| of dominant eigenvectors", cosine_of_map},
 };
 
-const char* const bare_maps = " Maps without a norm behind them have C = 0 and are left out.";
+const char* const bare_maps = " Maps that no norm follows have C = 0 and are left out.";
 
 void warn_of_unconverged(const LabelledRuns& input, Figure& figure) {
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
@@ -40,7 +40,7 @@ void warn_of_unconverged(const LabelledRuns& input, Figure& figure) {
   }
 }
 
-/// A map's quantity by block: median and range over sequences.
+/// Returns a quantity of one map by layer: median and range over sequences.
 Curve curve_of(const Anatomy& anatomy, const std::string& map, const MapQuantity& quantity) {
   Curve curve;
   curve.mark = Mark::line_and_points;
@@ -53,7 +53,7 @@ Curve curve_of(const Anatomy& anatomy, const std::string& map, const MapQuantity
   return curve;
 }
 
-/// All maps of one block together, for several runs: their median, and their range.
+/// Returns a quantity by layer: median over the maps of the layer, and their range.
 Curve curve_of_all(const Anatomy& anatomy, const MapQuantity& quantity) {
   Curve curve;
   curve.mark = Mark::line_and_points;
@@ -72,11 +72,11 @@ Curve curve_of_all(const Anatomy& anatomy, const MapQuantity& quantity) {
   return curve;
 }
 
-Figure by_block(const std::string& id, const std::string& title, const std::string& label) {
+Figure by_layer(const std::string& id, const std::string& title, const std::string& label) {
   Figure figure;
   figure.id = id;
   figure.title = title;
-  figure.x.label = "block";
+  figure.x.label = "layer";
   figure.x.whole = true;
   figure.y.label = label;
   return figure;
@@ -91,11 +91,11 @@ void finish(const LabelledRuns& input, Figure figure, std::vector<Figure>& figur
   figures.push_back(std::move(figure));
 }
 
-/// One run: each quantity with a curve for each map.
+/// Draws each quantity of one run with a curve per map.
 void add_quantities(const LabelledRuns& input, const Anatomy& anatomy, std::vector<Figure>& figures) {
   const std::vector<std::string> maps = matched_maps({&anatomy});
   for (const Quantity& quantity : quantities) {
-    Figure figure = by_block(quantity.id, quantity.title, quantity.label);
+    Figure figure = by_layer(quantity.id, quantity.title, quantity.label);
     figure.caption = "Median over " + std::to_string(anatomy.sequences) + " sequences; the band is their range.";
     figure.caption += quantity.of_map == gain_of_map ? "" : bare_maps;
     for (std::size_t i = 0; i < maps.size(); ++i) {
@@ -110,11 +110,11 @@ void add_quantities(const LabelledRuns& input, const Anatomy& anatomy, std::vect
   }
 }
 
-/// Several runs: both terms at each map, and what does not depend on the scale of a map for all maps together.
+/// Draws several runs: both terms at each map, and the quantities without a scale for all maps of a layer together.
 void add_comparisons(const LabelledRuns& input, const std::vector<const Anatomy*>& anatomies,
                      std::vector<Figure>& figures) {
   for (const std::string& map : matched_maps(anatomies)) {
-    Figure figure = by_block("anatomy-terms-" + map, "Both terms of H_xx: " + map, "spectral norm (nats)");
+    Figure figure = by_layer("anatomy-terms-" + map, "Both terms of H_xx: " + map, "spectral norm (nats)");
     figure.caption =
         "Solid: the gain term Jᵀ H_zz J; dashed: the curvature term C, where a norm follows the map. Median over "
         "sequences; the band is their range.";
@@ -139,8 +139,9 @@ void add_comparisons(const LabelledRuns& input, const std::vector<const Anatomy*
     if (quantity.of_map != ratio_of_map && quantity.of_map != cosine_of_map) {
       continue;
     }
-    Figure figure = by_block(quantity.id, quantity.title, quantity.label);
-    figure.caption = "Medians over sequences: the middle one of a block's maps; the band is the range of its maps.";
+    Figure figure = by_layer(quantity.id, quantity.title, quantity.label);
+    figure.caption =
+        "Median over the maps of a layer of their medians over sequences; the band is the range over the maps.";
     figure.caption += bare_maps;
     for (std::size_t i = 0; i < anatomies.size(); ++i) {
       Curve curve = anatomies[i] == nullptr ? Curve() : curve_of_all(*anatomies[i], quantity.of_map);

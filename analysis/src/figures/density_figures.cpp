@@ -2,25 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 #include <string>
 #include <utility>
 
-#include "content/block_groups.h"
+#include "content/layer_groups.h"
 #include "content/summary.h"
 #include "figures/figure_builders.h"
+#include "figures/group_figures.h"
 
 namespace hessian::analysis {
 namespace {
 
-constexpr double tail = 1e-6;  // of the largest density: what lies below is the tail of the smoothing
+constexpr double tail = 1e-6;  // share of the largest density below which only the smoothing's tails remain
 
-/// What a smooth curve hides: how few products it stands on, how wide its Gaussians are, and what it cannot resolve.
-std::string provenance(const SpectralDensity& density) {
+/// Describes what a smooth curve is computed from: samples and Lanczos steps, their resolution, and the smoothing.
+std::string provenance(const DensityCurve& density) {
   std::string text;
-  if (density.probes > 0) {
-    text = fmt::format("{} random probes of {} Lanczos steps, which resolve the inner spectrum no finer than",
-                       density.probes, density.steps);
+  if (density.samples > 0) {
+    text = fmt::format("{} random samples of {} Lanczos steps, which resolve the inner spectrum to", density.samples,
+                       density.steps);
     const Summary range = summarise(density.ritz_values);
     text += fmt::format(" about {:.1e}", (range.high - range.low) * M_PI / (2 * static_cast<double>(density.steps)));
   }
@@ -35,7 +35,7 @@ std::string provenance(const SpectralDensity& density) {
   return text;
 }
 
-Curve curve_of(const SpectralDensity& density) {
+Curve curve_of(const DensityCurve& density) {
   Curve curve;
   curve.x = density.grid;
   curve.y = density.density;
@@ -46,7 +46,7 @@ Curve curve_of(const SpectralDensity& density) {
   return curve;
 }
 
-/// Cuts the axis where the smoothing's tails begin.
+/// Starts the axis where the smoothing's tails begin.
 void cut_tails(Figure& figure) {
   double highest = 0;
   for (const Curve& curve : figure.curves) {
@@ -58,16 +58,16 @@ void cut_tails(Figure& figure) {
   }
 }
 
-/// One group of all runs that have it.
+/// Draws one group of all runs that have it.
 Figure density_of_group(const std::string& name, const LabelledRuns& input) {
   Figure figure;
   figure.id = "density-" + file_part(name);
   figure.title = "Spectral density: " + name;
-  figure.y.label = "density (share of eigenvalues a unit)";
-  std::vector<std::string> said;
+  figure.y.label = "density (share of eigenvalues per unit)";
+  std::vector<std::string> sources;
   bool has_band = false;
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
-    for (const SpectralDensity& density : input.runs[i].densities) {
+    for (const DensityCurve& density : input.runs[i].densities) {
       if (density.name != name) {
         continue;
       }
@@ -80,16 +80,16 @@ Figure density_of_group(const std::string& name, const LabelledRuns& input) {
       figure.curves.push_back(std::move(curve));
       figure.ticks.push_back({"Ritz values", input.color(i), density.ritz_values});
       if (const std::string text = provenance(density); !text.empty()) {
-        said.push_back((input.runs.size() > 1 ? input.labels[i] + ": " : "") + text + ". ");
+        sources.push_back((input.runs.size() > 1 ? input.labels[i] + ": " : "") + text + ". ");
       }
     }
   }
-  constexpr std::size_t most_said = 4;  // the report's tables have all of them
-  if (said.size() <= most_said) {
-    figure.caption = fmt::format("{}", fmt::join(said, ""));
+  constexpr std::size_t max_sources = 4;  // the report's tables have all of them
+  if (sources.size() <= max_sources) {
+    figure.caption = fmt::format("{}", fmt::join(sources, ""));
   }
-  figure.caption += has_band ? "Band: standard error over probes. Strokes on the axis: Ritz values."
-                             : "Strokes on the axis: Ritz values.";
+  figure.caption += has_band ? "Band: standard error over samples. Marks on the axis: Ritz values."
+                             : "Marks on the axis: Ritz values.";
   cut_tails(figure);
   return figure;
 }
@@ -99,34 +99,35 @@ double largest_magnitude(const std::vector<double>& values) {
   return std::max(std::abs(range.low), std::abs(range.high));
 }
 
-/// The blocks of a kind in one run, each over its largest magnitude: their scales are apart by more than an axis can
-/// hold, and what is to be compared is their shape.
-Figure density_of_kind(const std::string& kind, const std::map<int64_t, const SpectralDensity*>& blocks) {
+/// Draws the layers of a kind in one run, each divided by its largest magnitude: their scales differ by more than one
+/// axis can show, and their shapes are to be compared.
+Figure densities_by_layer(const std::string& kind, const LayerGroups<DensityCurve>& layers) {
   Figure figure;
-  figure.title = "Spectral densities by block: " + kind;
-  figure.x.label = "eigenvalue / largest |Ritz value| of the block";
+  figure.title = "Spectral densities by layer: " + kind;
+  figure.x.label = "eigenvalue / largest |Ritz value| of the layer";
   figure.y.label = "density";
-  std::size_t place = 0;
-  for (const auto& [block, density] : blocks) {
+  std::size_t drawn = 0;
+  for (const auto& [layer, density] : layers) {
     Curve curve = curve_of(*density);
-    curve.color = sequential_color(place++, blocks.size());
+    curve.color = sequential_color(drawn++, layers.size());
     const double scale = largest_magnitude(density->ritz_values);
     const std::string units = density->units == "1" || density->units.empty() ? "" : " " + density->units;
-    curve.label = fmt::format("block {}: 1 = {:.1e}{}", block, scale, units);
+    curve.label = fmt::format("layer {}: 1 = {:.1e}{}", layer, scale, units);
     if (scale > 0) {
-      const auto times = [](std::vector<double>& values, double factor) {
+      const auto multiply = [](std::vector<double>& values, double factor) {
         std::for_each(values.begin(), values.end(), [factor](double& value) { value *= factor; });
       };
-      times(curve.x, 1 / scale);
-      times(curve.y, scale);
+      multiply(curve.x, 1 / scale);
+      multiply(curve.y, scale);
       curve.low.clear();
       curve.high.clear();
       figure.curves.push_back(std::move(curve));
     }
   }
   figure.caption =
-      "Each block over its largest magnitude, which the legend gives; the figures of single blocks have bands and what "
-      "they stand on.";
+      "Eigenvalues of each layer divided by its largest magnitude, which the legend gives. The figures of single "
+      "layers "
+      "show error bands.";
   cut_tails(figure);
   return figure;
 }
@@ -134,34 +135,12 @@ Figure density_of_kind(const std::string& kind, const std::map<int64_t, const Sp
 }  // namespace
 
 std::vector<Figure> density_figures(const LabelledRuns& input) {
-  std::set<std::string> names;
-  std::vector<std::pair<std::size_t, std::string>> shared;  // run and kind
-  for (std::size_t i = 0; i < input.runs.size(); ++i) {
-    for (const SpectralDensity& density : input.runs[i].densities) {
-      names.insert(density.name);
-    }
-    for (const auto& [kind, blocks] : by_kind_and_block(input.runs[i].densities)) {
-      if (blocks.size() > 1) {
-        shared.emplace_back(i, kind);
-      }
-    }
-  }
-  std::vector<Figure> figures;
-  constexpr std::size_t most_runs = 12;  // more cannot be compared by eye
-  for (const auto& [run, kind] : shared) {
-    if (input.runs.size() <= most_runs) {
-      Figure figure = density_of_kind(kind, by_kind_and_block(input.runs[run].densities).at(kind));
-      figure.id = "density-by-block-" + file_part(kind) + numbered(run, input.runs.size());
-      if (input.runs.size() > 1) {
-        figure.caption = input.labels[run] + ": " + figure.caption;
-      }
-      figures.push_back(std::move(figure));
-    }
-  }
-  for (const std::string& name : names) {
-    figures.push_back(density_of_group(name, input));
-  }
-  return figures;
+  return group_figures<DensityCurve>(
+      input, {"density", [](const RunContent& run) { return run.densities; },
+              [](const std::string& kind, const LayerGroups<DensityCurve>& layers, const std::string& /*run_label*/) {
+                return densities_by_layer(kind, layers);
+              },
+              [&input](const std::string& name) { return density_of_group(name, input); }});
 }
 
 }  // namespace hessian::analysis

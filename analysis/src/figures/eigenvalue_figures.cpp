@@ -6,15 +6,16 @@
 #include <string>
 #include <utility>
 
-#include "content/block_groups.h"
+#include "content/layer_groups.h"
 #include "content/summary.h"
 #include "figures/figure_builders.h"
+#include "figures/group_figures.h"
 
 namespace hessian::analysis {
 namespace {
 
-/// The eigenvalues of one end against their rank: median over the matrices, and a band from the smallest to the largest
-/// with their residual norms, within which an eigenvalue lies for certain.
+/// Returns the eigenvalues of one end by rank: median over the matrices, and a band from the smallest minus its residual
+/// norm to the largest plus its own, which certainly holds an eigenvalue.
 Curve by_rank(const GroupSpectrum& spectrum, const SpectrumEnd& end) {
   Curve curve;
   curve.mark = Mark::points;
@@ -33,7 +34,7 @@ Curve by_rank(const GroupSpectrum& spectrum, const SpectrumEnd& end) {
   return curve;
 }
 
-/// Open circles where a pair of any matrix has not converged.
+/// Returns open circles at the ranks where the pair of some matrix has not converged.
 Curve open_of(const GroupSpectrum& spectrum, const SpectrumEnd& end, const Curve& curve) {
   Curve open;
   open.label = curve.label + ", not converged";
@@ -60,11 +61,11 @@ void warn_of_unconverged(const std::string& label, const GroupSpectrum& spectrum
     figure.warnings.push_back(label + ": " + std::to_string(open) + " of " +
                               std::to_string(spectrum.upper.lambda.size() + spectrum.lower.lambda.size()) +
                               " eigenpairs of " + spectrum.name +
-                              " did not reach their tolerance; open circles stand where there are such ones");
+                              " did not reach their tolerance; their ranks have open circles");
   }
 }
 
-/// One group of all runs that have it.
+/// Draws one group of all runs that have it.
 Figure eigenvalues_of_group(const std::string& name, const LabelledRuns& input) {
   Figure figure;
   figure.id = "eigenvalues-" + file_part(name);
@@ -72,8 +73,8 @@ Figure eigenvalues_of_group(const std::string& name, const LabelledRuns& input) 
   figure.x.label = "rank, from the outside in";
   figure.x.whole = true;
   figure.caption =
-      "The largest and the smallest eigenvalues: median over the sequences where there are several; the bars are the "
-      "range over them, residual norms included.";
+      "The largest and the smallest eigenvalues: median over sequences; the bars are their range, residual norms "
+      "included.";
   const bool alone = input.runs.size() == 1;
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
     for (const GroupSpectrum& spectrum : input.runs[i].spectra) {
@@ -104,17 +105,17 @@ Figure eigenvalues_of_group(const std::string& name, const LabelledRuns& input) 
   return figure;
 }
 
-/// The blocks of a kind in one run, by magnitude, since their scales are apart by decades.
-Figure eigenvalues_of_kind(const std::string& kind, const std::map<int64_t, const GroupSpectrum*>& blocks,
-                           const std::string& label) {
+/// Draws the layers of a kind in one run, by magnitude, since their scales differ by decades.
+Figure eigenvalues_by_layer(const std::string& kind, const LayerGroups<GroupSpectrum>& layers,
+                            const std::string& label) {
   Figure figure;
-  figure.title = "Eigenvalues at both ends by block: " + kind;
-  figure.caption = "Medians over sequences. Solid: the largest, where positive; dashed: the smallest, where negative.";
+  figure.title = "Eigenvalues at both ends by layer: " + kind;
+  figure.caption = "Medians over sequences. Solid: the largest, if positive; dashed: the smallest, if negative.";
   figure.x.label = "rank, from the outside in";
   figure.x.whole = true;
-  std::size_t place = 0;
-  for (const auto& [block, spectrum] : blocks) {
-    const std::string color = sequential_color(place++, blocks.size());
+  std::size_t drawn = 0;
+  for (const auto& [layer, spectrum] : layers) {
+    const std::string color = sequential_color(drawn++, layers.size());
     figure.y.label = "|eigenvalue|" + units_suffix(spectrum->units);
     for (const bool upper : {true, false}) {
       const SpectrumEnd& end = upper ? spectrum->upper : spectrum->lower;
@@ -122,7 +123,7 @@ Figure eigenvalues_of_kind(const std::string& kind, const std::map<int64_t, cons
         continue;
       }
       Curve curve = by_rank(*spectrum, end);
-      curve.label = "block " + std::to_string(block) + (upper ? "" : ", smallest");
+      curve.label = "layer " + std::to_string(layer) + (upper ? "" : ", smallest");
       curve.in_legend = upper;
       curve.color = color;
       curve.mark = Mark::line_and_points;
@@ -141,34 +142,20 @@ Figure eigenvalues_of_kind(const std::string& kind, const std::map<int64_t, cons
   return figure;
 }
 
+/// Returns the groups of a run that have eigenvalues.
+std::vector<GroupSpectrum> spectra_with_pairs(const RunContent& run) {
+  std::vector<GroupSpectrum> found;
+  std::copy_if(run.spectra.begin(), run.spectra.end(), std::back_inserter(found),
+               [](const GroupSpectrum& spectrum) { return spectrum.count > 0; });
+  return found;
+}
+
 }  // namespace
 
 std::vector<Figure> eigenvalue_figures(const LabelledRuns& input) {
-  std::vector<Figure> figures;
-  std::set<std::string> names;
-  constexpr std::size_t most_runs = 12;  // more cannot be compared by eye
-  for (std::size_t i = 0; i < input.runs.size(); ++i) {
-    std::vector<GroupSpectrum> with_pairs;
-    std::copy_if(input.runs[i].spectra.begin(), input.runs[i].spectra.end(), std::back_inserter(with_pairs),
-                 [](const GroupSpectrum& spectrum) { return spectrum.count > 0; });
-    for (const GroupSpectrum& spectrum : with_pairs) {
-      names.insert(spectrum.name);
-    }
-    for (const auto& [kind, blocks] : by_kind_and_block(with_pairs)) {
-      if (blocks.size() > 1 && input.runs.size() <= most_runs) {
-        Figure figure = eigenvalues_of_kind(kind, blocks, input.labels[i]);
-        figure.id = "eigenvalues-by-block-" + file_part(kind) + numbered(i, input.runs.size());
-        if (input.runs.size() > 1) {
-          figure.caption = input.labels[i] + ": " + figure.caption;
-        }
-        figures.push_back(std::move(figure));
-      }
-    }
-  }
-  for (const std::string& name : names) {
-    figures.push_back(eigenvalues_of_group(name, input));
-  }
-  return figures;
+  return group_figures<GroupSpectrum>(
+      input, {"eigenvalues", spectra_with_pairs, eigenvalues_by_layer,
+              [&input](const std::string& name) { return eigenvalues_of_group(name, input); }});
 }
 
 }  // namespace hessian::analysis

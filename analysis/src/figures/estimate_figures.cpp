@@ -3,7 +3,7 @@
 #include <string>
 #include <utility>
 
-#include "content/block_groups.h"
+#include "content/layer_groups.h"
 #include "content/summary.h"
 #include "figures/figure_builders.h"
 
@@ -19,9 +19,9 @@ struct EstimatedQuantity {
 };
 
 const std::vector<EstimatedQuantity> estimated_quantities = {
-    {"trace", "Trace by block", "tr H", true, &GroupSpectrum::trace},
-    {"frobenius-norm", "Frobenius norm by block", "‖H‖ of Frobenius", true, &GroupSpectrum::frobenius_norm},
-    {"effective-rank", "Effective rank by block", "(tr H)² / tr H²", false, &GroupSpectrum::effective_rank},
+    {"trace", "Trace by layer", "tr H", true, &GroupSpectrum::trace},
+    {"frobenius-norm", "Frobenius norm by layer", "‖H‖_F", true, &GroupSpectrum::frobenius_norm},
+    {"effective-rank", "Effective rank by layer", "(tr H)² / tr H²", false, &GroupSpectrum::effective_rank},
 };
 
 Figure figure_of(const EstimatedQuantity& quantity, const std::string& kind, const LabelledRuns& input) {
@@ -29,14 +29,15 @@ Figure figure_of(const EstimatedQuantity& quantity, const std::string& kind, con
   figure.id = std::string(quantity.id) + "-" + file_part(kind);
   figure.title = std::string(quantity.title) + ": " + kind;
   figure.caption =
-      "Mean over the sequences where there are several, with its standard error, which comes of the random probes; "
-      "sequences differ by more.";
-  figure.x.label = "block";
+      "Mean over sequences with its standard error, which comes from the random samples; the sequences themselves "
+      "differ "
+      "by more.";
+  figure.x.label = "layer";
   figure.x.whole = true;
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
-    const auto kinds = by_kind_and_block(input.runs[i].spectra);
-    const auto blocks = kinds.find(kind);
-    if (blocks == kinds.end()) {
+    const auto kinds = by_kind_and_layer(input.runs[i].spectra);
+    const auto layers = kinds.find(kind);
+    if (layers == kinds.end()) {
       continue;
     }
     Curve curve;
@@ -44,11 +45,11 @@ Figure figure_of(const EstimatedQuantity& quantity, const std::string& kind, con
     curve.in_legend = input.runs.size() > 1;
     curve.color = input.color(i);
     curve.mark = input.runs.size() > 1 ? Mark::line_and_points : Mark::points;
-    for (const auto& [block, spectrum] : blocks->second) {
+    for (const auto& [layer, spectrum] : layers->second) {
       const SpectrumEstimate& estimate = spectrum->*quantity.estimate;
       if (!estimate.value.empty()) {
         const MeanEstimate mean = mean_of(estimate);
-        add_point(curve, static_cast<double>(block), {mean.value, mean.value - mean.error, mean.value + mean.error});
+        add_point(curve, static_cast<double>(layer), {mean.value, mean.value - mean.error, mean.value + mean.error});
         figure.y.label = quantity.label + (quantity.has_units ? units_suffix(spectrum->units) : "");
       }
     }
@@ -65,8 +66,8 @@ Figure figure_of(const EstimatedQuantity& quantity, const std::string& kind, con
 std::vector<Figure> estimate_figures(const LabelledRuns& input) {
   std::set<std::string> kinds;
   for (const RunContent& run : input.runs) {
-    for (const auto& [kind, blocks] : by_kind_and_block(run.spectra)) {
-      if (blocks.size() > 1) {  // of a single block the tables say as much
+    for (const auto& [kind, layers] : by_kind_and_layer(run.spectra)) {
+      if (layers.size() > 1) {  // the tables suffice for a single layer
         kinds.insert(kind);
       }
     }

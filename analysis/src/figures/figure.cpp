@@ -10,8 +10,8 @@
 namespace hessian::analysis {
 namespace {
 
-constexpr std::array<const char*, most_kinds> categorical_colors = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                                                    "#E69F00", "#56B4E9", "#7F7F7F"};
+constexpr std::array<const char*, max_categories> categorical_colors = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                                                        "#E69F00", "#56B4E9", "#7F7F7F"};
 
 struct Rgb {
   double red;
@@ -20,8 +20,8 @@ struct Rgb {
 };
 
 Rgb parse(const std::string& color) {
-  const auto channel = [&color](std::size_t at) {
-    return static_cast<double>(std::stoi(color.substr(at, 2), nullptr, 16));
+  const auto channel = [&color](std::size_t start) {
+    return static_cast<double>(std::stoi(color.substr(start, 2), nullptr, 16));
   };
   return {channel(1), channel(3), channel(5)};
 }
@@ -43,45 +43,45 @@ std::string categorical_color(std::size_t i) {
 }
 
 std::string sequential_color(std::size_t i, std::size_t n) {
-  // From the third colour to the last but two.
+  // From the third colour to the middle of the last but two.
   const double place = n > 1 ? 2 + 5.5 * static_cast<double>(i) / static_cast<double>(n - 1) : 2;
   const auto below = static_cast<std::size_t>(place);
-  const double part = place - static_cast<double>(below);
+  const double share = place - static_cast<double>(below);
   const Rgb from = parse(heat_colors[below]);
   const Rgb to = parse(heat_colors[below + 1]);
-  const auto mixed = [part](double a, double b) { return a + part * (b - a); };
+  const auto mixed = [share](double a, double b) { return a + share * (b - a); };
   return hex_of({mixed(from.red, to.red), mixed(from.green, to.green), mixed(from.blue, to.blue)});
 }
 
 std::string color_of(std::size_t i, std::size_t n) {
-  return n <= most_kinds ? categorical_color(i) : sequential_color(i, n);
+  return n <= max_categories ? categorical_color(i) : sequential_color(i, n);
 }
 
 void thin_legend(Figure& figure) {
-  constexpr std::size_t most_names = 12;
+  constexpr std::size_t max_names = 12;
   std::vector<Curve*> named;
   for (Curve& curve : figure.curves) {
     if (curve.in_legend) {
       named.push_back(&curve);
     }
   }
-  if (named.size() <= most_names) {
+  if (named.size() <= max_names) {
     return;
   }
   for (Curve* curve : named) {
     curve->in_legend = false;
   }
-  for (const std::size_t place : spread_over(named.size(), most_names)) {
+  for (const std::size_t place : spread_over(named.size(), max_names)) {
     named[place]->in_legend = true;
   }
   figure.caption += (figure.caption.empty() ? "" : " ") + std::to_string(named.size()) +
                     " curves, from dark to light; the legend names some of them.";
 }
 
-std::vector<std::size_t> spread_over(std::size_t n, std::size_t most) {
+std::vector<std::size_t> spread_over(std::size_t n, std::size_t max) {
   std::set<std::size_t> places;
-  for (std::size_t i = 0; i < std::min(n, most); ++i) {
-    places.insert(most == 1 ? n - 1 : i * (n - 1) / (std::min(n, most) - (n > 1 ? 1 : 0)));
+  for (std::size_t i = 0; i < std::min(n, max); ++i) {
+    places.insert(max == 1 ? n - 1 : i * (n - 1) / (std::min(n, max) - (n > 1 ? 1 : 0)));
   }
   return {places.begin(), places.end()};
 }

@@ -7,8 +7,8 @@
 
 namespace hessian::analysis {
 
-/// Every figure that some runs allow, several runs in one where they can be laid over each other. Labels are made of
-/// what differs between their configurations.
+/// Makes every figure that the runs have data for. Runs are overlaid in one figure where possible, labelled by what
+/// differs between their configurations.
 std::vector<Figure> figures_of(const std::vector<RunContent>& runs);
 
 }  // namespace hessian::analysis

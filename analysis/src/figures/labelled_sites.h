@@ -8,22 +8,22 @@
 
 namespace hessian::analysis {
 
-/// A run's probes of a site, and what the run is called and drawn with.
+/// The probes of a site in one run, with the run's label and colour.
 struct LabelledSite {
   const SiteProbes* probes;
   std::string label;
   std::string color;
 };
 
-/// All runs that probed a site and have written a probe.
+/// Returns the runs that have written a probe of this site.
 std::vector<LabelledSite> sites_named(const LabelledRuns& input, const std::string& site);
 
-/// Every site of any run, in the order in which a block has them.
+/// Returns the sites of all runs, in the order in which a layer has them.
 std::vector<std::string> site_names(const LabelledRuns& input);
 
 std::vector<double> as_numbers(const std::vector<int64_t>& values);
 
-/// RMS and other scales of the activations at a site, by block and along training.
+/// Draws RMS and other scales of the activations at a site, by layer and along training.
 std::vector<Figure> scale_figures(const std::string& name, const std::vector<LabelledSite>& sites);
 
 }  // namespace hessian::analysis

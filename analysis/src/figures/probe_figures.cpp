@@ -18,11 +18,11 @@ void warn_of_unconverged(const LabelledSite& site, std::size_t probe, Figure& fi
         site.label + ": " + std::to_string(open) + " of " +
         std::to_string(site.probes->layers.size() * static_cast<std::size_t>(site.probes->sequences)) +
         " estimates at step " + std::to_string(site.probes->steps[probe]) +
-        " did not reach their tolerance; blocks with such ones are drawn with open circles");
+        " did not reach their tolerance; their layers have open circles");
   }
 }
 
-/// Median and range over the sequences of one probe, by block; open circles where an estimate has not converged.
+/// Draws one probe by layer: median and range over sequences; open circles mark layers with unconverged estimates.
 void add_norms(const LabelledSite& site, std::size_t probe, const std::string& label, const std::string& color,
                Figure& figure) {
   Curve curve;
@@ -36,14 +36,9 @@ void add_norms(const LabelledSite& site, std::size_t probe, const std::string& l
   for (std::size_t row = 0; row < site.probes->layers.size(); ++row) {
     const Summary summary = summarise(site.probes->over_sequences(site.probes->spectral_norm, probe, row));
     add_point(curve, static_cast<double>(site.probes->layers[row]), summary);
-    const auto first = (probe * site.probes->layers.size() + row) * static_cast<std::size_t>(site.probes->sequences);
-    for (std::size_t i = first;
-         i < std::min(first + static_cast<std::size_t>(site.probes->sequences), site.probes->converged.size()); ++i) {
-      if (site.probes->converged[i] == 0 && std::isfinite(summary.median)) {
-        open.x.push_back(curve.x.back());
-        open.y.push_back(curve.y.back());
-        break;
-      }
+    if (site.probes->unconverged(probe, row) > 0) {
+      open.x.push_back(curve.x.back());
+      open.y.push_back(curve.y.back());
     }
   }
   figure.curves.push_back(std::move(curve));
@@ -57,10 +52,7 @@ Figure norms_by_layer(const std::string& name, const std::vector<LabelledSite>& 
   Figure figure;
   figure.id = "spectral-norm-" + name;
   figure.title = "Spectral norm of the activation Hessian: " + name;
-  figure.x.label = "block (the last is the final norm's input)";
-  if (name != "residual") {
-    figure.x.label = "block";
-  }
+  figure.x.label = name == "residual" ? "layer (the last is the final norm's input)" : "layer";
   figure.x.whole = true;
   figure.y.label = norm_label;
   if (sites.size() == 1) {
@@ -82,7 +74,7 @@ Figure norms_by_layer(const std::string& name, const std::vector<LabelledSite>& 
   return figure;
 }
 
-/// Medians over sequences, [N, P].
+/// Returns the medians over sequences, [N, P].
 std::vector<double> median_norms(const SiteProbes& probes) {
   std::vector<double> medians;
   for (std::size_t row = 0; row < probes.layers.size(); ++row) {
@@ -93,7 +85,7 @@ std::vector<double> median_norms(const SiteProbes& probes) {
   return medians;
 }
 
-/// One scale of colours for all, so that they compare.
+/// Gives all heat maps one colour scale, so that they can be compared.
 void share_colors(std::vector<Figure>& figures) {
   std::vector<double> all;
   for (const Figure& figure : figures) {
@@ -111,8 +103,8 @@ void share_colors(std::vector<Figure>& figures) {
 
 void add_heat_maps(const std::string& name, const std::vector<LabelledSite>& sites, std::vector<Figure>& figures) {
   std::vector<LabelledSite> trained;
-  constexpr std::size_t most_maps = 12;  // more cannot be compared by eye
-  if (sites.size() > most_maps) {
+  constexpr std::size_t max_maps = 12;  // more cannot be compared by eye
+  if (sites.size() > max_maps) {
     return;
   }
   std::copy_if(sites.begin(), sites.end(), std::back_inserter(trained),
@@ -125,7 +117,7 @@ void add_heat_maps(const std::string& name, const std::vector<LabelledSite>& sit
     figure.title = "Spectral norm along training: " + name;
     figure.caption = trained[i].label + ": median over sequences.";
     figure.x.label = "training step";
-    figure.y.label = "block";
+    figure.y.label = "layer";
     figure.heat_map =
         HeatMap{norm_label, as_numbers(probes.steps), as_numbers(probes.layers), median_norms(probes), false, {}, {}};
     for (std::size_t probe = 0; probe < probes.steps.size(); ++probe) {

@@ -37,7 +37,7 @@ void add_scales(const std::string& name, const std::vector<LabelledSite>& sites,
     Figure figure;
     figure.id = std::string(scale.id) + "-" + name;
     figure.title = std::string(scale.title) + ": " + name;
-    figure.x.label = "block";
+    figure.x.label = "layer";
     figure.x.whole = true;
     figure.y.label = scale.label;
     figure.caption = "Over all probed sequences, positions and features";
@@ -65,8 +65,43 @@ void add_scales(const std::string& name, const std::vector<LabelledSite>& sites,
   }
 }
 
-/// RMS against steps: a curve for each block of one run, or for each of several runs the median block with the range of
-/// all.
+/// Returns the RMS along training: median over the layers, and their range.
+Curve rms_of_run(const LabelledSite& site) {
+  const SiteProbes& probes = *site.probes;
+  const auto layers = static_cast<std::ptrdiff_t>(probes.layers.size());
+  Curve curve;
+  curve.label = site.label;
+  curve.color = site.color;
+  curve.mark = Mark::line_and_points;
+  for (std::size_t probe = 0; probe < probes.steps.size(); ++probe) {
+    const auto first = probes.rms.begin() + static_cast<std::ptrdiff_t>(probe) * layers;
+    add_point(curve, static_cast<double>(probes.steps[probe]), summarise({first, first + layers}));
+  }
+  return curve;
+}
+
+/// Returns the RMS of each layer along training.
+std::vector<Curve> rms_of_layers(const SiteProbes& probes) {
+  constexpr std::size_t max_named = 8;
+  const std::size_t layers = probes.layers.size();
+  const auto named = spread_over(layers, max_named);
+  std::vector<Curve> curves;
+  for (std::size_t row = 0; row < layers; ++row) {
+    Curve curve;
+    curve.label = "layer " + std::to_string(probes.layers[row]);
+    curve.in_legend = std::find(named.begin(), named.end(), row) != named.end();
+    curve.color = sequential_color(row, layers);
+    curve.mark = Mark::line_and_points;
+    curve.x = as_numbers(probes.steps);
+    for (std::size_t probe = 0; probe < probes.steps.size(); ++probe) {
+      curve.y.push_back(probes.rms[probe * layers + row]);
+    }
+    curves.push_back(std::move(curve));
+  }
+  return curves;
+}
+
+/// Draws the RMS against steps: a curve per layer for one run, a curve per run for several.
 void add_scales_over_training(const std::string& name, const std::vector<LabelledSite>& sites,
                               std::vector<Figure>& figures) {
   Figure figure;
@@ -75,43 +110,16 @@ void add_scales_over_training(const std::string& name, const std::vector<Labelle
   figure.x.label = "training step";
   figure.y.label = "RMS";
   for (const LabelledSite& site : sites) {
-    const SiteProbes& probes = *site.probes;
-    if (probes.steps.size() < 2 || probes.rms.empty()) {
+    if (site.probes->steps.size() < 2 || site.probes->rms.empty()) {
       continue;
     }
-    const std::size_t blocks = probes.layers.size();
     if (sites.size() > 1) {
-      Curve curve;
-      curve.label = site.label;
-      curve.color = site.color;
-      curve.mark = Mark::line_and_points;
-      curve.x = as_numbers(probes.steps);
-      for (std::size_t probe = 0; probe < probes.steps.size(); ++probe) {
-        const auto first = probes.rms.begin() + static_cast<std::ptrdiff_t>(probe * blocks);
-        const Summary summary = summarise({first, first + static_cast<std::ptrdiff_t>(blocks)});
-        curve.y.push_back(summary.median);
-        curve.low.push_back(summary.low);
-        curve.high.push_back(summary.high);
-      }
-      figure.curves.push_back(std::move(curve));
-      continue;
-    }
-    const auto named = spread_over(blocks, 8);
-    for (std::size_t row = 0; row < blocks; ++row) {
-      Curve curve;
-      curve.label = "block " + std::to_string(probes.layers[row]);
-      curve.in_legend = std::find(named.begin(), named.end(), row) != named.end();
-      curve.color = sequential_color(row, blocks);
-      curve.mark = Mark::line_and_points;
-      curve.x = as_numbers(probes.steps);
-      for (std::size_t probe = 0; probe < probes.steps.size(); ++probe) {
-        curve.y.push_back(probes.rms[probe * blocks + row]);
-      }
-      figure.curves.push_back(std::move(curve));
+      figure.curves.push_back(rms_of_run(site));
+    } else {
+      figure.curves = rms_of_layers(*site.probes);
     }
   }
-  figure.caption = sites.size() > 1 ? "Median over blocks; the band reaches from the smallest to the largest block."
-                                    : "A curve for each block.";
+  figure.caption = sites.size() > 1 ? "Median over layers; the band is their range." : "One curve per layer.";
   if (!figure.curves.empty()) {
     choose_y_scale(figure);
     figures.push_back(std::move(figure));

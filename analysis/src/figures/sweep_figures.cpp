@@ -11,11 +11,14 @@
 namespace hessian::analysis {
 namespace {
 
-/// A model of a sweep and what it is called among those of all sweeps.
+/// A model of a sweep, with a label that is unique among all sweeps.
 struct SweptModel {
   const SweepRuns* sweep;
   std::string model;
   std::string label;
+
+  /// Returns a number of the sweep's summary, NaN if there is none.
+  [[nodiscard]] double summary_number(const std::string& name) const { return sweep->summary_number(model, name); }
 };
 
 std::vector<SweptModel> models_of(const LabelledRuns& input) {
@@ -41,24 +44,14 @@ std::vector<SweptModel> models_of(const LabelledRuns& input) {
   return models;
 }
 
-/// A number of the sweep's summary of a model, NaN where it has none.
-double summary_of(const SweptModel& swept, const std::string& name) {
-  const auto numbers = swept.sweep->summary.find(name);
-  const auto place = std::find(swept.sweep->models.begin(), swept.sweep->models.end(), swept.model);
-  if (numbers == swept.sweep->summary.end() || place == swept.sweep->models.end()) {
-    return std::nan("");
-  }
-  return numbers->second[static_cast<std::size_t>(place - swept.sweep->models.begin())];
-}
-
-/// The losses of a model's stable runs by rate, and the rates at which runs diverged.
+/// The losses of a model's stable runs by rate, and how many runs diverged by rate.
 struct RunsByRate {
   std::map<double, std::vector<double>> stable;
   std::map<double, int> diverged;
   Summary all_rates{};
   int failed = 0;
   int pending = 0;
-  double highest_loss = 0;  ///< of a stable run; where there is none, before training
+  double highest_loss = 0;  ///< of a stable run; if there is none, before training
 };
 
 RunsByRate runs_of(const SweptModel& swept) {
@@ -84,15 +77,14 @@ RunsByRate runs_of(const SweptModel& swept) {
   return runs;
 }
 
-void add_model(const SweptModel& swept, const RunsByRate& runs, const std::string& color, double crosses_at,
+void add_model(const SweptModel& swept, const RunsByRate& runs, const std::string& color, double crosses_y,
                Figure& figure) {
   Curve curve;
   curve.label = swept.label;
   curve.color = color;
   curve.mark = Mark::line_and_points;
   for (const auto& [rate, losses] : runs.stable) {
-    const Summary summary = summarise(losses);
-    add_point(curve, rate, summary);
+    add_point(curve, rate, summarise(losses));
   }
   figure.curves.push_back(std::move(curve));
   if (!runs.diverged.empty()) {
@@ -103,21 +95,21 @@ void add_model(const SweptModel& swept, const RunsByRate& runs, const std::strin
     crosses.mark = Mark::crosses;
     for (const auto& [rate, count] : runs.diverged) {
       crosses.x.push_back(rate);
-      crosses.y.push_back(crosses_at);
+      crosses.y.push_back(crosses_y);
     }
     figure.curves.push_back(std::move(crosses));
   }
-  if (const double rate = summary_of(swept, "largest_stable_lr"); std::isfinite(rate)) {
+  if (const double rate = swept.summary_number("largest_stable_lr"); std::isfinite(rate)) {
     figure.verticals.push_back({"largest stable rate of " + swept.label, color, rate, true});
   }
-  // Curvature often allows rates far beyond the grid; there they would only squeeze it.
-  if (const double rate = summary_of(swept, "activation_rate");
+  // Curvature often allows rates far beyond the grid, which would shrink the rest of the axis.
+  if (const double rate = swept.summary_number("activation_rate");
       rate >= runs.all_rates.low / 2 && rate <= 2 * runs.all_rates.high) {
     figure.ticks.push_back({"2 / λmax(Hₓₓ) of " + swept.label, color, {rate}});
   }
   if (runs.failed + runs.pending > 0) {
     figure.warnings.push_back(swept.label + ": " + std::to_string(runs.failed) + " runs failed and " +
-                              std::to_string(runs.pending) + " are still to come");
+                              std::to_string(runs.pending) + " are not finished");
   }
 }
 
@@ -126,9 +118,10 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
   figure.id = "lr-sweep";
   figure.title = "Final loss against learning rate";
   figure.caption =
-      "Median over seeds of the runs that stayed stable; the band is their range. Crosses, at the top: rates at which "
-      "a run diverged. Dashed: the largest rate at which no seed did. Strokes on the axis: 2 / λmax(Hₓₓ) at that rate, "
-      "where it lies near the grid.";
+      "Median over seeds of the stable runs; the band is their range. Crosses at the top: rates at which a run "
+      "diverged. "
+      "Dashed: the largest rate at which no seed diverged. Marks on the axis: 2 / λmax(Hₓₓ) at that rate, if it lies "
+      "near the grid.";
   figure.x.label = "peak learning rate";
   figure.x.logarithmic = true;
   figure.y.label = "final cross-entropy (nats)";
@@ -139,7 +132,7 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
     highest = std::max(highest, runs.back().highest_loss);
   }
   for (std::size_t i = 0; i < models.size(); ++i) {
-    // Crosses of several models lie below each other, lest they hide one another.
+    // The crosses of several models lie below each other, so that all are seen.
     add_model(models[i], runs[i], color_of(i, models.size()),
               highest * (1.02 + 0.03 * static_cast<double>(models.size() - i)), figure);
   }
@@ -147,14 +140,14 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
   return figure;
 }
 
-/// A model's largest stable rate beside the rates that its curvature allows, one row a model.
+/// Draws the largest stable rate of each model next to the rates that its curvature allows, one row per model.
 Figure rates_of_models(const std::vector<SweptModel>& models) {
-  struct Kind {
+  struct Series {
     const char* name;
     const char* label;
     Mark mark;
   };
-  static const std::vector<Kind> kinds = {
+  static const std::vector<Series> series = {
       {"largest_stable_lr", "largest stable rate", Mark::points},
       {"smallest_unstable_lr", "smallest unstable rate", Mark::crosses},
       {"activation_rate", "2 / λmax(Hₓₓ)", Mark::open_points},
@@ -166,17 +159,17 @@ Figure rates_of_models(const std::vector<SweptModel>& models) {
   figure.title = "Stable learning rates and what curvature allows";
   figure.x.label = "model";
   figure.y.label = "peak learning rate";
-  figure.caption = "The rates that curvature allows are medians over the seeds at the largest stable rate.";
+  figure.caption = "The rates that curvature allows are medians over seeds at the largest stable rate.";
   for (const SweptModel& model : models) {
     figure.x.names.push_back(model.label);
   }
-  for (std::size_t k = 0; k < kinds.size(); ++k) {
+  for (std::size_t k = 0; k < series.size(); ++k) {
     Curve curve;
-    curve.label = kinds[k].label;
+    curve.label = series[k].label;
     curve.color = categorical_color(k);
-    curve.mark = kinds[k].mark;
+    curve.mark = series[k].mark;
     for (std::size_t i = 0; i < models.size(); ++i) {
-      if (const double rate = summary_of(models[i], kinds[k].name); std::isfinite(rate)) {
+      if (const double rate = models[i].summary_number(series[k].name); std::isfinite(rate)) {
         curve.x.push_back(static_cast<double>(i + 1));
         curve.y.push_back(rate);
       }

@@ -11,19 +11,19 @@
 namespace hessian::analysis {
 namespace {
 
-constexpr std::size_t most_points = 1000;  // more cannot be told apart on a page
+constexpr std::size_t max_points = 1000;  // more are indistinguishable on a page
 
-/// A quantity of every step as a curve: as it is, or for long runs the medians of equal stretches with their ranges, to
-/// whose edges a spike of one step reaches.
+/// Returns a quantity of every step as a curve. Long runs are condensed to the medians of equal stretches of steps, with
+/// their ranges, which a spike of a single step still widens.
 Curve curve_of_steps(const std::vector<int64_t>& steps, const std::vector<double>& values) {
   Curve curve;
-  if (steps.size() <= most_points) {
+  if (steps.size() <= max_points) {
     curve.x.assign(steps.begin(), steps.end());
     curve.y = values;
     return curve;
   }
   curve.band_edges = true;
-  const std::size_t stretch = (steps.size() + most_points - 1) / most_points;
+  const std::size_t stretch = (steps.size() + max_points - 1) / max_points;
   for (std::size_t first = 0; first < steps.size(); first += stretch) {
     const auto from = static_cast<std::ptrdiff_t>(first);
     const auto to = static_cast<std::ptrdiff_t>(std::min(first + stretch, steps.size()));
@@ -95,12 +95,13 @@ Figure figure_of_steps(const StepQuantity& quantity, const LabelledRuns& input) 
   return figure;
 }
 
-/// What the thresholds of a run depend on; absent where its configuration cannot be read.
+/// Thresholds of the two kinds of sharpness, times the learning rate.
 struct Thresholds {
-  double sharpness = 0;       ///< over the learning rate: where plain steps of the optimiser become unstable
-  double preconditioned = 0;  ///< the same for the preconditioned sharpness of Adam
+  double sharpness = 0;       ///< of gradient descent, with or without momentum
+  double preconditioned = 0;  ///< of Adam with its preconditioner frozen
 };
 
+/// Returns the thresholds of a run, nothing if its configuration cannot be parsed.
 std::optional<Thresholds> thresholds_of(const RunContent& run) {
   try {
     const toml::table config = toml::parse(run.info.config);
@@ -113,14 +114,14 @@ std::optional<Thresholds> thresholds_of(const RunContent& run) {
   }
 }
 
-/// The learning rate of the update after `step` updates, or of the last one; NaN where there is none.
+/// Returns the learning rate of the update after `step` updates, or of the last update; NaN if there is none.
 double rate_after(const TrainingCurves& training, int64_t step) {
   const auto next = std::lower_bound(training.steps.begin(), training.steps.end(), step + 1);
   if (training.steps.empty()) {
     return std::nan("");
   }
-  const auto place = std::min<std::ptrdiff_t>(next - training.steps.begin(), std::ssize(training.steps) - 1);
-  return training.lr[static_cast<std::size_t>(place)];
+  const auto row = std::min<std::ptrdiff_t>(next - training.steps.begin(), std::ssize(training.steps) - 1);
+  return training.lr[static_cast<std::size_t>(row)];
 }
 
 struct SharpnessKind {
@@ -135,8 +136,7 @@ struct SharpnessKind {
 const std::vector<SharpnessKind> sharpness_kinds = {
     {"sharpness", "Sharpness", "λmax of the parameter Hessian (nats)",
      "Dashed: 2 / learning rate, above which gradient descent is unstable on a quadratic (2 (1 + momentum) / learning "
-     "rate for "
-     "SGD with momentum).",
+     "rate for SGD with momentum).",
      &RunContent::sharpness, &Thresholds::sharpness},
     {"preconditioned-sharpness", "Preconditioned sharpness", "λmax of P^-½ H P^-½ (nats)",
      "Dashed: (2 + 2 beta1) / (1 - beta1) / learning rate, above which Adam with P frozen is unstable on a quadratic.",

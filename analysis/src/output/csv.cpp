@@ -19,7 +19,7 @@ std::string cell(const std::string& text) {
   return quoted + "\"";
 }
 
-/// As many digits as tell the number from its neighbours; nothing where it is missing.
+/// Formats the shortest text that reads back as the same number; empty for NaN.
 std::string cell(double value) {
   return std::isnan(value) ? "" : fmt::format("{}", value);
 }
@@ -38,10 +38,10 @@ std::string rows_of(const HeatMap& map) {
   return text;
 }
 
-std::string rows_of(const Curve& curve, const std::vector<std::string>& places) {
-  const auto x_cell = [&places](double x) {
-    const auto place = static_cast<std::size_t>(std::lround(x)) - 1;
-    return place < places.size() ? cell(places[place]) : cell(x);
+std::string rows_of(const Curve& curve, const std::vector<std::string>& names) {
+  const auto x_cell = [&names](double x) {
+    const auto i = static_cast<std::size_t>(std::lround(x)) - 1;
+    return i < names.size() ? cell(names[i]) : cell(x);
   };
   std::string text;
   for (std::size_t i = 0; i < curve.x.size(); ++i) {

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// \param height  over the usual one
+/// \param height  relative to the usual height
 std::string terminal(const std::string& format, double height) {
   if (format == "svg") {
     return fmt::format("svg size 680,{:.0f} dynamic enhanced font 'sans-serif,15' linewidth 1.2 background '#ffffff'",
@@ -35,7 +35,7 @@ std::string terminal(const std::string& format, double height) {
       2.5 * height);
 }
 
-/// The same figure with names on the y axis, where they have room, if its x axis has some.
+/// Returns the figure with named places moved from the x axis to the y axis, where the names have room.
 Figure upright(Figure figure) {
   if (!figure.x.names.empty()) {
     std::swap(figure.x, figure.y);
@@ -46,12 +46,12 @@ Figure upright(Figure figure) {
   return figure;
 }
 
-/// Bars instead of a band where points are not joined, or there is but one.
+/// Returns whether the band is drawn as bars: points are not joined, or there is a single one.
 bool has_bars(const Curve& curve) {
   return !curve.low.empty() && (curve.mark == Mark::points || curve.x.size() == 1);
 }
 
-/// \param floor  what stands for the low end of a band that lies below
+/// \param floor  lower limit for the low end of the band
 std::string data_block(const Curve& curve, std::size_t i, double floor) {
   std::string text = fmt::format("$curve{} << END\n", i);
   for (std::size_t row = 0; row < curve.x.size(); ++row) {
@@ -110,8 +110,8 @@ std::vector<std::string> plots_of(const Figure& figure) {
   return bands;
 }
 
-/// The places of ticks, of thousands of them those that can be told apart.
-std::vector<double> strokes(std::vector<double> places, bool logarithmic) {
+/// Returns the positions of marks, without those that are indistinguishable from their neighbours.
+std::vector<double> distinct_marks(std::vector<double> places, bool logarithmic) {
   std::erase_if(places, [](double place) { return !std::isfinite(place); });
   std::sort(places.begin(), places.end());
   if (places.empty() || logarithmic) {
@@ -129,8 +129,8 @@ std::vector<double> strokes(std::vector<double> places, bool logarithmic) {
 }
 
 std::string curves_script(const Figure& figure) {
-  constexpr double nothing_is_below = -std::numeric_limits<double>::infinity();
-  const double floor = figure.y.logarithmic ? figure.y.low.value_or(nothing_is_below) : nothing_is_below;
+  constexpr double no_floor = -std::numeric_limits<double>::infinity();
+  const double floor = figure.y.logarithmic ? figure.y.low.value_or(no_floor) : no_floor;
   std::string script;
   for (std::size_t i = 0; i < figure.curves.size(); ++i) {
     script += data_block(figure.curves[i], i, floor);
@@ -140,9 +140,9 @@ std::string curves_script(const Figure& figure) {
                           number(vertical.x), vertical.color, vertical.dashed ? " dt 2" : "");
   }
   for (std::size_t i = 0; i < figure.ticks.size(); ++i) {
-    // Below each other, where several runs have some.
+    // The marks of several runs lie above each other.
     const double bottom = 0.035 * static_cast<double>(i);
-    for (const double x : strokes(figure.ticks[i].x, figure.x.logarithmic)) {
+    for (const double x : distinct_marks(figure.ticks[i].x, figure.x.logarithmic)) {
       script += fmt::format("set arrow from {0}, graph {1:.3f} to {0}, graph {2:.3f} nohead front lc rgb '{3}' lw 1\n",
                             number(x), bottom, bottom + 0.03, figure.ticks[i].color);
     }
@@ -151,14 +151,14 @@ std::string curves_script(const Figure& figure) {
   return script;
 }
 
-/// Where the cells of a grid meet: half way between its points, and as far beyond the outer ones.
+/// Returns the edges of the cells around grid points: midpoints, extrapolated at both ends.
 std::vector<double> cell_edges(const std::vector<double>& points) {
   const std::size_t n = points.size();
   std::vector<double> edges(n + 1);
   for (std::size_t i = 1; i < n; ++i) {
     edges[i] = (points[i - 1] + points[i]) / 2;
   }
-  constexpr double half_of_one = 0.5;  // a single point has no neighbour to tell its width
+  constexpr double half_of_one = 0.5;  // a single point has no neighbour, and its cell has width 1
   edges[0] = n > 1 ? 2 * points[0] - edges[1] : points[0] - half_of_one;
   edges[n] = n > 1 ? 2 * points[n - 1] - edges[n - 1] : points[0] + half_of_one;
   return edges;
@@ -198,8 +198,8 @@ std::string heat_map_script(const HeatMap& map) {
   return script;
 }
 
-/// What gnuplot had to say against a script: the last line that it printed.
-std::string complaint(const fs::path& log) {
+/// Returns the last line that gnuplot printed.
+std::string last_message(const fs::path& log) {
   std::ifstream file(log);
   std::string line;
   std::string last;
@@ -222,7 +222,7 @@ std::string gnuplot_script(const Figure& original, const std::string& format, co
       "set encoding utf8\nset terminal " + terminal(format, relative_height(figure, legend_width)) + "\n";
   script += "set output " + quoted(image.string()) + "\n";
   script += "set datafile missing 'NaN'\n";
-  // A title of gnuplot's own stands over the axes, and is cut off where names push them aside.
+  // gnuplot centres its own titles over the axes and cuts them off where names move the axes aside.
   script += "set tmargin 3\nset label 1 " + quoted(figure.title) + " at screen 0.5, screen 0.96 center noenhanced\n";
   script += "set border 3 lw 0.8\nset tics nomirror\nset xtics\nset ytics\n";
   script += "set grid xtics ytics lt 1 lc rgb '#d8d8d8' lw 0.5\n";
@@ -242,7 +242,7 @@ void draw(const Figure& figure, const std::string& format, const fs::path& image
     throw std::runtime_error("gnuplot was not found; install the package gnuplot-nox, or use --csv, which needs none");
   }
   if (status != 0 || fs::file_size(output.path()) == 0) {
-    throw std::runtime_error(image.string() + ": gnuplot could not draw it: " + complaint(log.path()));
+    throw std::runtime_error(image.string() + ": gnuplot could not draw it: " + last_message(log.path()));
   }
   output.commit();
 }

@@ -9,7 +9,7 @@
 namespace hessian::analysis {
 namespace {
 
-/// The extent of the finite values of an axis; positive ones alone where it is logarithmic.
+/// The extent of the finite values of an axis; only positive ones count if it is logarithmic.
 struct Extent {
   double low = INFINITY;
   double high = -INFINITY;
@@ -23,12 +23,12 @@ struct Extent {
   }
 };
 
-/// Numbers at powers of ten where there are enough of them, at 1, 2 and 5 times them where there are not.
-std::string logarithmic_ticks(const std::string& axis, const Extent& extent, double most_decades) {
+/// Places ticks at powers of ten or, if the axis spans few of them, at 1, 2 and 5 times powers of ten.
+std::string logarithmic_ticks(const std::string& axis, const Extent& extent, double max_decades) {
   const double decades = std::log10(extent.high / extent.low);
   if (decades > 2 || !(extent.high > 0)) {
-    // Numbers side by side need more room than those above each other.
-    const std::string step = axis == "x" && decades > most_decades ? "set xtics 100\n" : "";
+    // Numbers need more room next to each other than above each other.
+    const std::string step = axis == "x" && decades > max_decades ? "set xtics 100\n" : "";
     return fmt::format("set format {} '10^{{%T}}'\n", axis) + step;
   }
   std::string places;
@@ -41,13 +41,13 @@ std::string logarithmic_ticks(const std::string& axis, const Extent& extent, dou
   return fmt::format("set {}tics ({})\n", axis, places);
 }
 
-/// Distance between the numbers of a linear axis: 1, 2 or 5 times a power of ten, so that there are no more than `most`.
-/// gnuplot's own are too many for a small image.
-std::string linear_ticks(const std::string& axis, double low, double high, double most) {
+/// Places at most `max` ticks on a linear axis, 1, 2 or 5 times a power of ten apart. gnuplot places too many for a small
+/// image.
+std::string linear_ticks(const std::string& axis, double low, double high, double max) {
   if (!(high > low)) {
     return "";
   }
-  const double least = (high - low) / most;
+  const double least = (high - low) / max;
   const double power = std::pow(10, std::floor(std::log10(least)));
   double step = 10 * power;
   for (const double times : {5.0, 2.0, 1.0}) {
@@ -56,7 +56,7 @@ std::string linear_ticks(const std::string& axis, double low, double high, doubl
   return fmt::format("set {}tics {:g}\n", axis, step);
 }
 
-/// Names from top to bottom.
+/// Writes names along the y axis, from top to bottom.
 std::string named_axis(const std::vector<std::string>& names) {
   std::string places;
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -80,7 +80,7 @@ Extent extent_of(const Figure& figure, bool of_x) {
   return extent;
 }
 
-/// Columns and rows of the legend; none where there is none.
+/// Columns and rows of the legend; 0 without a legend.
 struct LegendShape {
   std::size_t columns = 0;
   std::size_t rows = 0;
@@ -140,8 +140,8 @@ std::string axis_commands(const Figure& figure, bool of_x) {
   }
   if (axis.whole) {
     const Extent extent = extent_of(figure, of_x);
-    constexpr double most_ticks = 20;
-    if (extent.high - extent.low <= most_ticks) {
+    constexpr double max_ticks = 20;
+    if (extent.high - extent.low <= max_ticks) {
       commands += fmt::format("set {}tics {},1\n", name, number(extent.low));
     }
   }
@@ -152,7 +152,7 @@ std::string axis_commands(const Figure& figure, bool of_x) {
     commands += linear_ticks(name, low.value_or(extent.low), high.value_or(extent.high), of_x ? 8 : 6);
   }
   if (const Extent extent = extent_of(figure, of_x); axis.logarithmic && extent.low <= extent.high) {
-    // Or else gnuplot goes on to the next power of ten.
+    // Without a range gnuplot extends the axis to the next power of ten.
     constexpr double margin = 1.3;
     low = low.value_or(extent.low / margin);
     high = high.value_or(extent.high * margin);

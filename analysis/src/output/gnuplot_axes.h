@@ -8,24 +8,24 @@
 
 namespace hessian::analysis {
 
-/// A text in gnuplot's single quotes, in which nothing but the quote itself has a meaning.
+/// Quotes a text for gnuplot, in single quotes, which suppress all special characters.
 std::string quoted(const std::string& text);
 
-/// A number as gnuplot reads it.
+/// Formats a number for gnuplot.
 std::string number(double value);
 
-/// `[low:high]`, with a star for an end that is absent.
+/// Formats a range as `[low:high]`, with `*` for an absent end.
 std::string range(const std::optional<double>& low, const std::optional<double>& high);
 
-/// Label, scale, ticks and range of an axis.
+/// Returns the commands for label, scale, ticks and range of an axis.
 std::string axis_commands(const Figure& figure, bool of_x);
 
-/// The legend below the figure, in as many columns as fit, with as much room as its rows need: gnuplot does not keep it
-/// off the axis by itself.
-/// \param characters_of_width  as gnuplot counts them: a legend is no wider than what the axes enclose
+/// Returns the commands for a legend below the figure, in as many columns as fit, with room for its rows, which gnuplot
+/// would let overlap the axis.
+/// \param characters_of_width  width between the axes, which limits the legend, in characters
 std::string legend_commands(const Figure& figure, std::size_t characters_of_width);
 
-/// Height of an image over the usual one: more where a legend or names need room.
+/// Returns the height of an image relative to the usual one: larger if the legend or the names need room.
 double relative_height(const Figure& figure, std::size_t characters_of_width);
 
 }  // namespace hessian::analysis

@@ -4,6 +4,7 @@
 #include <kainjow/mustache.hpp>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 #include "output/gnuplot.h"
 #include "output/text_file.h"
@@ -15,21 +16,39 @@ namespace {
 namespace fs = std::filesystem;
 using kainjow::mustache::data;
 
-/// The drawing as an element of a page: SVG without the head of a file.
-std::string inline_svg(const Figure& figure, const fs::path& page) {
-  const fs::path image = page.parent_path() / ("." + page.filename().string() + "." + figure.id + ".svg");
-  draw(figure, "svg", image);
-  std::ifstream file(image);
+std::string contents_of(const fs::path& path) {
+  std::ifstream file(path);
   std::ostringstream text;
   text << file.rdbuf();
-  fs::remove(image);
-  const std::string svg = text.str();
-  const std::size_t start = svg.find("<svg");
-  if (start == std::string::npos) {
-    throw std::runtime_error(page.string() + ": gnuplot made no SVG of " + figure.id);
-  }
-  return svg.substr(start);
+  return text.str();
 }
+
+/// Returns the SVG element of a figure, without the XML declaration of a file.
+class SvgSource {
+ public:
+  SvgSource(const fs::path& page, fs::path drawings) : page_(page), drawings_(std::move(drawings)) {}
+
+  std::string operator()(const Figure& figure) const {
+    const std::string svg = drawings_.empty() ? drawn(figure) : contents_of(drawings_ / (figure.id + ".svg"));
+    const std::size_t start = svg.find("<svg");
+    if (start == std::string::npos) {
+      throw std::runtime_error(page_.string() + ": gnuplot made no SVG of " + figure.id);
+    }
+    return svg.substr(start);
+  }
+
+ private:
+  std::string drawn(const Figure& figure) const {
+    const fs::path image = page_.parent_path() / ("." + page_.filename().string() + "." + figure.id + ".svg");
+    draw(figure, "svg", image);
+    std::string svg = contents_of(image);
+    fs::remove(image);
+    return svg;
+  }
+
+  fs::path page_;
+  fs::path drawings_;
+};
 
 data list_of(const std::vector<std::string>& texts) {
   data list(data::type::list);
@@ -51,17 +70,17 @@ data table_of(const Table& table) {
   return object;
 }
 
-data figure_of(const Figure& figure, const fs::path& page) {
+data figure_of(const Figure& figure, const SvgSource& svg_of) {
   data object;
   object.set("id", figure.id);
   object.set("title", figure.title);
   object.set("caption", figure.caption);
-  object.set("svg", inline_svg(figure, page));
+  object.set("svg", svg_of(figure));
   object.set("warnings", list_of(figure.warnings));
   return object;
 }
 
-data section_of(const Section& section, std::size_t number, const fs::path& page) {
+data section_of(const Section& section, std::size_t number, const SvgSource& svg_of) {
   data object;
   object.set("title", section.title);
   object.set("anchor", "section-" + std::to_string(number));
@@ -75,7 +94,7 @@ data section_of(const Section& section, std::size_t number, const fs::path& page
   object.set("tables", tables);
   data figures(data::type::list);
   for (const Figure& figure : section.figures) {
-    figures << figure_of(figure, page);
+    figures << figure_of(figure, svg_of);
   }
   object.set("figures", figures);
   return object;
@@ -83,13 +102,14 @@ data section_of(const Section& section, std::size_t number, const fs::path& page
 
 }  // namespace
 
-void write_report(const Report& report, const fs::path& page) {
+void write_report(const Report& report, const fs::path& page, const fs::path& drawings) {
+  const SvgSource svg_of(page, drawings);
   data object;
   object.set("title", report.title);
   object.set("summary", report.summary);
   data sections(data::type::list);
   for (std::size_t i = 0; i < report.sections.size(); ++i) {
-    sections << section_of(report.sections[i], i + 1, page);
+    sections << section_of(report.sections[i], i + 1, svg_of);
   }
   object.set("sections", sections);
   kainjow::mustache::mustache page_template(report_template);

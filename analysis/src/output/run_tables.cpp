@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "content/run_labels.h"
 #include "content/summary.h"
+#include "output/findings.h"
 #include "output/spectrum_tables.h"
 
 namespace hessian::analysis {
@@ -34,13 +36,13 @@ Table facts_of(const std::vector<RunContent>& runs, const std::vector<std::strin
   return table;
 }
 
-/// The last probe of a site, block by block.
+/// Lists the last probe of a site, a row per layer.
 Table probe_table(const SiteProbes& site, const std::string& label) {
   const std::size_t last = site.steps.size() - 1;
   Table table{
       label + ": " + site.site + " at step " + std::to_string(site.steps[last]) + ", " +
           std::to_string(site.sequences) + " sequences; norms and eigenvalues in nats",
-      {"block", "‖Hₓₓ‖₂, median", "range", "λmin, median", "largest residual norm", "converged", "RMS", "largest |x|"},
+      {"layer", "‖Hₓₓ‖₂, median", "range", "λmin, median", "largest residual norm", "converged", "RMS", "largest |x|"},
       {}};
   for (std::size_t row = 0; row < site.layers.size(); ++row) {
     const Summary norm = summarise(site.over_sequences(site.spectral_norm, last, row));
@@ -50,16 +52,10 @@ Table probe_table(const SiteProbes& site, const std::string& label) {
     const auto summary_of = [&](const std::vector<double>& values) {
       return values.empty() ? Summary{NAN, NAN, NAN} : summarise(site.over_sequences(values, last, row));
     };
-    int64_t reached = 0;
-    const std::size_t first = (last * site.layers.size() + row) * static_cast<std::size_t>(site.sequences);
-    for (std::size_t i = first; i < first + static_cast<std::size_t>(site.sequences) && i < site.converged.size();
-         ++i) {
-      reached += site.converged[i];
-    }
     table.rows.push_back({std::to_string(site.layers[row]), text_of(norm.median), range_text(norm),
                           text_of(summary_of(site.lambda_min).median), text_of(summary_of(site.residual_norm).high),
-                          fmt::format("{} of {}", reached, site.sequences), text_of(number_of(site.rms)),
-                          text_of(number_of(site.abs_max))});
+                          fmt::format("{} of {}", site.converged_count(last, row), site.sequences),
+                          text_of(number_of(site.rms)), text_of(number_of(site.abs_max))});
   }
   return table;
 }
@@ -100,11 +96,10 @@ Table sweep_table(const SweepRuns& sweep, const std::string& label) {
   for (const Column& column : columns) {
     table.header.emplace_back(column.header);
   }
-  for (std::size_t i = 0; i < sweep.models.size(); ++i) {
-    std::vector<std::string> row = {sweep.models[i]};
+  for (const std::string& model : sweep.models) {
+    std::vector<std::string> row = {model};
     for (const Column& column : columns) {
-      const auto found = sweep.summary.find(column.name);
-      row.push_back(found == sweep.summary.end() ? "–" : text_of(found->second[i]));
+      row.push_back(text_of(sweep.summary_number(model, column.name)));
     }
     table.rows.push_back(std::move(row));
   }
@@ -114,7 +109,7 @@ Table sweep_table(const SweepRuns& sweep, const std::string& label) {
 std::vector<std::string> warnings_of(const RunContent& run, const std::string& label) {
   std::vector<std::string> warnings;
   if (!run.finished) {
-    warnings.push_back(label + ": not finished; what was written so far is shown");
+    warnings.push_back(label + ": not finished; its contents so far are shown");
   }
   for (const std::string& problem : run.problems) {
     warnings.push_back(label + ": " + problem);
@@ -127,7 +122,7 @@ std::vector<std::string> warnings_of(const RunContent& run, const std::string& l
     if (open > 0) {
       warnings.push_back(label + ": " + std::to_string(open) + " of " + std::to_string(site.converged.size()) +
                          " estimates at " + site.site +
-                         " did not reach their tolerance; their residual norms say how far they are");
+                         " did not reach their tolerance; their residual norms bound the error");
     }
   }
   for (std::string& warning : spectrum_warnings(run, label)) {
@@ -136,36 +131,8 @@ std::vector<std::string> warnings_of(const RunContent& run, const std::string& l
   return warnings;
 }
 
-}  // namespace
-
-std::string model_text(const RunContent& run) {
-  try {
-    const auto model = nlohmann::json::parse(run.info.model);
-    if (model.is_array()) {
-      return fmt::format("{} models", model.size());
-    }
-    return fmt::format("{} {}, dim {}, {} blocks, vocabulary {}", model.value("family", ""), model.value("norm", ""),
-                       model.value("dim", 0), model.value("n_layers", 0), model.value("vocab_size", 0));
-  } catch (const nlohmann::json::exception&) {
-    return "";
-  }
-}
-
-Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
-                 const std::string& command_line) {
-  const std::vector<std::string> labels = run_labels(runs);
-  Report report;
-  report.title =
-      runs.size() == 1 ? "Curvature of " + labels.front() : "Curvature of " + std::to_string(runs.size()) + " runs";
-  report.summary = "Made from HDF5 run files by: " + command_line;
-  Section what{"What was run", {}, {}, {}, {facts_of(runs, labels)}, {}};
-  for (std::size_t i = 0; i < runs.size(); ++i) {
-    what.commands.push_back(runs[i].info.command_line);
-    for (std::string& warning : warnings_of(runs[i], labels[i])) {
-      what.warnings.push_back(std::move(warning));
-    }
-  }
-  Section drawings{"Figures", {}, {}, {}, {}, figures};
+/// Collects the tables of all runs.
+Section numbers_section(const std::vector<RunContent>& runs, const std::vector<std::string>& labels) {
   Section numbers{"Numbers", {}, {}, {}, {}, {}};
   if (Table training = training_table(runs, labels); !training.rows.empty()) {
     numbers.tables.push_back(std::move(training));
@@ -183,7 +150,50 @@ Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>&
       numbers.tables.push_back(std::move(table));
     }
   }
-  report.sections = {std::move(drawings), std::move(numbers), std::move(what)};
+  return numbers;
+}
+
+/// Lists the runs with their command lines and warnings.
+Section runs_section(const std::vector<RunContent>& runs, const std::vector<std::string>& labels) {
+  Section section{"What was run", {}, {}, {}, {facts_of(runs, labels)}, {}};
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    section.commands.push_back(runs[i].info.command_line);
+    for (std::string& warning : warnings_of(runs[i], labels[i])) {
+      section.warnings.push_back(std::move(warning));
+    }
+  }
+  return section;
+}
+
+}  // namespace
+
+std::string model_text(const RunContent& run) {
+  try {
+    const auto model = nlohmann::json::parse(run.info.model);
+    if (model.is_array()) {
+      return fmt::format("{} models", model.size());
+    }
+    const std::string name = model.value("label", model.value("family", "") + " " + model.value("norm", ""));
+    return fmt::format("{}, dim {}, {} layers, vocabulary {}", name, model.value("dim", 0), model.value("n_layers", 0),
+                       model.value("vocab_size", 0));
+  } catch (const nlohmann::json::exception&) {
+    return "";
+  }
+}
+
+Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
+                 const std::string& command_line) {
+  const std::vector<std::string> labels = run_labels(runs);
+  Report report;
+  report.title =
+      runs.size() == 1 ? "Curvature of " + labels.front() : "Curvature of " + std::to_string(runs.size()) + " runs";
+  report.summary = "Made from HDF5 run files by: " + command_line;
+  if (std::vector<std::string> findings = findings_of(runs, labels); !findings.empty()) {
+    report.sections.push_back({"Findings", std::move(findings), {}, {}, {}, {}});
+  }
+  report.sections.push_back({"Figures", {}, {}, {}, {}, figures});
+  report.sections.push_back(numbers_section(runs, labels));
+  report.sections.push_back(runs_section(runs, labels));
   return report;
 }
 

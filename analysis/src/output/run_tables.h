@@ -8,11 +8,11 @@
 
 namespace hessian::analysis {
 
-/// What a run is, in a few words: `llama2 simplegpt, dim 256, 4 blocks, vocabulary 256`. Empty where its file does not
-/// say.
+/// Returns a short description of a run's model: `llama2-0.9M-simplegpt, dim 128, 4 layers, vocabulary 256`; empty if the
+/// file has none. Files without a label give family and placement.
 std::string model_text(const RunContent& run);
 
-/// A report on some runs: what was run, their numbers in tables, the figures given, and what to be wary of.
+/// Makes a report on runs: findings, the given figures, tables, what was run, and warnings.
 Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
                  const std::string& command_line);
 

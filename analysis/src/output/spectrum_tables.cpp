@@ -19,7 +19,7 @@ std::string with_error(const SpectrumEstimate& estimate) {
   return with_error(mean.value, mean.error);
 }
 
-/// The median over matrices of the outermost eigenvalue.
+/// Formats the median over matrices of the outermost eigenvalue.
 std::string outermost(const GroupSpectrum& spectrum, const SpectrumEnd& end) {
   std::vector<double> values;
   for (std::size_t i = 0; i < end.lambda.size(); i += static_cast<std::size_t>(spectrum.count)) {
@@ -36,7 +36,7 @@ Table eigenvalue_table(const RunContent& run, const std::string& label) {
   for (const GroupSpectrum& spectrum : run.spectra) {
     std::vector<double> residuals = spectrum.upper.residual;
     residuals.insert(residuals.end(), spectrum.lower.residual.begin(), spectrum.lower.residual.end());
-    table.rows.push_back({spectrum.name, std::to_string(spectrum.entries), std::to_string(spectrum.blocks),
+    table.rows.push_back({spectrum.name, std::to_string(spectrum.entries), std::to_string(spectrum.matrices),
                           outermost(spectrum, spectrum.upper), outermost(spectrum, spectrum.lower),
                           text_of(summarise(residuals).high), with_error(spectrum.trace),
                           with_error(spectrum.frobenius_norm), with_error(spectrum.effective_rank), spectrum.units});
@@ -46,13 +46,13 @@ Table eigenvalue_table(const RunContent& run, const std::string& label) {
 
 Table density_table(const RunContent& run, const std::string& label) {
   Table table{label + ": spectral densities",
-              {"matrix", "probes", "Lanczos steps", "smallest Ritz value", "largest", "width of a Gaussian",
+              {"matrix", "samples", "Lanczos steps", "smallest Ritz value", "largest", "width of a Gaussian",
                "counts as zero up to", "share of eigenvalues near zero", "units"},
               {}};
-  for (const SpectralDensity& density : run.densities) {
+  for (const DensityCurve& density : run.densities) {
     const Summary range = summarise(density.ritz_values);
     const auto count = [](int64_t number) { return number > 0 ? std::to_string(number) : "–"; };
-    table.rows.push_back({density.name, count(density.probes), count(density.steps), text_of(range.low),
+    table.rows.push_back({density.name, count(density.samples), count(density.steps), text_of(range.low),
                           text_of(range.high), text_of(density.width), text_of(density.zero_threshold),
                           with_error(density.mass_near_zero, density.mass_near_zero_error), density.units});
   }
@@ -62,18 +62,15 @@ Table density_table(const RunContent& run, const std::string& label) {
 Table anatomy_table(const Anatomy& anatomy, const std::string& label) {
   Table table{fmt::format("{}: H_xx = Jᵀ H_zz J + C at linear maps; medians over {} sequences, norms in nats", label,
                           anatomy.sequences),
-              {"block", "map", "‖Jᵀ H_zz J‖₂", "‖C‖₂", "‖H_xx‖₂", "C / gain", "|cosine|", "converged"},
+              {"layer", "map", "‖Jᵀ H_zz J‖₂", "‖C‖₂", "‖H_xx‖₂", "C / gain", "|cosine|", "converged"},
               {}};
   for (std::size_t row = 0; row < anatomy.map.size(); ++row) {
     const auto median = [&](const MapQuantity& quantity) { return text_of(summarise(quantity(anatomy, row)).median); };
-    int64_t reached = 0;
-    for (int64_t i = 0; i < anatomy.sequences; ++i) {
-      reached += anatomy.converged[row * static_cast<std::size_t>(anatomy.sequences) + static_cast<std::size_t>(i)];
-    }
     table.rows.push_back({std::to_string(anatomy.layer[row]), anatomy.map[row], median(gain_of_map),
                           anatomy.normalised[row] == 0 ? "0" : median(curvature_of_map),
                           text_of(summarise(anatomy.over_sequences(anatomy.norm, row)).median), median(ratio_of_map),
-                          median(cosine_of_map), fmt::format("{} of {}", reached, anatomy.sequences)});
+                          median(cosine_of_map),
+                          fmt::format("{} of {}", anatomy.converged_count(row), anatomy.sequences)});
   }
   return table;
 }
@@ -103,8 +100,8 @@ std::vector<std::string> spectrum_warnings(const RunContent& run, const std::str
   for (const GroupSpectrum& spectrum : run.spectra) {
     if (const int64_t open = spectrum.upper.unconverged() + spectrum.lower.unconverged(); open > 0) {
       warnings.push_back(
-          fmt::format("{}: {} of {} eigenpairs of {} did not reach their tolerance; their residual norms say "
-                      "how far they are",
+          fmt::format("{}: {} of {} eigenpairs of {} did not reach their tolerance; their residual norms bound the "
+                      "error",
                       label, open, spectrum.upper.lambda.size() + spectrum.lower.lambda.size(), spectrum.name));
     }
   }

@@ -8,14 +8,14 @@
 
 namespace hessian::analysis {
 
-/// A number in a table, a dash where there is none.
+/// Formats a number for a table, a dash for NaN.
 std::string text_of(double value);
 
-/// Eigenvalues, traces and densities of a run, a row for each group, and both terms of H_xx, a row for each map: those
-/// tables of them that the run has something for.
+/// Makes the tables that the run has data for: eigenvalues and traces, densities (a row per group), and both terms of H_xx
+/// (a row per map).
 std::vector<Table> spectrum_tables(const RunContent& run, const std::string& label);
 
-/// Eigenpairs and maps that did not reach their tolerance.
+/// Returns a warning for each group and for the maps whose estimates did not reach their tolerance.
 std::vector<std::string> spectrum_warnings(const RunContent& run, const std::string& label);
 
 }  // namespace hessian::analysis

@@ -5,7 +5,7 @@
 
 namespace hessian::analysis {
 
-/// Writes a text as a file that appears whole or not at all, and replaces an older one.
+/// Writes a text to a file, atomically; an existing file is replaced.
 /// \throws std::runtime_error  one line that names the file
 void write_text(const std::filesystem::path& path, const std::string& text);
 

@@ -3,15 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <set>
+#include <string>
+#include <vector>
 
 #include "hessian/run_file.h"
-#include "reproduction/parts.h"
+#include "reproduction/sections.h"
+
+// Section (f): the time of a training step under each placement.
 
 namespace hessian::analysis {
 namespace {
 
-/// Seconds of a step by model and round.
+/// Seconds per step by model and round.
 using StepTimes = std::map<std::string, std::map<int64_t, double>>;
 
 StepTimes read_times(const std::filesystem::path& file) {
@@ -26,7 +29,7 @@ StepTimes read_times(const std::filesystem::path& file) {
   return times;
 }
 
-/// Times of a model over those of another, round by round.
+/// Returns the quotients of two models' times, round by round.
 Summary ratio_of(const StepTimes& times, const std::string& model, const std::string& baseline) {
   std::vector<double> ratios;
   const auto own = times.find(model);
@@ -41,64 +44,98 @@ Summary ratio_of(const StepTimes& times, const std::string& model, const std::st
   return summarise(ratios);
 }
 
+/// Step times of one size over PreNorm's.
+struct SizeCost {
+  std::string size;  ///< `llama2-20M`
+  Summary qk_norm;
+  Summary simple_norm;
+};
+
+std::vector<SizeCost> costs_of(const StepTimes& times) {
+  std::vector<SizeCost> costs;
+  for (const auto& [model, rounds] : times) {
+    const std::string size = model.substr(0, model.rfind('-'));
+    if (costs.empty() || costs.back().size != size) {  // the models are sorted by name
+      costs.push_back({size, ratio_of(times, size + "-preqknorm", size + "-prenorm"),
+                       ratio_of(times, size + "-simplegpt", size + "-prenorm")});
+    }
+  }
+  return costs;
+}
+
+Figure cost_figure(const std::vector<SizeCost>& costs) {
+  struct Series {
+    const char* placement;
+    Summary SizeCost::*ratio;
+    double first_place;  // left and right of the name's place, so that the two do not overlap
+  };
+  constexpr double aside = 0.1;
+  Figure figure;
+  figure.id = "f-step-times";
+  figure.title = "Time of a training step over PreNorm's";
+  figure.caption = "Median over rounds in which the models take turns; the bars show their range.";
+  figure.x.label = "model";
+  figure.y.label = "step time / PreNorm's";
+  for (const Series& series :
+       {Series{"preqknorm", &SizeCost::qk_norm, 1 - aside}, Series{"simplegpt", &SizeCost::simple_norm, 1 + aside}}) {
+    Curve curve;
+    curve.label = placement_name(series.placement);
+    curve.color = placement_color(series.placement);
+    curve.mark = Mark::points;
+    double place = series.first_place;
+    for (const SizeCost& cost : costs) {
+      add_point(curve, place++, cost.*series.ratio);
+    }
+    figure.curves.push_back(std::move(curve));
+  }
+  for (const SizeCost& cost : costs) {
+    figure.x.names.push_back(cost.size);
+  }
+  return figure;
+}
+
+Table cost_table(const std::vector<SizeCost>& costs) {
+  Table table{
+      "Step time over PreNorm's: median and range over rounds", {"model", "PreNorm + QKNorm", "SimpleNorm"}, {}};
+  for (const SizeCost& cost : costs) {
+    table.rows.push_back({cost.size, spread_text(cost.qk_norm), spread_text(cost.simple_norm)});
+  }
+  return table;
+}
+
+Claim cost_claim(const std::vector<SizeCost>& costs) {
+  constexpr double largest_ratio = 1.05;
+  std::vector<bool> cases;
+  std::string ours;
+  for (const SizeCost& cost : costs) {
+    const Summary& ratio = cost.simple_norm;
+    if (std::isfinite(ratio.median)) {
+      cases.push_back(ratio.median <= largest_ratio);
+      ours += fmt::format("{}{}: {:+.0f} % ({:+.0f} … {:+.0f})", ours.empty() ? "" : "; ", cost.size,
+                          100 * (ratio.median - 1), 100 * (ratio.low - 1), 100 * (ratio.high - 1));
+    }
+  }
+  return {"cost of SimpleNorm's additional norms, over a PreNorm step",
+          "f",
+          "about 3 % when fused",
+          or_dash(ours),
+          verdict_of(cases),
+          "the median over rounds is at most 5 % for every size"};
+}
+
 }  // namespace
 
-ReproductionPart cost_part(const ReproductionFiles& files) {
-  ReproductionPart part;
-  part.section.title = "(f) What the additional norms cost";
-  Claim claim{"cost of SimpleNorm's additional norms, over a PreNorm step",
-              "f",
-              "about 3 % when fused",
-              "–",
-              Verdict::undecided,
-              "the median over rounds is at most 5 % for every size"};
-  if (read_part(files.step_times, part.section)) {
-    const StepTimes times = read_times(files.step_times);
-    std::set<std::string> stems;
-    for (const auto& [model, rounds] : times) {
-      stems.insert(model.substr(0, model.rfind('-')));
-    }
-    Figure figure;
-    figure.id = "f-step-times";
-    figure.title = "Time of a training step over PreNorm's";
-    figure.caption = "Median over rounds in which the models take turns; the bars are their range.";
-    figure.x.label = "model";
-    figure.y.label = "step time / PreNorm's";
-    Table table{
-        "Step time over PreNorm's: median and range over rounds", {"model", "PreNorm + QKNorm", "SimpleNorm"}, {}};
-    std::vector<bool> cheap;
-    std::string ours;
-    for (const std::string& placement : {compared_placements[1], compared_placements[2]}) {
-      Curve curve;
-      curve.label = placement_name(placement);
-      curve.color = placement_color(placement);
-      curve.mark = Mark::points;
-      double place = placement == "simplegpt" ? 1.1 : 0.9;
-      for (const std::string& stem : stems) {
-        const Summary ratio = ratio_of(times, stem + "-" + placement, stem + "-prenorm");
-        add_point(curve, place++, ratio);
-        if (placement == "simplegpt" && std::isfinite(ratio.median)) {
-          cheap.push_back(ratio.median <= 1.05);
-          ours += fmt::format("{}{}: {:+.0f} % ({:+.0f} … {:+.0f})", ours.empty() ? "" : "; ", stem,
-                              100 * (ratio.median - 1), 100 * (ratio.low - 1), 100 * (ratio.high - 1));
-        }
-      }
-      figure.curves.push_back(std::move(curve));
-    }
-    for (const std::string& stem : stems) {
-      figure.x.names.push_back(stem);
-      table.rows.push_back({stem, spread_text(ratio_of(times, stem + "-preqknorm", stem + "-prenorm")),
-                            spread_text(ratio_of(times, stem + "-simplegpt", stem + "-prenorm"))});
-    }
-    if (has_points(figure)) {
-      part.section.figures.push_back(std::move(figure));
-    }
-    part.section.tables.push_back(std::move(table));
-    claim.ours = ours.empty() ? "–" : ours;
-    claim.verdict = verdict_of(cheap);
+ClaimSection cost_section(const std::filesystem::path& step_times) {
+  ClaimSection cost;
+  cost.section.title = "(f) Cost of the additional norms";
+  std::vector<SizeCost> costs;
+  if (read_or_warn(step_times, cost.section.warnings)) {
+    costs = costs_of(read_times(step_times));
+    add_figures({cost_figure(costs)}, cost.section);
+    cost.section.tables = {cost_table(costs)};
   }
-  part.claims = {claim};
-  return part;
+  cost.claims = {cost_claim(costs)};
+  return cost;
 }
 
 }  // namespace hessian::analysis

@@ -6,22 +6,23 @@
 #include <optional>
 #include <set>
 
-#include "reproduction/swept_rates.h"
+#include "reproduction/sections.h"
 
-// Figure e: loss curves, and the best losses.
+// Section (e): loss curves, and the best losses.
 
 namespace hessian::analysis {
 namespace {
 
-/// The runs of a placement at a rate, as a curve of training losses: median over seeds, with their range.
-std::optional<Curve> loss_curve(const ReadSweep& sweep, const std::string& placement, double rate, Section& section) {
+/// Reads the runs of a placement at a rate and returns their training losses: median over seeds, with their range.
+std::optional<Curve> loss_curve(const ReadSweep& sweep, const std::string& placement, double rate,
+                                std::vector<std::string>& warnings) {
   SpreadCurve spread;
   const SweepRuns& runs = sweep.runs();
   for (std::size_t i = 0; i < runs.model.size(); ++i) {
     if (placement_of(runs.model[i]) != placement || runs.lr[i] != rate || runs.status[i] == "pending") {
       continue;
     }
-    const auto run = read_part(sweep.planned.file.parent_path() / runs.run_file[i], section);
+    const auto run = read_or_warn(sweep.planned.file.parent_path() / runs.run_file[i], warnings);
     for (std::size_t k = 0; run && run->training && k < run->training->steps.size(); ++k) {
       spread.add(static_cast<double>(run->training->steps[k]), run->training->loss[k]);
     }
@@ -34,9 +35,10 @@ std::optional<Curve> loss_curve(const ReadSweep& sweep, const std::string& place
   return curve;
 }
 
-/// Loss curves of all placements, each at the rate that `rate_of` names for it.
+/// Draws the loss curves of all placements, each at the rate that `rate_of` returns for it.
 Figure losses_at(const ReadSweep& sweep, const std::string& id, const std::string& title,
-                 const std::function<double(const std::string& placement)>& rate_of, Section& section) {
+                 const std::function<double(const std::string& placement)>& rate_of,
+                 std::vector<std::string>& warnings) {
   Figure figure;
   figure.id = id;
   figure.title = title;
@@ -44,7 +46,7 @@ Figure losses_at(const ReadSweep& sweep, const std::string& id, const std::strin
   figure.x.label = "training step";
   figure.y.label = "cross-entropy (nats)";
   for (const std::string& placement : compared_placements) {
-    if (auto curve = loss_curve(sweep, placement, rate_of(placement), section)) {
+    if (auto curve = loss_curve(sweep, placement, rate_of(placement), warnings)) {
       figure.curves.push_back(std::move(*curve));
     }
   }
@@ -52,7 +54,7 @@ Figure losses_at(const ReadSweep& sweep, const std::string& id, const std::strin
   return figure;
 }
 
-/// The statuses of a placement's runs at a rate.
+/// Returns the statuses of the runs of a placement at a rate, those that have started.
 std::vector<std::string> statuses_at(const SweepRuns& runs, const std::string& placement, double rate) {
   std::vector<std::string> statuses;
   for (std::size_t i = 0; i < runs.model.size(); ++i) {
@@ -63,8 +65,8 @@ std::vector<std::string> statuses_at(const SweepRuns& runs, const std::string& p
   return statuses;
 }
 
-/// The smallest rate at which a PreNorm run diverged and every placement has runs, which those that bisection adds may
-/// not have; NaN where there is none.
+/// Returns the smallest rate at which a PreNorm run diverged and every placement has runs; NaN if there is none. Rates
+/// that bisection added may lack some placements.
 double shared_unstable_rate(const SweepRuns& runs) {
   for (const double rate : std::set<double>(runs.lr.begin(), runs.lr.end())) {
     const auto prenorm = statuses_at(runs, "prenorm", rate);
@@ -77,60 +79,79 @@ double shared_unstable_rate(const SweepRuns& runs) {
   return std::nan("");
 }
 
-}  // namespace
+std::vector<Figure> loss_figures(const ReadSweep& sweep, std::vector<std::string>& warnings) {
+  const auto best_rate = [&](const std::string& placement) {
+    return summary_number(sweep.runs(), placement, "best_lr");
+  };
+  const double unstable = shared_unstable_rate(sweep.runs());
+  return {
+      losses_at(sweep, "e-" + sweep.name() + "-best", sweep.name() + ", each at its best rate", best_rate, warnings),
+      losses_at(
+          sweep, "e-" + sweep.name() + "-unstable",
+          sweep.name() + ", at the smallest rate of the grid where PreNorm diverges",
+          [&](const std::string& /*placement*/) { return unstable; }, warnings)};
+}
 
-ReproductionPart losses_part(const ReproductionFiles& files) {
-  ReproductionPart part;
-  part.section.title = "(e) Loss curves";
-  const std::vector<ReadSweep> sweeps = read_sweeps(files, part.section);
-  std::vector<bool> order;
-  std::string losses;
-  std::vector<bool> trains;
-  std::string survivors;
+/// SimpleNorm's best loss against that of PreNorm + QKNorm.
+Claim best_loss_claim(const std::vector<ReadSweep>& sweeps) {
+  std::vector<bool> cases;
+  std::string ours;
   for (const ReadSweep& sweep : sweeps) {
-    const auto best_rate = [&](const std::string& placement) {
-      return summary_number(sweep.runs(), placement, "best_lr");
-    };
-    const double unstable = shared_unstable_rate(sweep.runs());
-    const auto same_rate = [&](const std::string& /*placement*/) { return unstable; };
-    for (Figure& figure :
-         std::vector<Figure>{losses_at(sweep, "e-" + sweep.name() + "-best", sweep.name() + ", each at its best rate",
-                                       best_rate, part.section),
-                             losses_at(sweep, "e-" + sweep.name() + "-unstable",
-                                       sweep.name() + ", at the smallest rate of the grid where PreNorm diverges",
-                                       same_rate, part.section)}) {
-      if (has_points(figure)) {
-        part.section.figures.push_back(std::move(figure));
-      }
-    }
-    if (const auto simple = statuses_at(sweep.runs(), "simplegpt", unstable); !simple.empty()) {
-      const auto stable = std::count(simple.begin(), simple.end(), "stable");
-      trains.push_back(stable == std::ssize(simple));
-      survivors += fmt::format("{}{} at lr {:.3g}: {} of {} seeds", survivors.empty() ? "" : "; ", sweep.name(),
-                               unstable, stable, simple.size());
-    }
     const double simple = rates_of(sweep.runs(), "simplegpt", {}).best_loss;
     const double qk = rates_of(sweep.runs(), "preqknorm", {}).best_loss;
     if (std::isfinite(simple) && std::isfinite(qk)) {
-      order.push_back(simple < qk);
-      losses += fmt::format("{}{}: {:.3f} vs {:.3f}, gain {}", losses.empty() ? "" : "; ", sweep.name(), simple, qk,
-                            spread_text(gain_of(sweep.runs(), "simplegpt", "preqknorm")));
+      cases.push_back(simple < qk);
+      ours += fmt::format("{}{}: {:.3f} vs {:.3f}, gain {}", ours.empty() ? "" : "; ", sweep.name(), simple, qk,
+                          spread_text(gain_of(sweep.runs(), "simplegpt", "preqknorm")));
     }
   }
-  const Figure gain = against_size(sweeps, "e-gain", "Best loss of PreNorm minus SimpleNorm's", "gain (nats)",
-                                   [](const SweepRuns& runs) { return gain_of(runs, "simplegpt", "prenorm"); });
-  if (has_points(gain)) {
-    part.section.figures.push_back(gain);
+  return {"loss of SimpleNorm vs PreNorm + QKNorm",
+          "e",
+          "2.208 vs 2.290 (7B, 60K steps)",
+          or_dash(ours),
+          verdict_of(cases),
+          "SimpleNorm's best loss is the smaller one for every model"};
+}
+
+/// Whether SimpleNorm trains at a rate where PreNorm diverges.
+Claim survival_claim(const std::vector<ReadSweep>& sweeps) {
+  std::vector<bool> cases;
+  std::string survivors;
+  for (const ReadSweep& sweep : sweeps) {
+    const double unstable = shared_unstable_rate(sweep.runs());
+    const std::vector<std::string> simple = statuses_at(sweep.runs(), "simplegpt", unstable);
+    if (!simple.empty()) {
+      const auto stable = std::count(simple.begin(), simple.end(), "stable");
+      cases.push_back(stable == std::ssize(simple));
+      survivors += fmt::format("{}{} at lr {:.3g}: {} of {} seeds", survivors.empty() ? "" : "; ", sweep.name(),
+                               unstable, stable, simple.size());
+    }
   }
-  part.claims = {
-      {"loss of SimpleNorm vs PreNorm + QKNorm", "e", "2.208 vs 2.290 (7B, 60K steps)", losses.empty() ? "–" : losses,
-       verdict_of(order), "SimpleNorm's best loss is the smaller one for every model"},
-      {"at a rate where PreNorm diverges SimpleNorm trains", "e", "4.115 (diverged) vs 2.331 (7B, 20K steps, lr 1e-3)",
-       survivors.empty() ? "–" : "stable: " + survivors, verdict_of(trains),
-       "every seed of SimpleNorm, for every model"},
-      {"the gain in loss over PreNorm grows with the model", "e", "ordering", rows_text(gain), ascends_with_size(gain),
-       "ascends with size in every family"}};
-  return part;
+  return {"at a rate where PreNorm diverges SimpleNorm trains",
+          "e",
+          "4.115 (diverged) vs 2.331 (7B, 20K steps, lr 1e-3)",
+          survivors.empty() ? "–" : "stable: " + survivors,
+          verdict_of(cases),
+          "every seed of SimpleNorm, for every model"};
+}
+
+}  // namespace
+
+ClaimSection losses_section(const StabilityResults& results) {
+  ClaimSection losses;
+  losses.section.title = "(e) Loss curves";
+  losses.section.warnings = results.warnings;
+  for (const ReadSweep& sweep : results.sweeps) {
+    add_figures(loss_figures(sweep, losses.section.warnings), losses.section);
+  }
+  const Figure gain = against_size(results.sweeps, "e-gain", "Best loss of PreNorm minus SimpleNorm's", "gain (nats)",
+                                   [](const SweepRuns& runs) { return gain_of(runs, "simplegpt", "prenorm"); });
+  add_figures({gain}, losses.section);
+  losses.claims = {best_loss_claim(results.sweeps),
+                   survival_claim(results.sweeps),
+                   {"the gain in loss over PreNorm grows with the model", "e", "ordering", rows_text(gain),
+                    ascends_with_size(gain), "ascends with size in every family"}};
+  return losses;
 }
 
 }  // namespace hessian::analysis

@@ -3,14 +3,18 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string>
+#include <vector>
 
 #include "hessian/run_file.h"
-#include "reproduction/parts.h"
+#include "reproduction/sections.h"
+
+// Section (a): H_xx of single maps.
 
 namespace hessian::analysis {
 namespace {
 
-/// The points of /synthetic.
+/// The rows of /synthetic, one per map, width, weight norm and seed.
 struct SyntheticPoints {
   std::vector<std::string> map;
   std::vector<int64_t> width;
@@ -28,13 +32,15 @@ SyntheticPoints read_points(const std::filesystem::path& file) {
           run.read<uint8_t>("/synthetic/converged").values};
 }
 
-/// Slope of log y against log x by least squares, with the half width of its 95 % confidence interval.
-/// Source: Draper & Smith, Applied Regression Analysis, 3rd ed., section 1.4, with the normal quantile for Student's.
+/// A slope with the half width of its 95 % confidence interval.
 struct Slope {
   double value = std::nan("");
   double half_width = std::nan("");
 };
 
+/// Fits log y against log x by least squares; NaN for fewer than three points.
+/// Source: Draper & Smith, Applied Regression Analysis, 3rd ed., section 1.4, with the normal quantile in place of
+/// Student's.
 Slope log_slope(const std::vector<double>& x, const std::vector<double>& y) {
   const auto n = static_cast<double>(x.size());
   if (x.size() < 3) {
@@ -61,7 +67,7 @@ Slope log_slope(const std::vector<double>& x, const std::vector<double>& y) {
   return {slope, 1.96 * std::sqrt(squares / (n - 2) / uu)};
 }
 
-/// The width at which weight norms vary: that of the points whose norm is not 1.
+/// Returns the width at which the weight norm varies, that of the rows whose norm is not 1.
 int64_t width_of_norms(const SyntheticPoints& points) {
   for (std::size_t i = 0; i < points.map.size(); ++i) {
     if (points.weight_norm[i] != 1) {
@@ -71,27 +77,55 @@ int64_t width_of_norms(const SyntheticPoints& points) {
   return 0;
 }
 
-Figure against(const SyntheticPoints& points, bool norms, int64_t fixed_width, std::vector<Slope>& slopes) {
+/// What H_xx is drawn against; the other quantity is fixed.
+enum class Against { weight_norm, width };
+
+/// ||H_xx|| of one map, [n] points.
+struct MapPoints {
+  std::vector<double> x;
+  std::vector<double> norm;
+};
+
+MapPoints points_of(const SyntheticPoints& all, const std::string& map, Against against) {
+  const int64_t fixed_width = width_of_norms(all);
+  MapPoints points;
+  for (std::size_t i = 0; i < all.map.size(); ++i) {
+    const bool chosen = against == Against::weight_norm ? all.width[i] == fixed_width : all.weight_norm[i] == 1;
+    if (all.map[i] == map && chosen) {
+      points.x.push_back(against == Against::weight_norm ? all.weight_norm[i] : static_cast<double>(all.width[i]));
+      points.norm.push_back(all.spectral_norm[i]);
+    }
+  }
+  return points;
+}
+
+/// Slopes of the maps of `map_names`, in that order.
+std::vector<Slope> slopes_of(const SyntheticPoints& all, Against against) {
+  std::vector<Slope> slopes;
+  for (const std::string& map : map_names) {
+    const MapPoints points = points_of(all, map, against);
+    slopes.push_back(log_slope(points.x, points.norm));
+  }
+  return slopes;
+}
+
+Figure map_figure(const SyntheticPoints& all, Against against) {
+  const bool norms = against == Against::weight_norm;
   Figure figure;
   figure.id = norms ? "a-weight-norm" : "a-width";
-  figure.title = norms ? fmt::format("‖Hₓₓ‖₂ against ‖W‖₂, width {}", fixed_width) : "‖Hₓₓ‖₂ against width, ‖W‖₂ = 1";
+  figure.title =
+      norms ? fmt::format("‖Hₓₓ‖₂ against ‖W‖₂, width {}", width_of_norms(all)) : "‖Hₓₓ‖₂ against width, ‖W‖₂ = 1";
   figure.caption =
-      "f(x) = ½ zᵀAz with A fixed and z = Wx (linear), W of the normalised x (rmsnorm before), or Wx normalised "
+      "f(x) = ½ zᵀAz with A fixed and z = Wx (linear), z = W rmsnorm(x) (rmsnorm before) or z = rmsnorm(Wx) "
       "(simplenorm). Median over seeds; the band is their range.";
   figure.x = {norms ? "‖W‖₂" : "width d", true, false, {}, {}, {}};
   figure.y = {"‖Hₓₓ‖₂", true, false, {}, {}, {}};
   for (std::size_t k = 0; k < map_names.size(); ++k) {
+    const MapPoints points = points_of(all, map_names[k], against);
     SpreadCurve spread;
-    std::vector<double> x;
-    std::vector<double> y;
-    for (std::size_t i = 0; i < points.map.size(); ++i) {
-      if (points.map[i] == map_names[k] && (norms ? points.width[i] == fixed_width : points.weight_norm[i] == 1)) {
-        x.push_back(norms ? points.weight_norm[i] : static_cast<double>(points.width[i]));
-        y.push_back(points.spectral_norm[i]);
-        spread.add(x.back(), y.back());
-      }
+    for (std::size_t i = 0; i < points.x.size(); ++i) {
+      spread.add(points.x[i], points.norm[i]);
     }
-    slopes.push_back(log_slope(x, y));
     figure.curves.push_back(spread.curve(map_names[k], categorical_color(k)));
   }
   return figure;
@@ -101,44 +135,49 @@ std::string slope_text(const Slope& slope) {
   return std::isfinite(slope.value) ? fmt::format("{:.3f} ± {:.3f}", slope.value, slope.half_width) : "–";
 }
 
+Table slope_table(const std::vector<Slope>& against_norm, const std::vector<Slope>& against_width) {
+  Table table{"Slopes of log ‖Hₓₓ‖₂, least squares over all points, with 95 % confidence",
+              {"map", "against ‖W‖₂", "against width"},
+              {}};
+  for (std::size_t k = 0; k < map_names.size(); ++k) {
+    table.rows.push_back({map_names[k], slope_text(against_norm[k]), slope_text(against_width[k])});
+  }
+  return table;
+}
+
+/// Claims a slope against ||W||; undecided without points.
+Claim slope_claim(const std::string& text, int expected, const std::string& rule, const Slope& slope) {
+  constexpr double margin = 0.05;
+  const bool known = std::isfinite(slope.value);
+  return {text,
+          "a",
+          fmt::format("slope {}", expected),
+          known ? "slope " + slope_text(slope) : "–",
+          known ? verdict_of({std::abs(slope.value - expected) <= margin}) : Verdict::undecided,
+          rule};
+}
+
 }  // namespace
 
-ReproductionPart maps_part(const ReproductionFiles& files) {
-  ReproductionPart part;
-  part.section.title = "(a) H_xx of a linear map and of SimpleNorm";
-  Claim linear{"H_xx of a linear map grows as ‖W‖²",
-               "a",
-               "slope 2",
-               "–",
-               Verdict::undecided,
-               "slope of log ‖H_xx‖ against log ‖W‖ within 0.05 of 2"};
-  Claim simple{
-      "H_xx of SimpleNorm does not depend on ‖W‖", "a", "slope 0", "–", Verdict::undecided, "slope within 0.05 of 0"};
-  if (read_part(files.synthetic, part.section)) {
-    const SyntheticPoints points = read_points(files.synthetic);
+ClaimSection maps_section(const std::filesystem::path& synthetic) {
+  ClaimSection maps;
+  maps.section.title = "(a) H_xx of a linear map and of SimpleNorm";
+  std::vector<Slope> against_norm(map_names.size());
+  if (read_or_warn(synthetic, maps.section.warnings)) {
+    const SyntheticPoints points = read_points(synthetic);
     if (const auto open = std::count(points.converged.begin(), points.converged.end(), 0); open > 0) {
-      part.section.warnings.push_back(
+      maps.section.warnings.push_back(
           fmt::format("{} of {} estimates did not reach their tolerance", open, points.map.size()));
     }
-    std::vector<Slope> norm_slopes;
-    std::vector<Slope> width_slopes;
-    part.section.figures = {against(points, true, width_of_norms(points), norm_slopes),
-                            against(points, false, 0, width_slopes)};
-    Table table{"Slopes of log ‖Hₓₓ‖₂, least squares over all points, with 95 % confidence",
-                {"map", "against ‖W‖₂", "against width"},
-                {}};
-    for (std::size_t k = 0; k < map_names.size(); ++k) {
-      table.rows.push_back({map_names[k], slope_text(norm_slopes[k]), slope_text(width_slopes[k])});
-    }
-    part.section.tables.push_back(std::move(table));
-    constexpr double margin = 0.05;
-    linear.ours = "slope " + slope_text(norm_slopes[0]);
-    linear.verdict = verdict_of({std::abs(norm_slopes[0].value - 2) <= margin});
-    simple.ours = "slope " + slope_text(norm_slopes[2]);
-    simple.verdict = verdict_of({std::abs(norm_slopes[2].value) <= margin});
+    against_norm = slopes_of(points, Against::weight_norm);
+    maps.section.figures = {map_figure(points, Against::weight_norm), map_figure(points, Against::width)};
+    maps.section.tables = {slope_table(against_norm, slopes_of(points, Against::width))};
   }
-  part.claims = {linear, simple};
-  return part;
+  maps.claims = {
+      slope_claim("H_xx of a linear map grows as ‖W‖²", 2, "slope of log ‖H_xx‖ against log ‖W‖ within 0.05 of 2",
+                  against_norm[0]),
+      slope_claim("H_xx of SimpleNorm does not depend on ‖W‖", 0, "slope within 0.05 of 0", against_norm[2])};
+  return maps;
 }
 
 }  // namespace hessian::analysis

@@ -3,36 +3,35 @@
 #include <algorithm>
 #include <cmath>
 
-#include "reproduction/placed_runs.h"
+#include "reproduction/sections.h"
 
-// Figure b: what the runs with every site probed say of ||H_xx||.
+// Section (b): ||H_xx|| of the runs with every site probed.
 
 namespace hessian::analysis {
 namespace {
 
-/// ||H_xx|| of a block, the median over sequences; times the square of the activation's RMS if it is to be relative to
-/// that scale.
-double norm_at(const SiteProbes& site, std::size_t probe, std::size_t row, bool relative) {
+/// Returns ||H_xx|| of a row, the median over sequences; if `relative`, times the square of the activation's RMS.
+double norm_of(const SiteProbes& site, std::size_t probe, std::size_t row, bool relative) {
   const double norm = summarise(site.over_sequences(site.spectral_norm, probe, row)).median;
   const double rms = site.rms[probe * site.layers.size() + row];
   return relative ? norm * rms * rms : norm;
 }
 
-/// By block, at the first or the last probe.
-Figure norms_by_block(const std::vector<PlacedRun>& runs, const std::string& family, bool at_end, bool relative) {
+/// Draws the norms by layer at the first or the last probe.
+Figure norms_by_layer(const std::vector<PlacedRun>& runs, const std::string& family, bool at_end, bool relative) {
   Figure figure;
   figure.id = "b-" + family + (at_end ? "-end" : "-start") + (relative ? "-relative" : "");
   figure.title =
       family + (at_end ? ", after training" : ", before training") + (relative ? ", relative to its scale" : "");
   figure.caption = "Median over seeds of the medians over sequences; the band is the range over seeds.";
-  figure.x.label = "block (the last is the final norm's input)";
+  figure.x.label = "layer (the last is the final norm's input)";
   figure.x.whole = true;
   figure.y.label = relative ? "‖Hₓₓ‖₂ RMS(x)² (nats)" : "‖Hₓₓ‖₂ (nats)";
   const auto fill = [&](const RunContent& run, SpreadCurve& spread) {
     const SiteProbes* site = site_named(run, "residual");
     for (std::size_t row = 0; site != nullptr && row < site->layers.size(); ++row) {
       const std::size_t probe = at_end ? site->steps.size() - 1 : 0;
-      spread.add(static_cast<double>(site->layers[row]), norm_at(*site, probe, row, relative));
+      spread.add(static_cast<double>(site->layers[row]), norm_of(*site, probe, row, relative));
     }
   };
   add_placements(runs, fill, figure);
@@ -40,18 +39,18 @@ Figure norms_by_block(const std::vector<PlacedRun>& runs, const std::string& fam
   return figure;
 }
 
-/// Along training, at the input of the first block.
+/// Draws the norms along training at the input of the first layer.
 Figure norms_along(const std::vector<PlacedRun>& runs, const std::string& family) {
   Figure figure;
   figure.id = "b-" + family + "-input";
-  figure.title = family + ", input of the first block";
+  figure.title = family + ", input of the first layer";
   figure.caption = "Median over seeds of the medians over sequences; the band is the range over seeds.";
   figure.x.label = "training step";
   figure.y.label = "‖Hₓₓ‖₂ (nats)";
   const auto fill = [&](const RunContent& run, SpreadCurve& spread) {
     const SiteProbes* site = site_named(run, "residual");
     for (std::size_t probe = 0; site != nullptr && probe < site->steps.size(); ++probe) {
-      spread.add(static_cast<double>(site->steps[probe]), norm_at(*site, probe, 0, false));
+      spread.add(static_cast<double>(site->steps[probe]), norm_of(*site, probe, 0, false));
     }
   };
   add_placements(runs, fill, figure);
@@ -59,7 +58,7 @@ Figure norms_along(const std::vector<PlacedRun>& runs, const std::string& family
   return figure;
 }
 
-/// In how many cases SimpleNorm < PreNorm + QKNorm < PreNorm: seeds, probes after the first, and blocks.
+/// Number of cases (seeds, probes after the first, layers) in which SimpleNorm < PreNorm + QKNorm < PreNorm.
 struct OrderCount {
   int64_t holds = 0;
   int64_t cases = 0;
@@ -72,7 +71,7 @@ struct OrderCount {
                       : fmt::format("{} of {} cases ({:.0f} %)", holds, cases,
                                     100.0 * static_cast<double>(holds) / static_cast<double>(cases));
   }
-  /// In nine cases of ten.
+  /// Holds in at least nine cases of ten.
   [[nodiscard]] Verdict verdict() const {
     return cases == 0 ? Verdict::undecided : 10 * holds >= 9 * cases ? Verdict::holds : Verdict::does_not_hold;
   }
@@ -99,10 +98,10 @@ OrderCount count_order(const std::vector<PlacedRun>& runs, bool input_alone, boo
     const std::size_t probes = std::min({own->steps.size(), qk->steps.size(), pre->steps.size()});
     for (std::size_t probe = 1; probe < probes; ++probe) {
       for (std::size_t row = 0; row < (input_alone ? 1 : own->layers.size()); ++row) {
-        const double middle = norm_at(*qk, probe, row, relative);
+        const double middle = norm_of(*qk, probe, row, relative);
         ++count.cases;
         count.holds +=
-            norm_at(*own, probe, row, relative) < middle && middle < norm_at(*pre, probe, row, relative) ? 1 : 0;
+            norm_of(*own, probe, row, relative) < middle && middle < norm_of(*pre, probe, row, relative) ? 1 : 0;
       }
     }
   }
@@ -111,36 +110,33 @@ OrderCount count_order(const std::vector<PlacedRun>& runs, bool input_alone, boo
 
 }  // namespace
 
-ReproductionPart norms_part(const ReproductionFiles& files) {
-  ReproductionPart part;
-  part.section.title = "(b) ‖H_xx‖ by layer, at the start and along training";
-  const std::string rule = "in nine of ten cases: seeds, probes after the first, blocks, families";
+ClaimSection norms_section(const CurvatureResults& results) {
+  ClaimSection norms;
+  norms.section.title = "(b) ‖H_xx‖ by layer, at the start and along training";
+  norms.section.warnings = results.warnings;
+  norms.section.paragraphs = {
+      "The Hessian of the loss with respect to the residual stream. Where the stream is normalised before it is used, "
+      "scaling it hardly changes the loss, and ‖H_xx‖ falls with the square of its scale; the product ‖H_xx‖ RMS(x)² "
+      "is "
+      "therefore shown as well."};
   OrderCount input;
   OrderCount everywhere;
   OrderCount relative;
-  for (const ReproducedSweep& sweep : files.curvature) {
-    const std::vector<PlacedRun> runs = placed_runs(sweep, part.section);
+  for (const auto& [family, runs] : results.families) {
     input += count_order(runs, true, false);
     everywhere += count_order(runs, false, false);
     relative += count_order(runs, false, true);
-    for (Figure& figure : std::vector<Figure>{
-             norms_by_block(runs, sweep.family, false, false), norms_by_block(runs, sweep.family, true, false),
-             norms_by_block(runs, sweep.family, true, true), norms_along(runs, sweep.family)}) {
-      if (has_points(figure)) {
-        part.section.figures.push_back(std::move(figure));
-      }
-    }
+    add_figures({norms_by_layer(runs, family, false, false), norms_by_layer(runs, family, true, false),
+                 norms_by_layer(runs, family, true, true), norms_along(runs, family)},
+                norms.section);
   }
-  part.section.paragraphs = {
-      "The Hessian of the loss with respect to the residual stream. A stream that is normalised before it is used "
-      "hardly changes "
-      "the loss when it is scaled, so that ‖H_xx‖ falls with the square of its scale: ‖H_xx‖ RMS(x)² is shown too."};
   const std::string order = "SimpleNorm < PreNorm + QKNorm < PreNorm along training";
-  part.claims = {{"‖H_xx‖: " + order, "b", "ordering", everywhere.text(), everywhere.verdict(), rule},
-                 {"the same at the input of the first block", "b", "ordering", input.text(), input.verdict(), rule},
-                 {"the same of ‖H_xx‖ RMS(x)², relative to the activation's scale", "b", "ordering", relative.text(),
-                  relative.verdict(), rule}};
-  return part;
+  const std::string rule = "in nine of ten cases: seeds, probes after the first, layers, families";
+  norms.claims = {{"‖H_xx‖: " + order, "b", "ordering", everywhere.text(), everywhere.verdict(), rule},
+                  {"the same at the input of the first layer", "b", "ordering", input.text(), input.verdict(), rule},
+                  {"the same for ‖H_xx‖ RMS(x)², relative to the activation's scale", "b", "ordering", relative.text(),
+                   relative.verdict(), rule}};
+  return norms;
 }
 
 }  // namespace hessian::analysis

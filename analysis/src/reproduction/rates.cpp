@@ -4,9 +4,9 @@
 #include <cmath>
 
 #include "figures/figure_builders.h"
-#include "reproduction/swept_rates.h"
+#include "reproduction/sections.h"
 
-// Figure d: the largest stable learning rates.
+// Section (d): the largest stable learning rates.
 
 namespace hessian::analysis {
 namespace {
@@ -19,13 +19,13 @@ std::string parameters_text(int64_t parameters) {
 }
 
 Table rates_table(const std::vector<ReadSweep>& sweeps) {
-  Table table{fmt::format("Largest stable rates, largest useful rates (loss within {} nats of the placement's best), "
-                          "and best losses: all "
-                          "seeds together, and the range of the seeds each alone",
-                          useful_margin),
-              {"model", "parameters", "placement", "largest stable", "smallest unstable", "largest useful",
-               "best loss (nats)", "sensitivity (nats)", "stable / PreNorm's", "useful / PreNorm's"},
-              {}};
+  Table table{
+      fmt::format("Largest stable rates, largest useful rates (loss within {} nats of the placement's best) and "
+                  "best losses: over all seeds, and the range over single seeds",
+                  useful_margin),
+      {"model", "parameters", "placement", "largest stable", "smallest unstable", "largest useful", "best loss (nats)",
+       "sensitivity (nats)", "stable / PreNorm's", "useful / PreNorm's"},
+      {}};
   for (const ReadSweep& sweep : sweeps) {
     for (const std::string& placement : compared_placements) {
       const Rates rates = rates_of(sweep.runs(), placement, {});
@@ -41,6 +41,7 @@ Table rates_table(const std::vector<ReadSweep>& sweeps) {
   return table;
 }
 
+/// Returns whether all ratios are at least `least`.
 Verdict reaches(const Figure& ratios, double least) {
   std::vector<bool> cases;
   for (const Curve& curve : ratios.curves) {
@@ -53,43 +54,45 @@ Verdict reaches(const Figure& ratios, double least) {
   return verdict_of(cases);
 }
 
-}  // namespace
-
-ReproductionPart rates_part(const ReproductionFiles& files) {
-  ReproductionPart part;
-  part.section.title = "(d) The largest stable learning rate";
-  const std::vector<ReadSweep> sweeps = read_sweeps(files, part.section);
-  part.section.paragraphs = {
-      fmt::format("A rate is stable where no seed diverged. Clipping and decay of the rate keep runs from diverging "
-                  "long after they have ceased to "
-                  "learn well, so a second measure stands beside it: the largest rate whose loss is within {} nats of "
-                  "the placement's best.",
-                  useful_margin)};
+/// Draws losses against rates for each sweep, as hessian-plot does.
+std::vector<Figure> sweep_figures_of(const std::vector<ReadSweep>& sweeps) {
+  std::vector<Figure> figures;
   for (const ReadSweep& sweep : sweeps) {
     Figure figure = sweep_figures({{sweep.content}, {sweep.name()}}).front();
     figure.id = "d-" + sweep.name();
     figure.title = sweep.name() + " (" + parameters_text(sweep.planned.parameters) + " parameters)";
-    part.section.figures.push_back(std::move(figure));
+    figures.push_back(std::move(figure));
   }
+  return figures;
+}
+
+}  // namespace
+
+ClaimSection rates_section(const StabilityResults& results) {
+  ClaimSection rates;
+  rates.section.title = "(d) The largest stable learning rate";
+  rates.section.warnings = results.warnings;
+  rates.section.paragraphs = {fmt::format(
+      "A rate is stable if no seed diverged. Gradient clipping and the decay of the rate keep runs from "
+      "diverging long after they have stopped learning well, so a second measure is given: the largest rate "
+      "whose loss is within {} nats of the placement's best.",
+      useful_margin)};
   const Figure stable =
-      against_size(sweeps, "d-stable-ratio", "Largest stable rate of SimpleNorm over PreNorm's", "ratio",
+      against_size(results.sweeps, "d-stable-ratio", "Largest stable rate of SimpleNorm over PreNorm's", "ratio",
                    [](const SweepRuns& runs) { return ratio_of(runs, &Rates::stable, "simplegpt", "prenorm"); });
   const Figure useful =
-      against_size(sweeps, "d-useful-ratio", "Largest useful rate of SimpleNorm over PreNorm's", "ratio",
+      against_size(results.sweeps, "d-useful-ratio", "Largest useful rate of SimpleNorm over PreNorm's", "ratio",
                    [](const SweepRuns& runs) { return ratio_of(runs, &Rates::useful, "simplegpt", "prenorm"); });
-  for (const Figure& figure : {stable, useful}) {
-    if (has_points(figure)) {
-      part.section.figures.push_back(figure);
-    }
-  }
-  part.section.tables = {rates_table(sweeps)};
-  part.claims = {{"largest stable learning rate of SimpleNorm / PreNorm", "d", "3 to 10", rows_text(stable),
-                  reaches(stable, 3), "at least 3 for every model"},
-                 {"the same of the largest useful rate", "d", "–", rows_text(useful), reaches(useful, 3),
-                  "at least 3 for every model"},
-                 {"the ratio of stable rates grows with the model", "d", "ordering", rows_text(stable),
-                  ascends_with_size(stable), "ascends with size in every family"}};
-  return part;
+  rates.section.figures = sweep_figures_of(results.sweeps);
+  add_figures({stable, useful}, rates.section);
+  rates.section.tables = {rates_table(results.sweeps)};
+  rates.claims = {{"largest stable learning rate of SimpleNorm / PreNorm", "d", "3 to 10", rows_text(stable),
+                   reaches(stable, 3), "at least 3 for every model"},
+                  {"the same for the largest useful rate", "d", "–", rows_text(useful), reaches(useful, 3),
+                   "at least 3 for every model"},
+                  {"the ratio of stable rates grows with the model", "d", "ordering", rows_text(stable),
+                   ascends_with_size(stable), "ascends with size in every family"}};
+  return rates;
 }
 
 }  // namespace hessian::analysis

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <iterator>
-
 #include "output/csv.h"
 #include "output/gnuplot.h"
 #include "output/text_file.h"
-#include "reproduction/parts.h"
+#include "reproduction/curvature.h"
+#include "reproduction/sections.h"
+#include "reproduction/stability.h"
 #include "run_file/output_file.h"
 
 namespace hessian::analysis {
@@ -24,26 +24,29 @@ const char* word_of(Verdict verdict) {
   }
 }
 
-std::vector<ReproductionPart> parts_of(const ReproductionFiles& files) {
-  std::vector<ReproductionPart> parts;
+/// Makes the sections whose files were asked for, in the order of their letters.
+std::vector<ClaimSection> sections_of(const ReproductionFiles& files) {
+  std::vector<ClaimSection> sections;
   if (!files.synthetic.empty()) {
-    parts.push_back(maps_part(files));
+    sections.push_back(maps_section(files.synthetic));
   }
   if (!files.curvature.empty()) {
-    parts.push_back(norms_part(files));
-    parts.push_back(scales_part(files));
+    const CurvatureResults curvature = read_curvature(files.curvature);
+    sections.push_back(norms_section(curvature));
+    sections.push_back(scales_section(curvature));
   }
+  const StabilityResults stability = read_stability(files.stability);
   if (!files.stability.empty()) {
-    parts.push_back(rates_part(files));
-    parts.push_back(losses_part(files));
+    sections.push_back(rates_section(stability));
+    sections.push_back(losses_section(stability));
   }
   if (!files.step_times.empty()) {
-    parts.push_back(cost_part(files));
+    sections.push_back(cost_section(files.step_times));
   }
   if (!files.stability.empty()) {
-    parts.push_back(thresholds_part(files));
+    sections.push_back(thresholds_section(stability));
   }
-  return parts;
+  return sections;
 }
 
 Table claims_table(const std::vector<Claim>& claims) {
@@ -63,52 +66,52 @@ std::string csv_of(const Table& table) {
   return text;
 }
 
-Report report_of(const ReproductionFiles& files, std::vector<ReproductionPart> parts,
-                 const std::vector<Claim>& claims) {
+Report report_of(const ReproductionFiles& files, std::vector<ClaimSection> sections, const std::vector<Claim>& claims) {
   Report report;
   report.title = "SimpleGPT's claims, at scale " + files.scale;
   report.summary =
       "The claims of arXiv 2602.01212 about the Hessian of activations and learning rates, measured again.";
   Section overview{"Claims", {}, {}, {files.command}, {claims_table(claims)}, {}};
   overview.paragraphs = {
-      "Every verdict is of this scale alone, by the rule in its row; the models are far smaller than the paper's. "
-      "Numbers in brackets are "
-      "ranges over seeds."};
+      "Every verdict is about this scale alone, by the rule in its row; the models are far smaller than the paper's. "
+      "Numbers in brackets are ranges over seeds."};
   report.sections.push_back(std::move(overview));
-  for (ReproductionPart& part : parts) {
-    const std::string letter = part.claims.front().figure;
-    part.section.commands.push_back(files.command + " --resume --figure " + letter);
-    std::vector<Table> tables = {claims_table(part.claims)};
-    tables.front().title = "Claims";
-    tables.insert(tables.end(), std::make_move_iterator(part.section.tables.begin()),
-                  std::make_move_iterator(part.section.tables.end()));
-    part.section.tables = std::move(tables);
-    report.sections.push_back(std::move(part.section));
+  for (auto& [own_claims, section] : sections) {
+    section.commands.push_back(files.command + " --resume --figure " + own_claims.front().figure);
+    section.tables.insert(section.tables.begin(), claims_table(own_claims));
+    section.tables.front().title = "Claims";
+    report.sections.push_back(std::move(section));
   }
   report.sections.push_back({"What was run", files.plan, {}, {}, {}, {}});
   return report;
 }
 
-}  // namespace
-
-std::vector<Claim> write_reproduction(const ReproductionFiles& files, const std::filesystem::path& out) {
-  std::vector<ReproductionPart> parts = parts_of(files);
-  std::vector<Claim> claims;
-  const std::filesystem::path folder = out / "figures";
-  experiments::make_folder(folder);
-  for (const ReproductionPart& part : parts) {
-    claims.insert(claims.end(), part.claims.begin(), part.claims.end());
-    for (const Figure& figure : part.section.figures) {
+/// Writes each figure as SVG and CSV, and each table as CSV.
+void write_figures(const std::vector<ClaimSection>& sections, const std::filesystem::path& folder) {
+  for (const auto& [claims, section] : sections) {
+    for (const Figure& figure : section.figures) {
       draw(figure, "svg", folder / (figure.id + ".svg"));
       write_text(folder / (figure.id + ".csv"), csv_of(figure));
     }
-    for (std::size_t i = 0; i < part.section.tables.size(); ++i) {
-      write_text(folder / fmt::format("{}-table-{}.csv", part.claims.front().figure, i + 1),
-                 csv_of(part.section.tables[i]));
+    for (std::size_t i = 0; i < section.tables.size(); ++i) {
+      write_text(folder / fmt::format("{}-table-{}.csv", claims.front().figure, i + 1), csv_of(section.tables[i]));
     }
   }
+}
+
+}  // namespace
+
+std::vector<Claim> write_reproduction(const ReproductionFiles& files, const std::filesystem::path& out) {
+  std::vector<ClaimSection> sections = sections_of(files);
+  std::vector<Claim> claims;
+  for (const ClaimSection& section : sections) {
+    claims.insert(claims.end(), section.claims.begin(), section.claims.end());
+  }
+  const std::filesystem::path folder = out / "figures";
+  experiments::make_folder(folder);
+  write_figures(sections, folder);
   write_text(out / "claims.csv", csv_of(claims_table(claims)));
-  write_report(report_of(files, std::move(parts), claims), out / "report.html");
+  write_report(report_of(files, std::move(sections), claims), out / "report.html", folder);
   return claims;
 }
 

@@ -15,21 +15,21 @@ struct ReproducedSweep {
   std::filesystem::path file;  ///< sweep.h5
 };
 
-/// Where the experiments behind the paper's figures have left their results, and what made them.
+/// The result files of the experiments behind the paper's figures, and what made them.
 struct ReproductionFiles {
-  std::string command;  ///< with neither --figure nor --resume: `hessian-reproduce --scale cpu --out DIR`
+  std::string command;  ///< without --figure and --resume: `hessian-reproduce --scale cpu --out DIR`
   std::string scale;
   std::vector<std::string> plan;    ///< what was run, in words
-  std::filesystem::path synthetic;  ///< empty where it was not asked for, as are the others
+  std::filesystem::path synthetic;  ///< this and the following are empty if not asked for
   std::filesystem::path step_times;
   std::vector<ReproducedSweep> curvature;  ///< one rate, every site probed
   std::vector<ReproducedSweep> stability;  ///< learning rates swept; sizes of a family ascend
 };
 
-/// Whether a claim of the paper is found again at this scale.
+/// Whether a claim of the paper holds at this scale.
 enum class Verdict { holds, does_not_hold, undecided };
 
-/// A claim, and what was found.
+/// A claim of the paper next to what was measured.
 struct Claim {
   std::string text;
   std::string figure;  ///< letter
@@ -39,13 +39,14 @@ struct Claim {
   std::string rule;  ///< what counts as holding
 };
 
-/// Holds the results against the paper's claims and writes OUT/report.html, and below OUT/figures each figure as SVG
-/// and CSV and OUT/claims.csv. What is missing or not finished is said there, and the rest is shown.
-/// \return  the claims
+/// Compares the results with the paper's claims. Writes OUT/report.html, OUT/claims.csv, and into OUT/figures each
+/// figure as SVG and CSV and each table as CSV. Files that are missing or not finished are named in the report as
+/// warnings.
+/// \return  the claims with their verdicts
 /// \throws std::runtime_error  one line, if a file cannot be written or gnuplot is missing
 std::vector<Claim> write_reproduction(const ReproductionFiles& files, const std::filesystem::path& out);
 
-/// The claims as a table for people.
+/// Formats the claims as text for a terminal.
 std::string format_claims(const std::vector<Claim>& claims);
 
 }  // namespace hessian::analysis

@@ -4,20 +4,20 @@
 #include <cmath>
 #include <map>
 
-#include "reproduction/placed_runs.h"
+#include "reproduction/sections.h"
 
-// Figure c: what the same runs say of activation scales.
+// Section (c): activation scales of the runs with every site probed.
 
 namespace hessian::analysis {
 namespace {
 
-/// RMS of the residual stream by block, before (dashed) and after training.
-Figure scales_by_block(const std::vector<PlacedRun>& runs, const std::string& family) {
+/// Draws the RMS of the residual stream by layer, before (dashed) and after training.
+Figure scales_by_layer(const std::vector<PlacedRun>& runs, const std::string& family) {
   Figure figure;
   figure.id = "c-" + family + "-residual";
   figure.title = family + ", scale of the residual stream";
   figure.caption = "Dashed: before training. Median over seeds; the band is their range.";
-  figure.x.label = "block (the last is the final norm's input)";
+  figure.x.label = "layer (the last is the final norm's input)";
   figure.x.whole = true;
   figure.y.label = "RMS";
   for (const bool at_end : {true, false}) {
@@ -40,35 +40,35 @@ Figure scales_by_block(const std::vector<PlacedRun>& runs, const std::string& fa
   return figure;
 }
 
-/// How far the RMS of any block at a site has moved from where it began, as a factor of at least 1.
+/// Returns the largest factor, at least 1, by which the RMS of a layer at this site differs from its initial value.
 double drift_of(const SiteProbes& site, std::size_t probe) {
-  double farthest = 1;
+  double largest = 1;
   for (std::size_t row = 0; row < site.layers.size(); ++row) {
     const double ratio = site.rms[probe * site.layers.size() + row] / site.rms[row];
-    farthest = std::max({farthest, ratio, 1 / ratio});
+    largest = std::max({largest, ratio, 1 / ratio});
   }
-  return farthest;
+  return largest;
 }
 
-/// Along training: the farthest that any block of any site has moved.
+/// Draws the largest drift over sites and layers along training.
 Figure drift_along(const std::vector<PlacedRun>& runs, const std::string& family) {
   Figure figure;
   figure.id = "c-" + family + "-drift";
   figure.title = family + ", drift of activation scales";
   figure.caption =
-      "The site and block whose RMS has moved farthest from where it began. Median over seeds; the band is their "
-      "range.";
+      "Largest factor by which the RMS of a layer at any site differs from its initial value. Median over seeds; the "
+      "band is their range.";
   figure.x.label = "training step";
-  figure.y.label = "factor from the RMS at the start";
+  figure.y.label = "RMS / initial RMS, or its inverse";
   const auto fill = [](const RunContent& run, SpreadCurve& spread) {
-    std::map<int64_t, double> farthest;  // by step
+    std::map<int64_t, double> largest;  // by step
     for (const SiteProbes& site : run.sites) {
       for (std::size_t probe = 0; probe < site.steps.size(); ++probe) {
-        double& of_step = farthest[site.steps[probe]];
+        double& of_step = largest[site.steps[probe]];
         of_step = std::max(of_step, drift_of(site, probe));
       }
     }
-    for (const auto& [step, drift] : farthest) {
+    for (const auto& [step, drift] : largest) {
       spread.add(static_cast<double>(step), drift);
     }
   };
@@ -77,9 +77,9 @@ Figure drift_along(const std::vector<PlacedRun>& runs, const std::string& family
   return figure;
 }
 
-/// The farthest drift at any site, block and probe: one number for each seed.
-Summary farthest_drift(const std::vector<PlacedRun>& runs, const std::string& placement) {
-  std::vector<double> farthest;
+/// Returns the largest drift over sites, layers and probes: one number per seed.
+Summary largest_drift(const std::vector<PlacedRun>& runs, const std::string& placement) {
+  std::vector<double> largest;
   for (const PlacedRun& run : runs) {
     if (run.placement == placement) {
       double of_run = 1;
@@ -88,14 +88,14 @@ Summary farthest_drift(const std::vector<PlacedRun>& runs, const std::string& pl
           of_run = std::max(of_run, drift_of(site, probe));
         }
       }
-      farthest.push_back(of_run);
+      largest.push_back(of_run);
     }
   }
-  return summarise(farthest);
+  return summarise(largest);
 }
 
-/// The largest relative deviation of the residual stream's RMS at the start from sqrt(1 + 2 l) for SimpleNorm, 1 for
-/// the others, times the embedding's own.
+/// Returns the largest relative deviation of the residual stream's initial RMS from theory: with an embedding of RMS r,
+/// sqrt(r^2 + 2 l) for SimpleNorm and r for the others.
 double start_deviation(const std::vector<PlacedRun>& runs) {
   double largest = std::nan("");
   for (const PlacedRun& run : runs) {
@@ -111,57 +111,79 @@ double start_deviation(const std::vector<PlacedRun>& runs) {
   return largest;
 }
 
-}  // namespace
-
-ReproductionPart scales_part(const ReproductionFiles& files) {
-  ReproductionPart part;
-  part.section.title = "(c) Activation scales through training";
+Table drift_table(const std::vector<FamilyRuns>& families) {
   Table table{
-      "Farthest that the RMS of any block at any site moved from where it began, as a factor: median and range over "
-      "seeds",
+      "Largest factor by which the RMS of a layer at any site differs from its initial value: median and range "
+      "over seeds",
       {"family"},
       {}};
   for (const std::string& placement : compared_placements) {
     table.header.push_back(placement_name(placement));
   }
-  std::vector<bool> stable;
-  double deviation = std::nan("");
-  std::vector<double> simple_drifts;
-  std::vector<double> prenorm_drifts;
-  for (const ReproducedSweep& sweep : files.curvature) {
-    const std::vector<PlacedRun> runs = placed_runs(sweep, part.section);
-    std::vector<std::string> row = {sweep.family};
+  for (const auto& [family, runs] : families) {
+    std::vector<std::string> row = {family};
     for (const std::string& placement : compared_placements) {
-      row.push_back(spread_text(farthest_drift(runs, placement)));
+      row.push_back(spread_text(largest_drift(runs, placement)));
     }
     table.rows.push_back(std::move(row));
-    const double simple = farthest_drift(runs, "simplegpt").median;
-    const double prenorm = farthest_drift(runs, "prenorm").median;
+  }
+  return table;
+}
+
+Claim drift_claim(const std::vector<FamilyRuns>& families) {
+  constexpr double largest_stable_drift = 2;
+  std::vector<bool> cases;
+  std::vector<double> simple_drifts;
+  std::vector<double> prenorm_drifts;
+  for (const auto& [family, runs] : families) {
+    const double simple = largest_drift(runs, "simplegpt").median;
+    const double prenorm = largest_drift(runs, "prenorm").median;
     if (std::isfinite(simple) && std::isfinite(prenorm)) {
-      stable.push_back(simple < 2 && simple < prenorm);
+      cases.push_back(simple < largest_stable_drift && simple < prenorm);
       simple_drifts.push_back(simple);
       prenorm_drifts.push_back(prenorm);
     }
-    // nanoGPT's embeddings are far smaller than its branches, and the statement is of the official Llama code.
-    if (sweep.family != "gpt2") {
+  }
+  return {
+      "SimpleNorm keeps activation scales stable through training",
+      "c",
+      "no drift",
+      "by a factor of " + spread_text(summarise(simple_drifts)) + "; PreNorm " + spread_text(summarise(prenorm_drifts)),
+      verdict_of(cases),
+      "in every family the largest drift of SimpleNorm is below 2 and below PreNorm's"};
+}
+
+/// The claim about initial scales. It is about the official Llama code; nanoGPT's embeddings are far smaller than what
+/// its layers add to them.
+Claim start_claim(const std::vector<FamilyRuns>& families) {
+  constexpr double largest_deviation = 0.1;
+  double deviation = std::nan("");
+  for (const auto& [family, runs] : families) {
+    if (family != "gpt2") {
       deviation = std::fmax(deviation, start_deviation(runs));
     }
-    for (Figure& figure : std::vector<Figure>{scales_by_block(runs, sweep.family), drift_along(runs, sweep.family)}) {
-      if (has_points(figure)) {
-        part.section.figures.push_back(std::move(figure));
-      }
-    }
   }
-  part.section.tables = {std::move(table)};
-  part.claims = {
-      {"SimpleNorm keeps activation scales stable through training", "c", "no drift",
-       "by a factor of " + spread_text(summarise(simple_drifts)) + "; PreNorm " +
-           spread_text(summarise(prenorm_drifts)),
-       verdict_of(stable), "in every family the largest drift of SimpleNorm is below 2 and below PreNorm's"},
-      {"before training the residual RMS of SimpleNorm grows as √(1 + 2l), that of the others stays 1 (llama)", "c",
-       "√(1 + 2l)", std::isfinite(deviation) ? fmt::format("within {:.1f} %", 100 * deviation) : "–",
-       std::isfinite(deviation) ? verdict_of({deviation < 0.1}) : Verdict::undecided, "within 10 % at every block"}};
-  return part;
+  const bool known = std::isfinite(deviation);
+  return {"before training the residual RMS of SimpleNorm grows as √(1 + 2l), that of the others stays 1 (llama)",
+          "c",
+          "√(1 + 2l)",
+          known ? fmt::format("within {:.1f} %", 100 * deviation) : "–",
+          known ? verdict_of({deviation < largest_deviation}) : Verdict::undecided,
+          "within 10 % at every layer"};
+}
+
+}  // namespace
+
+ClaimSection scales_section(const CurvatureResults& results) {
+  ClaimSection scales;
+  scales.section.title = "(c) Activation scales through training";
+  scales.section.warnings = results.warnings;
+  for (const auto& [family, runs] : results.families) {
+    add_figures({scales_by_layer(runs, family), drift_along(runs, family)}, scales.section);
+  }
+  scales.section.tables = {drift_table(results.families)};
+  scales.claims = {drift_claim(results.families), start_claim(results.families)};
+  return scales;
 }
 
 }  // namespace hessian::analysis

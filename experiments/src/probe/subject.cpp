@@ -21,7 +21,7 @@ models::LoadedCheckpoint load_model(const ProbeOptions& options) {
   }
   try {
     const models::GptConfig config = models::parse_model_name(options.model, options.vocab_size);
-    return {models::initialise_model(config, options.seed), 0, "fresh " + options.model.substr(4)};
+    return {models::initialise_model(config, options.seed), 0, "fresh " + models::model_label(config)};
   } catch (const std::runtime_error& error) {
     throw std::invalid_argument(error.what());
   }

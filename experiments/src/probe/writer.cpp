@@ -39,7 +39,7 @@ RunInfo probe_run_info(const ProbeOptions& options, const ProbeOutput& output, c
   info.device = device;
   info.dtype = dtype_name(options.dtype);
   info.config = std::move(config_text);
-  info.model = models::config_to_json(config);
+  info.model = models::labelled_config_json(config);
   return info;
 }
 

@@ -43,7 +43,7 @@ std::vector<StepTime> measure_step_times(const StepTimesOptions& options,
       for (double spent = 0; spent < options.seconds; spent += seconds.back()) {
         seconds.push_back(seconds_of_update(trainings[i]));
       }
-      times.push_back({model_label(options.configs[i].model.name), round, median(std::move(seconds))});
+      times.push_back({model_label(options.configs[i]), round, median(std::move(seconds))});
       progress(static_cast<int64_t>(times.size()), total);
     }
   }

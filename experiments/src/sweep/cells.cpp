@@ -8,7 +8,6 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "hessian/models/named_models.h"
 #include "train/resume.h"
 #include "train/train.h"
 
@@ -20,8 +19,9 @@ bool same_cell(const Cell& a, const Cell& b) {
 }
 
 void add_rate(std::vector<Cell>& cells, const SweepConfig& config, const std::string& model, double lr) {
+  const std::string label = model_label(config, model);
   for (const int64_t seed : config.seeds) {
-    cells.push_back({model, lr, seed});
+    cells.push_back({model, lr, seed, label});
   }
 }
 
@@ -44,21 +44,18 @@ const char* to_string(CellStatus status) {
   return words.at(static_cast<std::size_t>(status));
 }
 
-std::string model_label(const std::string& model) {
-  if (models::is_model_name(model)) {
-    return model.substr(model.find(':') + 1);
-  }
-  const std::filesystem::path path(model);
-  const std::filesystem::path name = path.has_filename() ? path.filename() : path.parent_path().filename();
-  return name.extension() == ".pt" || name.extension() == ".safetensors" ? name.stem().string() : name.string();
+std::string model_label(const SweepConfig& config, const std::string& model) {
+  TrainConfig train = config.train;
+  train.model.name = model;
+  return model_label(train);
 }
 
 std::string cell_name(const Cell& cell) {
-  return fmt::format("{}, lr {}, seed {}", model_label(cell.model), format_rate(cell.lr), cell.seed);
+  return fmt::format("{}, lr {}, seed {}", cell.label, format_rate(cell.lr), cell.seed);
 }
 
 std::filesystem::path cell_folder(const SweepConfig& config, const Cell& cell) {
-  return std::filesystem::path(config.train.out) / model_label(cell.model) / ("lr-" + format_rate(cell.lr)) /
+  return std::filesystem::path(config.train.out) / model_label(config, cell.model) / ("lr-" + format_rate(cell.lr)) /
          fmt::format("seed-{}", cell.seed);
 }
 

@@ -16,8 +16,9 @@ struct Cell {
   std::string model;
   double lr = 0;
   int64_t seed = 0;
+  std::string label = {};  ///< what the model is called; follows from the model and the sweep's configuration
 
-  bool operator==(const Cell&) const = default;
+  bool operator==(const Cell& other) const { return model == other.model && lr == other.lr && seed == other.seed; }
 };
 
 enum class CellStatus {
@@ -36,10 +37,10 @@ struct CellResult {
   RunSummary summary;
 };
 
-/// Returns a model's name without "new:", or the name of a checkpoint's file or folder: "llama2-20M-simplegpt".
-std::string model_label(const std::string& model);
+/// Returns the label of a model of the sweep, as model_label(TrainConfig).
+std::string model_label(const SweepConfig& config, const std::string& model);
 
-/// Returns a cell's name for messages: "llama2-20M-simplegpt, lr 1.000e-03, seed 0".
+/// Returns a cell's name for messages: "llama2-0.9M-simplegpt, lr 1.000e-03, seed 0".
 std::string cell_name(const Cell& cell);
 
 /// Returns the folder of a cell's run: SWEEP/MODEL/lr-RATE/seed-SEED.

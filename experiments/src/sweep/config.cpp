@@ -25,7 +25,7 @@ void check_sweep(const SweepConfig& config) {
   expect_different(config.seeds, "sweep.seeds");
   std::vector<std::string> labels;
   for (const std::string& model : config.models) {
-    labels.push_back(model_label(model));
+    labels.push_back(model_label(config, model));
     if (labels.back().empty() || labels.back() == "." || labels.back() == "..") {
       throw std::invalid_argument(fmt::format("sweep.models: '{}' does not name a model", model));
     }

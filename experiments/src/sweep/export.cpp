@@ -35,8 +35,7 @@ std::string relative_run_file(const SweepConfig& config, const Cell& cell) {
 
 void add_runs(Columns& runs, const SweepConfig& config, const std::vector<CellResult>& results) {
   using R = CellResult;
-  runs.add("/sweep/model", column(results, [](const R& r) { return model_label(r.cell.model); }), "1",
-           "model of each run");
+  runs.add("/sweep/model", column(results, [](const R& r) { return r.cell.label; }), "1", "model of each run");
   runs.add("/sweep/lr", column(results, [](const R& r) { return r.cell.lr; }), "1", "peak learning rate of each run");
   runs.add("/sweep/seed", column(results, [](const R& r) { return r.cell.seed; }), "1", "seed of each run");
   runs.add("/sweep/status", column(results, [](const R& r) { return std::string(to_string(r.status)); }), "1",
@@ -101,7 +100,7 @@ std::string format_json(const SweepTable& table) {
   }
   object["runs"] = nlohmann::json::array();
   for (const CellResult& result : table.results) {
-    object["runs"].push_back({{"model", model_label(result.cell.model)},
+    object["runs"].push_back({{"model", result.cell.label},
                               {"lr", result.cell.lr},
                               {"seed", result.cell.seed},
                               {"status", to_string(result.status)},

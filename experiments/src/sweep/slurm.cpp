@@ -30,7 +30,9 @@ std::optional<Cell> cell_of_task(const SweepConfig& config, int stage, int64_t i
   const std::string& model = config.models[static_cast<std::size_t>(index / seeds)];
   // Stages run one after the other, so an unfinished run of an earlier stage has failed.
   const auto rate = bisection_rate(config, model, stage, read_results(config, CellStatus::failed));
-  return rate ? std::optional(Cell{model, *rate, config.seeds[static_cast<std::size_t>(index % seeds)]}) : std::nullopt;
+  return rate ? std::optional(Cell{model, *rate, config.seeds[static_cast<std::size_t>(index % seeds)],
+                                   model_label(config, model)})
+              : std::nullopt;
 }
 
 Task parse_task(const std::string& word) {

@@ -172,7 +172,7 @@ class Sweep {
 /// Removes the runs of a sweep that is to be replaced.
 void remove_runs(const SweepConfig& config) {
   for (const std::string& model : config.models) {
-    fs::remove_all(fs::path(config.train.out) / model_label(model));
+    fs::remove_all(fs::path(config.train.out) / model_label(config, model));
   }
 }
 

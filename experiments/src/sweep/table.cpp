@@ -26,7 +26,7 @@ std::optional<double> median_at(const std::string& model, double rate, const std
 ModelSummary summarise_model(const SweepConfig& config, const std::string& model,
                              const std::vector<CellResult>& results) {
   ModelSummary summary;
-  summary.label = model_label(model);
+  summary.label = model_label(config, model);
   summary.lr = summarise(outcomes_of(model, results), grid_rates(config.lr), config.seeds);
   if (const auto rate = summary.lr.bracket.largest_stable) {
     summary.activation_rate = median_at(model, *rate, results, &RunSummary::activation_rate);
@@ -47,7 +47,7 @@ std::optional<double> quotient(const std::optional<double>& a, const std::option
   return a && b ? std::optional(*a / *b) : std::nullopt;
 }
 
-/// Returns a label without the placement: "llama2-20M" for "llama2-20M-simplegpt".
+/// Returns a label without the placement: "llama2-0.9M" for "llama2-0.9M-simplegpt".
 std::string stem_of(const std::string& label) {
   return label.substr(0, label.rfind('-'));
 }
@@ -92,7 +92,7 @@ std::string format_rates(const std::string& label, const std::vector<CellResult>
     const auto last = std::find_if(first, results.end(), [&](const CellResult& other) {
       return other.cell.model != first->cell.model || !same_rate(other.cell.lr, first->cell.lr);
     });
-    if (model_label(first->cell.model) == label) {
+    if (first->cell.label == label) {
       std::vector<double> losses;
       int64_t diverged = 0;
       for (auto result = first; result != last; ++result) {

@@ -196,6 +196,20 @@ void check(const TrainConfig& config, const std::string& source) {
   }
 }
 
+std::string model_label(const TrainConfig& config) {
+  const std::string& model = config.model.name;
+  if (models::is_model_name(model)) {
+    try {
+      return models::model_label(architecture_of(config));
+    } catch (const std::invalid_argument&) {
+      return model.substr(model.find(':') + 1);  // check() refuses it
+    }
+  }
+  const std::filesystem::path path(model);
+  const std::filesystem::path name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  return name.extension() == ".pt" || name.extension() == ".safetensors" ? name.stem().string() : name.string();
+}
+
 DivergenceOptions divergence_of(const TrainConfig& config) {
   DivergenceOptions options = config.divergence;
   if (!models::is_model_name(config.model.name)) {

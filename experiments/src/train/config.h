@@ -108,6 +108,10 @@ models::GptConfig architecture_of(const TrainConfig& config);
 /// \throws std::invalid_argument  "data.seq_len is 257, longer than the 256 positions of new:gpt2-10M-prenorm"
 void check_seq_len(const TrainConfig& config, const models::GptConfig& architecture);
 
+/// Returns the label of a configuration's model: that of a new model's architecture, such as `llama2-0.9M-simplegpt`, or
+/// the name of a checkpoint's file or folder. Returns a name that no new model has unchanged.
+std::string model_label(const TrainConfig& config);
+
 /// Returns the definition of divergence for a run. Weights from a checkpoint have left the initial plateau already, so
 /// that criterion is disabled for them.
 DivergenceOptions divergence_of(const TrainConfig& config);

@@ -23,7 +23,7 @@ RunInfo run_info(const TrainOptions& options, const models::GptConfig& architect
   info.device = describe_device(device);
   info.dtype = config.dtype;
   info.config = write_config(train_fields(config));
-  info.model = models::config_to_json(architecture);
+  info.model = models::labelled_config_json(architecture);
   return info;
 }
 

@@ -1,5 +1,10 @@
 #include "hessian/models/named_models.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
 #include <stdexcept>
 
 namespace hessian::models {
@@ -86,6 +91,40 @@ std::string accepted_sizes(Family family) {
 
 constexpr const char* name_prefix = "new:";
 
+/// Whether two configurations have layers of the same dimensions.
+bool same_dimensions(const GptConfig& a, const GptConfig& b) {
+  return a.family == b.family && a.dim == b.dim && a.n_layers == b.n_layers && a.n_heads == b.n_heads &&
+         a.n_kv_heads == b.n_kv_heads && a.head_dim == b.head_dim && a.ffn_hidden_dim == b.ffn_hidden_dim;
+}
+
+/// `139K`, `0.9M`, `1.3B`
+std::string count_text(int64_t count) {
+  struct Unit {
+    double from;
+    double scale;
+    const char* suffix;
+  };
+  // Half a million parameters are `0.5M`; fewer are thousands, which say more. 999.5 million round to a billion.
+  constexpr std::array<Unit, 4> units{{{999.5e6, 1e9, "B"}, {0.5e6, 1e6, "M"}, {1e3, 1e3, "K"}, {0, 1, ""}}};
+  const auto value = static_cast<double>(count);
+  const Unit& unit = *std::find_if(units.begin(), units.end(), [&](const Unit& u) { return value >= u.from; });
+  const double scaled = value / unit.scale;
+  constexpr double whole_from = 9.95;  // what one decimal would round to 10.0
+  return scaled < whole_from && unit.scale > 1 ? fmt::format("{:.1f}{}", scaled, unit.suffix)
+                                               : fmt::format("{:.0f}{}", scaled, unit.suffix);
+}
+
+std::string size_name(const GptConfig& config) {
+  for (const NamedSize& size : named_sizes()) {
+    if (same_dimensions(size.config, config)) {
+      return size.name;
+    }
+  }
+  GptConfig prenorm = config;
+  prenorm.placement = Placement::prenorm;
+  return count_text(parameter_count(prenorm));
+}
+
 }  // namespace
 
 const std::vector<NamedSize>& named_sizes() {
@@ -106,6 +145,16 @@ const std::vector<NamedSize>& named_sizes() {
 
 bool is_model_name(const std::string& source) {
   return source.rfind(name_prefix, 0) == 0;
+}
+
+std::string model_label(const GptConfig& config) {
+  return fmt::format("{}-{}-{}", to_string(config.family), size_name(config), to_string(config.placement));
+}
+
+std::string labelled_config_json(const GptConfig& config) {
+  auto object = nlohmann::json::parse(config_to_json(config));
+  object["label"] = model_label(config);
+  return object.dump();
 }
 
 GptConfig parse_model_name(const std::string& name, std::optional<int64_t> vocab_size) {

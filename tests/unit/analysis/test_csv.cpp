@@ -36,9 +36,9 @@ TEST(Csv, NamesPlacesThatHaveNames) {
 TEST(Csv, HasARowForEveryCellOfAMap) {
   Figure figure;
   figure.x.label = "step";
-  figure.y.label = "block";
+  figure.y.label = "layer";
   figure.heat_map = hessian::analysis::HeatMap{"norm", {0, 50}, {0, 1}, {1, 2, 3, NAN}, false, {}, {}};
-  EXPECT_EQ(csv_of(figure), "step,block,norm\r\n0,0,1\r\n50,0,2\r\n0,1,3\r\n50,1,\r\n");
+  EXPECT_EQ(csv_of(figure), "step,layer,norm\r\n0,0,1\r\n50,0,2\r\n0,1,3\r\n50,1,\r\n");
 }
 
 TEST(Csv, KeepsEveryDigit) {

@@ -68,11 +68,11 @@ RunContent swept() {
   return run;
 }
 
-TEST(Figures, ShowMedianAndRangeOverSequencesByBlock) {
+TEST(Figures, ShowMedianAndRangeOverSequencesByLayer) {
   RunContent run = empty_run("run.h5", "");
   run.sites = {counting_site("residual", {0, 50})};
   const Figure figure = figure_named(figures_of({run}), "spectral-norm-residual");
-  // Norms of the first probe: block 0 has 1 and 2, block 1 has 3 and 4; of the second 5 to 8.
+  // Norms of the first probe: layer 0 has 1 and 2, layer 1 has 3 and 4; of the second 5 to 8.
   const Curve& first = curve_named(figure, "step 0");
   EXPECT_THAT(first.x, ElementsAre(0, 1));
   EXPECT_THAT(first.y, ElementsAre(1.5, 3.5));
@@ -86,7 +86,7 @@ TEST(Figures, ShowMedianAndRangeOverSequencesByBlock) {
 TEST(Figures, MarkEstimatesThatDidNotConverge) {
   RunContent run = empty_run("run.h5", "");
   run.sites = {counting_site("ffn_in", {3})};
-  run.sites[0].converged[2] = 0;  // block 1, sequence 0
+  run.sites[0].converged[2] = 0;  // layer 1, sequence 0
   const Figure figure = figure_named(figures_of({run}), "spectral-norm-ffn_in");
   const Curve& open = curve_named(figure, "step 3, not converged");
   EXPECT_EQ(open.mark, Mark::open_points);
@@ -95,7 +95,7 @@ TEST(Figures, MarkEstimatesThatDidNotConverge) {
   EXPECT_THAT(figure.warnings, ElementsAre(HasSubstr("1 of 4 estimates at step 3 did not reach their tolerance")));
 }
 
-TEST(Figures, DrawNormsOverTrainingAsAMapOfBlocksAndSteps) {
+TEST(Figures, DrawNormsOverTrainingAsAMapOfLayersAndSteps) {
   RunContent run = empty_run("run.h5", "");
   run.sites = {counting_site("residual", {0, 50, 100})};
   const Figure figure = figure_named(figures_of({run}), "spectral-norm-over-training-residual");

@@ -66,10 +66,25 @@ TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
   EXPECT_THAT(page, HasSubstr("careful"));
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
   // Names of XML dialects are the only addresses.
-  for (std::size_t at = page.find("http"); at != std::string::npos; at = page.find("http", at + 1)) {
-    EXPECT_THAT(page.substr(at, 20), testing::StartsWith("http://www.w3.org/"));
+  for (std::size_t found = page.find("http"); found != std::string::npos; found = page.find("http", found + 1)) {
+    EXPECT_THAT(page.substr(found, 20), testing::StartsWith("http://www.w3.org/"));
   }
-  EXPECT_EQ(folder.names().size(), 1) << "nothing is left beside the page";
+  EXPECT_EQ(folder.names().size(), 1) << "no other file is left";
+}
+
+TEST(Report, UsesDrawingsThatExistAlready) {
+  const TemporaryFolder folder;
+  Report report;
+  analysis::Figure figure;
+  figure.id = "losses";
+  report.sections = {{"Figures", {}, {}, {}, {}, {figure}}};
+  std::ofstream(folder / "losses.svg") << "<?xml version=\"1.0\"?><svg>drawn before</svg>";
+  write_report(report, folder / "report.html", folder.path());
+  std::ifstream file(folder / "report.html");
+  std::ostringstream page;
+  page << file.rdbuf();
+  EXPECT_THAT(page.str(), HasSubstr("<svg>drawn before</svg>"));
+  EXPECT_THAT(page.str(), Not(HasSubstr("<?xml")));
 }
 
 }  // namespace

@@ -141,7 +141,7 @@ void write_sweep_of_ratio(const std::filesystem::path& path, double ratio) {
                {"x-simplegpt", ratio, 20, 2.01, 0.5, 8}});
 }
 
-/// A run of three blocks whose residual norms are `norm` at the start and half of that at the end, and whose RMS grows
+/// A run of three layers whose residual norms are `norm` at the start and half of that at the end, and whose RMS grows
 /// by `drift`.
 void write_probes(const std::filesystem::path& path, double norm, double drift) {
   experiments::ProbeLayoutOptions layout;
@@ -238,7 +238,7 @@ TEST_F(Reproduction, ComparesTheOrderOfNormsAndTheDriftOfScales) {
   auto found = claims();
   EXPECT_EQ(claim_with(found, "‖H_xx‖: SimpleNorm").verdict, Verdict::holds);
   EXPECT_THAT(claim_with(found, "‖H_xx‖: SimpleNorm").ours, HasSubstr("3 of 3 cases"));
-  EXPECT_THAT(claim_with(found, "input of the first block").ours, HasSubstr("1 of 1 cases"));
+  EXPECT_THAT(claim_with(found, "input of the first layer").ours, HasSubstr("1 of 1 cases"));
   EXPECT_EQ(claim_with(found, "scales stable").verdict, Verdict::holds);
   EXPECT_THAT(claim_with(found, "scales stable").ours, HasSubstr("factor of 1.5; PreNorm 10"));
   // The RMS at the start is 1 everywhere, which sqrt(1 + 2 l) is not.

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "refusal.h"
+#include "run_contents.h"
 #include "run_file/probe_layout.h"
 #include "run_file_support.h"
 
@@ -37,7 +38,7 @@ void append(RunFileWriter& writer, const std::string& path, const std::vector<T>
   writer.append(path, std::span<const T>(values));
 }
 
-/// A file of two blocks and one sequence with `norms` probes of the norm, of which `steps` have their step.
+/// A file of two layers and one sequence with `norms` probes of the norm, of which `steps` have their step.
 std::filesystem::path write_probes(const std::filesystem::path& path, int norms, int steps) {
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1}}};
@@ -82,7 +83,33 @@ TEST(RunContent, DoesNotCountWhatIsNotWrittenAsUnconverged) {
   writer.flush();
   const RunContent run = read_run(folder / "run.h5");
   ASSERT_THAT(run.sites, SizeIs(1));
-  EXPECT_EQ(run.sites[0].unconverged(0), 1) << "block 0 is written and not marked as converged; block 1 is not written";
+  EXPECT_EQ(run.sites[0].unconverged(0), 1) << "layer 0 is written and not marked as converged; layer 1 is not written";
+}
+
+TEST(RunContent, CountsConvergedEstimatesOfEachLayer) {
+  analysis::SiteProbes site = counting_site("residual", {0, 50});
+  EXPECT_EQ(site.converged_count(1, 1), 2);
+  EXPECT_EQ(site.unconverged(1, 1), 0);
+  site.converged[7] = 0;  // probe 1, layer 1, sequence 1
+  EXPECT_EQ(site.converged_count(1, 1), 1);
+  EXPECT_EQ(site.unconverged(1, 1), 1);
+  EXPECT_EQ(site.unconverged(1, 0), 0);
+  EXPECT_EQ(site.unconverged(1), 1);
+  EXPECT_EQ(site.unconverged(0), 0);
+  site.spectral_norm[7] = NAN;  // not written
+  EXPECT_EQ(site.unconverged(1), 0);
+  site.converged.clear();  // as in files of older programs
+  EXPECT_EQ(site.converged_count(0, 0), 0);
+  EXPECT_EQ(site.unconverged(0), 0);
+}
+
+TEST(RunContent, FindsNumbersOfASweepsSummary) {
+  analysis::SweepRuns sweep;
+  sweep.models = {"a", "b"};
+  sweep.summary = {{"best_lr", {1, 2}}};
+  EXPECT_EQ(sweep.summary_number("b", "best_lr"), 2);
+  EXPECT_TRUE(std::isnan(sweep.summary_number("c", "best_lr")));
+  EXPECT_TRUE(std::isnan(sweep.summary_number("a", "best_loss")));
 }
 
 TEST(RunContent, LeavesOutASiteThatDoesNotFitTogetherAndSaysSo) {
@@ -147,7 +174,7 @@ TEST(RunContent, HasSpectraDensitiesAndAnatomyAsTheyAreWritten) {
   const RunContent run = read_run(folder / "run.h5");
   ASSERT_THAT(run.densities, SizeIs(1));
   EXPECT_EQ(run.densities[0].units, "nats");
-  EXPECT_EQ(run.densities[0].probes, 1);
+  EXPECT_EQ(run.densities[0].samples, 1);
   EXPECT_EQ(run.densities[0].steps, 3);
   EXPECT_THAT(run.densities[0].ritz_values, ElementsAre(-1, 2)) << "where a space was exhausted there is no value";
   EXPECT_THAT(run.densities[0].ritz_weights, ElementsAre(0.25, 0.75));

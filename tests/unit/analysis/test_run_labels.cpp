@@ -21,6 +21,19 @@ TEST(RunLabels, SayWhatDiffersTheMostTellingFirst) {
       ElementsAre("lr 0.5, steps 5", "lr 0.25, steps 9"));
 }
 
+TEST(RunLabels, CallAFreshModelByWhatItIs) {
+  const auto narrowed = [](const std::string& placement) {
+    auto run = empty_run(placement + ".h5", "[model]\nname = \"new:llama2-20M-" + placement + "\"\ndim = 128\n");
+    run.info.model = R"({"family": "llama2", "label": "llama2-0.9M-)" + placement + R"("})";
+    return run;
+  };
+  EXPECT_THAT(run_labels({narrowed("prenorm"), narrowed("simplegpt")}),
+              ElementsAre("llama2-0.9M-prenorm", "llama2-0.9M-simplegpt"));
+  auto old = narrowed("prenorm");
+  old.info.model = "{}";  // files of older programs have no label
+  EXPECT_THAT(run_labels({old, narrowed("simplegpt")}), ElementsAre("llama2-20M-prenorm", "llama2-0.9M-simplegpt"));
+}
+
 TEST(RunLabels, DoNotCountWhereResultsGoAsADifference) {
   EXPECT_THAT(
       run_labels({empty_run("a/run.h5", "out = \"a\"\nseed = 1\n"), empty_run("b/run.h5", "out = \"b\"\nseed = 2\n")}),

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "content/anatomy_maps.h"
-#include "content/block_groups.h"
+#include "content/layer_groups.h"
 #include "figures/figures.h"
 #include "named_figures.h"
 #include "output/gnuplot.h"
@@ -14,12 +14,12 @@
 
 using hessian::analysis::Anatomy;
 using hessian::analysis::Curve;
+using hessian::analysis::DensityCurve;
 using hessian::analysis::Figure;
 using hessian::analysis::figures_of;
 using hessian::analysis::GroupSpectrum;
 using hessian::analysis::Mark;
 using hessian::analysis::RunContent;
-using hessian::analysis::SpectralDensity;
 using hessian::tests::curve_named;
 using hessian::tests::empty_run;
 using hessian::tests::figure_named;
@@ -33,9 +33,9 @@ using testing::Pointwise;
 namespace hessian::tests {
 namespace {
 
-/// 16 probes of 32 steps on [-scale, scale].
-SpectralDensity density(const std::string& name, double scale) {
-  SpectralDensity made;
+/// 16 samples of 32 steps on [-scale, scale].
+DensityCurve density(const std::string& name, double scale) {
+  DensityCurve made;
   made.name = name;
   made.units = "nats";
   made.grid = {-scale, 0, scale};
@@ -43,7 +43,7 @@ SpectralDensity density(const std::string& name, double scale) {
   made.density_error = {2e-3 / scale, 0.5 / scale, 0};
   made.ritz_values = {-scale, 0.5 * scale};
   made.ritz_weights = {0.25, 0.75};
-  made.probes = 16;
+  made.samples = 16;
   made.steps = 32;
   made.width = 0.02 * scale;
   made.zero_threshold = 1e-3 * scale;
@@ -58,7 +58,7 @@ GroupSpectrum spectrum(const std::string& name, double scale) {
   made.name = name;
   made.units = "nats";
   made.entries = 64;
-  made.blocks = 2;
+  made.matrices = 2;
   made.count = 2;
   made.upper = {{4 * scale, 3 * scale, 8 * scale, 5 * scale}, {scale, 0, 0, 0.5 * scale}, {1, 1, 1, 1}};
   made.lower = {{-2 * scale, -scale, -4 * scale, -3 * scale}, {0, 0, 0, 0}, {1, 1, 1, 1}};
@@ -68,7 +68,7 @@ GroupSpectrum spectrum(const std::string& name, double scale) {
   return made;
 }
 
-/// A bare map and one with a norm behind it in each of two blocks, of two sequences.
+/// A map without and one with a norm after it in each of two layers, for two sequences.
 Anatomy anatomy(const std::string& bare, const std::string& normed) {
   Anatomy made;
   made.map = {bare, normed, bare, normed};
@@ -89,11 +89,11 @@ RunContent run_named(const std::string& path, const std::string& model) {
   return run;
 }
 
-TEST(GroupNames, HaveAKindAndABlockWhereTheyHoldANumber) {
-  const auto is = [](const std::string& name, const std::string& kind, std::optional<int64_t> block) {
+TEST(GroupNames, HaveAKindAndALayerIfTheyHoldANumber) {
+  const auto is = [](const std::string& name, const std::string& kind, std::optional<int64_t> layer) {
     const analysis::GroupName found = analysis::parse_group_name(name);
     EXPECT_EQ(found.kind, kind) << name;
-    EXPECT_EQ(found.block, block) << name;
+    EXPECT_EQ(found.layer, layer) << name;
   };
   is("residual-12", "residual", 12);
   is("attn_proj_in-0", "attn_proj_in", 0);
@@ -103,7 +103,7 @@ TEST(GroupNames, HaveAKindAndABlockWhereTheyHoldANumber) {
   is("7", "7", std::nullopt);
 }
 
-TEST(SpectrumFigures, DrawADensityWithItsErrorItsRitzValuesAndWhatItStandsOn) {
+TEST(SpectrumFigures, DrawADensityWithItsErrorItsRitzValuesAndItsSource) {
   RunContent run = empty_run("run.h5", "");
   run.densities = {density("residual-3", 2)};
   const Figure figure = figure_named(figures_of({run}), "density-residual-3");
@@ -116,8 +116,8 @@ TEST(SpectrumFigures, DrawADensityWithItsErrorItsRitzValuesAndWhatItStandsOn) {
   EXPECT_THAT(curve.high, Pointwise(DoubleNear(1e-15), {1.5e-3, 1.25, 5e-13}));
   ASSERT_EQ(figure.ticks.size(), 1);
   EXPECT_THAT(figure.ticks[0].x, ElementsAre(-2, 1));
-  EXPECT_THAT(figure.caption, HasSubstr("16 random probes of 32 Lanczos steps"));
-  EXPECT_THAT(figure.caption, HasSubstr("no finer than about 1.5e-01")) << "range 3, times pi / 64";
+  EXPECT_THAT(figure.caption, HasSubstr("16 random samples of 32 Lanczos steps"));
+  EXPECT_THAT(figure.caption, HasSubstr("to about 1.5e-01")) << "range 3, times pi / 64";
   EXPECT_THAT(figure.caption, HasSubstr("standard deviation 4.0e-02"));
   EXPECT_THAT(figure.caption, HasSubstr("|λ| ≤ 2.0e-03: 0.125 ± 0.030"));
 }
@@ -141,7 +141,8 @@ TEST(SpectrumFigures, DrawOfThousandsOfRitzValuesThoseThatCanBeToldApart) {
   EXPECT_EQ(figure.ticks.at(0).x.size(), 50001) << "tables have all of them";
   const std::string script = analysis::gnuplot_script(figure, "svg", "image.svg");
   std::size_t strokes = 0;
-  for (std::size_t at = script.find("set arrow"); at != std::string::npos; at = script.find("set arrow", at + 1)) {
+  for (std::size_t found = script.find("set arrow"); found != std::string::npos;
+       found = script.find("set arrow", found + 1)) {
     ++strokes;
   }
   // A thousandth of the range 1.95 fits 25 times into the 0.05 that all but one lie in.
@@ -152,7 +153,7 @@ TEST(SpectrumFigures, DrawOfThousandsOfRitzValuesThoseThatCanBeToldApart) {
 
 TEST(SpectrumFigures, DrawDensitiesOfOlderFilesWhichHaveNoErrors) {
   RunContent run = empty_run("run.h5", "");
-  SpectralDensity old;
+  DensityCurve old;
   old.name = "hessian";
   old.grid = {-1, 0, 1};
   old.density = {1e-3, 2, 1e-12};
@@ -161,24 +162,24 @@ TEST(SpectrumFigures, DrawDensitiesOfOlderFilesWhichHaveNoErrors) {
   const Figure figure = figure_named(figures_of({run}), "density-hessian");
   EXPECT_EQ(figure.y.low, 2e-6);
   EXPECT_EQ(figure.x.label, "eigenvalue");
-  EXPECT_EQ(figure.caption, "Strokes on the axis: Ritz values.");
+  EXPECT_EQ(figure.caption, "Marks on the axis: Ritz values.");
   EXPECT_THAT(figure.curves.at(0).low, IsEmpty());
   EXPECT_THAT(figure.ticks.at(0).x, ElementsAre(-0.9, 0.8));
 }
 
-TEST(SpectrumFigures, CompareTheShapesOfBlocksOverTheirLargestMagnitudes) {
+TEST(SpectrumFigures, CompareTheShapesOfLayersDividedByTheirLargestMagnitudes) {
   RunContent run = empty_run("run.h5", "");
   run.densities = {density("residual-0", 2), density("residual-10", 100), density("ffn_in-0", 1)};
   const std::vector<Figure> figures = figures_of({run});
   const Figure figure = figure_named(figures, "density-by-block-residual");
   ASSERT_EQ(figure.curves.size(), 2);
-  EXPECT_EQ(figure.curves[0].label, "block 0: 1 = 2.0e+00 nats");
-  EXPECT_EQ(figure.curves[1].label, "block 10: 1 = 1.0e+02 nats");
+  EXPECT_EQ(figure.curves[0].label, "layer 0: 1 = 2.0e+00 nats");
+  EXPECT_EQ(figure.curves[1].label, "layer 10: 1 = 1.0e+02 nats");
   for (const Curve& curve : figure.curves) {
     EXPECT_THAT(curve.x, ElementsAre(-1, 0, 1));
     EXPECT_THAT(curve.y, Pointwise(DoubleNear(1e-12), {1e-3, 2.0, 1e-12})) << "it still integrates to the same";
   }
-  EXPECT_THROW(figure_named(figures, "density-by-block-ffn_in"), std::runtime_error) << "there is one block";
+  EXPECT_THROW(figure_named(figures, "density-by-block-ffn_in"), std::runtime_error) << "there is one layer";
   EXPECT_NO_THROW(figure_named(figures, "density-ffn_in-0"));
 }
 
@@ -209,16 +210,16 @@ TEST(SpectrumFigures, MarkPairsThatDidNotConverge) {
   EXPECT_THAT(analysis::spectrum_warnings(run, "a"), ElementsAre(HasSubstr("1 of 8 eigenpairs of residual-0")));
 }
 
-TEST(SpectrumFigures, DrawTheBlocksOfAKindByMagnitude) {
+TEST(SpectrumFigures, DrawTheLayersOfAKindByMagnitude) {
   RunContent run = empty_run("run.h5", "");
   run.spectra = {spectrum("residual-0", 100), spectrum("residual-1", 1)};
   run.spectra[1].lower.lambda = {2, -1, 4, -3};
   const std::vector<Figure> figures = figures_of({run});
   const Figure eigenvalues = figure_named(figures, "eigenvalues-by-block-residual");
   EXPECT_TRUE(eigenvalues.y.logarithmic);
-  EXPECT_THAT(curve_named(eigenvalues, "block 0").y, ElementsAre(600, 400));
-  EXPECT_THAT(curve_named(eigenvalues, "block 0, smallest").y, ElementsAre(300, 200));
-  const Curve& signs = curve_named(eigenvalues, "block 1, smallest");
+  EXPECT_THAT(curve_named(eigenvalues, "layer 0").y, ElementsAre(600, 400));
+  EXPECT_THAT(curve_named(eigenvalues, "layer 0, smallest").y, ElementsAre(300, 200));
+  const Curve& signs = curve_named(eigenvalues, "layer 1, smallest");
   EXPECT_TRUE(std::isnan(signs.y[0])) << "3 is the smallest, but not negative";
   EXPECT_EQ(signs.y[1], 2);
   // Means over two matrices, and the errors of means: sqrt(3^2 + 4^2) / 2.
@@ -249,7 +250,7 @@ TEST(SpectrumFigures, DissectEveryMapOfOneRun) {
   EXPECT_THAT(figure_named(figures, "anatomy-cosine").curves.at(0).y, ElementsAre(0.5, 0.75));
 }
 
-TEST(SpectrumFigures, SetMapsOfSeveralRunsBesideEachOtherWhateverTheyAreCalled) {
+TEST(SpectrumFigures, CompareMapsOfSeveralRunsUnderMatchedNames) {
   RunContent a = run_named("a.h5", "x-prenorm");
   RunContent b = run_named("b.h5", "x-simplegpt");
   a.anatomy = anatomy("attention.wv", "attention.wq");

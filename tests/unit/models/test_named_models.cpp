@@ -64,6 +64,59 @@ TEST(ModelNames, TakeAnotherVocabulary) {
             "new:llama2-39M-preqknorm: vocab_size is 0, expected 1 to 1073741824");
 }
 
+TEST(ModelLabels, KeepTheNamesOfTheOfficialSizesWhateverVocabularyAndPlacement) {
+  for (const models::NamedSize& size : models::named_sizes()) {
+    for (const models::Placement placement : support::all_placements()) {
+      const std::string name =
+          std::string(models::to_string(size.config.family)) + "-" + size.name + "-" + models::to_string(placement);
+      EXPECT_EQ(model_label(parse_model_name("new:" + name)), name);
+      EXPECT_EQ(model_label(parse_model_name("new:" + name, 256)), name);
+    }
+  }
+}
+
+TEST(ModelLabels, CountTheParametersOfOtherDimensions) {
+  GptConfig config = parse_model_name("new:llama2-20M-simplegpt", 256);
+  config.dim = 128;
+  config.head_dim = 32;
+  config.ffn_hidden_dim = 352;
+  // 2 x 256 x 128 of the embedding and the head, and 4 (4 x 128^2 + 3 x 128 x 352) of the layers' matrices.
+  EXPECT_EQ(model_label(config), "llama2-0.9M-simplegpt");
+  config.n_layers = 45;
+  EXPECT_EQ(model_label(config), "llama2-9.1M-simplegpt");
+  config.n_layers = 60;
+  EXPECT_EQ(model_label(config), "llama2-12M-simplegpt");
+  config.n_layers = 1;
+  EXPECT_EQ(model_label(config), "llama2-267K-simplegpt");
+  GptConfig large = parse_model_name("new:llama2-1B-prenorm");
+  large.n_layers = 20;
+  EXPECT_EQ(model_label(large), "llama2-1.2B-prenorm");
+}
+
+TEST(ModelLabels, GiveAllPlacementsOfOneArchitectureTheSameSize) {
+  GptConfig config = parse_model_name("new:llama2-20M-prenorm", 256);
+  for (int64_t width = 16; width <= 512; width += 16) {
+    config.dim = width;
+    config.n_heads = config.n_kv_heads = 1;
+    config.head_dim = width;
+    config.ffn_hidden_dim = 2 * width;
+    std::set<std::string> stems;
+    for (const models::Placement placement : support::all_placements()) {
+      config.placement = placement;
+      const std::string label = model_label(config);
+      stems.insert(label.substr(0, label.rfind('-')));
+    }
+    EXPECT_EQ(stems.size(), 1) << *stems.begin();
+  }
+}
+
+TEST(ModelLabels, StandNextToTheConfigurationInJson) {
+  const GptConfig config = parse_model_name("new:llama2-39M-preqknorm");
+  const std::string json = models::labelled_config_json(config);
+  EXPECT_NE(json.find(R"("label":"llama2-39M-preqknorm")"), std::string::npos) << json;
+  EXPECT_TRUE(models::config_from_json(json) == config);
+}
+
 TEST(ModelNames, AreDistinguishedFromPaths) {
   EXPECT_TRUE(models::is_model_name("new:llama2-20M-simplegpt"));
   EXPECT_TRUE(models::is_model_name("new:"));

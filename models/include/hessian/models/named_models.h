@@ -24,7 +24,18 @@ const std::vector<NamedSize>& named_sizes();
 /// \throws std::runtime_error  one line that names the accepted words
 GptConfig parse_model_name(const std::string& name, std::optional<int64_t> vocab_size = std::nullopt);
 
-/// Whether `source` names a new model ("new:...") rather than a path.
+/// Returns whether `source` names a new model ("new:...") rather than a path.
 bool is_model_name(const std::string& source);
+
+/// Returns what a model is called in tables, figures and folders: FAMILY-SIZE-PLACEMENT, such as
+/// `llama2-0.9M-simplegpt`.
+///
+/// The size is the official name if the architecture is a named size, whatever its vocabulary, context length and
+/// placement. Otherwise it is the parameter count of the PreNorm model of these dimensions, so that all placements of one
+/// architecture share it: `139K`, `0.9M`, `1.3B`; with one decimal below 10, whole from there on.
+std::string model_label(const GptConfig& config);
+
+/// Returns config_to_json(config) with the model's label under the additional key `label`.
+std::string labelled_config_json(const GptConfig& config);
 
 }  // namespace hessian::models

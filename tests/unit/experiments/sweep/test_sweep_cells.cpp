@@ -171,13 +171,28 @@ TEST(SweepCells, HaveFoldersThatNameThem) {
   const SweepConfig config = configured(1e-3, 1e-1, 1, 1.2);
   EXPECT_EQ(cell_folder(config, {"new:llama2-20M-simplegpt", std::sqrt(2.0) * 1e-3, 7}),
             "sweep/llama2-20M-simplegpt/lr-1.414e-03/seed-7");
-  EXPECT_EQ(experiments::cell_name({"runs/big model.pt", 0.1, 0}), "big model, lr 1.000e-01, seed 0");
+  SweepConfig trained = configured(0.1, 0.1, 1, 1.2);
+  trained.models = {"runs/big model.pt"};
+  EXPECT_EQ(cell_name(grid_cells(trained).front()), "big model, lr 1.000e-01, seed 0");
+}
+
+TEST(SweepCells, AreLabelledByWhatTheModelIsNotByTheNameItWasMadeFrom) {
+  SweepConfig config = configured(0.1, 0.1, 1, 1.2);
+  config.models = {"new:llama2-20M-prenorm", "new:llama2-20M-simplegpt"};
+  config.train.model.vocab_size = 256;
+  config.train.model.dim = 128;
+  const std::vector<Cell> cells = grid_cells(config);
+  EXPECT_EQ(cell_name(cells.front()), "llama2-0.9M-prenorm, lr 1.000e-01, seed 0");
+  EXPECT_EQ(cells.back().label, "llama2-0.9M-simplegpt");
+  EXPECT_EQ(cell_folder(config, cells.back()).parent_path().parent_path(), "sweep/llama2-0.9M-simplegpt");
+  config.train.model.n_heads = 3;  // does not divide the width; check() says so under the name that was given
+  EXPECT_EQ(model_label(config, config.models[0]), "llama2-20M-prenorm");
 }
 
 TEST(SweepCells, HaveFoldersInsideTheSweepsFolderWhateverTheModelIsCalled) {
   const SweepConfig config = configured(1e-3, 1e-1, 1, 1.2);
   for (const char* model : {"runs/llama", "runs/llama/", "runs/llama//", "./llama", "llama.pt", "/llama.safetensors"}) {
-    EXPECT_EQ(experiments::model_label(model), "llama") << model;
+    EXPECT_EQ(model_label(config, model), "llama") << model;
     EXPECT_EQ(cell_folder(config, {model, 1e-3, 0}), "sweep/llama/lr-1.000e-03/seed-0") << model;
   }
 }

@@ -38,7 +38,7 @@ SweepConfig configured(std::vector<std::string> models, std::vector<int64_t> see
 }
 
 CellResult run(const std::string& model, double lr, int64_t seed, CellStatus status, double loss = 2) {
-  CellResult result{{model, lr, seed}, status, {}};
+  CellResult result{{model, lr, seed, model_label(SweepConfig(), model)}, status, {}};
   result.summary.step = 10;
   result.summary.final_loss = loss;
   result.summary.initial_loss = 6;

@@ -1,9 +1,10 @@
-#include "reproduction/parts.h"
+#include "reproduction/sections.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace hessian::analysis {
 
@@ -28,22 +29,27 @@ std::string placement_color(const std::string& placement) {
   return categorical_color(static_cast<std::size_t>(place - compared_placements.begin()));
 }
 
-std::optional<RunContent> read_part(const std::filesystem::path& file, Section& section) {
+std::optional<RunContent> read_or_warn(const std::filesystem::path& file, std::vector<std::string>& warnings) {
   if (!std::filesystem::exists(file)) {
-    section.warnings.push_back(file.string() + " is not there yet");
+    warnings.push_back(file.string() + " does not exist yet");
     return std::nullopt;
   }
   try {
     RunContent run = read_run(file);
     if (!run.finished) {
-      section.warnings.push_back(file.string() + " is not finished; what it holds so far is shown");
+      warnings.push_back(file.string() + " is not finished; its contents so far are shown");
     }
-    section.warnings.insert(section.warnings.end(), run.problems.begin(), run.problems.end());
+    warnings.insert(warnings.end(), run.problems.begin(), run.problems.end());
     return run;
   } catch (const std::runtime_error& error) {
-    section.warnings.emplace_back(error.what());
+    warnings.emplace_back(error.what());
     return std::nullopt;
   }
+}
+
+void add_figures(std::vector<Figure> figures, Section& section) {
+  std::copy_if(std::make_move_iterator(figures.begin()), std::make_move_iterator(figures.end()),
+               std::back_inserter(section.figures), has_points);
 }
 
 std::string number_text(double value) {
@@ -59,14 +65,17 @@ std::string spread_text(const Summary& summary) {
                                                    number_text(summary.low), number_text(summary.high));
 }
 
+std::string or_dash(const std::string& text) {
+  return text.empty() ? "–" : text;
+}
+
 Curve SpreadCurve::curve(const std::string& label, const std::string& color) const {
   Curve curve;
   curve.label = label;
   curve.color = color;
   curve.mark = Mark::line_and_points;
   for (const auto& [x, values] : values_) {
-    const Summary summary = summarise(values);
-    add_point(curve, x, summary);
+    add_point(curve, x, summarise(values));
   }
   return curve;
 }

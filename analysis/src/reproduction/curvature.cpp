@@ -1,26 +1,40 @@
-#include "reproduction/placed_runs.h"
+#include "reproduction/curvature.h"
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
-namespace hessian::analysis {
+#include "reproduction/sections.h"
 
-std::vector<PlacedRun> placed_runs(const ReproducedSweep& planned, Section& section) {
+namespace hessian::analysis {
+namespace {
+
+std::vector<PlacedRun> read_runs(const std::filesystem::path& file, std::vector<std::string>& warnings) {
   std::vector<PlacedRun> runs;
-  const auto sweep = read_part(planned.file, section);
+  const auto sweep = read_or_warn(file, warnings);
   if (!sweep || !sweep->sweep) {
     return runs;
   }
-  for (std::size_t i = 0; i < sweep->sweep->model.size(); ++i) {
-    if (sweep->sweep->status[i] == "pending") {
+  const SweepRuns& rows = *sweep->sweep;
+  for (std::size_t i = 0; i < rows.model.size(); ++i) {
+    if (rows.status[i] == "pending") {
       continue;
     }
-    if (auto run = read_part(planned.file.parent_path() / sweep->sweep->run_file[i], section)) {
-      runs.push_back({placement_of(sweep->sweep->model[i]), sweep->sweep->seed[i], std::move(*run)});
+    if (auto run = read_or_warn(file.parent_path() / rows.run_file[i], warnings)) {
+      runs.push_back({placement_of(rows.model[i]), rows.seed[i], std::move(*run)});
     }
   }
   return runs;
+}
+
+}  // namespace
+
+CurvatureResults read_curvature(const std::vector<ReproducedSweep>& sweeps) {
+  CurvatureResults results;
+  for (const ReproducedSweep& sweep : sweeps) {
+    results.families.push_back({sweep.family, read_runs(sweep.file, results.warnings)});
+  }
+  return results;
 }
 
 const SiteProbes* site_named(const RunContent& run, const std::string& name) {

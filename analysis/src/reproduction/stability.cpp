@@ -1,4 +1,4 @@
-#include "reproduction/swept_rates.h"
+#include "reproduction/stability.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,16 +6,18 @@
 #include <set>
 #include <utility>
 
+#include "reproduction/sections.h"
+
 namespace hessian::analysis {
 namespace {
 
-/// The seeds of a sweep, ascending.
+/// Returns the seeds of a sweep, ascending.
 std::vector<int64_t> seeds_of(const SweepRuns& runs) {
   const std::set<int64_t> seeds(runs.seed.begin(), runs.seed.end());
   return {seeds.begin(), seeds.end()};
 }
 
-/// Final losses of the stable runs of a placement, by rate; of one seed, or of all.
+/// Returns the final losses of a placement by rate, of one seed or of all. Rates at which a run diverged are left out.
 std::map<double, std::vector<double>> stable_losses(const SweepRuns& runs, const std::string& placement,
                                                     std::optional<int64_t> seed) {
   std::map<double, std::vector<double>> losses;
@@ -38,25 +40,21 @@ std::map<double, std::vector<double>> stable_losses(const SweepRuns& runs, const
 
 }  // namespace
 
-std::vector<ReadSweep> read_sweeps(const ReproductionFiles& files, Section& section) {
-  std::vector<ReadSweep> sweeps;
-  for (const ReproducedSweep& planned : files.stability) {
-    auto content = read_part(planned.file, section);
+StabilityResults read_stability(const std::vector<ReproducedSweep>& sweeps) {
+  StabilityResults results;
+  for (const ReproducedSweep& planned : sweeps) {
+    auto content = read_or_warn(planned.file, results.warnings);
     if (content && content->sweep) {
-      sweeps.push_back({planned, std::move(*content)});
+      results.sweeps.push_back({planned, std::move(*content)});
     }
   }
-  return sweeps;
+  return results;
 }
 
 double summary_number(const SweepRuns& runs, const std::string& placement, const std::string& name) {
-  const auto numbers = runs.summary.find(name);
-  for (std::size_t i = 0; i < runs.models.size() && numbers != runs.summary.end(); ++i) {
-    if (placement_of(runs.models[i]) == placement) {
-      return numbers->second[i];
-    }
-  }
-  return std::nan("");
+  const auto model = std::find_if(runs.models.begin(), runs.models.end(),
+                                  [&](const std::string& name_of) { return placement_of(name_of) == placement; });
+  return model == runs.models.end() ? std::nan("") : runs.summary_number(*model, name);
 }
 
 Rates rates_of(const SweepRuns& runs, const std::string& placement, std::optional<int64_t> seed) {
@@ -100,7 +98,7 @@ Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id,
   Figure figure;
   figure.id = id;
   figure.title = title;
-  figure.caption = "Of all seeds together; the band is the range of the seeds each alone.";
+  figure.caption = "Over all seeds; the band is the range over single seeds.";
   figure.x.label = "parameters of the PreNorm model";
   figure.x.logarithmic = true;
   figure.y.label = label;
@@ -108,14 +106,13 @@ Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id,
     auto curve = std::find_if(figure.curves.begin(), figure.curves.end(),
                               [&](const Curve& known) { return known.label == sweep.planned.family; });
     if (curve == figure.curves.end()) {
-      Curve fresh;
-      fresh.label = sweep.planned.family;
-      fresh.color = categorical_color(figure.curves.size() + compared_placements.size());
-      fresh.mark = Mark::line_and_points;
-      curve = figure.curves.insert(figure.curves.end(), std::move(fresh));
+      Curve added;
+      added.label = sweep.planned.family;
+      added.color = categorical_color(figure.curves.size() + compared_placements.size());
+      added.mark = Mark::line_and_points;
+      curve = figure.curves.insert(figure.curves.end(), std::move(added));
     }
-    const Summary summary = number(sweep.runs());
-    add_point(*curve, static_cast<double>(sweep.planned.parameters), summary);
+    add_point(*curve, static_cast<double>(sweep.planned.parameters), number(sweep.runs()));
   }
   choose_y_scale(figure);
   return figure;

@@ -6,14 +6,17 @@
 #include <string>
 #include <vector>
 
-#include "reproduction/parts.h"
+#include "content/run_content.h"
+#include "content/summary.h"
+#include "figures/figure.h"
+#include "reproduction/reproduction.h"
 
 namespace hessian::analysis {
 
 /// Loss above a placement's own best at which a rate still counts as useful, in nats.
 constexpr double useful_margin = 0.1;
 
-/// A sweep that has been read.
+/// A sweep over learning rates with its contents.
 struct ReadSweep {
   ReproducedSweep planned;
   RunContent content;
@@ -22,36 +25,42 @@ struct ReadSweep {
   [[nodiscard]] std::string name() const { return planned.family + "-" + planned.size; }
 };
 
-/// What there is of the sweeps over learning rates; what is missing becomes a warning.
-std::vector<ReadSweep> read_sweeps(const ReproductionFiles& files, Section& section);
+/// What sections (d), (e) and (g) show, read once.
+struct StabilityResults {
+  std::vector<ReadSweep> sweeps;
+  std::vector<std::string> warnings;  ///< files that are missing, unreadable or not finished, a line each
+};
 
-/// The number of a placement in the summary of a sweep, NaN where there is none.
+/// Reads the sweeps that exist.
+StabilityResults read_stability(const std::vector<ReproducedSweep>& sweeps);
+
+/// Returns a number of the sweep's summary for the model of a placement, NaN if there is none.
 double summary_number(const SweepRuns& runs, const std::string& placement, const std::string& name);
 
-/// The largest rate at which nothing diverged, and the largest whose loss is within the margin of the best.
+/// The largest rate at which nothing diverged, the largest whose loss is within the margin of the best, and that loss.
 struct Rates {
   double stable = std::nan("");
   double useful = std::nan("");
   double best_loss = std::nan("");
 };
 
-/// Of one seed, or of all together.
+/// Computes the rates of a placement from the runs of one seed, or of all seeds.
 Rates rates_of(const SweepRuns& runs, const std::string& placement, std::optional<int64_t> seed);
 
-/// A quotient of two placements' rates: that of all seeds together, and the range of the seeds each alone.
+/// Returns the quotient of two placements' rates over all seeds, and its range over single seeds.
 Summary ratio_of(const SweepRuns& runs, double Rates::*rate, const std::string& placement, const std::string& baseline);
 
-/// The difference of best losses, baseline - placement: positive where the placement is better.
+/// Returns the difference of best losses, baseline - placement, over seeds: positive if the placement is better.
 Summary gain_of(const SweepRuns& runs, const std::string& placement, const std::string& baseline);
 
-/// A number of each sweep against the model's size, a curve for each family.
+/// Draws a number of each sweep against the model's size, one curve per family.
 Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id, const std::string& title,
                     const std::string& label, const std::function<Summary(const SweepRuns&)>& number);
 
-/// Whether numbers of a family's sizes ascend, for every family with two sizes at least.
+/// Returns whether the values of every family with at least two sizes ascend.
 Verdict ascends_with_size(const Figure& figure);
 
-/// The numbers of a curve in a row, family by family.
+/// Formats the values of each curve: `llama2: 3, 5; llama3: 2, 4`.
 std::string rows_text(const Figure& figure);
 
 }  // namespace hessian::analysis

@@ -34,7 +34,7 @@ TapeOperator::TapeOperator(TapeProblem problem) : problem_(std::move(problem)) {
   for (std::size_t i = 1; i < problem_.values.size(); ++i) {
     if (tape_->activation(i).sizes() != x.sizes()) {
       throw std::invalid_argument("the values to differentiate with respect to are " + c10::str(x.sizes()) + " and " +
-                                  c10::str(tape_->activation(i).sizes()) + "; expected one shape");
+                                  c10::str(tape_->activation(i).sizes()) + "; one operator takes one shape");
     }
   }
   dim_ = x.numel() / x.size(0);

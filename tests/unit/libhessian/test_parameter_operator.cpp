@@ -236,10 +236,10 @@ TEST(ParameterOperator, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refusal(few, {}), HasSubstr("takes 2 inputs, not 1"));
   ParameterOperatorOptions sampled;
   sampled.sampled_labels = 1;
-  EXPECT_THAT(refusal(problem.plain(), sampled), HasSubstr("Fisher matrix alone"));
+  EXPECT_THAT(refusal(problem.plain(), sampled), HasSubstr("Fisher matrix only"));
   ParameterOperatorOptions negative;
   negative.sequences_at_once = -1;
-  EXPECT_THAT(refusal(problem.plain(), negative), HasSubstr("not 0 and -1"));
+  EXPECT_THAT(refusal(problem.plain(), negative), HasSubstr("must not be negative, they are 0 and -1"));
 }
 
 TEST(ParameterSelection, FollowsThePatternsAndKeepsTheOrder) {

@@ -77,9 +77,9 @@ Activation parse_activation(const std::string& word) {
 
 std::vector<ParameterSpec> parameter_specs(const GptConfig& config) {
   std::vector<ParameterSpec> specs;
-  const auto add = [&specs](Part part) {
-    specs.insert(specs.end(), std::make_move_iterator(part.parameters.begin()),
-                 std::make_move_iterator(part.parameters.end()));
+  const auto add = [&specs](Stage stage) {
+    specs.insert(specs.end(), std::make_move_iterator(stage.parameters.begin()),
+                 std::make_move_iterator(stage.parameters.end()));
   };
   add(describe_embedding(config));
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {

@@ -47,8 +47,10 @@ def children_of(pid):
 
 def test_a_killed_process_ends_the_sweep_and_another_number_of_processes_resumes_it(sweep, whole_sweep):
     job = job_of(sweep, 2)
-    job.wait_until(lambda: len(ENDED.findall(job.said(0))) >= 2 and children_of(job.processes[1].pid))
-    # Kills its run too, which might otherwise finish and leave nothing to resume.
+    job.wait_until(lambda: len(ENDED.findall(job.said(0))) >= 2)
+    before = children_of(job.processes[1].pid)
+    job.wait_until(lambda: children_of(job.processes[1].pid) - before)
+    # Kills its run as well, which has only just started: a finished run would not be missed.
     job.send(signal.SIGSTOP, 1)
     for child in children_of(job.processes[1].pid):
         kill(int(child))

@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "config/dtype.h"
+#include "hessian/models/named_models.h"
 
 namespace hessian::experiments {
 namespace {

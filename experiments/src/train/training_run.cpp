@@ -4,8 +4,8 @@
 #include <string>
 
 #include "hessian/device.h"
+#include "hessian/models/named_models.h"
 #include "program/interrupt.h"
-#include "program/program.h"
 #include "run_file/output_file.h"
 #include "train/setup.h"
 

@@ -16,7 +16,7 @@ namespace {
 double map_entries(const models::GptConfig& config) {
   double entries = static_cast<double>(config.vocab_size) * static_cast<double>(config.dim);
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    for (const models::ParameterSpec& parameter : models::describe_block(config, layer).parameters) {
+    for (const models::ParameterSpec& parameter : models::describe_layer(config, layer).parameters) {
       if (parameter.shape.size() == 2) {
         entries += static_cast<double>(parameter.shape[0]) * static_cast<double>(parameter.shape[1]);
       }

@@ -57,7 +57,7 @@ MatrixProducts::MatrixProducts(const Subject& subject) {
     heads_.push_back({heads(positions, queries), heads(queries, width)});
   };
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
-    for (const Step& step : models::describe_block(config, layer).program.steps) {
+    for (const Step& step : models::describe_layer(config, layer).program.steps) {
       if (const auto* map = std::get_if<Linear>(&step.operation)) {
         linear(map->weight);
       } else if (const auto* core = std::get_if<CausalAttention>(&step.operation)) {

@@ -18,6 +18,10 @@ models::SafetensorsHeader parse(const std::string& file) {
   return parse_safetensors_header(support::as_bytes(file), "m.safetensors");
 }
 
+std::string header_refusal(const std::string& file) {
+  return refusal_of([&] { parse(file); });
+}
+
 /// Returns the refusal of a file with this header and `size` bytes of data.
 std::string header_refusal(const std::string& header, std::size_t size) {
   return header_refusal(safetensors_bytes(header, std::string(size, '\0')));

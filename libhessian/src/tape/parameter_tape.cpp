@@ -2,31 +2,27 @@
 
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
-#include <functional>
 #include <stdexcept>
 #include <utility>
 
 #include "hessian/parameter_selection.h"
-#include "kernels/rows/run_rows.h"
 #include "program/program_steps.h"
+#include "tape/arguments.h"
 #include "tape/recorded_program.h"
 #include "tape/tangent_pass.h"
 
 namespace hessian {
 namespace {
 
-void check_precision(const Parameters& parameters, const std::vector<at::Tensor>& inputs, const at::Tensor& first) {
-  if (!rows::can_run_on(first)) {
-    throw std::invalid_argument("the tape computes in float32 or float64 on a device that it has kernels for, not in " +
-                                std::string(c10::toString(first.scalar_type())) + " on " + first.device().str());
-  }
+/// Checks that all parameters and activations have the precision of `first`.
+void check_equal_precision(const Parameters& parameters, const std::vector<at::Tensor>& inputs,
+                           const at::Tensor& first) {
   const auto differs = [&](const at::Tensor& tensor) { return tensor.scalar_type() != first.scalar_type(); };
   for (const auto& [name, tensor] : parameters) {
     if (differs(tensor)) {
       throw std::invalid_argument("parameter '" + name + "' is " + c10::toString(tensor.scalar_type()) +
                                   ", others are " + c10::toString(first.scalar_type()) +
-                                  "; products of parameters take one precision");
+                                  "; all parameters must have the same precision");
     }
   }
   for (const at::Tensor& input : inputs) {
@@ -41,9 +37,7 @@ void check_precision(const Parameters& parameters, const std::vector<at::Tensor>
 bool reads_any(const Program& program, const tape::Demand& demand) {
   const std::vector<bool> needed = needed_steps(program, [](ValueId) { return false; });
   for (std::size_t step = 0; step < needed.size(); ++step) {
-    const auto names = parameter_names(program.steps[step].operation);
-    if (needed[step] &&
-        std::any_of(names.begin(), names.end(), [&](const auto& name) { return demand.varies(name); })) {
+    if (needed[step] && demand.varies_any(parameter_names(program.steps[step].operation))) {
       return true;
     }
   }
@@ -62,19 +56,19 @@ ParameterTape::ParameterTape(const Program& program, const Parameters& parameter
                              const std::vector<at::Tensor>& inputs, const std::vector<std::string>& names,
                              Curvature curvature, const std::vector<ValueId>& checkpoints)
     : selected_(parameters_named(parameters, names)) {
-  const bool ascending =
-      std::adjacent_find(checkpoints.begin(), checkpoints.end(), std::greater_equal<>()) == checkpoints.end();
-  if (inputs.empty() || inputs.size() != static_cast<std::size_t>(program.n_inputs) || !ascending) {
-    throw std::invalid_argument("a tape takes a tensor for each input, and checkpoints in ascending order");
+  if (inputs.empty() || inputs.size() != static_cast<std::size_t>(program.n_inputs) || !tape::ascends(checkpoints)) {
+    throw std::invalid_argument("a tape needs one tensor per input, and checkpoints in ascending order");
   }
   if (!ends_in_cross_entropy(program)) {
-    throw std::invalid_argument("products of parameters take a program whose output is a cross-entropy");
+    throw std::invalid_argument(
+        "products with the curvature of parameters need a program whose output is a cross-entropy");
   }
   tape::Demand demand{names, curvature};
   if (!reads_any(program, demand)) {
-    throw std::invalid_argument("the program's output depends on none of the parameters chosen");
+    throw std::invalid_argument("the program's output depends on none of the parameters selected");
   }
-  check_precision(parameters, inputs, selected_.begin()->second);
+  tape::check_precision(selected_.begin()->second);
+  check_equal_precision(parameters, inputs, selected_.begin()->second);
   const c10::NoGradGuard no_grad;
   recorded_ = std::make_unique<tape::RecordedProgram>(program, parameters, inputs, std::vector<ValueId>{}, checkpoints,
                                                       std::move(demand));

@@ -56,8 +56,7 @@ void RecordedProgram::find_active_values() {
   }
   for (std::size_t i = 0; i < program_.steps.size(); ++i) {
     const Step& step = program_.steps[i];
-    const auto names = parameter_names(step.operation);
-    varies_.push_back(std::any_of(names.begin(), names.end(), [&](const auto& name) { return demand_.varies(name); }));
+    varies_.push_back(demand_.varies_any(parameter_names(step.operation)));
     const bool depends = varies_[i] || std::any_of(step.inputs.begin(), step.inputs.end(),
                                                    [&](ValueId value) { return is_active(value); });
     has_rule_.push_back(needed_[i] && depends);

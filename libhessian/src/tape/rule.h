@@ -29,6 +29,10 @@ struct Demand {
   bool varies(const std::string& name) const {
     return std::find(parameters.begin(), parameters.end(), name) != parameters.end();
   }
+  /// Returns whether any of the parameters has tangents.
+  bool varies_any(const std::vector<std::string>& names) const {
+    return std::any_of(names.begin(), names.end(), [this](const std::string& name) { return varies(name); });
+  }
   /// Returns whether cotangents are kept. Otherwise they are zero, so that xbardot = J^T ybardot.
   bool keeps_cotangents() const { return curvature == Curvature::hessian; }
 };

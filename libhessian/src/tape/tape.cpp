@@ -3,12 +3,12 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "kernels/rows/run_rows.h"
+#include "tape/arguments.h"
 #include "tape/recorded_program.h"
 #include "tape/tangent_pass.h"
 
@@ -20,19 +20,15 @@ bool tape_runs_on(c10::Device device) {
 
 Tape::Tape(const Program& program, const Parameters& parameters, const std::vector<at::Tensor>& inputs,
            std::vector<ValueId> entries, const std::vector<ValueId>& checkpoints) {
-  const auto ascend = [](const std::vector<ValueId>& ids) {
-    return std::adjacent_find(ids.begin(), ids.end(), std::greater_equal<>()) == ids.end();
-  };
   const auto values = program.n_inputs + static_cast<ValueId>(program.steps.size());
   if (inputs.empty() || inputs.size() != static_cast<std::size_t>(program.n_inputs) || entries.empty() ||
-      !ascend(entries) || !ascend(checkpoints) || entries.front() < 0 || entries.back() >= values) {
-    throw std::invalid_argument("a tape takes a tensor for each input, and entries that are values in ascending order");
+      !tape::ascends(entries) || !tape::ascends(checkpoints) || entries.front() < 0 || entries.back() >= values) {
+    throw std::invalid_argument(
+        "a tape needs one tensor per input, and values of the program in ascending order as entries and checkpoints");
   }
   for (const at::Tensor& input : inputs) {
-    if (input.is_floating_point() && !rows::can_run_on(input)) {
-      throw std::invalid_argument(
-          "the tape computes in float32 or float64 on a device that it has kernels for, not in " +
-          std::string(c10::toString(input.scalar_type())) + " on " + input.device().str());
+    if (input.is_floating_point()) {
+      tape::check_precision(input);
     }
   }
   const c10::NoGradGuard no_grad;

@@ -376,7 +376,7 @@ TEST(FusedCrossEntropy, RefusesATargetThatIsNotAClass) {
     const Problem problem =
         cross_entropy_of(at::zeros({1, 2, 4}, at::kDouble), at::tensor({int64_t{0}, target}).view({1, 2}));
     EXPECT_EQ(refusal_of<std::out_of_range>([&] { problem.value(Derivatives::first); }),
-              "target " + std::to_string(target) + " is none of the 4 classes");
+              "target " + std::to_string(target) + " is not one of the 4 classes");
   }
 }
 

@@ -100,7 +100,7 @@ void expect_classes(const at::Tensor& targets, int64_t classes) {
   for (int64_t i = 0; i < targets.numel(); ++i) {
     const int64_t target = targets.const_data_ptr<int64_t>()[i];
     if (target < 0 || target >= classes) {
-      throw std::out_of_range("target " + std::to_string(target) + " is none of the " + std::to_string(classes) +
+      throw std::out_of_range("target " + std::to_string(target) + " is not one of the " + std::to_string(classes) +
                               " classes");
     }
   }

@@ -140,6 +140,7 @@ TEST(OutputFile, RemovesWhatDeadWritersOfTheSameFileLeft) {
   }
   ASSERT_EQ(::waitpid(dead, nullptr, 0), dead);
   const TemporaryFolder folder;
+  const AtomicFile alive(folder / "run.h5", false);  // before the others, since it removes what dead writers left
   const auto temporary = [&](const std::string& name, pid_t process) {
     const fs::path path = folder / ("." + name + ".partial-" + std::to_string(process) + "-0");
     write_text_file(path, "left over");
@@ -147,7 +148,6 @@ TEST(OutputFile, RemovesWhatDeadWritersOfTheSameFileLeft) {
   };
   const fs::path stale = temporary("run.h5", dead);
   const fs::path reused = temporary("run.h5", ::getppid());  // a living process now has the number of a dead one
-  const AtomicFile alive(folder / "run.h5", false);
   const fs::path other = temporary("other.h5", dead);
   const fs::path unrelated = folder / ".run.h5.partial-notes";
   write_text_file(unrelated, "mine");

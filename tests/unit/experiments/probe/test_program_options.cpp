@@ -47,7 +47,7 @@ ProbeCommand parsed(std::vector<std::string> words) {
 TEST(ProgramOptions, SetTheMembersThatTheyAreBoundTo) {
   const ProbeCommand command = parsed({"--tol", "0.25", "--site", "ffn_in,residual", "--unit", "token", "--engine",
                                        "autograd", "--memory", "2KiB", "--dtype", "float64", "--ends", "dominant",
-                                       "--seed", "18446744073709551615", "--params", "a*,b", "--overwrite"});
+                                       "--seed", "9223372036854775807", "--params", "a*,b", "--overwrite"});
   const ProbeOptions& probe = command.options.probe;
   EXPECT_EQ(probe.model, "m.pt");
   EXPECT_EQ(probe.tolerance, 0.25);
@@ -57,7 +57,7 @@ TEST(ProgramOptions, SetTheMembersThatTheyAreBoundTo) {
   EXPECT_EQ(probe.memory_bytes, 2048);
   EXPECT_EQ(probe.dtype, at::kDouble);
   EXPECT_EQ(probe.ends, Ends::dominant);
-  EXPECT_EQ(probe.seed, std::numeric_limits<uint64_t>::max());
+  EXPECT_EQ(probe.seed, static_cast<uint64_t>(std::numeric_limits<int64_t>::max()));
   EXPECT_THAT(command.options.params, ElementsAre("a*", "b"));
   EXPECT_EQ(command.output.path, "run.h5");
   EXPECT_TRUE(command.output.overwrite);

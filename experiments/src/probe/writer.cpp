@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "config/dtype.h"
+#include "hessian/models/named_models.h"
 #include "program/program.h"
 
 namespace hessian::experiments {

@@ -50,13 +50,17 @@ std::vector<fs::path> TrainCheckpoints::list() const {
 fs::path TrainCheckpoints::save(const models::TrainingCheckpoint& checkpoint) const {
   fs::path path = folder_ / fmt::format("{}{:08}{}", prefix, checkpoint.state.step, suffix);
   models::save_training_checkpoint(checkpoint, path.string());
-  models::remove_half_written(folder_, prefix);  // of a killed process; its step may not be saved again
+  remove_surplus();
+  return path;
+}
+
+void TrainCheckpoints::remove_surplus() const {
+  models::remove_half_written(folder_, prefix);
   const auto all = list();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) {
     std::error_code error;  // ignored: a checkpoint that cannot be removed does no harm
     fs::remove(all[i], error);
   }
-  return path;
 }
 
 void TrainCheckpoints::remove_all() const {

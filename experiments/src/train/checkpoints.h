@@ -20,6 +20,9 @@ class TrainCheckpoints {
   /// Writes a checkpoint atomically, removes the oldest ones beyond `keep`, and returns its path.
   std::filesystem::path save(const models::TrainingCheckpoint& checkpoint) const;
 
+  /// Removes the oldest checkpoints beyond `keep`, and files that killed processes left half-written.
+  void remove_surplus() const;
+
   void remove_all() const;
 
  private:

@@ -195,6 +195,7 @@ void TrainingRun::finish(int64_t peak_memory_bytes) {
     return;
   }
   report_.divergence = monitor_.finish();
+  checkpoints_.remove_surplus();  // a process killed right after its last checkpoint has not removed the oldest one
   writer_->finish(peak_memory_bytes);
 }
 

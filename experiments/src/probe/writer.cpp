@@ -9,10 +9,6 @@
 
 #include "config/dtype.h"
 #include "hessian/models/named_models.h"
-<<<<<<< HEAD
-=======
-#include "program/program.h"
->>>>>>> w/f
 
 namespace hessian::experiments {
 namespace {

@@ -104,7 +104,7 @@ std::vector<CellResult> run_in_stages(const SweepConfig& config, const Outcome& 
       const auto rate = bisection_rate(config, model, round, before);
       for (const int64_t seed : config.seeds) {
         if (rate) {
-          const Cell cell{model, *rate, seed};
+          const Cell cell{model, *rate, seed, model_label(config, model)};
           results.push_back(ended(cell, outcome(cell)));
           before.push_back(results.back());  // tasks of a round see each other's results
         }
@@ -185,7 +185,8 @@ TEST(SweepCells, AreLabelledByWhatTheModelIsNotByTheNameItWasMadeFrom) {
   EXPECT_EQ(cell_name(cells.front()), "llama2-0.9M-prenorm, lr 1.000e-01, seed 0");
   EXPECT_EQ(cells.back().label, "llama2-0.9M-simplegpt");
   EXPECT_EQ(cell_folder(config, cells.back()).parent_path().parent_path(), "sweep/llama2-0.9M-simplegpt");
-  config.train.model.n_heads = 3;  // does not divide the width; check() says so under the name that was given
+  config.train.model.n_heads =
+      5;  // heads of width 25, which RoPE refuses: check() says so under the name that was given
   EXPECT_EQ(model_label(config, config.models[0]), "llama2-20M-prenorm");
 }
 

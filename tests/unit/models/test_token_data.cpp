@@ -196,7 +196,7 @@ TEST(BuiltinText, SaysWhereItWasSearchedFor) {
   const TemporaryFolder folder;
   const Variable variable("HESSIAN_DATA_DIR", folder.path());
   EXPECT_EQ(refusal_of([] { load_token_batch(options_for("builtin", 256)); }),
-            "HESSIAN_DATA_DIR is '" + folder.path() +
+            "builtin: HESSIAN_DATA_DIR is '" + folder.path() +
                 "', but there is no kjv.txt in it; set it to the folder that holds it, or give a file with --data");
 }
 

@@ -16,7 +16,10 @@ using experiments::Hdf5Handle;
 
 inline Hdf5Handle open_raw(const std::filesystem::path& path) {
   experiments::initialize_hdf5();
-  Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT), H5Fclose);
+  // Without HDF5's locks, like the writer: within one process HDF5 refuses to open a file in both ways at once.
+  const Hdf5Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  H5Pset_file_locking(access.get(), false, true);
+  Hdf5Handle file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()), H5Fclose);
   EXPECT_TRUE(file.valid()) << path << ": plain H5Fopen fails: " << experiments::hdf5_error_reason();
   return file;
 }

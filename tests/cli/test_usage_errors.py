@@ -77,7 +77,7 @@ def test_an_unknown_device_is_refused(probe, nanogpt, word):
 def test_an_unknown_site_is_refused(probe, nanogpt, word):
     line = probe.fails(2, "--model", nanogpt, "--site", word)
     assert line.startswith("--site '")
-    assert line.endswith("is no site; known are residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all")
+    assert line.endswith("is not a site; known are residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all")
 
 
 @pytest.mark.parametrize(

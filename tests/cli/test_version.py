@@ -1,41 +1,39 @@
 """--version of the programs, and the versions that run files record."""
 
-import pathlib
 import re
 import subprocess
 
 import pytest
 
-import probe_runs
+from programs import ROOT, program
 
 PROGRAMS = ("hessian-probe", "hessian-train", "hessian-sweep", "hessian-plot", "hessian-reproduce")
-CMAKE = (probe_runs.ROOT / "CMakeLists.txt").read_text()
+CMAKE = (ROOT / "CMakeLists.txt").read_text()
 VERSION = re.search(r"project\(hessian VERSION ([\d.]+)", CMAKE).group(1)
 
 
-def version_line(program):
-    path = str(pathlib.Path(probe_runs.PROGRAM).with_name(program))
-    done = subprocess.run([path, "--version"], capture_output=True, encoding="utf-8", timeout=60, check=False)
+def version_line(name):
+    done = subprocess.run([program(name), "--version"], capture_output=True, encoding="utf-8", timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("\n") and done.stdout.count("\n") == 1
     return done.stdout[:-1]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_version_names_program_commit_and_libraries(program):
-    libraries = "" if program == "hessian-plot" else r", LibTorch \d+\.\d+\.\d+, (without CUDA|CUDA \d+\.\d+)"
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_version_names_program_commit_and_libraries(name):
+    libraries = "" if name == "hessian-plot" else r", LibTorch \d+\.\d+\.\d+, (without CUDA|CUDA \d+\.\d+)"
     commit = r"([0-9a-f]{7}|unknown)(-dirty)?"
-    line = version_line(program)
-    assert re.fullmatch(rf"{program} {re.escape(VERSION)} \(commit {commit}{libraries}\)", line), line
+    line = version_line(name)
+    assert re.fullmatch(rf"{name} {re.escape(VERSION)} \(commit {commit}{libraries}\)", line), line
 
 
 def test_all_programs_are_of_one_commit():
-    commits = {re.search(r"commit ([\w-]+)", version_line(program)).group(1) for program in PROGRAMS}
+    commits = {re.search(r"commit ([\w-]+)", version_line(name)).group(1) for name in PROGRAMS}
     assert len(commits) == 1
 
 
 def test_help_lists_the_option(probe):
-    done = subprocess.run([probe_runs.PROGRAM, "--help"], capture_output=True, encoding="utf-8", timeout=60, check=True)
+    done = subprocess.run([program("hessian-probe"), "--help"], capture_output=True, encoding="utf-8", timeout=60, check=True)
     assert "--version" in done.stdout
 
 

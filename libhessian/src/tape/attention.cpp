@@ -179,7 +179,7 @@ class TiledAttention final : public AttentionRule {
             data_of<T>(output_cotangent_)};
   }
 
-  /// Returns null for what vjp() has not computed yet.
+  /// Returns the data of x, or null if vjp() has not computed x yet.
   template <class T>
   static const T* data_of(const at::Tensor& x) {
     return x.defined() ? x.const_data_ptr<T>() : nullptr;

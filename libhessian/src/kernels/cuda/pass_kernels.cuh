@@ -112,13 +112,13 @@ __global__ void __launch_bounds__(max_threads) run_by_blocks(Pass pass, int64_t 
   }
 }
 
-/// Whether the lanes of a pass need memory for sums, for which a thread block has shared memory.
+/// Whether a pass needs memory for sums. Such passes run in thread blocks, which have shared memory.
 template <class Pass>
 constexpr bool has_scratch = requires(const Pass& pass) {
   pass.scratch_size();
 };
 
-/// Returns the number of threads that a row of so many packs keeps busy, in whole warps.
+/// Returns the number of threads that a row of this many packs keeps busy, in whole warps.
 inline unsigned threads_for(int64_t packs) {
   const int64_t warps = (packs + warp_size - 1) / warp_size;
   return static_cast<unsigned>(warp_size * std::clamp<int64_t>(warps, 1, max_threads / warp_size));

@@ -14,8 +14,8 @@ namespace hessian {
 /// Evaluates any subset of S independent scalar functions f_1 ... f_S in one call.
 ///
 /// Takes x, [problems.size(), ...], and the problems that its rows belong to; returns one value per row,
-/// [problems.size()]. Row s of the result may depend on row s of x alone. The function is called with autograd recording, and
-/// the backward of each of its operations must itself be differentiable.
+/// [problems.size()]. Row s of the result must depend only on row s of x. The function is called with autograd
+/// recording, and the backward of each of its operations must itself be differentiable.
 using ProblemFunction = std::function<at::Tensor(const at::Tensor& x, const ProblemIndices& problems)>;
 
 /// A function that is the same for all problems: takes x, [s, ...], and returns [s].

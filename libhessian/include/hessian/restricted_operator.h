@@ -4,8 +4,8 @@
 
 namespace hessian {
 
-/// E_s^T H_s E_s: the principal submatrix of each problem on a range of m consecutive coordinates, such as the entries of
-/// one position of a sequence.
+/// The principal submatrix of each problem on a range of m consecutive coordinates, such as the entries of one position
+/// of a sequence: E_s^T H_s E_s, where E_s consists of the corresponding columns of the identity.
 class RestrictedOperator final : public LinearOperator {
  public:
   /// \param starts  first coordinate of each problem's range

@@ -87,7 +87,7 @@ class KrylovBatch {
   void restart(const std::vector<RitzPairs>& pairs, const std::vector<RitzColumns>& columns);
 
  private:
-  /// State of one problem besides its vectors.
+  /// State of one problem in addition to its vectors.
   struct State {
     Eigen::MatrixXd projection;  ///< T
     Eigen::MatrixXd coupling;    ///< B, [next vectors, vectors of the last product]

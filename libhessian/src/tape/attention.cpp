@@ -9,8 +9,8 @@
 namespace hessian::tape {
 namespace {
 
-/// O = A V with A = softmax(Q K^T / sqrt(h)) over the past. With s = 1/sqrt(h), Sbar the scores' cotangent, <., .> sums
-/// over keys, and e = Abar - <A, Abar>:
+/// The rule of O = A V with A = softmax(Q K^T / sqrt(h)) over the past. With s = 1/sqrt(h), Sbar the scores' cotangent,
+/// <., .> sums over keys, and e = Abar - <A, Abar>:
 ///   Sdot = s (Qdot K^T + Q Kdot^T)          Adot = A (Sdot - <A, Sdot>)         Odot = Adot V + A Vdot
 ///   Abar = Obar V^T                         Sbar = A e                          Vbar = A^T Obar
 ///   Qbar = s Sbar K                         Kbar = s Sbar^T Q

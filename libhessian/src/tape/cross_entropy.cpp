@@ -13,7 +13,7 @@ constexpr int64_t max_logits = int64_t{1} << 22;
 /// Maximum number of probabilities that are kept.
 constexpr int64_t max_probabilities = int64_t{1} << 26;
 
-/// f = mean_T(logsumexp(z) - z[target]) with z = x W^T and p = softmax(z), e the targets' unit vectors:
+/// The rule of f = mean_T(logsumexp(z) - z[target]) with z = x W^T and p = softmax(z), e the targets' unit vectors:
 ///   fdot = sum_T((p - e) zdot) / T    xbar = fbar (p - e) W / T    Wbar = fbar (p - e)^T x / T
 ///   xbardot = zbardot W + zbar Wdot + fbardot (p - e) W / T        Wbardot = zbardot^T x + zbar^T xdot
 /// with zdot = xdot W^T + x Wdot^T, zbar = fbar (p - e) / T, and zbardot depending on the curvature:

@@ -175,7 +175,7 @@ void TangentPass::add_cotangent_tangent(ValueId value, const at::Tensor& term) {
 void TangentPass::step_backward(std::size_t step) {
   const ValueId result = recorded_.result_of(step);
   at::Tensor tangent = leave(result);
-  // The output's cotangent is 1 whatever the vectors are, so its tangent is undefined.
+  // The output's cotangent is 1 for all vectors, so its tangent is undefined.
   if (widths_[step] == 0 || (!tangent.defined() && result != recorded_.program().output)) {
     return;
   }

@@ -58,7 +58,7 @@ struct CrossEntropyForward {
   }
 };
 
-/// dz[row] = (softmax(z[row]) - onehot(t[row])) * dloss[row / rows_per_loss] / rows_per_loss.
+/// Computes dz[row] = (softmax(z[row]) - onehot(t[row])) * dloss[row / rows_per_loss] / rows_per_loss.
 template <class T>
 struct CrossEntropyBackward {
   using Element = T;

@@ -7,7 +7,7 @@
 
 namespace hessian::models {
 
-/// What a training run needs, besides the weights, to resume as if it had never stopped.
+/// The state that a training run needs, in addition to the weights, to resume as if it had never stopped.
 struct TrainingState {
   std::int64_t step = 0;            ///< updates done
   std::int64_t sequences_seen = 0;  ///< position in the order of the training data

@@ -89,7 +89,7 @@ FoundEnds iterated_ends(const LinearOperator& op, int64_t problem, const Lanczos
   }
   constexpr double shift = 3;
   SpectraMatrix matrix(op, problem, shift * image);
-  const int64_t products = options.max_iterations - 2;  // without one for the scale and Spectra's first
+  const int64_t products = options.max_iterations - 2;  // one each for the scale and Spectra's start
   const int64_t basis = std::clamp<int64_t>(std::min(options.max_basis, products), 4, op.dim());
   KrylovSolver solver(matrix, 2, basis);
   solver.init(host_start.data_ptr<double>());

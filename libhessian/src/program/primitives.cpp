@@ -78,7 +78,7 @@ at::Tensor apply(const Rope& rope, const Operands& operands) {
 }
 
 /// Computes attention with LibTorch's fused kernels, which do not materialise [T, T] weights and have no second
-/// derivative. On the CPU, they treat a NaN query as one that sees no key, and return zeros; NaN values stay NaN.
+/// derivative. On the CPU, they treat a NaN query as one that sees no key, and return zeros; NaN in v stays NaN.
 at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor& q = operands[0];
   const int64_t head_dim = q.size(2) / attention.n_heads;

@@ -7,7 +7,8 @@ namespace hessian {
 /// Estimates the diagonals of S operators: the mean of z * (H z), entry by entry, over random signs z.
 ///
 /// Unbiased. One sample of entry i has the variance sum_{j != i} H_ij^2, so that diagonal operators are estimated exactly.
-/// \return  [S, n]; entries of one sample are correlated, so that their standard errors do not give those of sums of entries
+/// \return  [S, n]; the errors of the entries are correlated, so that their standard errors do not determine that of a
+///          sum of entries
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
 /// \throws std::runtime_error     if a product is not finite
 /// Cost: one product per sample; memory 3 S n scalars plus 4 S n of float64.

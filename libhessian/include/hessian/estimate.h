@@ -4,8 +4,8 @@
 
 namespace hessian {
 
-/// A quantity estimated from random samples, with the standard error of the estimate: its standard deviation over other draws
-/// of the samples, estimated from the scatter of the samples. On the CPU in float64.
+/// A quantity estimated from random samples, with its standard error: the standard deviation of the estimate over
+/// repeated draws of the samples, itself estimated from their scatter. On the CPU in float64.
 struct Estimate {
   at::Tensor value;
   at::Tensor standard_error;  ///< the shape of value
@@ -21,7 +21,8 @@ struct SampleOptions {
   ProblemSeeds seeds() const { return {seed, problem_numbers}; }
 };
 
-/// Returns the mean over independent samples, and its standard error: their standard deviation over the root of their number.
+/// Returns the mean over independent samples, and its standard error: the standard deviation of the samples divided by
+/// the square root of their number.
 /// \param samples  [S, P, ...] float64
 /// \return         tensors [S, ...]
 Estimate mean_of_samples(const at::Tensor& samples);

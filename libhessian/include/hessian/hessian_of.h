@@ -11,13 +11,13 @@ namespace hessian {
 /// The Hessian d2f / dw2 of a differentiable scalar f with respect to tensors w, such as the parameters of a
 /// torch::nn::Module: an operator of one problem on the concatenated entries of all tensors, in their order, row-major.
 ///
-/// Made by hessian_of(). Copies are cheap and share the recorded graph. The operator belongs to the values that the tensors had
-/// when it was made: after they have changed (an optimizer's step), make a new one.
+/// Made by hessian_of(). Copies are cheap and share the recorded graph. The operator is valid at the values that the
+/// tensors had when it was made: after they have changed (an optimizer's step), make a new one.
 ///
 /// Products are reverse over reverse: f and its gradient are evaluated once, their graph is kept, and each product
-/// differentiates <gradient, v>. Every operation of f therefore needs a backward that can be differentiated itself. LibTorch's
-/// fused attention has none: use the math path of scaled_dot_product_attention (at::_scaled_dot_product_attention_math) or
-/// write attention with matmul and softmax.
+/// differentiates <gradient, v>. Every operation of f therefore needs a backward that is itself differentiable.
+/// LibTorch's fused attention has none: use the math path of scaled_dot_product_attention
+/// (at::_scaled_dot_product_attention_math) or write attention with matmul and softmax.
 ///
 /// Not safe for use from two threads at once: products share the graph.
 /// Cost: a product is about 1.5 to 2.5 gradients; k vectors are k products. Memory: the graph of f and of its gradient.
@@ -60,7 +60,7 @@ class HessianOf final : public LinearOperator {
 /// \throws std::invalid_argument  if the tensors or the result are not as stated, or the result depends on none of the tensors
 HessianOf hessian_of(const std::function<at::Tensor()>& f, std::vector<at::Tensor> tensors);
 
-/// The same with respect to one tensor.
+/// Makes the Hessian with respect to one tensor.
 HessianOf hessian_of(const std::function<at::Tensor()>& f, const at::Tensor& tensor);
 
 /// Concatenates the entries of tensors, each row-major, into one vector [n].

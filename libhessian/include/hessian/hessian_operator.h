@@ -11,11 +11,11 @@
 
 namespace hessian {
 
-/// S independent scalar functions f_1 ... f_S, evaluated for some of them at once.
+/// Evaluates any subset of S independent scalar functions f_1 ... f_S in one call.
 ///
 /// Takes x, [problems.size(), ...], and the problems that its rows belong to; returns one value per row,
-/// [problems.size()]. Row s of the result may depend on row s of x alone. The function is called with autograd recording, and
-/// the backward of each of its operations must itself be differentiable.
+/// [problems.size()]. Row s of the result must depend only on row s of x. The function is called with autograd
+/// recording, and the backward of each of its operations must itself be differentiable.
 using ProblemFunction = std::function<at::Tensor(const at::Tensor& x, const ProblemIndices& problems)>;
 
 /// A function that is the same for all problems: takes x, [s, ...], and returns [s].
@@ -32,10 +32,10 @@ struct ValueAndGradient {
 ValueAndGradient value_and_gradient(const ProblemFunction& f, const at::Tensor& x, const ProblemIndices& problems);
 
 struct HessianOptions {
-  /// Limit in bytes for the recorded graphs and the work of a product; absent: unlimited. One problem is measured to find how
-  /// many fit.
+  /// Memory limit in bytes for the recorded graphs and the temporaries of a product; absent: unlimited. The memory of
+  /// one problem is measured to find how many problems fit.
   std::optional<int64_t> memory_bytes = {};
-  /// Number of problems per graph, if it is known already; overrides memory_bytes.
+  /// Number of problems per graph, if known in advance; overrides memory_bytes.
   std::optional<int64_t> problems_per_graph = {};
 };
 
@@ -43,10 +43,10 @@ struct HessianOptions {
 /// Hessian of one scalar with respect to a model's parameters see hessian_of().
 ///
 /// Products are reverse over reverse: the gradient is computed once and its graph kept, and each product differentiates
-/// <gradient, v>. If the graphs of all problems exceed the memory limit, products take the problems in groups and record the
-/// graph of each group again; to solve an eigenproblem in little memory, make one operator per group instead (see
-/// problems_per_graph()). If a solver asks for some problems only, the graph is recorded again for those alone as soon as that
-/// saves work.
+/// <gradient, v>. If the graphs of all problems exceed the memory limit, products process the problems in groups and
+/// record the graph of each group again; to solve an eigenproblem in little memory, make one operator per group instead
+/// (see problems_per_graph()). If a solver requests a subset of the problems, the graph is recorded again for that
+/// subset as soon as this saves work.
 ///
 /// Not safe for use from two threads at once: products share the graph.
 /// Cost: a product is about 1.5 to 2.5 gradients; k vectors are k products. Memory: the graph of the forward and backward
@@ -59,7 +59,7 @@ class HessianOperator final : public LinearOperator {
   /// \throws std::invalid_argument  if x is empty or not floating point
   /// \throws std::runtime_error     if a single problem exceeds options.memory_bytes, saying how much it needs
   HessianOperator(ProblemFunction f, const at::Tensor& x, const HessianOptions& options = {});
-  /// The same for a function of x alone.
+  /// Makes the operator of a function that is the same for all problems.
   template <RowFunction F>
   HessianOperator(F f, const at::Tensor& x, const HessianOptions& options = {})
       : HessianOperator(ProblemFunction([f = std::move(f)](const at::Tensor& rows,

@@ -22,8 +22,8 @@ struct InverseOptions {
 /// \throws std::invalid_argument  for options out of range
 /// A product throws std::runtime_error  if it meets a direction of zero or negative curvature (the matrix is not positive
 ///                                      definite), or does not reach the tolerance
-/// Cost: per product, about sqrt(condition number) * log(1 / tolerance) products with H, at most max_iterations; memory: four
-/// more vectors per vector.
+/// Cost: per product, about sqrt(condition number) * log(1 / tolerance) products with H, at most max_iterations;
+/// memory: four vectors per right-hand side.
 /// Source: Hestenes & Stiefel (1952), Methods of conjugate gradients for solving linear systems; Koh & Liang (2017), arXiv
 /// 1703.04730, for its use.
 OperatorPtr inverse(OperatorPtr op, const InverseOptions& options = {});

@@ -23,10 +23,11 @@ struct LanczosOptions {
 /// Computes the extremal eigenvalues of S independent symmetric operators H_1 ... H_S at once, by Lanczos with full
 /// reorthogonalisation and thick restart.
 ///
-/// Each iteration takes one product per problem. A problem leaves the batch when its Ritz pairs have converged, when its
-/// Krylov space is exhausted, or when a product is not finite. Residual norms are computed with separate products, not taken
-/// from the recurrence. With Ends::dominant a problem stops once its leading pair has converged and the Ritz value at the other
-/// end plus its residual norm is smaller. See examples/custom_operator.cpp.
+/// Each iteration takes one product per problem. A problem leaves the batch when its Ritz pairs have converged, when
+/// its Krylov space is exhausted, or when a product is not finite. Residual norms are computed with separate products,
+/// not taken from the recurrence. With Ends::dominant a problem stops once its leading pair has converged and no
+/// eigenvalue at the other end can be larger in magnitude: the Ritz value there, plus its residual norm, is smaller.
+/// See examples/custom_operator.cpp.
 ///
 /// \param op       symmetric operator
 /// \param options  e.g. {.tolerance = 1e-4, .ends = Ends::upper}

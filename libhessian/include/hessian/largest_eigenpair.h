@@ -7,11 +7,11 @@ namespace hessian {
 struct EigenpairOptions {
   /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm.
   double tolerance = 1e-3;
-  /// Which eigenpair: Ends::dominant, Ends::upper or Ends::lower.
+  /// The eigenpair to compute: Ends::dominant, Ends::upper or Ends::lower.
   Ends ends = Ends::dominant;
   /// Largest number of products.
   int64_t max_iterations = 200;
-  /// Number of basis vectors stored, at least 8 or n: see LanczosOptions.
+  /// Number of basis vectors stored, at least 8, or n if that is smaller: see LanczosOptions.
   int64_t max_basis = 64;
   /// Seed of the start vector.
   uint64_t seed = 0;
@@ -32,7 +32,7 @@ struct Eigenpair {
 ///
 /// \param op       symmetric operator of one problem
 /// \param options  e.g. {.tolerance = 1e-4, .ends = Ends::upper}
-/// \throws std::invalid_argument  if the operator has another number of problems than one, or an option is out of range
+/// \throws std::invalid_argument  if the operator does not have exactly one problem, or an option is out of range
 /// Method, cost and source: see lanczos().
 Eigenpair largest_eigenpair(const LinearOperator& op, const EigenpairOptions& options = {});
 

@@ -7,7 +7,7 @@
 
 namespace hessian {
 
-/// Indices of some of an operator's problems, in any order, without repetition.
+/// Indices of a subset of an operator's problems, in any order, without repetition.
 using ProblemIndices = std::vector<int64_t>;
 
 /// Returns the indices 0, 1, ..., count - 1.
@@ -18,10 +18,10 @@ at::Tensor rows_of(const at::Tensor& all, const ProblemIndices& problems);
 
 /// S independent square linear maps of one size, H_1 ... H_S, that are applied to vectors in one call.
 ///
-/// Everything that this library analyses is such an operator: eigensolvers and estimators need the product with a vector and
-/// nothing else, so that matrices, Hessians and stencils are handled alike. The maps ("problems") are batched because one
-/// evaluation of a model serves many of them: the sequences of a batch, say, whose losses do not interact. A solver may ask
-/// for the problems that it still works on alone.
+/// Everything that this library analyses is such an operator: eigensolvers and estimators need only products with
+/// vectors, so that matrices, Hessians and stencils are handled alike. The maps ("problems") are batched because one
+/// evaluation of a model serves many of them, for example the sequences of a batch, whose losses do not interact. A
+/// solver may request products of only those problems that have not converged yet.
 ///
 /// To add an operator, derive from this class and implement problems(), dim(), vector_options() and do_apply(): see
 /// examples/custom_operator.cpp.

@@ -11,8 +11,8 @@
 
 namespace hessian {
 
-/// A linear map of a program, z = W x. If a norm follows that is the only reader of W x, the map includes it, as in
-/// SimpleNorm: z = norm(W x).
+/// A linear map of a program, z = W x. If the only reader of W x is a norm, the map includes it: z = norm(W x),
+/// as in SimpleNorm.
 struct LinearMap {
   std::string weight;
   ValueId input = 0;   ///< x
@@ -20,16 +20,17 @@ struct LinearMap {
   bool normalised = false;
 };
 
-/// Returns the linear maps of a program in its order, without the output head (CrossEntropyHead).
+/// Returns the linear maps of a program in the order of its steps, without the output head (CrossEntropyHead).
 std::vector<LinearMap> linear_maps(const Program& program);
 
 /// The two terms of the Hessian of the losses with respect to the input x of one linear map:
 ///   H_xx = J^T H_zz J + C,   J = dz/dx,   C = sum_i (df/dz_i) d2z_i/dx2.
-/// The gain term J^T H_zz J is the loss's curvature at z, transformed by the map. C is the curvature of the normalisation
-/// itself, and zero for a bare linear map. Other readers of x are held fixed. S problems, one per sequence; all operators act
-/// on the entries of x, [S, k, T * width].
+/// The gain term J^T H_zz J is the loss's curvature at z, transformed by the map. C is the curvature of the
+/// normalisation itself, and zero for a bare linear map. Other steps that read x see its fixed value. S problems, one
+/// per sequence; all operators act on the entries of x, [S, k, T * width].
 ///
-/// Cost: a product with the gain term takes one with H_zz (see TapeOperator) and four with W; with C, four with W.
+/// Cost: a product with the gain term takes one product with H_zz (see TapeOperator) and four with W; a product with C
+/// takes four with W.
 /// Memory: that of a TapeOperator, plus a few copies of x and z during a product.
 /// Source: arXiv 2602.01212 (SimpleGPT), the section on H_xx of linear maps and SimpleNorm.
 class MapCurvature {

@@ -6,8 +6,8 @@ namespace hessian {
 
 /// Estimates the Frobenius norms ||H||_F of S operators: the root of the mean of ||H z||^2 over random signs z.
 ///
-/// The mean is unbiased for ||H||_F^2; its root is biased low by about half its relative variance. The standard error is
-/// the mean's, times the derivative of the root (delta method).
+/// The mean is unbiased for ||H||_F^2; its root is biased low by about half its relative variance. The standard error
+/// is that of the mean times the derivative of the root (delta method).
 /// \return  [S], in the units of H
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
 /// \throws std::runtime_error     if a product is not finite

@@ -16,18 +16,18 @@ struct ParameterOperatorOptions {
   Curvature curvature = Curvature::hessian;
   /// For Curvature::fisher: number of labels drawn per token from the model's softmax; 0: use the targets.
   int64_t sampled_labels = 0;
-  uint64_t seed = 0;  ///< of the sampled labels
+  uint64_t seed = 0;  ///< seed of the sampled labels
   /// Sequences per microbatch; 0: all.
   int64_t sequences_at_once = 0;
-  /// Limit in bytes for the tape of a microbatch and a product. The size of microbatches follows from measuring one and two
-  /// sequences, and vectors are taken one after the other. Ignored if sequences_at_once is set.
+  /// Memory limit in bytes for the tape of a microbatch and a product with it. The size of microbatches follows from
+  /// measuring one and two sequences, and vectors are processed one after another. Ignored if sequences_at_once is set.
   std::optional<int64_t> memory_bytes = {};
   std::vector<ValueId> checkpoints = {};  ///< see Tape; empty: keep all intermediate values
 };
 
-/// Curvature of the mean loss of B sequences of T tokens with respect to parameters w of a program: one problem on all their
-/// entries, computed by ParameterTape. With N = B T tokens, their losses l_n(z_n), logits z_n, p_n = softmax(z_n) and
-/// J_n = dz_n/dw:
+/// The curvature of the mean loss of B sequences of T tokens with respect to parameters w of a program. The operator
+/// has one problem, over all entries of w; products are computed by ParameterTape. With N = B T tokens, their losses
+/// l_n(z_n), logits z_n, p_n = softmax(z_n) and J_n = dz_n/dw:
 ///
 ///   hessian        d2/dw2 (1/N) sum_n l_n
 ///   gauss_newton   (1/N) sum_n J_n^T (diag(p_n) - p_n p_n^T) J_n
@@ -39,17 +39,17 @@ struct ParameterOperatorOptions {
 ///
 /// rescaled() (operator_algebra.h) with P^-1/2 gives the preconditioned matrix of each.
 ///
-/// If one microbatch holds all sequences, its tape is recorded at construction and kept. Otherwise every product records each
-/// microbatch again, which costs one more gradient (for Gauss-Newton and Fisher only its forward pass), and the memory does
-/// not grow with B.
+/// If one microbatch holds all sequences, its tape is recorded at construction and kept. Otherwise every product
+/// records each microbatch again, which costs one more gradient (for Gauss-Newton and Fisher only its forward pass);
+/// the memory then does not grow with B.
 ///
 /// Not safe for use from two threads at once.
 /// Cost and memory: see ParameterTape; k vectors share one tangent pass.
 /// Source: see Curvature.
 class ParameterOperator final : public LinearOperator {
  public:
-  /// \throws std::invalid_argument  as check() and ParameterTape; for sampled labels with another curvature than Fisher's;
-  ///                                for negative numbers
+  /// \throws std::invalid_argument  as check() and ParameterTape; for sampled labels with a curvature other than
+  ///                                fisher; for negative numbers
   /// \throws std::runtime_error     if a single sequence exceeds options.memory_bytes, saying how much it needs
   explicit ParameterOperator(ParameterProblem problem, ParameterOperatorOptions options = {});
 

@@ -14,7 +14,7 @@ namespace hessian {
 ///
 /// \throws std::invalid_argument  if there are no patterns, or if a pattern matches nothing; the message names some
 ///                                parameters
-/// Cost: patterns times parameters times the length of their names, for each `*`.
+/// Cost: proportional to patterns * parameters * length of the names, for each `*` of a pattern.
 std::vector<std::string> select_parameters(const Parameters& parameters, const std::vector<std::string>& patterns);
 
 /// Returns the parameters of these names, in the order of the names.

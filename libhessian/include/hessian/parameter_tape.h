@@ -25,8 +25,8 @@ class RecordedProgram;
 /// matrices are the same passes with zero cotangents, which drops the terms with ybar, and another second derivative of
 /// the loss.
 ///
-/// Cost: construction, one gradient. apply(): per vector, six products for every linear map, where a gradient has three;
-/// four for Gauss-Newton and Fisher. With checkpoints, apply() also runs the program forward twice and backward once, and
+/// Cost: construction, one gradient. apply(): per vector, six products per linear map, or four for Gauss-Newton and
+/// Fisher; a gradient takes three. With checkpoints, apply() also runs the program forward twice and backward once, and
 /// takes 1.5x per vector. Memory: as for Tape, and the input and the cotangent of every linear map and norm whose
 /// parameters vary.
 /// Source: Pearlmutter (1994), Fast exact multiplication by the Hessian; Griewank & Walther, Evaluating Derivatives, 2nd
@@ -36,7 +36,7 @@ class ParameterTape {
   /// \param inputs       one tensor [S, ...] for each input of the program. With Curvature::fisher, the labels may be
   ///                     [S, T, M]: M per token, over which the matrix is averaged
   /// \param names        the parameters that vary, without repetition
-  /// \param checkpoints  see Tape; empty: everything is kept
+  /// \param checkpoints  see Tape; empty: keep all intermediate values
   /// \throws std::invalid_argument  if the output is not a cross-entropy [S] or depends on none of the parameters; if
   ///                                parameters differ in precision, or are neither float32 nor float64
   /// \throws std::out_of_range      if a parameter is missing
@@ -47,7 +47,7 @@ class ParameterTape {
   ParameterTape& operator=(ParameterTape&&) noexcept;
   ~ParameterTape();
 
-  /// Returns f_s, [S].
+  /// Returns the losses f_s, [S].
   const at::Tensor& losses() const;
 
   /// Computes products with the curvature of the sum of all f_s. For f_s = 1/T sum_t l_t over the T tokens of a sequence,

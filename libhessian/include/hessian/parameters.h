@@ -54,14 +54,14 @@ class Parameters {
   /// \throws std::out_of_range  if there is no tensor of that name
   /// \throws std::logic_error   if it is deferred; see fetched()
   const at::Tensor& at(const std::string& name) const;
-  /// Returns a tensor of which only shape and precision are used: a deferred one is on the meta device.
+  /// Returns a tensor for its shape and precision only: a deferred one is on the meta device.
   /// \throws std::out_of_range  if there is no tensor of that name
   const at::Tensor& shape_of(const std::string& name) const;
   bool contains(const std::string& name) const { return index_.contains(name); }
   bool is_deferred(const std::string& name) const { return sources_.contains(name); }
   bool any_deferred() const { return !sources_.empty(); }
 
-  // Entries in order. Deferred tensors are on the meta device.
+  // Iterate over the entries in order. Deferred tensors are on the meta device.
   std::size_t size() const { return entries_.size(); }
   std::vector<Entry>::const_iterator begin() const { return entries_.begin(); }
   std::vector<Entry>::const_iterator end() const { return entries_.end(); }
@@ -75,7 +75,7 @@ class Parameters {
   /// Returns the rows of a table for the given ids. If the table is deferred, only the rows are loaded.
   at::Tensor rows(const std::string& table, const at::Tensor& ids) const;
 
-  /// Returns the tensors on another device or in another precision. Tensors that fit already are shared, not copied;
+  /// Returns the tensors on this device and in this precision. Tensors that already match are shared, not copied;
   /// deferred ones are loaded one by one.
   Parameters to(at::Device device, at::ScalarType dtype) const;
 

@@ -17,8 +17,8 @@ struct PowerIterationOptions {
   ProblemSeeds seeds() const { return {seed, problem_numbers}; }
 };
 
-/// Computes the extremal eigenvalues of S independent symmetric operators at once by power iteration: a simple method to
-/// compare lanczos() with, which needs fewer products.
+/// Computes the extremal eigenvalues of S independent symmetric operators at once by power iteration: a simple method
+/// for checking the results of lanczos(), at the cost of more products.
 ///
 /// The dominant pair comes first. Unless Ends::dominant is requested, the dominant pair of H - lambda I then gives the other
 /// end; `iterations` counts both. Eigenvalues are Rayleigh quotients and so carry their sign. A problem leaves the batch when

@@ -9,15 +9,16 @@
 
 namespace hessian {
 
-/// Seeds of the random vectors of S problems. Each problem draws its own vectors, whatever the other problems are.
+/// Seeds of the random vectors of S problems. Each problem draws its vectors independently of the other problems.
 struct ProblemSeeds {
   uint64_t seed = 0;
-  /// Number that each problem draws from; empty: 0, 1, 2, ... If a large set of problems is solved in groups, give each group
-  /// the problems' numbers in the whole set: then the results do not depend on the grouping.
+  /// Number of each problem, which selects its random vectors; empty: 0, 1, 2, ... If a large set of problems is solved
+  /// in groups, give each group the problems' numbers in the whole set, so that the results do not depend on the
+  /// grouping.
   std::vector<int64_t> problem_numbers = {};
 };
 
-/// Returns a generator that depends on the seed, the problem's number and the stream alone. Streams of a problem are
+/// Returns a generator that depends only on the seed, the problem's number and the stream. Streams of a problem are
 /// independent; stream 0 is that of start vectors.
 at::Generator problem_generator(const ProblemSeeds& seeds, int64_t problem, uint64_t stream = 0);
 
@@ -28,8 +29,8 @@ at::Tensor random_unit_vectors(const LinearOperator& op, const ProblemSeeds& see
 at::Tensor random_signs(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream);
 
 /// Checks that an operator has problems, and that problem numbers are given for all of them or for none.
-/// \param caller  what needs them, for the message, such as "an eigensolver"
-/// \throws std::invalid_argument
+/// \param caller  the caller's name for the message, such as "an eigensolver"
+/// \throws std::invalid_argument  if not
 void check_problems(const LinearOperator& op, const ProblemSeeds& seeds, const char* caller);
 
 }  // namespace hessian

@@ -103,8 +103,8 @@ struct Program {
     return n_inputs + static_cast<ValueId>(steps.size()) - 1;
   }
 
-  /// Appends the steps of another program and returns its output. `other_inputs` are the values of this program that it
-  /// reads as its inputs. Its sites are added with `prefix` in front of their names.
+  /// Appends the steps of another program and returns its output. `other_inputs` are the values of this program that
+  /// serve as the inputs of `other`. The sites of `other` are added with `prefix` in front of their names.
   ValueId append(const Program& other, const std::vector<ValueId>& other_inputs, const std::string& prefix);
 };
 

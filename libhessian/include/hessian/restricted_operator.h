@@ -4,13 +4,14 @@
 
 namespace hessian {
 
-/// E_s^T H_s E_s: the principal submatrix of each problem on a range of m consecutive coordinates, such as the entries of
-/// one position of a sequence.
+/// The principal submatrix of each problem on a range of m consecutive coordinates, such as the entries of one position
+/// of a sequence: E_s^T H_s E_s, where E_s consists of the corresponding columns of the identity.
 class RestrictedOperator final : public LinearOperator {
  public:
   /// \param starts  first coordinate of each problem's range
   /// \param length  m, the number of coordinates
-  /// \throws std::invalid_argument  if a range exceeds the coordinates, or their number is not the number of problems
+  /// \throws std::invalid_argument  if a range exceeds the coordinates, or the number of ranges is not the number of
+  ///                                problems
   RestrictedOperator(OperatorPtr op, std::vector<int64_t> starts, int64_t length);
 
   int64_t problems() const override { return op_->problems(); }

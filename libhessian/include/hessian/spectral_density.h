@@ -27,8 +27,8 @@ struct SpectralQuadrature {
 /// Computes quadratures by stochastic Lanczos quadrature: m steps of Lanczos with full reorthogonalisation from each of P
 /// random unit vectors.
 ///
-/// Takes one sample after the other, all problems at once. A problem whose Krylov space is exhausted leaves the batch, with an
-/// exact quadrature.
+/// Processes one sample after another, each for all problems at once. A problem whose Krylov space is exhausted leaves
+/// the batch, with an exact quadrature.
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
 /// \throws std::runtime_error     if a product is not finite
 /// Cost: P m products and O(S n P m^2) arithmetic; memory S n (m + 5) scalars.
@@ -49,9 +49,9 @@ struct DensityOptions {
   double relative_zero = 1e-3;
 };
 
-/// Spectral densities of S operators. Each problem has its own grid, so that none depends on the others.
+/// Spectral densities of S operators. Each problem has its own grid, independent of the other problems.
 struct SpectralDensity {
-  SpectralQuadrature quadrature;  ///< the input: a smooth curve does not show how few Ritz values support it
+  SpectralQuadrature quadrature;  ///< the input; shows how few Ritz values support the smooth curve
   at::Tensor grid;            ///< [S, G], uniform, from 4 widths below the smallest Ritz value to 4 above the largest
   Estimate density;           ///< [S, G], fraction of eigenvalues per unit of the grid; standard error over samples
   at::Tensor width;           ///< [S], standard deviation of the Gaussians

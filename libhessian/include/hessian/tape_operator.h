@@ -23,8 +23,8 @@ struct TapeProblem {
 /// The Hessians of the S losses of a program with respect to L of its values: L S problems, problem l S + s for value l and
 /// sequence s. Like HessianOperator but faster; needs the function as a Program.
 ///
-/// If a solver asks for some problems only, the products skip the others, and the tape is recorded again without the sequences
-/// that are no longer needed as soon as that saves work.
+/// If a solver requests a subset of the problems, products skip the others, and the tape is recorded again without the
+/// sequences that are no longer needed as soon as this saves work.
 ///
 /// Not safe for use from two threads at once.
 /// Cost and memory: see Tape; all vectors share one tangent pass.
@@ -32,7 +32,7 @@ class TapeOperator final : public LinearOperator {
  public:
   /// \throws std::invalid_argument  as Tape, or if the values differ in width
   explicit TapeOperator(TapeProblem problem);
-  /// The Hessians with respect to one value, keeping all intermediate values.
+  /// Makes the Hessians with respect to one value, without checkpoints.
   TapeOperator(Program program, Parameters parameters, std::vector<at::Tensor> inputs, ValueId value);
 
   int64_t problems() const override { return static_cast<int64_t>(problem_.values.size()) * sequences(); }

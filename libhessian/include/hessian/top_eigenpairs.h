@@ -32,8 +32,8 @@ struct TopEigenpairs {
   at::Tensor values;     ///< [S, K]
   at::Tensor residuals;  ///< [S, K], ||Hv - lambda v||, computed with separate products
   at::Tensor vectors;    ///< [S, K, n], orthonormal
-  /// [S], largest magnitude of a Ritz value, which the tolerance is relative to: a lower bound of the spectral norm if the end
-  /// that determines the norm was not requested.
+  /// [S], largest magnitude of a Ritz value, to which the tolerance is relative. Only a lower bound of the spectral
+  /// norm if the end that determines the norm was not requested.
   at::Tensor spectral_norm;
   at::Tensor iterations;  ///< [S] int32, products per problem until it stopped, without those for the residuals
   at::Tensor converged;   ///< [S, K] bool, whether the residual is within tolerance * spectral norm
@@ -42,9 +42,10 @@ struct TopEigenpairs {
 /// Computes several eigenpairs of S independent symmetric operators at once, by (block) Lanczos with full reorthogonalisation
 /// and thick restart.
 ///
-/// A problem leaves the batch when all its pairs have converged. With Ends::dominant it also waits until the Ritz values next
-/// to those found are accurate enough to be known as smaller. If the Krylov space of the start vectors is exhausted, the
-/// iteration continues with random vectors. See examples/custom_operator.cpp.
+/// A problem leaves the batch when all its pairs have converged. With Ends::dominant it also continues until no other
+/// eigenvalue can be larger in magnitude: the next Ritz value at each end, plus its residual norm, is smaller. If the
+/// Krylov space of the start vectors is exhausted, the iteration continues with random vectors. See
+/// examples/custom_operator.cpp.
 ///
 /// \param op  symmetric operator
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range

@@ -20,8 +20,8 @@ struct TraceEstimate : Estimate {  // value and standard error [S]
 TraceEstimate hutchinson_trace(const LinearOperator& op, const SampleOptions& options = {});
 
 struct HutchPlusPlusOptions {
-  /// Products per problem, at least 6. A third of them each for the sketch, its exact term, and the samples of the remainder,
-  /// of which a standard error needs two.
+  /// Products per problem, at least 6. One third each goes to the sketch, to the exact term and to the samples of the
+  /// remainder; a standard error needs two samples.
   int64_t products = 48;
   /// Seeds of the random vectors: see ProblemSeeds.
   uint64_t seed = 0;

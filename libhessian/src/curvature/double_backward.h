@@ -14,7 +14,7 @@ std::vector<at::Tensor> gradients_of(const at::Tensor& scalar, const std::vector
 /// leaves (reverse over reverse). The graph of the gradients is kept for further products.
 /// \param gradients   from gradients_of() with keep_graph; undefined ones are skipped
 /// \param directions  shaped like the leaves
-/// \return            one tensor per leaf, undefined where the product is zero
+/// \return            one tensor per leaf, undefined if the product is zero for that leaf
 /// Source: Pearlmutter (1994), Fast exact multiplication by the Hessian.
 std::vector<at::Tensor> hessian_product(const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& leaves,
                                         const std::vector<at::Tensor>& directions);

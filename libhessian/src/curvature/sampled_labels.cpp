@@ -58,7 +58,7 @@ void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed) {
   const at::Tensor& weight = problem.parameters.at(head.weight);
   const at::Tensor& targets = problem.inputs[static_cast<std::size_t>(head.targets)];
   const int64_t positions = targets.size(1);
-  // The host's generator serves every device, so that labels differ between devices by rounding alone.
+  // Uses the CPU's generator on every device, so that labels differ between devices only by rounding.
   const at::Tensor uniform =
       at::rand({problem.sequences(), positions, count}, at::detail::createCPUGenerator(seed), at::dtype(at::kDouble))
           .to(targets.device());

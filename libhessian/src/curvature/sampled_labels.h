@@ -6,8 +6,8 @@
 
 namespace hessian {
 
-/// Replaces the targets [B, T] of a problem by labels [B, T, count], drawn independently from the softmax of the program's own
-/// logits. They depend on the seed, the data and the weights alone.
+/// Replaces the targets [B, T] of a problem by labels [B, T, count], drawn independently from the softmax of the
+/// program's own logits. They depend only on the seed, the data and the weights.
 ///
 /// \throws std::invalid_argument  if the program's output is not a cross-entropy whose targets are an input
 /// Cost: one forward pass, sequence by sequence.

@@ -12,7 +12,7 @@ namespace hessian {
 namespace {
 
 /// Loads LibTorch's CUDA library, which registers its kernels on loading, and returns the error text, empty on success.
-/// The programs link LibTorch's CPU library only, so that they also run where CUDA is not installed.
+/// The programs link LibTorch's CPU library only, so that they also run on machines without CUDA.
 const std::string& cuda_load_error() {
   static const std::string error = [] {
     if (dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) == nullptr) {

@@ -18,7 +18,7 @@
 namespace hessian {
 namespace {
 
-/// LibTorch reports every allocation and release to it, on threads whose debug info it is.
+/// Counts allocated bytes: LibTorch reports every allocation and release on threads that have it as their debug info.
 class AllocationCounter final : public c10::MemoryReportingInfoBase {
  public:
   void reportMemoryUsage(void* /*ptr*/, int64_t alloc_size, size_t /*total_allocated*/, size_t /*total_reserved*/,

@@ -11,7 +11,7 @@ at::Tensor ExtremalEigenvalues::residual_norm() const {
 }
 
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values) {
-  // One vector per product, and one problem at a time in float64: operators of large problems plan memory for no more.
+  // One vector per product, and one problem at a time in float64: memory plans for large problems allow no more.
   at::Tensor residuals = at::empty(values.sizes(), at::kDouble);
   for (int64_t i = 0; i < vectors.size(1); ++i) {
     const at::Tensor products = op.apply(vectors.narrow(1, i, 1));

@@ -29,7 +29,7 @@ void verify_residuals(const LinearOperator& op, Ends ends, double tolerance, con
     result.residual_max = residual_of(result.vector_max, result.lambda_max);
     result.residual_min = residual_of(result.vector_min, result.lambda_min);
   } else {
-    // One product serves all problems, whichever end is requested of each.
+    // One product for all problems, with the vector of the dominant or requested end of each.
     const at::Tensor is_lower = ends == Ends::dominant
                                     ? at::logical_not(result.lambda_max.abs() >= result.lambda_min.abs())
                                           .logical_and(result.lambda_min.isnan().logical_not())

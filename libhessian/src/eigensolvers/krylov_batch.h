@@ -51,12 +51,12 @@ class KrylovBatch {
   int64_t basis_size() const { return basis_size_; }
   /// Returns the number of vectors that the next product takes.
   int64_t width() const { return width_; }
-  /// Returns whether the next vectors do not fit into the basis, or there are none.
+  /// Returns whether the basis has no room for the next vectors, or there are no next vectors.
   bool full() const { return width_ == 0 || basis_size_ + width_ > max_basis_; }
-  /// Returns the index in the operator of problem i of the batch.
+  /// Returns the index that problem i of the batch has in the operator.
   int64_t problem(int64_t i) const { return problems_[static_cast<std::size_t>(i)]; }
 
-  /// Takes one product: adds the next vectors to the basis and computes those after them.
+  /// Takes one product: adds the next vectors to the basis and computes the vectors that follow them.
   void extend();
 
   /// Returns whether the last product of problem i was finite.
@@ -72,20 +72,22 @@ class KrylovBatch {
   /// Returns whether H maps the space of problem i to itself up to rounding, relative to the Ritz values.
   bool invariant(int64_t i, const RitzPairs& ritz) const;
 
-  /// Returns the same relative to the largest product, for callers without Ritz values.
+  /// Returns whether this holds up to rounding relative to the largest product, for callers without Ritz values.
   bool exhausted(int64_t i) const;
 
   /// Returns the unit Ritz vectors of these columns, [columns.size(), n].
   at::Tensor ritz_vectors(int64_t i, const RitzPairs& ritz, const RitzColumns& columns) const;
 
-  /// Keeps only the problems at these places, which ascend. Moves them in place: a copy would double the memory.
+  /// Keeps only the problems at these positions, which must ascend. Moves them in place: a copy would double the
+  /// memory.
   void keep(const ProblemIndices& places);
 
-  /// Thick restart: replaces the basis of each problem by the Ritz vectors of its columns. All problems list equally many.
+  /// Thick restart: replaces the basis of each problem by the Ritz vectors of its columns. All problems must list the
+  /// same number of columns.
   void restart(const std::vector<RitzPairs>& pairs, const std::vector<RitzColumns>& columns);
 
  private:
-  /// State of one problem besides its vectors.
+  /// State of one problem in addition to its vectors.
   struct State {
     Eigen::MatrixXd projection;  ///< T
     Eigen::MatrixXd coupling;    ///< B, [next vectors, vectors of the last product]

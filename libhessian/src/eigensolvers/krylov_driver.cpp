@@ -53,8 +53,9 @@ RitzColumns columns_of(const Eigen::VectorXd& values, Ends ends, int64_t count) 
   return columns;
 }
 
-/// Returns whether no other eigenvalue can have a larger magnitude than the dominant pairs in `wanted`: the next Ritz value
-/// at each end, plus its residual norm, has to be smaller. A single pair settles its own end by having converged.
+/// Returns whether no other eigenvalue can have a larger magnitude than the dominant pairs in `wanted`: the next Ritz
+/// value at each end, plus its residual norm, must be smaller. For a single pair, only the other end is tested: the
+/// converged pair is the extremal one at its own end.
 bool known_dominant(const RitzPairs& ritz, const RitzColumns& wanted, double limit) {
   const double smallest = std::abs(ritz.values[wanted.back()]);
   const auto is_wanted = [&](Eigen::Index column) {
@@ -88,7 +89,7 @@ bool converged(const RitzPairs& ritz, const KrylovPlan& plan) {
          (plan.ends != Ends::dominant || known_dominant(ritz, wanted, limit));
 }
 
-/// Pairs that are still to be computed: NaN.
+/// Returns the initial result, in which no pair is known yet: NaN.
 TopEigenpairs unknown_pairs(const LinearOperator& op, int64_t pairs) {
   const double unknown = std::numeric_limits<double>::quiet_NaN();
   TopEigenpairs result;

@@ -16,18 +16,18 @@ struct KrylovPlan {
   int64_t block_width = 1;
   int64_t max_basis = 0;
   Ends kept_ends = Ends::both;  ///< ends from which a restart keeps Ritz pairs
-  int64_t kept = 0;             ///< how many: per end with Ends::both, otherwise in total
+  int64_t kept = 0;             ///< Ritz pairs kept by a restart: per end with Ends::both, otherwise in total
   /// Products before convergence is tested. The first Ritz vectors of a random start may have small residual norms far from
   /// the ends of the spectrum, as for an operator close to a multiple of the identity.
   int64_t min_products = 0;
   /// Stop a problem whose Krylov space is exhausted, instead of continuing with random vectors.
   bool stop_when_invariant = false;
-  /// Throw std::runtime_error if a product is not finite, instead of giving up the problem alone.
+  /// Throw std::runtime_error if a product is not finite, instead of giving up only that problem.
   bool refuse_non_finite = true;
   ProblemSeeds seeds;
 };
 
-/// Runs (block) Lanczos with thick restart for all problems of an operator: the iteration behind lanczos() and
+/// Runs (block) Lanczos with thick restart for all problems of an operator: the iteration used by lanczos() and
 /// top_eigenpairs().
 ///
 /// A problem leaves the batch when it stops, so that the remaining ones cost less. A problem whose product is not finite

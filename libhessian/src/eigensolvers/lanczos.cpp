@@ -56,7 +56,8 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
   plan.tolerance = options.tolerance;
   plan.max_iterations = options.max_iterations;
   plan.max_basis = std::min({options.max_basis, op.dim(), options.max_iterations});
-  // Both ends, whichever is requested: the tolerance is relative to the spectral norm, which needs them.
+  // Keeps Ritz pairs of both ends, whichever is requested: the spectral norm, to which the tolerance is relative, needs
+  // them.
   plan.kept_ends = Ends::both;
   plan.kept = plan.max_basis / 4;
   plan.min_products = 8;

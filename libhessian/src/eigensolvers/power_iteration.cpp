@@ -18,7 +18,8 @@ struct DominantPair {
   at::Tensor iterations;  // [S]
 };
 
-/// \param scale  [S], what the tolerance is relative to; zero: the eigenvalue itself
+/// Computes the dominant pair of each problem.
+/// \param scale  [S], to which the tolerance is relative; 0: relative to the eigenvalue itself
 DominantPair dominant_pair(const LinearOperator& op, const PowerIterationOptions& options, const ProblemSeeds& seeds,
                            const at::Tensor& scale) {
   const int64_t problems = op.problems();
@@ -75,7 +76,7 @@ ExtremalEigenvalues power_extremes(const LinearOperator& op, const PowerIteratio
     verify_residuals(op, options.ends, options.tolerance, result.spectral_norm(), result);
     return result;
   }
-  // The dominant eigenvalue of H - lambda I is that of the other end, less lambda.
+  // The dominant eigenvalue of H - lambda I is the eigenvalue at the other end, minus lambda.
   ProblemSeeds second_seeds = options.seeds();
   second_seeds.seed += 1;
   const OperatorPtr shifted_op = shifted(borrow(op), first.value);

@@ -83,13 +83,13 @@ FoundEnds iterated_ends(const LinearOperator& op, int64_t problem, const Lanczos
   const at::Tensor host_start = start.to(at::kCPU, at::kDouble).contiguous();
   const double image = op.apply(start.view({1, 1, -1}), {problem}).to(at::kDouble).norm().item<double>();
   if (!(image > 0) || !std::isfinite(image)) {
-    // The product with a random vector is zero or not finite: there is nothing to iterate with.
+    // The product with a random vector is zero or not finite, so no iteration is possible.
     const Eigen::VectorXd vector = Eigen::Map<const Eigen::VectorXd>(host_start.data_ptr<double>(), op.dim());
     return {image, image, vector, vector, 1};
   }
   constexpr double shift = 3;
   SpectraMatrix matrix(op, problem, shift * image);
-  const int64_t products = options.max_iterations - 2;  // one for the scale, and the one that Spectra starts with
+  const int64_t products = options.max_iterations - 2;  // one each for the scale and Spectra's start
   const int64_t basis = std::clamp<int64_t>(std::min(options.max_basis, products), 4, op.dim());
   KrylovSolver solver(matrix, 2, basis);
   solver.init(host_start.data_ptr<double>());

@@ -4,8 +4,8 @@
 
 namespace hessian {
 
-/// Checks the operator and the options that all estimates from samples have.
-/// \throws std::invalid_argument
+/// Checks the operator and the options that all estimates from samples share.
+/// \throws std::invalid_argument  if one is out of range
 void check_sample_arguments(const LinearOperator& op, int64_t samples, const ProblemSeeds& seeds);
 
 /// Multiplies every problem with one vector, [S, n].

@@ -112,7 +112,7 @@ SpectralDensity spectral_density(SpectralQuadrature quadrature, const DensityOpt
 
   SpectralDensity result;
   const at::Tensor range = largest - smallest;
-  // The Ritz values of a multiple of the identity differ by rounding alone: their range is no scale.
+  // The Ritz values of a multiple of the identity differ only by rounding: their range cannot serve as the scale.
   const at::Tensor scale =
       at::where(range > 1e-6 * magnitude, range, at::where(magnitude > 0, magnitude, at::ones_like(magnitude)));
   result.width = options.relative_width * scale;

@@ -6,8 +6,8 @@
 
 namespace hessian::fused {
 
-/// Items divided into tiles that depend on the number of items and their size only. So a sum taken within each tile and
-/// then over the tiles in order does not depend on the number of threads.
+/// Items divided into tiles that depend only on the number of items and their size. A sum that is taken within each
+/// tile and then over the tiles in order therefore does not depend on the number of threads.
 struct Tiles {
   int64_t items;
   int64_t items_per_tile;

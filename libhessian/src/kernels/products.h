@@ -20,9 +20,9 @@ at::Tensor times(const at::Tensor& y, const at::Tensor& weight);
 /// operands give a float32 result without rounding to bfloat16 in between.
 at::Tensor gradient_of_weight(const at::Tensor& dy, const at::Tensor& x, at::ScalarType dtype);
 
-// Products with k weights [k, out, in], one for each of k vectors; each is a single product of matrices for all vectors.
-// The products that give k such weights are one BLAS product per vector: BLAS reads a transposed factor without a copy,
-// and can add to the result. All factors have the same precision.
+// Products with k weights [k, out, in], one for each of k vectors. Functions that read such weights compute one matrix
+// product for all vectors. Functions that return such weights compute one BLAS product per vector: BLAS reads a
+// transposed factor without a copy, and can add to the result. All factors have the same precision.
 
 /// Returns x W_j^T for x [S, T, in], [S, k, T, out].
 at::Tensor times_each_transposed(const at::Tensor& x, const at::Tensor& weights);

@@ -24,7 +24,7 @@ at::Tensor cached_rope_table(int64_t head_dim, double theta, int64_t positions, 
   const std::lock_guard lock(mutex);
   at::Tensor& table = tables[{head_dim, theta, c10::typeMetaToScalarType(options.dtype()), options.device().str()}];
   if (!table.defined() || table.size(0) < positions) {
-    // Rounded up, so that sequences that grow by one position do not need a new table each time.
+    // Rounds the length up, so that sequences that grow by one position do not need a new table each time.
     const auto length = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(positions)));
     table = rope_table(head_dim, theta, length, options);
   }

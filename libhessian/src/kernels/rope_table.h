@@ -11,8 +11,8 @@ namespace hessian {
 at::Tensor rope_table(int64_t head_dim, double theta, int64_t positions, const at::TensorOptions& options,
                       at::ScalarType internal = at::kDouble);
 
-/// Returns the same table from a cache: a training step needs it twice per layer. The longest table so far serves all
-/// shorter sequences. Thread-safe.
+/// Returns the same table from a cache, because a training step needs it twice per layer. Shorter sequences use the
+/// longest table made so far. Thread-safe.
 at::Tensor cached_rope_table(int64_t head_dim, double theta, int64_t positions, const at::TensorOptions& options);
 
 }  // namespace hessian

@@ -38,7 +38,7 @@ __attribute__((target("arch=x86-64-v4,prefer-vector-width=512"))) void with_avx5
 }
 #endif
 
-/// Runs loops with the widest vector instructions of the processor, whatever the build targets.
+/// Runs loops with the widest vector instructions of the processor, independently of the build's target.
 /// \param body  a lambda marked __attribute__((always_inline)) that calls only inlined functions
 template <class Body>
 void with_widest_vectors(const Body& body) {
@@ -112,7 +112,7 @@ struct ExpConstants<double> {
   static constexpr double lowest = -708.39, highest = 709.4;
 };
 
-/// 1 / i! for i = 0, 1, ...
+/// The numbers 1 / i! for i = 0, 1, ...
 template <class T>
 constexpr auto inverse_factorials = [] {
   std::array<T, ExpConstants<T>::degree + 1> values{};

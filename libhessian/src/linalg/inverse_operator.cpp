@@ -50,7 +50,7 @@ class InverseOperator final : public LinearOperator {
     return x;
   }
 
-  /// [S, k, 1]
+  /// Returns inner products along the last dimension, [S, k, 1].
   static at::Tensor dot(const at::Tensor& a, const at::Tensor& b) { return (a * b).sum(-1, true); }
 
   OperatorPtr op_;

@@ -12,7 +12,7 @@ namespace {
 // Programming, 6.4).
 constexpr uint64_t golden_ratio = 0x9E3779B97F4A7C15ULL;
 
-/// Mixes all bits of x into all bits of the result, bijectively: LibTorch's generator reads the lower 32 bits alone.
+/// Mixes all bits of x into all bits of the result, bijectively: LibTorch's generator reads only the lower 32 bits.
 /// Source: Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators.
 uint64_t mixed(uint64_t x) {
   x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;

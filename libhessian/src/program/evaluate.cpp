@@ -14,7 +14,7 @@ std::size_t place(ValueId value) {
   return static_cast<std::size_t>(value);
 }
 
-/// The values of a program that are still needed.
+/// Holds the values of a program until their last use.
 class Values {
  public:
   Values(const Program& program, std::span<const at::Tensor> inputs, const EvaluateOptions& options)
@@ -62,12 +62,12 @@ class StepParameters {
       : parameters_(parameters) {
     for (std::size_t i = 0; parameters.any_deferred() && i < program.steps.size(); ++i) {
       names_.push_back(needed[i] ? whole_parameters(program.steps[i].operation) : std::vector<std::string>());
-      // An embedding reads rows of its table, which need not be loaded.
+      // An embedding reads only rows of its table, so the table need not be loaded.
       embeds_.push_back(std::holds_alternative<Embedding>(program.steps[i].operation));
     }
   }
 
-  /// Returns apply(parameters), where `parameters` has those of the step materialised.
+  /// Returns apply(parameters), with the parameters of the step materialised.
   template <class Apply>
   at::Tensor with(std::size_t step, const Apply& apply) const {
     if (!parameters_.any_deferred() || embeds_[step]) {
@@ -100,7 +100,7 @@ class Evaluation {
         needed_(needed_steps(program, [&](ValueId value) { return options.overrides.contains(value); })),
         last_(last_uses(program, needed_)),
         step_parameters_(program, needed_, parameters) {
-    // An observer sees each value, also those between a map and its norm.
+    // Does not fuse if there is an observer: it is called with every value, including those between a map and its norm.
     const bool fuses = options.derivatives == Derivatives::first && options.numerics == Numerics::wide &&
                        !options.observe && !parameters.any_deferred();
     const std::vector<bool> none(program.steps.size(), false);
@@ -109,7 +109,7 @@ class Evaluation {
   }
 
   at::Tensor run() {
-    std::size_t end = 0;  // of the steps that are computed together
+    std::size_t end = 0;  // end of the steps that are computed together
     for (std::size_t i = 0; i < program_.steps.size(); i = end) {
       end = i + 1;
       if (!needed_[i]) {
@@ -127,7 +127,8 @@ class Evaluation {
   }
 
  private:
-  /// Computes the result of the steps begin ... end - 1, and sets `end`.
+  /// Computes the result of the step at `begin`, together with the steps fused with it, and sets `end` past the last
+  /// one.
   at::Tensor compute(std::size_t begin, std::size_t& end) {
     const Step& step = program_.steps[begin];
     std::vector<at::Tensor> operands;
@@ -135,7 +136,7 @@ class Evaluation {
       operands.push_back(values_.read(step, j));
     }
     const bool has_kernels = simple_norms_[begin] && fused::has_kernels_for(operands.front());
-    // The CPU is faster with the norms and the gate apart, which keep more memory.
+    // On the CPU, separate norms and gate are faster, although they keep more memory.
     if (has_kernels && simple_norm_gates_[begin] && operands.front().is_cuda()) {
       end = begin + 5;
       return fused::simple_norm_gate(simple_norm_operand(begin), simple_norm_operand(begin + 2));
@@ -156,7 +157,7 @@ class Evaluation {
     return {values_.read(program_.steps[step], 0), parameters_.at(map.weight), parameters_.at(norm.gain), norm.eps};
   }
 
-  /// Releases the values that no step after these reads.
+  /// Releases the values that no later step reads.
   void release_inputs(std::size_t begin, std::size_t end) {
     for (std::size_t step = begin; step < end; ++step) {
       for (const ValueId input : program_.steps[step].inputs) {

@@ -49,7 +49,7 @@ Parameters Parameters::fetched(const std::vector<std::string>& names, const std:
     std::vector<std::string> names;
     std::vector<std::string> next;
   };
-  // Usually there is one source, and one request.
+  // Collects one request per source; usually there is only one.
   std::map<ParameterSource*, Request> requests;
   for (const std::string& name : names) {
     if (const auto found = sources_.find(name); found != sources_.end()) {

@@ -20,7 +20,7 @@ struct Operands {
 
   const at::Tensor& operator[](std::size_t i) const { return inputs[i]; }
   const at::Tensor& parameter(const std::string& name) const { return parameters.at(name); }
-  /// Returns whether to use the kernels that have first derivatives only for activations x.
+  /// Returns whether to use the fused kernels, which have only first derivatives, for activations x.
   bool fused(const at::Tensor& x) const { return derivatives == Derivatives::first && fused::has_kernels_for(x); }
 };
 
@@ -78,12 +78,11 @@ at::Tensor apply(const Rope& rope, const Operands& operands) {
 }
 
 /// Computes attention with LibTorch's fused kernels, which do not materialise [T, T] weights and have no second
-/// derivative. On the CPU, they treat a query that is NaN as one that sees no key, and return zeros; a value that is NaN
-/// stays NaN.
+/// derivative. On the CPU, they treat a NaN query as one that sees no key, and return zeros; NaN in v stays NaN.
 at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor& q = operands[0];
   const int64_t head_dim = q.size(2) / attention.n_heads;
-  // Views [S, heads, T, h]; the memory of the result is [S, T, heads, h] again.
+  // Makes views [S, heads, T, h]; the result has the memory layout [S, T, heads, h] again.
   const auto split = [&](const at::Tensor& x, int64_t heads) {
     return x.reshape({x.size(0), x.size(1), heads, head_dim}).transpose(1, 2);
   };

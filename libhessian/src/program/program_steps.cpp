@@ -108,7 +108,7 @@ std::vector<std::size_t> last_uses(const Program& program, const std::vector<boo
 
 namespace {
 
-/// Returns per value how many inputs of needed steps it is.
+/// Returns per value how often needed steps read it.
 std::vector<int> count_readers(const Program& program, const std::vector<bool>& needed) {
   std::vector<int> readers(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
   for (std::size_t i = 0; i < program.steps.size(); ++i) {

@@ -43,7 +43,7 @@ Jet tanh_gelu_jet(const at::Tensor& x) {
           sech * u_first + 0.5 * x * sech * (u_second - 2 * t * u_first.square())};
 }
 
-/// y = G(x): xbar = ybar G'; activation_rows.h has the tangents.
+/// The rule of y = G(x): xbar = ybar G'. See activation_rows.h for the tangents.
 class GeluRule final : public Rule {
  public:
   explicit GeluRule(Jet jet) : first_(jet.first.contiguous()), second_(std::move(jet.second)) {
@@ -86,7 +86,7 @@ class GeluRule final : public Rule {
   at::Tensor curvature_;  // ybar G''
 };
 
-/// y = G(g) u with G = silu: gbar = ybar u G', ubar = ybar G; activation_rows.h has the tangents.
+/// The rule of y = G(g) u with G = silu: gbar = ybar u G', ubar = ybar G. See activation_rows.h for the tangents.
 class SiluGateRule final : public Rule {
  public:
   SiluGateRule(const at::Tensor& gate, const at::Tensor& up) {

@@ -10,9 +10,10 @@
 
 namespace hessian::tape {
 
-/// Returns whether the values are in ascending order, each once.
+/// Returns whether the values are in strictly ascending order.
 bool ascends(const std::vector<ValueId>& values);
 
+/// Checks the precision of x.
 /// \throws std::invalid_argument  if the tape cannot compute in x's precision on its device
 void check_precision(const at::Tensor& x);
 

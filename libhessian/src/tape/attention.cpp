@@ -9,8 +9,8 @@
 namespace hessian::tape {
 namespace {
 
-/// O = A V with A = softmax(Q K^T / sqrt(h)) over the past. With s = 1/sqrt(h), Sbar the scores' cotangent, <., .> sums
-/// over keys, and e = Abar - <A, Abar>:
+/// The rule of O = A V with A = softmax(Q K^T / sqrt(h)) over the past. With s = 1/sqrt(h), Sbar the scores' cotangent,
+/// <., .> sums over keys, and e = Abar - <A, Abar>:
 ///   Sdot = s (Qdot K^T + Q Kdot^T)          Adot = A (Sdot - <A, Sdot>)         Odot = Adot V + A Vdot
 ///   Abar = Obar V^T                         Sbar = A e                          Vbar = A^T Obar
 ///   Qbar = s Sbar K                         Kbar = s Sbar^T Q
@@ -179,7 +179,7 @@ class TiledAttention final : public AttentionRule {
             data_of<T>(output_cotangent_)};
   }
 
-  /// Returns null for what vjp() has not computed yet.
+  /// Returns the data of x, or null if vjp() has not computed x yet.
   template <class T>
   static const T* data_of(const at::Tensor& x) {
     return x.defined() ? x.const_data_ptr<T>() : nullptr;

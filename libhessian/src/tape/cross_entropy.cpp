@@ -13,7 +13,7 @@ constexpr int64_t max_logits = int64_t{1} << 22;
 /// Maximum number of probabilities that are kept.
 constexpr int64_t max_probabilities = int64_t{1} << 26;
 
-/// f = mean_T(logsumexp(z) - z[target]) with z = x W^T and p = softmax(z), e the targets' unit vectors:
+/// The rule of f = mean_T(logsumexp(z) - z[target]) with z = x W^T and p = softmax(z), e the targets' unit vectors:
 ///   fdot = sum_T((p - e) zdot) / T    xbar = fbar (p - e) W / T    Wbar = fbar (p - e)^T x / T
 ///   xbardot = zbardot W + zbar Wdot + fbardot (p - e) W / T        Wbardot = zbardot^T x + zbar^T xdot
 /// with zdot = xdot W^T + x Wdot^T, zbar = fbar (p - e) / T, and zbardot depending on the curvature:
@@ -22,7 +22,7 @@ constexpr int64_t max_probabilities = int64_t{1} << 26;
 ///   fisher        fbar (p - e) <p - e, zdot> / T, the mean over the labels of each token, and zbar = 0
 /// Tangents of the weight assume that the loss is the program's output, so that fbardot = 0.
 ///
-/// Works on chunks of positions, so that neither the logits nor their tangents are ever materialised as a whole. The
+/// Works on chunks of positions, so that neither the logits nor their tangents are ever materialised in full. The
 /// probabilities are kept if they are few enough, and recomputed otherwise.
 class CrossEntropyRule final : public Rule {
  public:
@@ -60,7 +60,7 @@ class CrossEntropyRule final : public Rule {
     return {xbar, at::Tensor()};
   }
 
-  /// Returns fdot, [S, k]. Also computes the first term of xbardot, which needs nothing but zdot.
+  /// Returns fdot, [S, k]. Also computes the first term of xbardot, which needs only zdot.
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
     return compute_tangents(tangents[0], at::Tensor(), scratch);
   }
@@ -99,7 +99,7 @@ class CrossEntropyRule final : public Rule {
     at::Tensor scaled_x;  ///< x scale, if the weight has tangents
   };
 
-  /// The tangents of one pass. What is not asked for is undefined.
+  /// The tangents of one pass. Those that are not requested are undefined.
   struct Tangents {
     at::Tensor xdot;        ///< [S, k, T, in]
     at::Tensor weight_dot;  ///< [k, V, in]
@@ -128,8 +128,8 @@ class CrossEntropyRule final : public Rule {
     p.scatter_add_(-1, labels, at::full(labels.sizes(), -1.0 / static_cast<double>(labels.size(-1)), p.options()));
   }
 
-  /// Returns fdot, [S, k], unless the weight has tangents. Leaves in `scratch` xbardot, without the term with fbardot,
-  /// and Wbardot.
+  /// Returns fdot, [S, k], unless the weight has tangents. Stores xbardot, without the term with fbardot, and Wbardot
+  /// in `scratch`.
   at::Tensor compute_tangents(const at::Tensor& xdot, const at::Tensor& weight_dot, Scratch& scratch) const {
     const Tangents tangents{xdot, weight_dot, (cotangent_ / static_cast<double>(positions())).view({-1, 1, 1, 1}),
                             xdot.defined() ? at::empty(xdot.sizes(), xdot.options()) : at::Tensor(),
@@ -137,7 +137,7 @@ class CrossEntropyRule final : public Rule {
     std::size_t index = 0;
     for_chunks([&](int64_t first, int64_t count) {
       const Chunk chunk = make_chunk(first, count, index++, tangents);
-      // All vectors at once if their logits' tangents are small enough, otherwise groups of them.
+      // Processes all vectors at once if the tangents of their logits are small enough, otherwise in groups.
       const int64_t group = std::max<int64_t>(1, max_logits / chunk.p.numel());
       for (int64_t vector = 0; vector < tangents.vectors(); vector += group) {
         add_terms(chunk, tangents, vector, std::min(group, tangents.vectors() - vector));

@@ -6,8 +6,8 @@
 namespace hessian::tape {
 namespace {
 
-/// y = x W^T + b; xbar = ybar W. Both are linear in x, so that its tangents are the same products. With tangents of the
-/// parameters
+/// The rule of y = x W^T + b, with xbar = ybar W. Both are linear, so their tangents are the same products. With
+/// tangents of the parameters
 ///   ydot = xdot W^T + x Wdot^T + bdot      xbardot = ybardot W + ybar Wdot
 ///   Wbardot = ybardot^T x + ybar^T xdot    bbardot = sum(ybardot)
 class LinearRule final : public Rule {

@@ -6,8 +6,8 @@
 namespace hessian::tape {
 namespace {
 
-/// LayerNorm, and RMSNorm as a LayerNorm that neither centres its input nor has a bias; norm_rows.h has the formulas and
-/// their letters. With tangents of the gain and the bias
+/// The rule of LayerNorm, and of RMSNorm as a LayerNorm that neither centres its input nor has a bias. See norm_rows.h
+/// for the formulas and the notation. With tangents of the gain and the bias
 ///   ydot = g ndot + gdot n + bdot    cdot = g ybardot + gdot ybar
 ///   gbardot = sum(ybardot n + ybar ndot)    bbardot = sum(ybardot)
 class NormRule final : public Rule {

@@ -100,7 +100,8 @@ std::optional<std::size_t> RecordedProgram::entry_of(ValueId value) const {
   return found == entries_.end() ? std::nullopt : std::optional<std::size_t>(found - entries_.begin());
 }
 
-/// Computes losses, shapes and activations, keeps what the segments read, and leaves the rules of the last segment.
+/// Computes losses, shapes and activations, keeps what the segments read, and leaves the rules of the last segment in
+/// place.
 void RecordedProgram::record_forward(const std::vector<at::Tensor>& inputs) {
   std::vector<at::Tensor> values = inputs;
   values.resize(active_.size());
@@ -172,7 +173,7 @@ void RecordedProgram::record_backward() {
 
 /// Records the steps of a segment and releases values after their last use.
 void RecordedProgram::run_forward(const Segment& segment, const Segment* next, std::vector<at::Tensor>& values) {
-  // The rules share what is fetched here, and release it with themselves.
+  // The rules share the parameters fetched here, which are released together with the rules.
   Parameters fetched;
   if (parameters_.any_deferred()) {
     fetched = parameters_.fetched(segment.parameters, next != nullptr ? next->parameters : std::vector<std::string>());
@@ -227,7 +228,8 @@ void RecordedProgram::run_backward(const Segment& segment, std::vector<at::Tenso
   }
 }
 
-/// A cross-entropy computes both of its tangents in jvp(), and needs its cotangent there.
+/// Returns whether the segment contains a cross-entropy, which computes both of its tangents in jvp() and needs its
+/// cotangent there.
 bool RecordedProgram::jvp_needs_cotangents(const Segment& segment) const {
   for (std::size_t step = segment.begin; step < segment.end; ++step) {
     if (rules_[step] && std::holds_alternative<CrossEntropyHead>(program_.steps[step].operation)) {

@@ -22,13 +22,13 @@ inline std::size_t place(ValueId value) {
 struct Segment {
   std::size_t begin = 0;
   std::size_t end = 0;
-  /// Values from outside that its steps read.
+  /// Values from outside the segment that its steps read.
   std::vector<ValueId> reads;
   /// Parameters that its steps read.
   std::vector<std::string> parameters;
 };
 
-/// What the rules of a segment are needed for.
+/// The purpose for which the rules of a segment are computed.
 enum class Use {
   jvp,      ///< tangents of values only
   tangents  ///< tangents of cotangents as well
@@ -52,10 +52,10 @@ class RecordedProgram {
   const at::Tensor& activation(std::size_t entry) const { return activations_.at(entry); }
   const at::Tensor& gradient(std::size_t entry) const { return gradients_.at(entry); }
 
-  /// Computes the rules of a segment unless they are kept.
+  /// Computes the rules of a segment unless all rules are kept.
   /// \param next  the segment needed next; if its parameters are deferred, their source can prepare them meanwhile
   void compute_rules(const Segment& segment, Use use, const Segment* next = nullptr);
-  /// Releases the rules of a segment unless they are kept.
+  /// Releases the rules of a segment unless all rules are kept.
   void release_rules(const Segment& segment);
 
   /// Returns the rule of a step, or null if the step depends on no entry and on no varying parameter.
@@ -91,7 +91,7 @@ class RecordedProgram {
   Demand demand_;
   std::vector<ValueId> entries_;
 
-  // What the analysis finds.
+  // Results of the analysis.
   std::vector<Segment> segments_;
   std::vector<bool> needed_;            // per step: whether the output depends on it
   std::vector<bool> varies_;            // per step: whether it reads a varying parameter
@@ -100,11 +100,11 @@ class RecordedProgram {
   std::vector<std::size_t> last_read_;  // per value: the last needed step that reads it
   std::vector<std::size_t> last_use_;   // per value: the last step with a rule that reads it
 
-  // What recording finds.
+  // Results of recording.
   std::vector<at::Tensor> shapes_;
   std::vector<RulePtr> rules_;
-  std::vector<at::Tensor> kept_values_;      // read by a segment from outside; empty if everything is kept
-  std::vector<at::Tensor> kept_cotangents_;  // of a segment's results, as the later segments give them
+  std::vector<at::Tensor> kept_values_;      // read by a segment from outside; empty if all rules are kept
+  std::vector<at::Tensor> kept_cotangents_;  // of a segment's results, from the later segments
   at::Tensor losses_;
   std::vector<at::Tensor> activations_;
   std::vector<at::Tensor> gradients_;

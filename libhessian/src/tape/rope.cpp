@@ -7,7 +7,7 @@
 namespace hessian::tape {
 namespace {
 
-/// A rotation R of pairs: ydot = R xdot, xbar = R^T ybar, and xbardot = R^T ybardot.
+/// The rule of y = R x with a rotation R of pairs: ydot = R xdot, xbar = R^T ybar, and xbardot = R^T ybardot.
 class RopeRule final : public Rule {
  public:
   RopeRule(const at::Tensor& x, int64_t head_dim, double theta)

@@ -17,10 +17,10 @@
 
 namespace hessian::tape {
 
-/// What one step keeps between the forward and the backward half of a tangent pass.
+/// Tensors that one step keeps between the forward and the backward half of a tangent pass.
 using Scratch = std::vector<at::Tensor>;
 
-/// What the rules must support besides tangents of activations.
+/// The tangents that the rules must support in addition to those of activations.
 struct Demand {
   std::vector<std::string> parameters;  ///< names of the parameters that have tangents
   Curvature curvature = Curvature::hessian;
@@ -69,15 +69,15 @@ class Rule {
   /// Returns xbar for each input from ybar. Called once, before vjp_tangent() and, for a CrossEntropyHead, before jvp().
   virtual std::vector<at::Tensor> vjp(const at::Tensor& cotangent) = 0;
 
-  /// Returns ydot from xdot of each input. The tangent of an input that is no activation is undefined.
+  /// Returns ydot from xdot of each input. The tangent of an input that is not an activation is undefined.
   virtual at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const = 0;
 
-  /// Returns xbardot for each input from ybardot. `scratch` is what jvp() left there.
+  /// Returns xbardot for each input from ybardot. `scratch` must be as jvp() left it.
   virtual std::vector<at::Tensor> vjp_tangent(const at::Tensor& cotangent_tangent, Scratch& scratch) const = 0;
 
-  /// Returns ydot from xdot of each input and wdot of the parameters that have tangents, by name. An input without a
-  /// tangent is undefined, and then vjp_tangent() need not compute its xbardot. Called only for steps of which at least
-  /// one parameter has a tangent.
+  /// Returns ydot from xdot of each input and wdot of the parameters that have tangents, by name. The tangent of an
+  /// input that has none is undefined; parametric_vjp_tangent() then need not compute its xbardot. Called only for
+  /// steps with at least one parameter that has a tangent.
   virtual at::Tensor parametric_jvp(std::span<const at::Tensor> tangents, const Parameters& parameter_tangents,
                                     Scratch& scratch) const;
 

@@ -5,7 +5,7 @@
 namespace hessian::tape {
 namespace {
 
-/// The sum of one or two activations: derivatives pass through unchanged.
+/// The rule of a sum of one or two activations: derivatives pass through unchanged.
 class SumRule final : public Rule {
  public:
   SumRule(at::Tensor value, std::size_t terms) : terms_(terms) { value_ = std::move(value); }

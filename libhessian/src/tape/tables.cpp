@@ -6,8 +6,8 @@
 namespace hessian::tape {
 namespace {
 
-/// y = rows of a table E: ydot = the same rows of Edot; each row of Ebardot is the sum of ybardot over the positions of
-/// its id.
+/// The rule of y = rows of a table E: ydot = the same rows of Edot; each row of Ebardot is the sum of ybardot over the
+/// positions of its id.
 class EmbeddingRule final : public Rule {
  public:
   EmbeddingRule(const Embedding& embedding, at::Tensor ids, const at::Tensor& table)
@@ -47,8 +47,8 @@ class EmbeddingRule final : public Rule {
   int64_t rows_;
 };
 
-/// y = x + the first T rows of a table P: ydot = xdot + Pdot, xbardot = ybardot, and Pbardot is the sum of ybardot over
-/// the sequences.
+/// The rule of y = x + the first T rows of a table P: ydot = xdot + Pdot, xbardot = ybardot, and Pbardot is the sum of
+/// ybardot over the sequences.
 class PositionsRule final : public Rule {
  public:
   PositionsRule(const AddPositions& positions, const at::Tensor& x, const at::Tensor& table)

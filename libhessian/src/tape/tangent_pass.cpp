@@ -175,7 +175,7 @@ void TangentPass::add_cotangent_tangent(ValueId value, const at::Tensor& term) {
 void TangentPass::step_backward(std::size_t step) {
   const ValueId result = recorded_.result_of(step);
   at::Tensor tangent = leave(result);
-  // The output's cotangent is 1 whatever the vectors are, so its tangent is undefined.
+  // The output's cotangent is 1 for all vectors, so its tangent is undefined.
   if (widths_[step] == 0 || (!tangent.defined() && result != recorded_.program().output)) {
     return;
   }
@@ -209,7 +209,7 @@ void TangentPass::run_backward(const Segment& segment) {
 std::vector<at::Tensor> TangentPass::run() {
   const Program& program = recorded_.program();
   for (std::size_t entry = 0; entry < vectors_.size(); ++entry) {
-    products_[entry] = vectors_[entry].rows;  // stays so, empty, where no vector enters
+    products_[entry] = vectors_[entry].rows;  // remains so, empty, if no vector enters there
   }
   for (ValueId input = 0; input < program.n_inputs; ++input) {
     enter(input, {});
@@ -224,7 +224,7 @@ std::vector<at::Tensor> TangentPass::run() {
   return std::move(products_);
 }
 
-/// Leaves the rules and the scratch of the last segment, where the backward half begins.
+/// Runs all segments forward. Leaves the rules and the scratch of the last one, with which the backward half begins.
 void TangentPass::run_forward() {
   const auto& segments = recorded_.segments();
   starts_.resize(segments.size());
@@ -246,7 +246,7 @@ void TangentPass::run_forward() {
   }
 }
 
-/// Recomputes the rules and the tangents of every segment but the last.
+/// Runs all segments backward, after recomputing the rules and the tangents of every segment but the last.
 void TangentPass::run_backward() {
   const auto& segments = recorded_.segments();
   for (std::size_t i = segments.size(); i-- > 0;) {

@@ -12,7 +12,7 @@
 
 namespace hessian::tape {
 
-/// Vectors that enter at parameters, k for all sequences alike.
+/// Vectors that enter at parameters: k of them, the same for all sequences.
 struct ParameterVectors {
   Parameters tangents;  ///< [k, shape] of each varying parameter
   Parameters products;  ///< the same shapes, to be written
@@ -37,7 +37,7 @@ class TangentPass {
   /// The slots that the vectors of one entry take.
   struct Slots {
     int64_t before = 0;  ///< slots in use before they enter
-    int64_t after = 0;   ///< slots in use after
+    int64_t after = 0;   ///< slots in use after they have entered
     bool whole = false;  ///< whether the vectors fill all slots in order
     at::Tensor index;    ///< per vector: sequence * after + slot
   };
@@ -58,7 +58,7 @@ class TangentPass {
   RecordedProgram& recorded_;
   std::vector<TapeVectors> vectors_;
   ParameterVectors parameter_vectors_;
-  std::set<std::string> written_;                // parameters whose product has a term already
+  std::set<std::string> written_;                // parameters whose product already has a term
   std::vector<Slots> slots_;                     // per entry
   std::vector<at::Tensor> tangents_;             // per value
   std::vector<at::Tensor> cotangent_tangents_;   // per value

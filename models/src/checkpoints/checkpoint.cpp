@@ -23,12 +23,12 @@ constexpr const char* accepted_kinds =
 constexpr const char* config_key = "config";
 constexpr const char* step_key = "step";
 
-/// Whether the bytes look like a safetensors file: the length of the header, and then its opening brace.
+/// Returns whether the bytes look like a safetensors file: the length of the header, then its opening brace.
 bool looks_like_safetensors(std::span<const std::byte> file) {
   return file.size() > 8 && file[8] == std::byte{'{'};
 }
 
-/// Whether the bytes look like a Python pickle of protocol 2 to 5, which torch.save wrote before PyTorch 1.6.
+/// Returns whether the bytes look like a Python pickle of protocol 2 to 5, which torch.save wrote before PyTorch 1.6.
 bool looks_like_pickle(std::span<const std::byte> file) {
   return file.size() > 2 && file[0] == std::byte{0x80} && file[1] >= std::byte{2} && file[1] <= std::byte{5};
 }
@@ -91,7 +91,7 @@ LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access) {
   if (looks_like_safetensors(file->bytes())) {
     return model_of(tensors_of(file, parse_safetensors_header(file->bytes(), path)), path);
   }
-  // The same reader refuses a legacy pickle, with advice.
+  // This reader also refuses legacy pickles, and says how to convert them.
   if (looks_like_zip(file->bytes()) || looks_like_pickle(file->bytes())) {
     auto [model, step] = load_nanogpt_checkpoint(path, access);
     return {std::move(model), step, "nanoGPT checkpoint"};

@@ -11,7 +11,7 @@ namespace hessian::models {
 /// Layout of a linear map's weight in a GPT-2 checkpoint: nanoGPT as [out, in], Hugging Face's Conv1D as [in, out].
 enum class LinearLayout { out_in, in_out };
 
-/// Whether a tensor of a GPT-2 state dict is a buffer (the causal mask) rather than a weight.
+/// Returns whether a tensor of a GPT-2 state dict is a buffer (the causal mask) rather than a weight.
 bool is_gpt2_buffer(std::string_view key);
 
 /// Takes all weights of a GPT-2 under this project's names. Keys are without "transformer.": "wte.weight",

@@ -31,7 +31,7 @@ class Settings {
       fail(path_, "has no '{}'", key);
     }
     const int64_t size = value->is_number_unsigned() ? json_size(*value, path_, key) : 0;
-    // Below 2^31, so that products of two sizes cannot overflow.
+    // Limits sizes to less than 2^31, so that products of two sizes cannot overflow.
     if (size < 1 || size > INT32_MAX) {
       expected(key, *value, "a positive integer");
     }
@@ -87,7 +87,7 @@ class Settings {
   std::string path_;
 };
 
-/// Returns the width of a head if the configuration does not give it.
+/// Returns dim / n_heads, the width of a head if the configuration does not give it.
 int64_t head_share(const Settings& settings, int64_t dim, int64_t n_heads) {
   if (dim % n_heads != 0) {
     fail(settings.path(), "{} heads do not divide the width of {}", n_heads, dim);

@@ -14,7 +14,7 @@ namespace {
 
 using ShardMap = std::map<std::string, std::vector<std::string>>;  // shard -> names of its tensors
 
-/// Requires a plain file name, since a name with a folder could reach any file of the machine.
+/// Requires a plain file name, because a name with a folder could refer to any file of the machine.
 void check_shard_name(const std::string& shard, const std::string& path) {
   if (shard.find_first_of("/\\") != std::string::npos || shard.starts_with('.') || !shard.ends_with(".safetensors")) {
     fail(path, "names the shard {}, expected the name of a .safetensors file in the same folder", name_text(shard));

@@ -15,6 +15,7 @@ class NamedTensors {
   /// \param source  the checkpoint, for messages about missing tensors
   explicit NamedTensors(std::string source) : source_(std::move(source)) {}
 
+  /// Adds a tensor of the checkpoint.
   /// \param key        name for take(): that of the format without prefixes
   /// \param full_name  the name in the file, for messages
   /// \param file       the file, for messages
@@ -23,6 +24,7 @@ class NamedTensors {
 
   bool contains(const std::string& key) const { return items_.contains(key); }
 
+  /// Returns a tensor and removes it from this collection.
   /// \throws std::runtime_error  if it is missing, has another shape, or holds no floating-point numbers
   at::Tensor take(const std::string& key, const std::vector<std::int64_t>& shape);
 

@@ -32,7 +32,7 @@ int64_t size_argument(const Pickle& values, NodeId arguments, const char* key, c
   return node.integer;
 }
 
-/// Checkpoints older than the option have every bias.
+/// Returns `bias`; true for checkpoints that are older than this option, which have all biases.
 bool bias_argument(const Pickle& values, NodeId arguments, const std::string& path) {
   const auto id = values.find(arguments, "bias");
   if (id && values[*id].kind != Pickle::Kind::boolean) {
@@ -64,7 +64,7 @@ GptConfig read_config(const Pickle& values, NodeId arguments, const std::string&
   return config;
 }
 
-/// Removes the prefixes of torch.compile and DistributedDataParallel, which come in either order.
+/// Removes the prefixes of torch.compile and DistributedDataParallel, which occur in any order.
 std::string_view without_prefixes(std::string_view name) {
   constexpr std::string_view wrappers[] = {"_orig_mod.", "module."};
   for (bool stripped = true; stripped;) {

@@ -11,6 +11,7 @@
 
 namespace hessian::models {
 
+/// Returns the metadata of a checkpoint.
 std::map<std::string, std::string> own_metadata(const GptConfig& config, std::int64_t training_step);
 
 /// Returns the model in the file, without training state.

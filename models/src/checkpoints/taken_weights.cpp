@@ -9,7 +9,7 @@
 
 namespace hessian::models {
 
-/// Converts weights when they are fetched, and keeps no pages of the file in memory in between.
+/// Converts weights when they are fetched, and keeps no pages of the file in memory between fetches.
 class TakenWeights::Source final : public ParameterSource {
  public:
   std::vector<at::Tensor> fetch(const std::vector<std::string>& names,

@@ -19,10 +19,10 @@ class TakenWeights {
 
   explicit TakenWeights(WeightAccess access) : access_(access) {}
 
-  /// Adds a weight that needs no conversion: the tensor itself.
+  /// Adds a tensor as it is, as a weight that needs no conversion.
   void add(const std::string& name, const at::Tensor& tensor);
-  /// Adds a weight that `form` makes from a tensor: now, or each time it is fetched.
-  /// \param shape  of the weight
+  /// Adds a weight that `form` computes from a tensor: now, or each time the weight is fetched.
+  /// \param shape  shape of the weight
   void add(const std::string& name, const at::Tensor& tensor, at::IntArrayRef shape, Form form);
 
   Parameters take() { return std::move(parameters_); }

@@ -54,7 +54,7 @@ class WeightStream final : public ParameterSource {
     Arrival arrival = take(names);
     if (!next.empty()) {
       names_ahead_ = next;
-      // Counts its allocations in this thread's memory scope.
+      // Counts the allocations of the background thread in this thread's memory scope.
       ahead_ = std::async(std::launch::async, [this, next, state = at::ThreadLocalState()] {
         const at::ThreadLocalStateGuard same_state(state);
         return read(next);
@@ -96,7 +96,7 @@ class WeightStream final : public ParameterSource {
     }
     Arrival arrival;
     for (const std::string& name : names) {
-      // One tensor at a time, so that at most one is held in its stored precision.
+      // Converts one tensor at a time, so that at most one is held in its stored precision.
       const at::Tensor stored = stored_.fetched({name}).at(name);
       const PagesInUse pages(stored);
       arrival.tensors.push_back(device_.is_cpu() ? converted(stored) : sent(stored));
@@ -142,7 +142,7 @@ class WeightStream final : public ParameterSource {
   at::ScalarType dtype_;
   std::optional<c10::Stream> side_stream_;
   std::vector<std::string> names_ahead_;
-  std::future<Arrival> ahead_;  // last: its destructor waits for the thread, which reads the others
+  std::future<Arrival> ahead_;  // must be last: its destructor waits for the thread, which reads the other members
 };
 
 int64_t bytes_of(const Parameters& parameters, const std::vector<std::string>& names, at::ScalarType dtype) {

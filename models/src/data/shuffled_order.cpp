@@ -10,8 +10,8 @@
 namespace hessian::models {
 namespace {
 
-/// A bijection of 64-bit numbers in which every input bit affects all output bits. Source: the finaliser of SplitMix64,
-/// Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators.
+/// Maps 64-bit numbers bijectively, with every input bit affecting all output bits. Source: the finaliser of
+/// SplitMix64, Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators.
 std::uint64_t mix(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15U;
   x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9U;

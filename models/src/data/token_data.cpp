@@ -59,7 +59,7 @@ const at::Tensor& find_ids(const Parameters& tensors, const char* name, const st
   return ids;
 }
 
-/// Returns `wanted`, or everything for 0; throws if there is less.
+/// Returns `wanted`, or `there` if `wanted` is 0; throws if `wanted` is negative or larger than `there`.
 std::int64_t choose(std::int64_t wanted, std::int64_t there, const char* what, const std::string& source) {
   if (wanted < 0 || wanted > there) {
     fail(source, "has {} {}, but {} are asked for", there, what, wanted);

@@ -12,12 +12,12 @@ namespace hessian::models {
 /// A view of the bytes of a file as a sequence of token ids. The bytes must outlive it.
 class TokenStream {
  public:
-  /// UTF-8 text, one token per byte.
+  /// Makes a stream of UTF-8 text, one token per byte.
   /// \throws std::runtime_error  "notes.txt: not UTF-8 text (byte 17 is 0xff); ..."
   static TokenStream text(std::span<const std::byte> file, const std::string& source);
 
-  /// A token file of nanoGPT (uint16 without a header) or of llm.c (a header of 256 int32 with magic number 20240520,
-  /// version 1, uint16 tokens; or 20240801, version 7, uint32 tokens). Little-endian.
+  /// Makes a stream of a token file of nanoGPT (uint16 without a header) or of llm.c (a header of 256 int32 with magic
+  /// number 20240520, version 1, uint16 tokens; or 20240801, version 7, uint32 tokens). Little-endian.
   /// \throws std::runtime_error  one line, if the length does not match
   /// Source: karpathy/nanoGPT, prepare.py of each data set; karpathy/llm.c, dev/data/data_common.py.
   static TokenStream bin(std::span<const std::byte> file, const std::string& source);
@@ -42,7 +42,8 @@ class TokenStream {
 /// Source: The Unicode Standard, table 3-7.
 std::size_t first_invalid_utf8(std::span<const std::byte> bytes);
 
-/// Returns where the held-out tenth of a stream begins: after nine tenths, and in text after the next end of a line.
+/// Returns the position at which the held-out tenth of a stream begins: after nine tenths, and in text after the next
+/// end of a line.
 std::int64_t held_out_begin(const TokenStream& stream);
 
 /// Draws a uniform integer in [0, bound), the same on every platform (unlike std::uniform_int_distribution).

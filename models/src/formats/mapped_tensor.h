@@ -18,7 +18,7 @@ at::ScalarType to_scalar_type(StoredType type);
 at::Tensor tensor_over(const std::shared_ptr<const MappedFile>& file, std::uint64_t begin, StoredType type,
                        std::span<const std::int64_t> shape, std::span<const std::int64_t> strides);
 
-/// The bytes of a mapped file that a tensor covers; without `file` for tensors in other memory.
+/// The bytes of a mapped file that a tensor covers; `file` is null for tensors in other memory.
 struct MappedRange {
   std::shared_ptr<const MappedFile> file;
   std::size_t begin = 0;

@@ -14,8 +14,7 @@ namespace hessian::models {
 /// with its name, and a call is a node with the callee and the arguments, which the reader may or may not understand.
 ///
 /// Nodes are stored in one vector and refer to each other by index, so cycles in the pickle are harmless, and neither
-/// depth nor sharing costs stack or memory. Code that walks the graph beyond a fixed number of steps must bound the
-/// walk.
+/// depth nor sharing costs stack or memory. Code that walks the graph must bound the number of its steps.
 class Pickle {
  public:
   using NodeId = std::uint32_t;
@@ -56,13 +55,13 @@ class Pickle {
   const Node& operator[](NodeId id) const { return nodes_[id]; }
   std::size_t size() const { return nodes_.size(); }
 
-  /// Whether the node is a dict or an OrderedDict.
+  /// Returns whether the node is a dict or an OrderedDict.
   bool is_dict(NodeId id) const;
   /// Returns the value of a string key in a dict; the last one if a key occurs twice, as in Python.
   std::optional<NodeId> find(NodeId dict, std::string_view key) const;
-  /// Whether the node is the global "module name".
+  /// Returns whether the node is the global "module name".
   bool is_global(NodeId id, std::string_view module_and_name) const;
-  /// Whether the node is a call of that global, with arguments in a tuple.
+  /// Returns whether the node is a call of that global, with arguments in a tuple.
   bool is_call_of(NodeId id, std::string_view module_and_name) const;
   /// Returns the arguments of a call whose arguments are a tuple; empty otherwise.
   std::span<const NodeId> arguments(NodeId call) const;

@@ -32,7 +32,7 @@ class PickleReader {
   /// Runs one opcode. \return whether it was STOP
   bool step();
 
-  // Each runs an opcode of its group and returns whether it was one.
+  // Each runs the opcode if it belongs to the function's group, and returns whether it does.
   bool step_scalar(std::uint8_t opcode);
   bool step_text(std::uint8_t opcode);
   bool step_container(std::uint8_t opcode);

@@ -48,7 +48,7 @@ class PickleStack {
   void append(const std::vector<NodeId>& values);
   /// Stores keys and values in the dict or the object under construction at the top.
   void store(const std::vector<NodeId>& entries);
-  /// Gives a state to the object at the top.
+  /// Adds a state to the object at the top.
   void build(NodeId state);
 
   const Pickle::Node& operator[](NodeId id) const { return pickle_[id]; }
@@ -64,7 +64,7 @@ class PickleStack {
   Pickle pickle_;
   std::vector<NodeId> stack_;
   std::vector<std::size_t> marks_;        ///< heights of the stack
-  std::map<std::uint64_t, NodeId> memo_;  ///< not a hash table, whose keys a hostile file could make collide
+  std::map<std::uint64_t, NodeId> memo_;  ///< a hostile file could make the keys of a hash table collide
 };
 
 }  // namespace hessian::models

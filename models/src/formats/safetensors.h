@@ -16,6 +16,7 @@ struct SafetensorsFile {
   std::map<std::string, std::string> metadata;
 };
 
+/// Maps a safetensors file.
 /// \throws std::runtime_error  one line, beginning with the path, for anything that is not a valid safetensors file
 SafetensorsFile load_safetensors(const std::string& path);
 

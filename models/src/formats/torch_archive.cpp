@@ -57,7 +57,7 @@ std::optional<std::vector<std::int64_t>> as_sizes(const Pickle& pickle, NodeId i
   return sizes;
 }
 
-/// Reads a persistent id of torch.save: ('storage', type, key, device, number of elements).
+/// The contents of a persistent id of torch.save: ('storage', type, key, device, number of elements).
 struct StorageReference {
   StoredType type;
   std::string key;

@@ -25,15 +25,15 @@ struct ArchivedTensor {
 /// A file of torch.save (the zip form of PyTorch 1.6 and later) as plain values and tensor positions. Executes nothing.
 class TorchArchive {
  public:
-  /// \param file    all bytes of the file; not kept, only positions in it are
+  /// \param file    all bytes of the file; only positions in it are kept
   /// \param source  the file's name, for the messages
-  /// \throws std::runtime_error  one line; for the older form without a zip, with advice how to convert it
+  /// \throws std::runtime_error  one line; for the older form without a zip, it says how to convert the file
   TorchArchive(std::span<const std::byte> file, std::string source);
 
   const Pickle& values() const { return pickle_; }
   const std::string& source() const { return source_; }
 
-  /// Whether the node is a tensor or a parameter.
+  /// Returns whether the node is a tensor or a parameter.
   bool is_tensor(Pickle::NodeId id) const;
 
   /// Reads a tensor's node, and checks that every element lies inside its storage, and the storage inside the file.

@@ -21,7 +21,7 @@ class TorchCheckpoint {
   /// Returns one tensor, without a copy if its memory is aligned. Strides are kept.
   at::Tensor tensor(Pickle::NodeId id, const std::string& name) const;
 
-  /// Returns all tensors of a state dict, without its other entries. Two names of one storage share memory.
+  /// Returns all tensors of a state dict and skips its other entries. Two names of one storage share memory.
   /// \throws std::runtime_error  if the node is not a dict, a key is not a string, or a name occurs twice
   Parameters state_dict(Pickle::NodeId id) const;
 

@@ -21,7 +21,7 @@ constexpr std::size_t end_size = 22;
 constexpr std::size_t locator64_size = 20;
 constexpr std::size_t end64_size = 56;
 
-/// Value of a 16 or 32 bit field that refers to the zip64 record.
+/// Values of 16 and 32 bit fields that refer to the zip64 record.
 constexpr std::uint16_t see_zip64_16 = 0xffff;
 constexpr std::uint32_t see_zip64_32 = 0xffffffff;
 
@@ -40,7 +40,7 @@ std::optional<std::span<const std::byte>> slice(std::span<const std::byte> file,
   return file.subspan(static_cast<std::size_t>(offset), static_cast<std::size_t>(count));
 }
 
-/// Finds the end record, which is last in the file except for a comment of at most 65535 bytes, whose length it gives.
+/// Finds the end record. Only a comment of at most 65535 bytes, whose length the record gives, can follow it.
 std::size_t find_end_record(std::span<const std::byte> file, const std::string& source) {
   const std::size_t longest_comment = 0xffff;
   if (file.size() >= end_size) {
@@ -99,7 +99,7 @@ struct CentralRecord {
   std::uint64_t header_offset = 0;
 };
 
-/// Replaces fields that are too small for their value by those of the zip64 extra field, which holds only these.
+/// Replaces fields that are too small for their values by those of the zip64 extra field, which contains no others.
 void apply_zip64(CentralRecord& record, std::span<const std::byte> extra, const std::string& source) {
   constexpr std::uint16_t zip64_field = 1;
   ByteReader fields(extra, source, "a zip entry's extra field");

@@ -14,7 +14,7 @@ struct ZipEntry {
   std::uint64_t size = 0;
 };
 
-/// Whether the bytes start with the signature of a zip archive.
+/// Returns whether the bytes start with the signature of a zip archive.
 bool looks_like_zip(std::span<const std::byte> file);
 
 /// Reads the directory of a zip archive whose entries are stored without compression, as torch.save writes it. Supports

@@ -45,7 +45,7 @@ Enum parse_word(const Words<Enum, N>& words, const std::string& text, const std:
 }
 
 void check_positive(const char* name, int64_t value) {
-  // Larger than any real model, and small enough that products of two sizes stay within 64 bits.
+  // Larger than in any real model, and small enough that products of two sizes stay within 64 bits.
   constexpr int64_t largest = int64_t{1} << 30;
   if (value < 1 || value > largest) {
     throw std::runtime_error(std::string(name) + " is " + std::to_string(value) + ", expected 1 to " +

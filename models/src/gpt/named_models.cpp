@@ -91,25 +91,26 @@ std::string accepted_sizes(Family family) {
 
 constexpr const char* name_prefix = "new:";
 
-/// Whether two configurations have layers of the same dimensions.
+/// Returns whether two configurations have layers of the same dimensions.
 bool same_dimensions(const GptConfig& a, const GptConfig& b) {
   return a.family == b.family && a.dim == b.dim && a.n_layers == b.n_layers && a.n_heads == b.n_heads &&
          a.n_kv_heads == b.n_kv_heads && a.head_dim == b.head_dim && a.ffn_hidden_dim == b.ffn_hidden_dim;
 }
 
-/// `139K`, `0.9M`, `1.3B`
+/// Formats a number of parameters: `139K`, `0.9M`, `1.3B`.
 std::string count_text(int64_t count) {
   struct Unit {
     double from;
     double scale;
     const char* suffix;
   };
-  // Half a million parameters are `0.5M`; fewer are thousands, which say more. 999.5 million round to a billion.
+  // Counts below half a million are given in thousands, which is more precise. From 999.5 million on, counts round to
+  // `1.0B` or more.
   constexpr std::array<Unit, 4> units{{{999.5e6, 1e9, "B"}, {0.5e6, 1e6, "M"}, {1e3, 1e3, "K"}, {0, 1, ""}}};
   const auto value = static_cast<double>(count);
   const Unit& unit = *std::find_if(units.begin(), units.end(), [&](const Unit& u) { return value >= u.from; });
   const double scaled = value / unit.scale;
-  constexpr double whole_from = 9.95;  // what one decimal would round to 10.0
+  constexpr double whole_from = 9.95;  // from here on, one decimal would show 10.0 or more
   return scaled < whole_from && unit.scale > 1 ? fmt::format("{:.1f}{}", scaled, unit.suffix)
                                                : fmt::format("{:.0f}{}", scaled, unit.suffix);
 }

@@ -31,7 +31,7 @@ fs::path folder_of(const fs::path& file) {
   return file.has_parent_path() ? file.parent_path() : fs::path(".");
 }
 
-/// Throws for a folder in which no file can be created.
+/// Throws the error of a folder in which no file can be created.
 [[noreturn]] void refuse_folder(const fs::path& shown, const fs::path& folder, int error_number) {
   const std::string file = shown.string();
   const std::string name = folder.string();
@@ -60,7 +60,7 @@ fs::path checked_target(const fs::path& shown, bool overwrite) {
   std::error_code error;
   const fs::file_status link = fs::symlink_status(shown, error);
   if (link.type() == fs::file_type::not_found) {
-    return shown;  // creating the temporary file shows whether its folder exists
+    return shown;  // whether its folder exists is found when the temporary file is created
   }
   if (link.type() == fs::file_type::none) {
     refuse_folder(shown, folder_of(shown), error.value());
@@ -108,7 +108,7 @@ Lock lock(int descriptor) {
   return errno == EAGAIN || errno == EACCES ? Lock::held_by_another : Lock::unavailable;
 }
 
-/// Whether `path` still names the open file: another process may have renamed or removed it.
+/// Returns whether `path` still names the open file: another process may have renamed or removed it.
 bool is_named(int descriptor, const fs::path& path) {
   struct stat opened {};
   struct stat named {};
@@ -161,7 +161,8 @@ int rename_without_replacing(const fs::path& from, const fs::path& to) {
   if (errno != EPERM && errno != ENOSYS && errno != ENOTSUP && errno != EMLINK) {
     return errno;
   }
-  // The file system has neither (FAT and some network mounts): another process may create the file between these calls.
+  // The file system supports neither call (FAT and some network mounts). Another process may create the file between
+  // access() and rename().
   if (::access(to.c_str(), F_OK) == 0) {
     return EEXIST;
   }
@@ -188,7 +189,7 @@ AtomicFile::AtomicFile(fs::path path, bool overwrite)
     if (descriptor < 0) {
       continue;
     }
-    // Between open() and lock() another writer may take the file for an abandoned one, and remove it.
+    // Between open() and lock(), another writer may mistake the file for an abandoned one and remove it.
     if (lock(descriptor) != Lock::held_by_another && is_named(descriptor, candidate)) {
       descriptor_ = descriptor;
       temporary_ = candidate;

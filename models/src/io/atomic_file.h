@@ -20,8 +20,8 @@ namespace hessian::models {
 /// ```
 /// A library that writes files by name (HDF5, gnuplot) can write to path() instead of calling write().
 ///
-/// The temporary file is named `.NAME.partial-PID-N` and locked while this object lives. The lock tells the next writer
-/// of the same file which temporary files were left by killed processes; it removes those. The lock is an open file
+/// The temporary file is named `.NAME.partial-PID-N` and locked while this object lives. The lock distinguishes it from
+/// temporary files that killed processes left, which the next writer of the same file removes. The lock is an open file
 /// description lock (fcntl), so that it does not exclude a flock() lock that a library takes on path(). If the file
 /// system has no locks, the process id in the name decides instead.
 class AtomicFile {
@@ -52,7 +52,7 @@ class AtomicFile {
  private:
   void discard() noexcept;
 
-  std::filesystem::path shown_;   // as the caller gave it, for messages
+  std::filesystem::path shown_;   // path as the caller gave it, for messages
   std::filesystem::path target_;  // the same with symbolic links resolved
   std::filesystem::path temporary_;
   bool overwrite_;
@@ -63,7 +63,7 @@ class AtomicFile {
 /// \throws std::runtime_error  as AtomicFile
 void write_file(const std::filesystem::path& path, std::string_view contents);
 
-/// Removes the temporary files that killed processes left of files in `folder` whose names begin with `prefix`. Keeps
+/// Removes the temporary files that killed processes left in `folder`, for files whose names begin with `prefix`. Keeps
 /// those that another process is writing, and ignores errors.
 void remove_half_written(const std::filesystem::path& folder, const std::string& prefix);
 

@@ -12,7 +12,7 @@ namespace hessian::models {
 /// \throws std::runtime_error  one line
 nlohmann::json parse_json_object(std::string_view text, const std::string& source, const std::string& what);
 
-/// Returns an integer in [0, 2^63).
+/// Reads an integer in [0, 2^63).
 /// \throws std::runtime_error  "config.json: 'n_layer' is \"two\", expected a non-negative integer"
 std::int64_t json_size(const nlohmann::json& value, const std::string& source, const std::string& what);
 

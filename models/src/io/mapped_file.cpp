@@ -66,7 +66,7 @@ void MappedFile::advise(std::size_t begin, std::size_t size, int advice) const {
   const std::size_t first = std::min(begin, size_) / page * page;
   const std::size_t end = std::min(size_, begin + size);
   if (end > first) {
-    ::madvise(data_ + first, end - first, advice);  // only advice: its result does not matter
+    ::madvise(data_ + first, end - first, advice);  // a hint: its failure has no effect
   }
 }
 

@@ -15,6 +15,7 @@ namespace hessian::models {
 /// replaced instead, as AtomicFile does.
 class MappedFile {
  public:
+  /// Maps a file.
   /// \throws std::runtime_error  "ckpt.pt: no such file", "... is empty", "... is a directory", "... permission denied"
   static std::shared_ptr<const MappedFile> open(const std::string& path);
 
@@ -27,7 +28,7 @@ class MappedFile {
   /// Returns the same memory; writes remain private to this process.
   std::span<std::byte> writable_bytes() const { return {data_, size_}; }
 
-  /// Tells the system to read a range ahead.
+  /// Asks the system to start reading a range.
   void expect(std::size_t begin, std::size_t size) const;
   /// Releases the memory of the pages of a range, which are read again on the next access. Changes to them are lost.
   void release(std::size_t begin, std::size_t size) const;

@@ -16,7 +16,7 @@ template <typename... Args>
   throw std::runtime_error(source + ": " + fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Runs a check that does not know the file, and prefixes the message of its exception with the file's name.
+/// Runs a check, and prefixes the message of its exception with the file's name, which the check does not know.
 template <typename Check>
 decltype(auto) with_source(const std::string& source, const Check& check) {
   try {

@@ -8,11 +8,11 @@
 namespace hessian::rows {
 
 constexpr int warp_size = 32;
-constexpr int warps_per_block = 8;            // in a thread block whose warps process one row each
-constexpr int max_threads = 256;              // in a thread block that processes one row
+constexpr int warps_per_block = 8;            // of a thread block in which each warp processes one row
+constexpr int max_threads = 256;              // of a thread block that processes one row
 constexpr int64_t max_warp_width = 1024;      // entries of a row that one warp processes
-constexpr int64_t max_blocks = 65535;         // in a grid; with more rows, thread blocks process several
-constexpr int64_t max_shared_bytes = 48'000;  // of a thread block; every device has them
+constexpr int64_t max_blocks = 65535;         // of a grid; with more rows, each thread block processes several
+constexpr int64_t max_shared_bytes = 48'000;  // per thread block; available on every device
 
 /// Combines the values of all threads of a warp.
 template <class T, class Combine>
@@ -23,7 +23,7 @@ __device__ T combine_in_warp(T mine, const Combine& combine) {
   return mine;
 }
 
-/// Combines the values of all threads of a thread block, whose warps exchange theirs through shared memory.
+/// Combines the values of all threads of a thread block, whose warps exchange their results through shared memory.
 template <class T, class Combine>
 __device__ T combine_in_block(T mine, const Combine& combine) {
   __shared__ T warp_values[max_threads / warp_size];
@@ -112,13 +112,13 @@ __global__ void __launch_bounds__(max_threads) run_by_blocks(Pass pass, int64_t 
   }
 }
 
-/// Whether the lanes of a pass need memory for sums, for which a thread block has shared memory.
+/// True if a pass needs memory for sums. Such passes run in thread blocks, which have shared memory.
 template <class Pass>
 constexpr bool has_scratch = requires(const Pass& pass) {
   pass.scratch_size();
 };
 
-/// Returns the number of threads that a row of so many packs keeps busy, in whole warps.
+/// Returns the number of threads that a row of this many packs keeps busy, in whole warps.
 inline unsigned threads_for(int64_t packs) {
   const int64_t warps = (packs + warp_size - 1) / warp_size;
   return static_cast<unsigned>(warp_size * std::clamp<int64_t>(warps, 1, max_threads / warp_size));

@@ -18,7 +18,8 @@
 namespace hessian::fused {
 namespace {
 
-/// Returns the rows of a tile, few enough that its [rows, positions] buffers fit into the second-level cache.
+/// Returns the number of rows of a tile, small enough that its [rows, positions] buffers fit into the second-level
+/// cache.
 int64_t tile_rows(int64_t positions) {
   return positions <= 256 ? 48 : 24;
 }
@@ -28,7 +29,7 @@ int64_t padded(int64_t positions) {
   return positions + 16;
 }
 
-/// One head of a tensor whose rows contain several.
+/// One head of a tensor whose rows contain several heads.
 template <class T>
 struct Head {
   const T* data;
@@ -73,7 +74,7 @@ template <class T>
   }
 }
 
-/// One sequence, vector and key head.
+/// One task: a sequence, a vector and a key head.
 struct Task {
   int64_t head;      ///< index into the point: sequence * kv_heads + key head
   int64_t pair;      ///< index into the tangents: sequence * k + vector

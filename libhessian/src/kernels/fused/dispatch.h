@@ -8,7 +8,7 @@
 
 #include "kernels/vector_math.h"
 
-// Shared by the functions that have their own kernels: the choice of the element type, and argument checks.
+// Helpers of the functions that have their own kernels: the choice of the element type, and argument checks.
 
 namespace hessian::fused {
 

@@ -91,8 +91,8 @@ struct RopeFunction : Function<RopeFunction> {
   }
 };
 
-/// Checks targets on the CPU. On a CUDA device, a check here would wait for the device, so that the kernel makes the loss
-/// of an invalid target NaN instead.
+/// Checks targets on the CPU. On a CUDA device, a check here would wait for the device; instead, the kernel sets the
+/// loss of an invalid target to NaN.
 void expect_classes(const at::Tensor& targets, int64_t classes) {
   if (!targets.is_cpu()) {
     return;

@@ -8,9 +8,9 @@ namespace hessian::fused {
 
 // Primitives of program.h for training, as autograd functions: one pass forward, one backward, and no second derivative
 // (differentiating the backward pass throws std::runtime_error). Shapes that do not match throw std::invalid_argument.
-// The same passes over rows (rows/) run on the CPU and on CUDA devices. Results do not depend on the number of threads.
-// NaN and infinity in an input make every result that depends on it non-finite, except that a logit of minus infinity is
-// a probability of zero.
+// The CPU and CUDA devices run the same passes over rows (rows/). Results do not depend on the number of threads. NaN
+// and infinity in an input make every result that depends on it non-finite, except that a logit of minus infinity is a
+// probability of zero.
 
 /// Returns whether there are kernels for the device and precision of x: float32, float64 and bfloat16, on the CPU and, if
 /// this build has CUDA sources, on CUDA devices.

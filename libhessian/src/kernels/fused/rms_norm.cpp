@@ -10,9 +10,9 @@
 namespace hessian::fused {
 namespace {
 
-/// Returns the number of rows over which one group sums the gradient of the gain. The groups depend on the sizes and the
-/// kind of device only, and so do the bits of the sum. On the CPU, adding up at most 64 groups costs little compared with
-/// the rows; a CUDA device has a hundred or two multiprocessors, and gets several groups for each.
+/// Returns the number of rows over which one group sums the gradient of the gain. The groups, and therefore the bits of
+/// the sum, depend only on the sizes and the kind of device. On the CPU, adding up at most 64 groups costs little
+/// compared with the rows; a CUDA device has 100 to 200 multiprocessors, and each gets several groups.
 int64_t rows_per_group(int64_t rows, int64_t width, c10::Device device) {
   const int64_t max_groups = device.is_cuda() ? 1024 : 64;
   const int64_t min_rows = device.is_cuda() ? 1 : std::max<int64_t>(1, 16384 / width);

@@ -62,8 +62,8 @@ template <int Rows, class T>
   }
 }
 
-/// Computes C += alpha A B on one thread. For tiles in a core's cache, which are so small that a call of a library would
-/// cost as much as the product.
+/// Computes C += alpha A B on one thread. Meant for tiles in a core's cache, which are so small that calling a library
+/// would cost as much as the product.
 /// \param a  [rows, depth], with any strides
 /// \param b  [depth, columns], rows b_row apart
 /// \param c  [rows, columns], rows c_row apart
@@ -72,7 +72,7 @@ template <int Rows, class T>
 template <class T>
 [[gnu::always_inline]] inline void add_product(int64_t rows, int64_t columns, int64_t depth, T alpha, Strided<T> a,
                                                const T* b, int64_t b_row, T* c, int64_t c_row) {
-  // Six rows of 64 bytes take 12 of the 16 registers of AVX2, which leaves two for B and two for A. AVX-512 has enough.
+  // Six rows of 64 bytes take 12 of the 16 registers of AVX2, which leaves two for B and two for A. AVX-512 has 32.
   constexpr int64_t max_rows = 6;
   int64_t i = 0;
   for (; i + max_rows <= rows; i += max_rows) {

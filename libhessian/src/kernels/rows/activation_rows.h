@@ -2,12 +2,12 @@
 
 #include "kernels/rows/row_function.h"
 
-// Tangents of functions that are applied to each entry, from their derivatives at the value, which are computed once. A
+// Tangents of functions that are applied to each entry. The derivatives at the value are computed once and passed in. A
 // row is one position; RowMap gives the row of the value for a row of the tangent.
 
 namespace hessian::rows {
 
-/// y = G(x), for a function of one variable: ydot = G' xdot.
+/// Computes ydot = G' xdot for y = G(x), with a function G of one variable.
 template <class T>
 struct EntrywiseJvp {
   using Element = T;
@@ -29,7 +29,7 @@ struct EntrywiseJvp {
   }
 };
 
-/// xbardot = G' ybardot + (ybar G'') xdot.
+/// Computes xbardot = G' ybardot + (ybar G'') xdot for y = G(x).
 template <class T>
 struct EntrywiseVjpTangent {
   using Element = T;
@@ -56,7 +56,7 @@ struct EntrywiseVjpTangent {
   }
 };
 
-/// y = G(g) u: ydot = u G' gdot + G udot.
+/// Computes ydot = u G' gdot + G udot for y = G(g) u.
 template <class T>
 struct GateJvp {
   using Element = T;
@@ -83,7 +83,7 @@ struct GateJvp {
   }
 };
 
-/// gbardot = u G' ybardot + (ybar G') udot + (ybar u G'') gdot, and ubardot = G ybardot + (ybar G') gdot.
+/// Computes gbardot = u G' ybardot + (ybar G') udot + (ybar u G'') gdot and ubardot = G ybardot + (ybar G') gdot.
 template <class T>
 struct GateVjpTangent {
   using Element = T;

@@ -58,7 +58,7 @@ struct CrossEntropyForward {
   }
 };
 
-/// dz[row] = (softmax(z[row]) - onehot(t[row])) * dloss[row / rows_per_loss] / rows_per_loss.
+/// Computes dz[row] = (softmax(z[row]) - onehot(t[row])) * dloss[row / rows_per_loss] / rows_per_loss.
 template <class T>
 struct CrossEntropyBackward {
   using Element = T;
@@ -89,7 +89,7 @@ struct CrossEntropyBackward {
       }
       store(result, dz + i);
     }
-    // Written again by the lane that wrote this entry above; a comparison in the loop would be slower.
+    // The lane that wrote the target's entry in the loop corrects it here; a comparison in the loop would be slower.
     const int64_t target = targets[row];
     if (target >= 0 && target < width && target / pack % lanes.step == lanes.first) {
       dz[target] = narrow<T>((exponential(widen(z[target]) - largest - log_sum) - 1) * scale);

@@ -18,7 +18,7 @@ inline bool can_run_on(const at::Tensor& x) {
 }
 
 /// Runs a pass over its rows 0 ... rows - 1 on the device of its pointers.
-/// \param elements_per_row  the work per row, by which the rows are divided among threads
+/// \param elements_per_row  the work per row, which determines how rows are divided among threads
 template <class Pass>
 void run_rows(const Pass& pass, int64_t rows, int64_t elements_per_row, c10::Device device) {
   if (device.is_cuda()) {

@@ -3,8 +3,7 @@
 #include "kernels/rows/row_function.h"
 
 // Tangents of p = softmax(z) over a row. Rows have `width` entries and start `pitch` entries apart; the entries in
-// between are not touched. Source: Griewank & Walther, Evaluating Derivatives, 2nd ed., section
-// 3.4.
+// between are not touched. Source: Griewank & Walther, Evaluating Derivatives, 2nd ed., section 3.4.
 
 namespace hessian::rows {
 

@@ -10,7 +10,7 @@ namespace hessian::models {
 struct LoadedCheckpoint {
   Model model;
   std::int64_t training_step = 0;  ///< 0 if the file does not say
-  std::string description;         ///< of the file: "nanoGPT checkpoint", "Hugging Face LlamaForCausalLM", ...
+  std::string description;         ///< kind of the file: "nanoGPT checkpoint", "Hugging Face LlamaForCausalLM", ...
 };
 
 /// Reads a model in one of these forms, recognised by content rather than by name:
@@ -21,8 +21,8 @@ struct LoadedCheckpoint {
 /// - a zip: nanoGPT (load_nanogpt_checkpoint).
 ///
 /// Weights keep the type that they have in the file. Those of a safetensors file are views of the mapped file if no
-/// conversion is needed. With WeightAccess::deferred those of other forms are read from the mapped file later, so the
-/// file must not be overwritten while the model is in use.
+/// conversion is needed. With WeightAccess::deferred, weights that need a conversion are read from the mapped file when
+/// they are fetched. In both cases the file must not be overwritten while the model is in use.
 /// \throws std::runtime_error  one line, beginning with the path
 LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access = WeightAccess::ready);
 

@@ -71,7 +71,7 @@ int64_t parameter_count(const GptConfig& config);
 
 /// Returns the width of the SwiGLU layer: 2/3 of 4 dim (truncated), times the multiplier (truncated), rounded up to
 /// multiple_of.
-/// Source: the official SimpleGPT code, which does as Llama 2.
+/// Source: the official SimpleGPT code, which follows Llama 2.
 int64_t swiglu_hidden_dim(int64_t dim, std::optional<double> multiplier, int64_t multiple_of);
 
 /// Checks sizes and divisibility.

@@ -26,6 +26,7 @@ enum class Site {
 const std::vector<Site>& all_sites();
 const char* to_string(Site site);
 
+/// Parses a result of to_string(Site).
 /// \throws std::runtime_error  naming the accepted words
 Site parse_site(const std::string& word);
 
@@ -38,14 +39,14 @@ std::string site_name(Site site, int64_t layer);
 /// Runs a model: holds its parameters and a Program of each of its stages (embedding, layers, head).
 class Forward {
  public:
-  /// The tensors of the model are shared, not copied.
+  /// Shares the tensors of the model instead of copying them.
   explicit Forward(const Model& model, Numerics numerics = Numerics::wide, Derivatives derivatives = Derivatives::any);
 
   const GptConfig& config() const { return config_; }
   const Parameters& parameters() const { return parameters_; }
 
   /// Returns a Forward with only the weights of `layer` materialised, or those of the final norm and the head for layer
-  /// n_layers. With deferred parameters, several batches can then use a layer whose weights are fetched once.
+  /// n_layers. With deferred parameters, the weights of a layer are then fetched once for several batches.
   /// \param next  the layer that will be needed next, whose weights are fetched in the background
   Forward with_weights_of(int64_t layer, std::optional<int64_t> next = {}) const;
 

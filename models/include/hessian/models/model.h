@@ -20,9 +20,9 @@ enum class WeightAccess {
   deferred,  ///< converts them when they are fetched, so that memory need not hold all of them
 };
 
-/// Makes a model from its parameters, after checking that exactly the parameters of `config` are there. The tensors are
-/// shared, not copied. `source` is the file's name, for the messages: "ckpt.pt: tensor 'layers.0.attention.wq.weight'
-/// is [64, 60], expected [64, 64] (dim 64)".
+/// Makes a model from its parameters, after checking that exactly the parameters of `config` are present. The tensors
+/// are shared, not copied. `source` is the file's name, for the messages: "ckpt.pt: tensor
+/// 'layers.0.attention.wq.weight' is [64, 60], expected [64, 64] (dim 64)".
 /// \param parameters  in any order, possibly deferred; the result has the order of parameter_specs(config)
 /// \throws std::runtime_error  for a missing, unexpected, wrongly shaped or non-finite tensor
 Model assemble_model(const GptConfig& config, const Parameters& parameters, const std::string& source);

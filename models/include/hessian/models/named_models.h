@@ -27,12 +27,12 @@ GptConfig parse_model_name(const std::string& name, std::optional<int64_t> vocab
 /// Returns whether `source` names a new model ("new:...") rather than a path.
 bool is_model_name(const std::string& source);
 
-/// Returns what a model is called in tables, figures and folders: FAMILY-SIZE-PLACEMENT, such as
+/// Returns the label of a model in tables, figures and folder names: FAMILY-SIZE-PLACEMENT, such as
 /// `llama2-0.9M-simplegpt`.
 ///
 /// The size is the official name if the architecture is a named size, whatever its vocabulary, context length and
-/// placement. Otherwise it is the parameter count of the PreNorm model of these dimensions, so that all placements of one
-/// architecture share it: `139K`, `0.9M`, `1.3B`; with one decimal below 10, whole from there on.
+/// placement. Otherwise it is the parameter count of the PreNorm model of these dimensions, so that all placements of
+/// one architecture share it: `139K`, `0.9M`, `1.3B`; with one decimal below 10 and none from 10 on.
 std::string model_label(const GptConfig& config);
 
 /// Returns config_to_json(config) with the model's label under the additional key `label`.

@@ -28,11 +28,11 @@ struct DataOptions {
   /// [B, T], or "builtin": the King James Bible.
   std::string source = "builtin";
   std::int64_t sequences = 0;  ///< 0: all rows of a safetensors, default_sequences otherwise
-  /// 0: the length of a safetensors' rows; otherwise default_seq_len, or max_seq_len where that is shorter
+  /// 0: the length of a safetensors' rows; otherwise default_seq_len, or max_seq_len if that is shorter
   std::int64_t seq_len = 0;
   std::int64_t max_seq_len = default_seq_len;  ///< longest sequence that the model takes
-  std::uint64_t seed = 0;       ///< of the random windows; unused by a safetensors, which is read from its first row
-  std::int64_t vocab_size = 0;  ///< the model's
+  std::uint64_t seed = 0;  ///< seed of the random windows; unused by a safetensors, which is read from its first row
+  std::int64_t vocab_size = 0;       ///< the model's
   bool accept_larger_vocab = false;  ///< accept text for a vocabulary of more than 256 (a newly initialised model)
   std::optional<Split> split;  ///< absent: held_out of builtin, the whole of any other file; unused by a safetensors
 };
@@ -71,7 +71,7 @@ TokenBatch load_token_batch(const DataOptions& options);
 
 /// Returns the path of the built-in text, kjv.txt: in the folder that the environment variable HESSIAN_DATA_DIR names,
 /// else next to the installed programs (../share/hessian), else in the data folder of the source tree.
-/// \throws std::runtime_error  with instructions to get the text, if it is in none of them
+/// \throws std::runtime_error  with instructions for downloading the text, if none of them has it
 std::string find_builtin_text();
 
 }  // namespace hessian::models

@@ -7,7 +7,7 @@
 
 namespace hessian::models {
 
-/// What a training run needs, besides the weights, to resume as if it had never stopped.
+/// The state that a training run needs, in addition to the weights, to resume as if it had never stopped.
 struct TrainingState {
   std::int64_t step = 0;            ///< updates done
   std::int64_t sequences_seen = 0;  ///< position in the order of the training data
@@ -26,11 +26,11 @@ struct TrainingCheckpoint {
 /// \throws std::runtime_error  one line, beginning with the path
 void save_training_checkpoint(const TrainingCheckpoint& checkpoint, const std::string& path);
 
-/// Reads such a file back bit for bit, into newly allocated tensors.
+/// Reads a file of save_training_checkpoint(), bit for bit, into newly allocated tensors.
 /// \throws std::runtime_error  one line, beginning with the path; also for a checkpoint without training state
 TrainingCheckpoint load_training_checkpoint(const std::string& path);
 
-/// Whether the tensor of this name in a checkpoint is training state rather than a weight.
+/// Returns whether the tensor of this name in a checkpoint is training state rather than a weight.
 bool is_training_state(const std::string& tensor_name);
 
 }  // namespace hessian::models

@@ -15,7 +15,7 @@ struct TrainingDataOptions {
   std::int64_t seq_len = default_seq_len;
   std::int64_t vocab_size = 0;       ///< the model's
   bool accept_larger_vocab = false;  ///< as DataOptions::accept_larger_vocab
-  std::uint64_t seed = 0;            ///< of the order
+  std::uint64_t seed = 0;            ///< seed of the order
 };
 
 class ShuffledOrder;
@@ -24,9 +24,8 @@ class ShuffledOrder;
 /// held out for validation.
 ///
 /// Text and token files: their first nine tenths are cut into windows of seq_len + 1 tokens that do not overlap, so
-/// that the last target of one window is not an input of another. Each epoch draws anew where the first window starts.
-/// The last tenth is held out. Safetensors: the rows are the sequences; the last tenth of them (at least one) is held
-/// out.
+/// that the last target of one window is not an input of another. Each epoch draws a new start of the first window. The
+/// last tenth is held out. Safetensors: the rows are the sequences; the last tenth of them (at least one) is held out.
 class TrainingData {
  public:
   /// \throws std::runtime_error  one line, beginning with the file, if it cannot be read or is too short

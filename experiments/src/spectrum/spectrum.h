@@ -14,10 +14,10 @@
 
 namespace hessian::experiments {
 
-/// What the loss is differentiated by.
+/// Variables with respect to which the loss is differentiated.
 enum class Target { activations, parameters };
 
-/// Curvature matrices of the loss. For activations there is only the Hessian.
+/// Curvature matrices of the loss. Only the Hessian is available for activations.
 enum class CurvatureMatrix {
   hessian,
   ggn,         ///< exact Gauss-Newton matrix of softmax cross-entropy
@@ -33,15 +33,15 @@ struct SpectrumOptions {
   ProbeOptions probe = {};  ///< model, data, layers, sites, device, tolerance, seed, ...
   Target target = Target::activations;
   CurvatureMatrix matrix = CurvatureMatrix::hessian;
-  std::vector<std::string> params = {"*"};  ///< globs; a matrix for each
-  bool adam = false;                        ///< P^-1/2 H P^-1/2 with Adam's P of a training checkpoint
-  int64_t top = 0;                          ///< eigenvalues at each end
-  int64_t block_width = 1;                  ///< vectors of block Lanczos
-  bool vectors = false;                     ///< store the eigenvectors
+  std::vector<std::string> params = {"*"};  ///< globs of parameter names, one matrix each
+  bool adam = false;                        ///< P^-1/2 H P^-1/2 instead of H, with Adam's P from a training checkpoint
+  int64_t top = 0;                          ///< number of eigenvalues at each end; 0: none
+  int64_t block_width = 1;                  ///< number of vectors of a block of block Lanczos
+  bool vectors = false;                     ///< also stores the eigenvectors
   bool density = false;
   std::optional<TraceMethod> trace = {};  ///< with Frobenius norm and effective rank; absent: not computed
   bool diagonal = false;
-  bool decompose = false;  ///< the two terms of H_xx at each linear map
+  bool decompose = false;  ///< norms of the two terms of H_xx at each linear map
   int64_t samples = 8;     ///< random vectors of a density; trace, norm and diagonal take four times as many
   int64_t steps = 64;      ///< Lanczos steps per random vector of a density
 
@@ -51,7 +51,8 @@ struct SpectrumOptions {
   bool is_requested() const { return has_spectra() || decompose || target == Target::parameters; }
 };
 
-/// The options of hessian-probe that SpectrumOptions adds, with their keys in a run file's configuration.
+/// Returns the options of hessian-probe that SpectrumOptions adds to ProbeOptions, with their keys in a run file's
+/// configuration.
 ProgramOptions spectrum_options(SpectrumOptions& options);
 
 /// One matrix, or one per sequence.
@@ -70,7 +71,7 @@ struct SpectrumEnd {
   at::Tensor vectors;    ///< [S, k, n]; undefined unless requested
 };
 
-/// The results of a group: those members have values that were requested. Tensors are float64 on the CPU.
+/// The results of a group. Only requested members have values. Tensors are float64 on the CPU.
 struct GroupSpectrum {
   SpectrumGroup group;
   std::optional<SpectrumEnd> upper = {};
@@ -89,8 +90,8 @@ struct GroupSpectrum {
 /// A linear map of a layer.
 struct LayerMap {
   int64_t layer = 0;
-  std::string name;  ///< of its weight, without the layer: `attention.wq`
-  bool normalised = false;
+  std::string name;         ///< of its weight, without the layer: `attention.wq`
+  bool normalised = false;  ///< whether a norm follows the map
 };
 
 /// Spectral norms of both terms of H_xx at a linear map, float64 [S] on the CPU; see hessian/map_curvature.h.
@@ -116,15 +117,15 @@ struct SpectrumReport {
   int64_t seq_len = 0;
   double loss = 0;                    ///< mean over the sequences, nats
   std::vector<GroupSpectrum> groups;  ///< without vectors and diagonals
-  std::vector<MapAnatomy> maps;       ///< of --decompose
+  std::vector<MapAnatomy> maps;       ///< results of --decompose
   int64_t peak_memory_bytes = 0;
 };
 
-/// Measures what is requested and writes it to the run file, group by group. The processes of a job take the groups in
-/// turn.
+/// Measures everything that the options request and writes it to the run file, group by group. The processes of a job
+/// take the groups in turn.
 ///
-/// \throws std::invalid_argument, std::runtime_error  as run_probe; also for a glob without parameters, --adam without a
-///                                                    training checkpoint, or too little memory for the vectors
+/// \throws std::invalid_argument, std::runtime_error  as run_probe; also for a glob that matches no parameter, --adam
+///                                                    without a training checkpoint, or too little memory for the vectors
 SpectrumReport run_spectrum(const SpectrumOptions& options, const ProbeOutput& output, const Progress& progress = {});
 
 /// The words on the command line and in run files, in the order of the enumerations.
@@ -136,7 +137,7 @@ extern const std::vector<std::string> trace_words;
 std::string format_text(const SpectrumReport& report);
 /// Formats the report as one JSON object.
 std::string format_json(const SpectrumReport& report);
-/// Returns a line if eigenpairs did not converge.
+/// Returns a warning if eigenpairs did not converge, otherwise nothing.
 std::vector<std::string> warnings_of(const SpectrumReport& report);
 
 }  // namespace hessian::experiments

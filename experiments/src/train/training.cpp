@@ -23,7 +23,8 @@ models::Model trainable(const models::Model& model, at::Device device, at::Scala
   return copy;
 }
 
-/// With bfloat16 only matrix products are rounded: weights stay in float32, or small updates would be rounded away.
+/// Returns the type of the parameters. With bfloat16 only matrix products are rounded: weights stay in float32, because
+/// small updates would be rounded away otherwise.
 at::ScalarType parameter_dtype(const TrainConfig& config) {
   return config.dtype == "float64" ? at::kDouble : at::kFloat;
 }

@@ -41,7 +41,7 @@ struct ProbeOptions {
   at::ScalarType dtype = at::kFloat;
   std::string device = "auto";
   std::optional<int64_t> memory_bytes = {};  ///< limit per process; absent: 3/4 of its share of the free memory
-  std::optional<int64_t> vocab_size = {};    ///< of a newly initialised model
+  std::optional<int64_t> vocab_size = {};    ///< vocabulary size of a newly initialised model
   uint64_t seed = 0;
   bool check = false;
 };

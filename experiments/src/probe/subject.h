@@ -55,7 +55,7 @@ ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device
 struct ForwardRecord {
   std::vector<double> losses;               ///< [S]
   std::map<int64_t, at::Tensor> residuals;  ///< input of each requested layer, [S, T, dim]
-  std::map<std::pair<models::Site, int64_t>, ActivationScaleSum> activation_scales;  ///< of every site and layer
+  std::map<std::pair<models::Site, int64_t>, ActivationScaleSum> activation_scales;  ///< per site and layer
 };
 
 /// Runs the model once, layer by layer and one sequence at a time, which needs little memory.

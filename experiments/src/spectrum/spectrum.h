@@ -36,18 +36,18 @@ struct SpectrumOptions {
   std::vector<std::string> params = {"*"};  ///< globs of parameter names, one matrix each
   bool adam = false;                        ///< P^-1/2 H P^-1/2 instead of H, with Adam's P from a training checkpoint
   int64_t top = 0;                          ///< number of eigenvalues at each end; 0: none
-  int64_t block_width = 1;                  ///< number of vectors of a block of block Lanczos
+  int64_t block_width = 1;                  ///< block width of block Lanczos; 1: ordinary Lanczos
   bool vectors = false;                     ///< also stores the eigenvectors
   bool density = false;
-  std::optional<TraceMethod> trace = {};  ///< with Frobenius norm and effective rank; absent: not computed
+  std::optional<TraceMethod> trace = {};  ///< also computes Frobenius norm and effective rank; absent: none
   bool diagonal = false;
   bool decompose = false;  ///< norms of the two terms of H_xx at each linear map
   int64_t samples = 8;     ///< random vectors of a density; trace, norm and diagonal take four times as many
   int64_t steps = 64;      ///< Lanczos steps per random vector of a density
 
-  /// Whether eigenvalues, a density, a trace or a diagonal are requested.
+  /// Returns whether eigenvalues, a density, a trace or a diagonal are requested.
   bool has_spectra() const { return top > 0 || density || trace || diagonal; }
-  /// Whether anything beyond hessian-probe's table of norms is requested.
+  /// Returns whether anything beyond hessian-probe's table of norms is requested.
   bool is_requested() const { return has_spectra() || decompose || target == Target::parameters; }
 };
 
@@ -81,7 +81,7 @@ struct GroupSpectrum {
   std::optional<Estimate> frobenius_norm = {};  ///< [S]
   std::optional<Estimate> effective_rank = {};  ///< [S]
   std::optional<Estimate> diagonal = {};        ///< [S, n]
-  std::optional<SpectralDensity> density = {};  ///< of all S matrices together: tensors without their first dimension
+  std::optional<SpectralDensity> density = {};  ///< mean over all S matrices: tensors without the first dimension
 
   /// Releases eigenvectors and diagonal, which only the run file needs.
   void release_large();
@@ -90,7 +90,7 @@ struct GroupSpectrum {
 /// A linear map of a layer.
 struct LayerMap {
   int64_t layer = 0;
-  std::string name;         ///< of its weight, without the layer: `attention.wq`
+  std::string name;         ///< name of its weight, without the layer: `attention.wq`
   bool normalised = false;  ///< whether a norm follows the map
 };
 
@@ -125,7 +125,8 @@ struct SpectrumReport {
 /// take the groups in turn.
 ///
 /// \throws std::invalid_argument, std::runtime_error  as run_probe; also for a glob that matches no parameter, --adam
-///                                                    without a training checkpoint, or too little memory for the vectors
+///                                                    without a training checkpoint, or too little memory for
+///                                                    the vectors
 SpectrumReport run_spectrum(const SpectrumOptions& options, const ProbeOutput& output, const Progress& progress = {});
 
 /// The words on the command line and in run files, in the order of the enumerations.

@@ -19,7 +19,7 @@ struct TrainConfig {
   int64_t steps = 1000;
   int64_t seed = 0;
   std::string device = "auto";
-  std::string dtype = "float32";  ///< of matrix products; parameters are float64 if it is, otherwise float32
+  std::string dtype = "float32";  ///< type of matrix products; parameters are float64 if this is, otherwise float32
   int64_t threads = 0;            ///< CPU threads; 0: LibTorch's default
 
   struct Model {

@@ -45,7 +45,7 @@ Training::Training(const TrainConfig& config, const models::Model& model, models
                                 " sequences, expected a multiple of the " + std::to_string(group_.size()) +
                                 " processes, which divide them equally");
   }
-  // Nothing draws from this generator yet, but its state is part of every checkpoint and LibTorch seeds it randomly.
+  // Nothing draws from this generator yet, but every checkpoint stores its state and LibTorch seeds it randomly.
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_current_seed(static_cast<uint64_t>(config.seed));
   if (config.validation.every > 0) {

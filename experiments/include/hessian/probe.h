@@ -48,7 +48,7 @@ struct LayerCurvature {
 /// \return         one entry per layer, in ascending order
 /// \throws std::invalid_argument  for a layer without the site, or a batch of another shape
 /// \throws std::runtime_error     if one sequence does not fit into the memory limit
-/// Cost: `iterations` + 2 Hessian-vector products. Each covers all layers and sequences that fit into memory together.
+/// Cost: `iterations` + 2 Hessian-vector products per group of layers and sequences that fit into memory together.
 std::vector<LayerCurvature> probe(const models::Model& model, const models::TokenBatch& batch,
                                   const ProbeModelOptions& options = {});
 

@@ -97,11 +97,11 @@ struct LayerMap {
 /// Spectral norms of both terms of H_xx at a linear map, float64 [S] on the CPU; see hessian/map_curvature.h.
 struct MapAnatomy {
   LayerMap map;
-  at::Tensor gain_norm = {};       ///< of the gain term J^T H_zz J
+  at::Tensor gain_norm = {};       ///< spectral norm of the gain term J^T H_zz J
   at::Tensor gain_residual = {};   ///< residual norm of that eigenpair
-  at::Tensor curvature_norm = {};  ///< of the curvature term C
+  at::Tensor curvature_norm = {};  ///< spectral norm of the curvature term C
   at::Tensor curvature_residual = {};
-  at::Tensor norm = {};  ///< of H_xx, their sum
+  at::Tensor norm = {};  ///< spectral norm of H_xx, the sum of both terms
   at::Tensor residual = {};
   at::Tensor cosine = {};     ///< |cosine| between the dominant eigenvectors of both terms
   at::Tensor converged = {};  ///< 1 or 0

@@ -13,7 +13,7 @@
 
 namespace hessian::experiments {
 
-/// Writes the run file of a training run row by row.
+/// Writes the run file of a training run.
 class TrainWriter {
  public:
   /// Creates the file.

@@ -18,7 +18,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Runs in the child between fork and exec, where nothing may allocate.
+/// Replaces the forked child by the program. Must not allocate memory, because it runs between fork and exec.
 [[noreturn]] void become(char* const* words, char* const* environment, const char* log, pid_t parent) {
   const int output = ::open(log, O_WRONLY | O_CREAT | O_APPEND, 0666);
   const int input = ::open("/dev/null", O_RDONLY);

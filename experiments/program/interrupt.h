@@ -12,7 +12,7 @@ class InterruptGuard {
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-  /// Whether a signal has arrived.
+  /// Returns whether a signal has arrived.
   static bool requested();
 };
 

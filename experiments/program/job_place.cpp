@@ -56,7 +56,7 @@ JobPlace slurm_place() {
   place.size = number("SLURM_STEP_NUM_TASKS", 1, max_processes);
   place.rank = number("SLURM_PROCID", 0, place.size - 1);
   place.local_rank = number("SLURM_LOCALID", 0, place.size - 1, 0);
-  // "4(x2),3" does not say which number is of this machine; the first one is the largest.
+  // "4(x2),3" does not say which number belongs to this machine; the first one is the largest.
   const std::string per_node = variable("SLURM_STEP_TASKS_PER_NODE").value_or("1");
   std::from_chars(per_node.data(), per_node.data() + per_node.size(), place.local_size);
   if (place.size > 1) {

@@ -6,7 +6,7 @@
 
 namespace hessian::experiments {
 
-/// The rank of this process in a job of several processes.
+/// The place of this process in a job of one or several processes.
 struct JobPlace {
   int rank = 0;
   int size = 1;              ///< processes in the job
@@ -14,7 +14,7 @@ struct JobPlace {
   int local_size = 1;        ///< processes of the job on this machine
   std::string address;       ///< host name of the rendezvous
   int port = 0;              ///< port of the rendezvous
-  bool store_is_up = false;  ///< whether the launcher listens there; otherwise the first process does
+  bool store_is_up = false;  ///< whether the launcher serves the rendezvous; otherwise the first process does
   std::string attempt;       ///< distinguishes restarts of the same job
 
   bool is_first() const { return rank == 0; }

@@ -22,7 +22,7 @@ std::string first_line(const std::string& text) {
   return text.substr(0, text.find('\n'));
 }
 
-/// Parses a word that is one number as a whole.
+/// Parses a word as a number. Returns nothing if it contains anything else.
 template <class Number>
 std::optional<Number> parse_number(const std::string& word) {
   Number value{};

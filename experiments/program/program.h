@@ -16,20 +16,21 @@ namespace hessian::experiments {
 /// \return  the body's own status if it throws nothing
 int run_program(const std::string& name, const std::function<int()>& body);
 
-/// Whether a program uses LibTorch, whose version `--version` prints then.
+/// Whether a program uses LibTorch; if it does, --version prints LibTorch's version, too.
 enum class UsesTorch { no, yes };
 
-/// Parses the command line, and adds the option --version to it. Help and version go to stdout; errors go to stderr as
-/// one line, which names the option and what it takes.
+/// Adds the option --version and parses the command line. Help and version go to stdout; errors go to stderr as one
+/// line, which names the option and what it takes.
 /// \return  nothing if the program should run, otherwise its exit status: 0 after help or version, 2 after an error
 std::optional<int> parse_command_line(CLI::App& app, int argc, const char* const* argv,
                                       UsesTorch torch = UsesTorch::yes);
 
-/// Returns the line that --version prints: "hessian-probe 0.1.0 (commit 1a2b3c4, LibTorch 2.11.0, CUDA 13.0)", with
-/// "without CUDA" for a build without it, and neither for a program without LibTorch.
+/// Returns the line that --version prints: "hessian-probe 0.1.0 (commit 1a2b3c4, LibTorch 2.11.0, CUDA 13.0)". A build
+/// without CUDA says "without CUDA"; a program without LibTorch names neither LibTorch nor CUDA.
 std::string version_text(const std::string& program, UsesTorch torch);
 
-/// Checks for CLI::Option::check: they return an empty text for a valid word, and otherwise what the option takes.
+/// Checks a word, for use with CLI::Option::check. Returns an empty text if it is valid, otherwise what is wrong with
+/// it.
 std::string check_positive_integer(const std::string& word);
 std::string check_natural_number(const std::string& word);  ///< 0 included
 std::string check_positive_number(const std::string& word);
@@ -39,10 +40,10 @@ std::string check_not_empty(const std::string& word);
 /// \throws std::runtime_error  if that fails, as on a full disk
 void print(const std::string& text);
 
-/// Returns a word as a shell takes it, quoted if necessary.
+/// Quotes a word for a shell if necessary.
 std::string quoted_word(const std::string& word);
 
-/// Returns the command line as a shell takes it.
+/// Joins the words of a command line, quoted for a shell.
 std::string join_command_line(int argc, const char* const* argv);
 
 }  // namespace hessian::experiments

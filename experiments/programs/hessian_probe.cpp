@@ -36,7 +36,7 @@ int probe_norms(const ProbeCommand& command, bool is_first, const Progress& prog
   return checks_passed(report) ? 0 : 1;
 }
 
-/// Measures everything else.
+/// Measures what the options request beyond these norms: spectra, traces, diagonals, terms of H_xx.
 int probe_spectra(const ProbeCommand& command, bool is_first, const Progress& progress) {
   const SpectrumReport report = run_spectrum(command.options, command.output, progress);
   if (is_first) {

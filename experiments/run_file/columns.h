@@ -10,7 +10,7 @@
 
 namespace hessian::experiments {
 
-/// A table whose columns are written as datasets of a run file, all of one length and known when the file is created.
+/// Holds a table and writes it to a run file, one dataset per column. All columns have `rows` entries.
 class Columns {
  public:
   explicit Columns(std::size_t rows) : rows_(static_cast<int64_t>(rows)) {}
@@ -34,11 +34,11 @@ class Columns {
   std::vector<std::function<void(RunFileWriter&)>> writes_;
 };
 
-/// Writes tables as a run file, which appears whole or not at all. Replaces an existing file.
+/// Writes tables to a run file atomically. Replaces an existing file.
 void write_tables(const std::filesystem::path& path, const RunInfo& info, const std::vector<Columns>& tables,
                   bool finished);
 
-/// Returns value(row) of each row, as a column.
+/// Returns the column that has the entry value(row) for each row.
 template <class Rows, class Value>
 auto column(const Rows& rows, const Value& value) {
   std::vector<std::decay_t<decltype(value(rows.front()))>> values;

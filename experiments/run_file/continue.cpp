@@ -8,7 +8,7 @@
 namespace hessian::experiments {
 namespace {
 
-// Rows are copied this many bytes at a time: large enough to hide the cost of a call.
+// Number of bytes that are copied at a time: large enough to hide the cost of a call.
 constexpr int64_t copy_bytes = int64_t{4} * 1024 * 1024;
 
 std::string about(const std::string& shown, const std::string& dataset) {

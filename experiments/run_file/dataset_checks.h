@@ -1,6 +1,6 @@
 #pragma once
 
-// Shapes of datasets, and checks of their specifications.
+// Formats shapes of datasets, and checks specifications of datasets.
 
 #include <string>
 #include <vector>
@@ -15,7 +15,7 @@ std::string to_text(const Shape& shape);
 /// Returns the number of elements of a shape; 1 for an empty one.
 int64_t element_count(const Shape& shape);
 
-/// Whether rows are appended to a dataset, so that its first dimension grows.
+/// Returns whether rows are appended to a dataset, so that its first dimension grows.
 bool is_appended_to(const DatasetSpec& dataset);
 
 /// Checks paths, shapes and text lengths; messages name `file`.

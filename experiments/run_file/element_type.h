@@ -1,6 +1,6 @@
 #pragma once
 
-// The element types of run files in memory and in HDF5.
+// Maps the element types of run files to C++ types and to HDF5 types.
 
 #include <span>
 #include <string>
@@ -13,8 +13,8 @@ namespace hessian::experiments {
 /// Maximum of DatasetSpec::text_bytes, chosen so that one text always fits into a chunk.
 inline constexpr int64_t max_text_bytes = int64_t{1024} * 1024;
 
-/// Returns HDF5's type of an element in memory, or its little-endian equivalent on disk. Texts of `text_bytes` have the
-/// same type in both.
+/// Returns the HDF5 type of an element in memory (memory_type), or its little-endian equivalent on disk (disk_type).
+/// Texts of `text_bytes` have the same type in both.
 Hdf5Handle memory_type(ElementType type, int64_t text_bytes);
 Hdf5Handle disk_type(ElementType type, int64_t text_bytes);
 

@@ -83,8 +83,8 @@ void set_fill_value(hid_t creation, ElementType type, const std::string& what) {
   }
 }
 
-/// Returns the chunk of a dataset: about 32 KiB and at most 4096 rows where rows are appended, the whole dataset where
-/// its size is fixed, and never more than 1 MiB.
+/// Returns the chunk shape of a dataset: about 32 KiB and at most 4096 rows if rows are appended to it, the whole
+/// dataset if its size is fixed, and never more than 1 MiB.
 std::vector<hsize_t> chunk_shape(const DatasetSpec& dataset) {
   const auto element_bytes = static_cast<int64_t>(H5Tget_size(memory_type(dataset.type, dataset.text_bytes).get()));
   Shape chunk = dataset.shape;
@@ -137,8 +137,8 @@ std::string utc_now() {
 
 Hdf5Handle file_access() {
   Hdf5Handle access = property_list(H5P_FILE_ACCESS);
-  // AtomicFile locks a file while it is created, and SWMR mode releases HDF5's own lock. On NFS both locks are of one kind
-  // and would exclude each other. HDF5_USE_FILE_LOCKING in the environment overrides this setting.
+  // AtomicFile locks a file while it is created, and SWMR mode releases HDF5's own lock. On NFS both locks are of one
+  // kind and would exclude each other. HDF5_USE_FILE_LOCKING in the environment overrides this setting.
   H5Pset_file_locking(access.get(), false, true);
   return access;
 }

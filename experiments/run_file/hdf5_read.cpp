@@ -101,7 +101,8 @@ int64_t text_bytes_of(hid_t dataset) {
 }
 
 std::optional<std::vector<std::string>> read_texts(hid_t dataset, hid_t memory, hid_t selection, size_t count) {
-  // As stored, because HDF5 does not convert between its two kinds, nor between character sets.
+  // Reads texts in the stored type, because HDF5 converts neither between fixed and variable length nor between
+  // character sets.
   const Hdf5Handle type(H5Dget_type(dataset), H5Tclose);
   if (!type.valid()) {
     return std::nullopt;

@@ -17,14 +17,14 @@ std::optional<std::string> read_text(hid_t object, const char* name);
 /// Reads a scalar integer attribute into `value`, converted to the type `memory`. Returns whether that succeeded.
 bool read_integer(hid_t object, const char* name, hid_t memory, void* value);
 
-/// Returns the element type of a dataset if it is one of the five.
+/// Returns the element type of a dataset, or nothing if it has none of the five types.
 std::optional<ElementType> element_type(hid_t dataset);
 
 /// Returns the fixed length of a dataset's texts; 0 for texts of variable length and for numbers.
 int64_t text_bytes_of(hid_t dataset);
 
-/// Reads the `count` texts of a selection of a dataset without their padding, of fixed or variable length (other tools
-/// rewrite datasets with the latter). `memory` is the data space of the result.
+/// Reads the `count` selected texts of a dataset and strips their padding. Accepts texts of fixed and of variable
+/// length (other tools rewrite datasets with the latter). `memory` is the data space of the result.
 std::optional<std::vector<std::string>> read_texts(hid_t dataset, hid_t memory, hid_t selection, size_t count);
 
 std::optional<Shape> shape_of(hid_t dataset);

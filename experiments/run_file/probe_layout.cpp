@@ -48,7 +48,7 @@ void check_options(const ProbeLayoutOptions& options) {
     throw std::invalid_argument("probe layout: " + std::to_string(options.probes) + " probes of " +
                                 std::to_string(options.sequences) + " sequences, expected at least 0 of at least 1");
   }
-  // Names that would collide with the probe's own datasets.
+  // Starts with the names that would collide with the probe's own datasets.
   std::set<std::string> seen = {"step", "loss", "layer", "token_position"};
   for (const ProbedSite& site : options.sites) {
     if (site.name.empty() || site.name.find('/') != std::string::npos || !seen.insert(site.name).second) {

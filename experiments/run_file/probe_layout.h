@@ -32,10 +32,10 @@ std::string probe_layer_path(const std::string& site);
 /// Returns every dataset of a probe, as listed in docs/file-format.md.
 ///
 /// \throws std::invalid_argument  if a site name is repeated or malformed, a site has no rows, or a size is out of
-/// range
+///                                range
 std::vector<DatasetSpec> probe_datasets(const ProbeLayoutOptions& options);
 
-/// Writes the contents that the layout determines: the layers of each site's rows.
+/// Writes the layers of each site's rows, which the layout determines.
 void write_probe_layers(RunFileWriter& writer, const ProbeLayoutOptions& options);
 
 }  // namespace hessian::experiments

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Allowance for values that were never written. A shape that needs more than this plus the size of the file is damaged.
+// Values that were never written take no space in the file. A shape is taken to be damaged if it needs more memory than
+// the size of the file plus this allowance.
 constexpr uint64_t unwritten_bytes_allowed = uint64_t{1} << 30;
 
 struct Rows {
@@ -95,7 +96,7 @@ struct RunFileReader::State {
   void open() {
     file.close();  // first, because HDF5 would reuse its cache of an open file
     file = open_file(path, shown);
-    // Another reader in this process may still have the file open. On failure there is nothing to refresh.
+    // Needed if another reader in this process still has the file open, because HDF5 then reuses that reader's cache.
     if (const Hdf5Handle root(H5Gopen2(file.get(), "/", H5P_DEFAULT), H5Gclose); root.valid()) {
       H5Grefresh(root.get());
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-// The datasets of a training run, and how many of their rows belong to its first steps.
+// Lists the datasets of a training run, and counts the rows that belong to its first steps.
 
 #include <cstdint>
 #include <map>
@@ -14,8 +14,8 @@ namespace hessian::experiments {
 
 struct TrainLayoutOptions {
   std::vector<std::string> update_groups;  ///< tensor groups with update and parameter RMS; empty for none
-  ProbeLayoutOptions probe;                ///< without sites for no probes
-  bool sharpness = false;                  ///< also measured at each probe
+  ProbeLayoutOptions probe;                ///< has no sites if the run makes no probes
+  bool sharpness = false;                  ///< whether each probe also measures the sharpness
 };
 
 /// Returns every dataset of a training run, as listed in docs/file-format.md.
@@ -25,7 +25,8 @@ std::vector<DatasetSpec> train_datasets(const TrainLayoutOptions& options);
 std::map<std::string, int64_t> rows_until(const std::vector<DatasetSpec>& datasets, const RunFileReader& run,
                                           int64_t step);
 
-/// The groups of the two kinds of sharpness, with lambda_max, residual_norm, iterations and converged, [P] each.
+/// Groups of the bare and the preconditioned sharpness. Each has lambda_max, residual_norm, iterations and converged,
+/// [P].
 inline const std::string sharpness_group = "/probe/sharpness";
 inline const std::string preconditioned_sharpness_group = "/probe/preconditioned_sharpness";
 

@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Rows are passed to HDF5 once this many bytes are buffered, or at a flush: passing rows one by one costs a hundred
-// times as much.
+// Number of buffered bytes from which on rows are passed to HDF5 without waiting for a flush. Passing rows one by one
+// costs a hundred times as much.
 constexpr size_t max_pending_bytes = size_t{32} * 1024;
 
 }  // namespace
@@ -77,8 +77,9 @@ struct RunFileWriter::State {
     return file.close() && closed;
   }
 
-  // Leaves the file on disk as if the process had been killed now, which readers can handle. HDF5 would mark a file
-  // that it cannot write as properly closed, after which nothing opens it. So its further writes go to /dev/null.
+  // Leaves the file on disk as if the process had been killed now, which readers can handle: redirects HDF5's further
+  // writes to /dev/null. Otherwise HDF5 would mark a file that it cannot write as properly closed, and nothing could
+  // open it afterwards.
   void detach_from_disk() const noexcept {
     const int nowhere = ::open("/dev/null", O_RDWR | O_CLOEXEC);
     const int descriptor = file_descriptor();
@@ -343,7 +344,7 @@ void RunFileWriter::finish() {
   const int32_t finished = 1;
   state_->write_attribute("finished", H5T_NATIVE_INT32, &finished);
   state_->flush();
-  // A second descriptor, which stays open when HDF5 closes its own.
+  // Opens a second descriptor, which stays open when HDF5 closes its own.
   const int descriptor = ::fcntl(state_->file_descriptor(), F_DUPFD_CLOEXEC, 0);
   const bool closed = state_->close();
   const int flush_error = descriptor >= 0 ? models::flush_to_disk(descriptor) : 0;

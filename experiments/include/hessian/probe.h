@@ -13,15 +13,15 @@
 
 namespace hessian {
 
-/// What to measure of a model in memory. The defaults are those of hessian-probe.
+/// Options of probe(). The defaults are those of hessian-probe.
 struct ProbeModelOptions {
-  models::Site site = models::Site::residual;  ///< the activation that the loss is differentiated by
+  models::Site site = models::Site::residual;  ///< activation to differentiate the loss with respect to
   std::vector<int64_t> layers = {};            ///< empty: every layer that has the site
   Ends ends = Ends::both;                      ///< which eigenvalues to compute
   double tolerance = 1e-3;                     ///< residual norm ||H v - lambda v|| relative to the spectral norm
   int64_t max_iterations = 200;                ///< maximum number of Hessian-vector products per eigenproblem
-  uint64_t seed = 0;                           ///< of the start vectors
-  std::optional<int64_t> memory_bytes = {};    ///< memory limit besides the weights; absent: 3/4 of the free memory
+  uint64_t seed = 0;                           ///< seed of the start vectors
+  std::optional<int64_t> memory_bytes = {};    ///< memory limit, without the weights; absent: 3/4 of the free memory
 };
 
 /// The curvature at a site of one layer: the ends of the spectrum of each sequence's activation Hessian H_xx, in nats.
@@ -43,12 +43,12 @@ struct LayerCurvature {
 /// s, the extreme eigenvalues of the Hessian of the mean cross-entropy of sequence s with respect to the activation of
 /// that sequence at the site, a square matrix of T * width rows.
 ///
-/// \param model    its weights stay unchanged; the measurement runs on the device and in the precision of the first one
+/// \param model    stays unchanged; the measurement uses the device and the precision of its first weight
 /// \param batch    tokens and targets, [S, T] int64
 /// \return         one entry per layer, in ascending order
 /// \throws std::invalid_argument  for a layer without the site, or a batch of another shape
 /// \throws std::runtime_error     if one sequence does not fit into the memory limit
-/// Cost: `iterations` + 2 Hessian-vector products for all layers and sequences together, as far as they fit into memory.
+/// Cost: `iterations` + 2 Hessian-vector products per group of layers and sequences that fit into memory together.
 std::vector<LayerCurvature> probe(const models::Model& model, const models::TokenBatch& batch,
                                   const ProbeModelOptions& options = {});
 

@@ -14,7 +14,7 @@ class Option;
 
 namespace hessian::experiments {
 
-/// The command line that the programs with a configuration file have in common.
+/// Command-line options that all programs with a configuration file share.
 struct ConfigCommand {
   std::string config;
   std::vector<std::string> settings;
@@ -25,11 +25,11 @@ struct ConfigCommand {
 };
 
 /// Declares CONFIG.toml, --set, --resume, --overwrite, --keys and --json.
-/// \param what  what --resume continues and --overwrite replaces: "a run"
+/// \param what  names what --resume continues and --overwrite replaces in the help text, such as "a run"
 void declare(CLI::App& app, ConfigCommand& command, const std::string& what);
 
 /// Prints the keys of a configuration if --keys was given.
-/// \return  the program's exit status, or nothing if it shall continue
+/// \return  the program's exit status, or nothing if the program should continue
 /// \throws std::invalid_argument  if a configuration is needed and none was given
 std::optional<int> answer_keys(const ConfigCommand& command, const ConfigFields& defaults, const std::string& program);
 

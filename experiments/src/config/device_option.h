@@ -16,7 +16,7 @@ namespace hessian::experiments {
 /// \throws std::runtime_error     for a device that this machine does not have
 c10::Device choose_device(const std::string& word, const std::string& option, const JobPlace& place = {});
 
-/// Returns how many processes of a job share the memory of the device: each GPU belongs to one process.
+/// Returns how many processes of a job share the memory of the device: one for a GPU, all of this machine for the CPU.
 int64_t processes_sharing_memory(c10::Device device, const JobPlace& place);
 
 }  // namespace hessian::experiments

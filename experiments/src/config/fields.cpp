@@ -30,7 +30,7 @@ constexpr const char* type_name<double> = "a number";
 template <>
 constexpr const char* type_name<std::string> = "a text";
 
-/// Returns the beginning of a text, in one line.
+/// Shortens a text to one line for a message.
 std::string shortened(std::string text) {
   constexpr std::size_t max_length = 80;
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -158,14 +158,14 @@ toml::table parse(const std::string& text, const std::string& source) {
   }
 }
 
-/// A text as a TOML value.
+/// Returns a text as a TOML value, quoted.
 std::string quoted(const std::string& text) {
   std::ostringstream stream;
   stream << toml::value<std::string>(text);
   return stream.str();
 }
 
-/// Whether a value is a text that the user gives without quotes.
+/// Returns whether a key takes a text and its value was given without quotes.
 bool is_bare_text(const std::string& key, const std::string& value, const ConfigFields& fields) {
   const auto field = std::find_if(fields.begin(), fields.end(), [&](const ConfigField& f) { return f.key == key; });
   return field != fields.end() && std::holds_alternative<std::string*>(field->target) && !value.starts_with('"') &&
@@ -184,7 +184,7 @@ toml::table parse_setting(const std::string& setting, const ConfigFields& fields
     try {
       return toml::parse(key + " = " + value);
     } catch (const toml::parse_error&) {
-      // A plain word.
+      // Not TOML: read as a plain word below.
     }
   }
   return parse(key + " = " + quoted(value), "--set '" + setting + "'");
@@ -198,7 +198,7 @@ std::string text_of(int64_t value) {
   return fmt::format("{}", value);
 }
 
-/// The fewest digits that read back as the same number; TOML tells floats from integers by a point or an exponent.
+/// Returns the fewest digits that read back as the same number. Adds a point where TOML would read an integer.
 std::string text_of(double value) {
   const std::string text = fmt::format("{}", value);
   return text.find_first_of(".enif") == std::string::npos ? text + ".0" : text;

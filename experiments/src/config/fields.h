@@ -16,7 +16,7 @@ namespace hessian::experiments {
 /// A value that configurations and command lines spell as one of a list of words; see word_target().
 struct WordTarget {
   std::vector<std::string> accepted;
-  std::function<std::string()> get;  ///< the word of the present value; empty without a value
+  std::function<std::string()> get;  ///< returns the word of the current value, or an empty text if there is none
   std::function<void(const std::string&)> set;
 };
 
@@ -31,32 +31,33 @@ struct BytesTarget {
   std::optional<int64_t>* bytes = nullptr;
 };
 
-/// Where the value of a configuration key lives. An optional without a value has no key in a written configuration.
+/// The variable that holds the value of a configuration key. An optional without a value is left out of a written
+/// configuration.
 using ConfigTarget = std::variant<bool*, int64_t*, double*, std::string*, std::vector<int64_t>*, std::vector<double>*,
                                   std::vector<std::string>*, uint64_t*, std::optional<int64_t>*, std::filesystem::path*,
                                   WordTarget, WordListTarget, BytesTarget>;
 
 /// A key of a configuration file: its dotted name, as in optimizer.lr, and the member that it sets. The member's
-/// initial value is the key's default. An option without a key is for the command line only.
+/// initial value is the key's default. A field without a key exists on the command line only.
 struct ConfigField {
   std::string key;
   ConfigTarget target;
   std::string help;
 };
 
-/// The keys of one kind of configuration: the single list from which configurations are read and written, misspelled keys
-/// are corrected and help is printed.
+/// The keys of one kind of configuration. This list alone determines how configurations are read and written, which key
+/// is suggested for a misspelled one, and what the help text says.
 using ConfigFields = std::vector<ConfigField>;
 
-/// The target of an enumeration whose words are in the order of its values.
+/// Returns the target of an enumeration; the words are in the order of its values.
 template <class Enum>
 WordTarget word_target(Enum& value, const std::vector<std::string>& words) {
   return {words, [&value, words] { return words.at(static_cast<std::size_t>(value)); },
           [&value, words](const std::string& word) { value = static_cast<Enum>(index_of_word(word, words)); }};
 }
 
-/// Likewise for an optional enumeration.
-/// \param absent  the word that a written configuration gives for no value; empty: none
+/// Returns the target of an optional enumeration.
+/// \param absent  the word that a written configuration has if there is no value; empty: the key is left out
 template <class Enum>
 WordTarget word_target(std::optional<Enum>& value, const std::vector<std::string>& words,
                        const std::string& absent = {}) {
@@ -66,8 +67,8 @@ WordTarget word_target(std::optional<Enum>& value, const std::vector<std::string
 
 /// Reads a TOML file and then the settings, "key=value" each, whose values are TOML or plain words.
 /// \throws std::runtime_error     if the file cannot be read
-/// \throws std::invalid_argument  one line for invalid TOML, an unknown key (suggesting the most similar known one) or a
-///                                value of another type
+/// \throws std::invalid_argument  one line, for invalid TOML, an unknown key (suggesting the most similar known one) or
+///                                a value of another type
 void read_config_file(const std::string& path, const std::vector<std::string>& settings, const ConfigFields& fields);
 
 /// Reads TOML text; messages call it `source`.

@@ -11,7 +11,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// For CLI::Option::check: says what is wrong with a number of bytes.
+/// Returns what is wrong with a number of bytes, or an empty text, for CLI::Option::check.
 std::string check_bytes(const std::string& word) {
   try {
     parse_bytes(word);
@@ -21,7 +21,7 @@ std::string check_bytes(const std::string& word) {
   }
 }
 
-/// Declares one option; there is a call per kind of target.
+/// Declares one option. A visitor of ConfigTarget: one call operator per kind of target.
 class Declaration {
  public:
   Declaration(CLI::App& app, const ProgramOption& option) : app_(app), option_(option) {}

@@ -12,14 +12,14 @@ class App;
 
 namespace hessian::experiments {
 
-/// An option of a program, declared once: from it come its place on the command line, its line of the help text and its
-/// key in the configuration of a run file.
+/// Declares an option of a program once for all uses: as a flag on the command line, as a line of the help text, and as
+/// a key in the configuration of a run file.
 struct ProgramOption {
   std::string flag;                                           ///< "--tol"
   ConfigField field;                                          ///< key, value and help
-  std::function<std::string(const std::string&)> check = {};  ///< as in program.h: says what is wrong with a word
+  std::function<std::string(const std::string&)> check = {};  ///< returns what is wrong with a word; see program.h
   bool required = false;
-  std::string bare_word = {};  ///< the word that the flag stands for if none follows it; empty: a word must follow
+  std::string bare_word = {};  ///< word that is used if none follows the flag; empty: a word must follow
   std::string group = {};      ///< heading of the help text; empty: the first one
 };
 using ProgramOptions = std::vector<ProgramOption>;

@@ -17,8 +17,8 @@ struct JobOptions {
   bool overwrite = false;                  ///< whether that file may exist
 };
 
-/// What every computation of a program begins with: it starts to count memory, reads this process's place from the
-/// environment, chooses the device, checks that the output can be written, and joins the other processes.
+/// Begins the computation of a program: starts to count memory, reads this process's place from the environment,
+/// chooses the device, checks that the output can be written, and joins the other processes.
 struct Job {
   /// \throws std::invalid_argument, std::runtime_error  as job_place(), choose_device(), ensure_writable_output() and
   ///                                                    ProcessGroup::join()

@@ -15,12 +15,12 @@
 namespace hessian::experiments {
 namespace {
 
-/// Long, because one process may validate, probe or write a checkpoint while the others wait. The watchdog detects
-/// processes that died.
+/// Timeout of a message. It is long because one process may validate, probe or write a checkpoint while the others
+/// wait; the watchdog detects processes that died.
 constexpr std::chrono::hours message_timeout(24);
 
-/// Loads NCCL's backend from a library of its own (nccl/nccl_backend.cpp): it needs CUDA's libraries, and the programs
-/// have to run without them.
+/// Loads NCCL's backend from a separate library (nccl/nccl_backend.cpp), because it needs CUDA's libraries and the
+/// programs must also run without them.
 c10::intrusive_ptr<c10d::Backend> make_nccl(const c10::intrusive_ptr<c10d::Store>& store, const JobPlace& place) {
   using Make = c10d::Backend* (*)(const c10::intrusive_ptr<c10d::Store>&, int, int, std::chrono::milliseconds);
   void* library = dlopen("libhessian_nccl.so", RTLD_NOW | RTLD_LOCAL);

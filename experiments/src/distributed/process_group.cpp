@@ -43,7 +43,7 @@ struct ProcessGroup::Connection {
   at::Device device = at::kCPU;
 
   ~Connection() {
-    // The store ends with the first process, which therefore has to leave last. After a failure nobody waits.
+    // Waits for the other processes, because the store ends with the first process. After a failure nobody waits.
     if (std::uncaught_exceptions() == 0) {
       try {
         backend->barrier()->wait();

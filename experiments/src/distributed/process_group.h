@@ -15,10 +15,10 @@ namespace hessian::experiments {
 ///
 /// Unless stated otherwise, a method is collective: every process must make the same calls in the same order. Copies
 /// refer to the same group. For a single process every call is a no-op. Every method throws std::runtime_error if a
-/// process is lost, naming it if it is known.
+/// process is lost; the message names that process if it is known.
 class ProcessGroup {
  public:
-  /// A group of one process.
+  /// Makes a group of one process.
   ProcessGroup() = default;
 
   /// Connects to the other processes of the job: through LibTorch's Gloo for the CPU, through NCCL for CUDA devices.
@@ -41,7 +41,7 @@ class ProcessGroup {
   /// Returns the shards [n] of all processes, concatenated in the order of their ranks: [size * n].
   at::Tensor all_gather(const at::Tensor& shard) const;
 
-  /// Replaces a contiguous tensor by that of the first process.
+  /// Replaces a contiguous tensor by the first process's tensor.
   void broadcast(at::Tensor& tensor) const;
   /// Returns the first process's text.
   std::string broadcast(const std::string& text) const;
@@ -49,7 +49,7 @@ class ProcessGroup {
   /// Returns whether the condition holds in any process.
   bool any(bool condition) const;
 
-  /// Returns once every process has called it.
+  /// Waits until every process has called it.
   void barrier() const;
 
   // The following methods are not collective: any process may call them at any time.
@@ -57,8 +57,8 @@ class ProcessGroup {
   /// Returns whether this process is the first to claim the name.
   bool claim(const std::string& name) const;
 
-  /// Publishes a text under a name. Once this returns, find_published() finds it in every process. A group of one
-  /// process keeps nothing.
+  /// Publishes a text under a name. Once this returns, find_published() finds it in every process. Does nothing in a
+  /// group of one process.
   void publish(const std::string& name, const std::string& text) const;
   /// Returns the text that some process has published under the name, if any.
   std::optional<std::string> find_published(const std::string& name) const;

@@ -15,7 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr auto heartbeat_interval = 2s;
 constexpr auto max_silence = 20s;
-// Shorter once messages fail: a process whose heartbeats have stopped as well is then the one to name.
+// The limit is shorter once messages fail: a silent process is then almost certainly the lost one.
 constexpr auto max_silence_after_failure = 7s;
 constexpr auto max_inquiry = 20s;
 constexpr auto poll_interval = 200ms;
@@ -90,7 +90,7 @@ std::string Watchdog::find_loss() {
     if (store_->check({loss_key})) {
       return read(*store_, loss_key);
     }
-    // A process that could not exchange a message has posted that, while the first process may be waiting elsewhere.
+    // Any process whose messages fail posts that, since the first process may be busy with something else.
     const bool messages_fail = store_->check({failure_key});
     std::string loss = find_silent_process(messages_fail ? max_silence_after_failure : max_silence);
     if (!loss.empty() && place_.is_first()) {

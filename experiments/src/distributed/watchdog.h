@@ -14,24 +14,24 @@
 
 namespace hessian::experiments {
 
-/// Detects that another process of the job has died, hangs or cannot be reached, whatever this one is doing.
+/// Detects in a thread of its own that another process of the job has died, hangs or cannot be reached.
 ///
 /// Every process writes a heartbeat into the job's key-value store every two seconds. The first process reads the
 /// heartbeats of all, and posts a loss when one has been silent for twenty seconds, or for seven seconds once messages
 /// fail. The others read the first one's heartbeat and look for a posted loss. A process that learns of a loss prints
-/// one line on stderr and exits with status 1: on its own it would wait for ever.
+/// one line on stderr and exits with status 1, because it might otherwise wait for ever for a message.
 class Watchdog {
  public:
   /// Starts watching. Every process of the job has to construct one.
-  /// \param store  a connection of its own to the job's store
+  /// \param store  connection to the job's store that nothing else uses
   Watchdog(const JobPlace& place, c10::intrusive_ptr<c10d::Store> store);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
   /// Stops watching. During stack unwinding it also posts that this process has failed.
   ~Watchdog();
 
-  /// Returns one sentence that says which process was lost and how, after a message could not be exchanged. Waits up
-  /// to twenty seconds for that to become known.
+  /// Returns one sentence that says which process was lost and how; to be called after a message could not be
+  /// exchanged. Waits up to twenty seconds for the answer.
   std::string explain_failure();
 
  private:
@@ -48,7 +48,7 @@ class Watchdog {
   std::string find_loss();
   /// Returns a description of a process whose heartbeat has not changed for `patience`, or an empty text.
   std::string find_silent_process(Clock::duration patience);
-  /// Keeps the store alive until the others have read what this process has posted, if it is the store's server.
+  /// Keeps the store alive, if this process serves it, until the others have had time to read what was posted.
   void wait_for_readers() const;
   void post(const std::string& key, const std::string& text);
 

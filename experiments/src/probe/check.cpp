@@ -7,7 +7,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Returns the first sequence's subject with weights in float64.
+/// Returns a subject with weights in float64 and the first sequence only.
 ProbeSubject widened(const ProbeSubject& subject) {
   const models::Model model{subject.forward.config(),
                             subject.forward.parameters().to(subject.tokens.device(), at::kDouble)};

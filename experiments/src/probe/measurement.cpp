@@ -18,7 +18,7 @@ std::vector<T> to_vector(const at::Tensor& tensor, at::ScalarType dtype) {
   return {values.data_ptr<T>(), values.data_ptr<T>() + values.numel()};
 }
 
-/// Copies the numbers of some sequences, from `first` on, into a row of all sequences.
+/// Copies the results of consecutive sequences into a row of all sequences, starting at sequence `first`.
 void fill(ProbeRow& row, int64_t first, const ExtremalEigenvalues& eigenvalues) {
   const auto put = [first]<class T>(std::vector<T>& into, const at::Tensor& numbers, at::ScalarType dtype) {
     const std::vector<T> values = to_vector<T>(numbers, dtype);
@@ -102,7 +102,7 @@ void ProbeMeasurement::plan(at::Device device) {
                            residual.narrow(1, 0, positions), subject_.targets.narrow(1, 0, positions));
     };
     const auto layers = static_cast<int64_t>(there.size());
-    // At least one group per process that shares the groups.
+    // Limits the layers of a group so that every process gets a group.
     const int64_t max_layers = (layers + share_.group_stride - 1) / share_.group_stride;
     const MemoryPlan plan =
         plan_memory(options_, memory, max_layers, share_.sequences.count, subject_.seq_len(), first_layers, held);

@@ -18,22 +18,22 @@
 
 namespace hessian::experiments {
 
-/// Returns the datasets of a probe: for each site, those of the requested layers that have it.
+/// Returns the layout of a probe's datasets: for each requested site, those of the requested layers that have it.
 /// \throws std::invalid_argument  if a layer does not exist, or none of them has a site
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
-/// Returns the memory of weights and residuals.
+/// Returns the memory that weights and residuals occupy.
 HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record);
 
-/// Draws a position of each sequence from the seed.
+/// Draws one random position per sequence; the same seed gives the same positions.
 std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject);
 
-/// Measures the rows of one probe: the requested sites and layers. As many layers of a site are measured together as fit
-/// into memory. The processes of a group share the work; all of them must make the same calls.
+/// Measures the rows of one probe: one row per requested site and layer. Measures as many layers of a site together as
+/// fit into memory. The processes of a group share the work; all of them must make the same calls.
 class ProbeMeasurement {
  public:
   /// Runs the model once and plans the memory, so that requests that cannot be met fail here.
-  /// \param options  with an engine
+  /// \param options  its `engine` must have a value
   /// \throws std::invalid_argument, std::runtime_error  as run_probe
   ProbeMeasurement(ProbeOptions options, ProbeSubject subject, at::Device device, const ProcessGroup& group = {});
 
@@ -44,11 +44,11 @@ class ProbeMeasurement {
   /// The position of each sequence for Unit::token.
   const std::vector<int64_t>& positions() const { return positions_; }
 
-  /// Returns the number of calls of measure().
+  /// Returns the number of rounds, which measure() takes one by one.
   std::size_t rounds() const;
-  /// Returns the number of all rows.
+  /// Returns the number of rows of all rounds.
   std::size_t rows() const;
-  /// Measures the rows of a round, which every process returns complete. Layers ascend; sites are in the options' order.
+  /// Measures a round and returns all of its rows in every process: sites in the options' order, layers ascending.
   std::vector<ProbeRow> measure(std::size_t round);
   /// Describes how the memory is used, a line per site.
   std::vector<std::string> plan_lines() const;
@@ -58,7 +58,7 @@ class ProbeMeasurement {
   std::optional<TimePlan> planned_time() const;
 
  private:
-  /// Some layers of a site, ascending.
+  /// Layers of a site that are measured together, ascending.
   struct Group {
     models::Site site;
     std::vector<int64_t> layers;
@@ -66,7 +66,7 @@ class ProbeMeasurement {
   /// Plans the memory of each site, and divides its layers into groups.
   void plan(at::Device device);
   ProbeProblem problem_at(const Group& group) const;
-  /// Whether this process measures a group.
+  /// Returns whether this process measures a group.
   bool measures(std::size_t group) const;
   /// Measures this process's sequences of a group.
   void measure_share(const Group& group, std::span<ProbeRow> rows) const;

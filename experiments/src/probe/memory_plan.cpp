@@ -22,7 +22,7 @@ int64_t basis_bytes(const ProbeProblem& problem, int64_t max_basis) {
   return layers * (x.numel() / x.size(0)) * x.element_size() * (max_basis + 8);
 }
 
-/// The cost of the operator of some sequences and a product with it.
+/// Cost of making the operator of some sequences and of one product with it.
 struct Cost {
   int64_t bytes = 0;  ///< peak
   double product_seconds = 0;
@@ -38,10 +38,10 @@ Cost measure_cost(const ProbeProblem& problem, int64_t sequences, Keep keep) {
   return {scope.peak_bytes(), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
 }
 
-/// Chooses among the ways to divide a problem. Remembers the last measurement, which several of them share.
+/// Measures what the candidate plans need. Remembers the last measurement, because several candidates share it.
 class Planner {
  public:
-  /// \param allowed  bytes, besides what is held throughout
+  /// \param allowed  memory limit in bytes, without the memory that is held throughout
   Planner(int64_t allowed, const HeldMemory& held, int64_t positions, const ProblemOf& problem)
       : allowed_(allowed), held_(held), positions_(positions), problem_(problem) {}
 
@@ -52,7 +52,7 @@ class Planner {
     return bytes <= allowed_ ? std::optional(bytes) : std::nullopt;
   }
 
-  /// Sets how many sequences are solved together, and their cost, given the bytes of one.
+  /// Sets how many sequences a plan solves together, and their cost, given the bytes of one sequence.
   void divide(MemoryPlan& plan, int64_t bytes_of_one, int64_t sequences) {
     if (!held_.streamed) {
       plan.sequences_at_once = std::clamp<int64_t>(allowed_ / bytes_of_one, 1, sequences);
@@ -65,7 +65,7 @@ class Planner {
     const int64_t bytes_of_more = std::max(basis, bytes_of_one - loaded);
     int64_t count = std::clamp<int64_t>((allowed_ - loaded) / bytes_of_more, 1, sequences);
     Cost cost = cost_;
-    // Fewer weights may be loaded at the peak of one sequence than at that of several: measure the latter.
+    // Measures several sequences, because more weights may be loaded at their peak than at that of one sequence.
     while (count > 1 && (cost = measure_cost(*measured_, count, plan.keep)).bytes + count * basis > allowed_) {
       count = count * 3 / 4;
       cost = cost_;
@@ -83,8 +83,8 @@ class Planner {
   }
 
  private:
-  /// Measures one sequence unless a quarter of it shows that it would exceed the limit: a quarter of the positions takes
-  /// between a sixteenth (attention dominates) and a quarter of the memory.
+  /// Measures one sequence. Measures a quarter of its positions first, which take between a sixteenth (attention
+  /// dominates) and a quarter of the memory, and stops there if they show that the whole sequence exceeds the limit.
   void measure(int64_t layers, Keep keep, int64_t limit) {
     if (measured_ && layers == static_cast<int64_t>(measured_->layers.size()) && keep == keep_) {
       return;
@@ -113,11 +113,11 @@ class Planner {
   Cost cost_;  // of one sequence
 };
 
-/// Returns the ways to divide a problem, fastest first.
+/// Returns all plans to try, fastest first.
 std::vector<MemoryPlan> candidates(const ProbeOptions& options, int64_t layers, bool streamed) {
   const bool tape = options.engine.value() == Engine::tape;
   std::vector<MemoryPlan> plans;
-  // Spectra solves one problem after the other: there is no gain in several layers together.
+  // Spectra solves one problem at a time, so it gains nothing from several layers at once.
   const int64_t max_layers = tape && options.method != Method::spectra ? layers : 1;
   MemoryPlan plan;
   plan.streamed = streamed;
@@ -160,7 +160,7 @@ MemoryPlan plan_memory(const ProbeOptions& options, const ComputeMemory& memory,
     return plan;
   }
   if (!options.memory_bytes) {
-    *allowed += held.bytes;  // no longer part of the free memory
+    *allowed += held.bytes;  // held already, so the free memory does not include it
   }
   Planner planner(*allowed - held.bytes, held, positions, problem);
   for (MemoryPlan& plan : ways) {

@@ -14,20 +14,20 @@
 
 namespace hessian::experiments {
 
-/// The memory that a probe computes in.
+/// The device whose memory a probe uses, and the number of processes that use it.
 struct ComputeMemory {
   at::Device device = at::kCPU;
-  int64_t processes = 1;  ///< processes of the job that share it
+  int64_t processes = 1;  ///< processes of the job that share the memory
 };
 
-/// Returns the memory of a device in which a process of a job computes.
+/// Returns the device with the number of processes of the job that share its memory.
 ComputeMemory compute_memory(at::Device device, const JobPlace& place);
 
-/// What a probe holds besides its eigenproblems.
+/// Memory that a probe occupies besides its eigenproblems.
 struct HeldMemory {
   int64_t bytes = 0;           ///< weights and residuals that are held throughout
   bool streamed = false;       ///< whether weights are loaded layer by layer
-  int64_t streamed_bytes = 0;  ///< weights that are then loaded at the same time
+  int64_t streamed_bytes = 0;  ///< weights that are loaded at the same time if they are streamed
 };
 
 /// Thrown if even the smallest division of a problem does not fit into memory.
@@ -43,30 +43,31 @@ struct MemoryPlan {
   int64_t max_basis = 64;  ///< basis vectors per layer and sequence
   Keep keep = Keep::everything;
   bool streamed = false;                   ///< whether weights are fetched layer by layer for each product
-  std::optional<int64_t> predicted_bytes;  ///< peak with everything held; absent without a limit
+  std::optional<int64_t> predicted_bytes;  ///< planned peak, weights and residuals included; absent without a limit
   std::optional<int64_t> allowed_bytes;
-  /// Duration of a product with the first layers' and sequences' Hessians; absent if none was measured.
+  /// Duration of a product with the Hessians of the first `layers_at_once` layers and `sequences_at_once` sequences;
+  /// absent if none was measured.
   std::optional<double> product_seconds;
 };
 
 /// Returns the problem of the first `layers` layers to be probed, on the first `positions` positions of each sequence.
 using ProblemOf = std::function<ProbeProblem(int64_t layers, int64_t positions)>;
 
-/// Returns the memory limit: the requested one, or three quarters of this process's share of the free memory, or nothing
-/// if that is unknown.
+/// Returns the memory limit: the requested one, or three quarters of this process's share of the free memory, or
+/// nothing if that is unknown.
 std::optional<int64_t> allowed_bytes(const ProbeOptions& options, const ComputeMemory& memory);
 
-/// Measures one sequence at the first layers, which need most memory, and divides the memory limit by the result.
-/// Prefers, in this order: all layers together, fewer layers, a smaller basis, recomputing layers. Streamed weights imply
-/// recomputing; then a product for all sequences together is measured too, since the memory of the weights does not grow
-/// with the sequences.
+/// Plans how many layers and sequences are solved together. Measures the memory of one sequence at the first layers,
+/// which need most, and divides the memory limit by it. Prefers, in this order: all layers together, fewer layers, a
+/// smaller basis, recomputing layers. Streamed weights imply recomputing. Then a product for several sequences is
+/// measured, too, because the memory of the weights does not grow with the number of sequences.
 /// \param layers     number of layers to be probed
 /// \param sequences  number of sequences, of `positions` tokens each
-/// \throws NotEnoughMemory  if one sequence does not fit, with a limit that suffices
+/// \throws NotEnoughMemory  if one sequence does not fit; the message names a limit that suffices
 MemoryPlan plan_memory(const ProbeOptions& options, const ComputeMemory& memory, int64_t layers, int64_t sequences,
                        int64_t positions, const ProblemOf& problem, const HeldMemory& held = {});
 
-/// "residual: 5 layers and 8 sequences at once, everything kept; 312 MiB planned of 6.1 GiB allowed".
+/// Describes a plan: "residual: 5 layers and 8 sequences at once, everything kept; 312 MiB planned of 6.1 GiB allowed".
 std::string describe(const MemoryPlan& plan, models::Site site);
 
 }  // namespace hessian::experiments

@@ -38,7 +38,7 @@ void check_batch(const models::TokenBatch& batch, int64_t max_seq_len) {
   }
 }
 
-/// The model and the batch on the device and in the precision of the first weight, as constants to autograd.
+/// Returns the model and the batch on the device and in the precision of the first weight, detached from autograd.
 experiments::ProbeSubject subject_of(const models::Model& model, const models::TokenBatch& batch) {
   const at::Tensor& first = model.parameters.begin()->second;
   const at::Device device = model.parameters.any_deferred() ? at::Device(at::kCPU) : first.device();

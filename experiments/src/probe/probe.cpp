@@ -42,7 +42,7 @@ ProbeMeasurement start(const ProbeOptions& options, const Job& job) {
   return {options, subject_with_streamed_weights(source, job.device, options.dtype), job.device, job.group};
 }
 
-/// Reports what is known before the first eigenproblem.
+/// Returns a report of everything that is known before the first eigenproblem.
 ProbeReport begin_report(const ProbeMeasurement& measurement, at::Device device) {
   const ProbeSubject& subject = measurement.subject();
   ProbeReport report;
@@ -101,7 +101,7 @@ ProbeReport run_probe(const ProbeOptions& options, const ProbeOutput& output, co
   const Job job({.device = options.device, .output = output.path, .overwrite = output.overwrite});
   ProbeOptions resolved = options;
   resolved.engine = choose_engine(options.engine, job.device);
-  // Before the run file is created, so that a failure leaves none behind.
+  // Plans the memory before the run file is created, so that a failure leaves no file.
   ProbeMeasurement measurement = start(resolved, job);
   ProbeReport report = begin_report(measurement, job.device);
   std::optional<ProbeWriter> writer;
@@ -112,7 +112,7 @@ ProbeReport run_probe(const ProbeOptions& options, const ProbeOutput& output, co
     announce(report);
   }
   measure_rows(measurement, writer, progress, report);
-  // No allocator counts weights that stay in a mapped file.
+  // Adds weights that stay in a mapped file, because no allocator counts them.
   report.peak_memory_bytes = job.memory.peak_bytes() + models::mapped_bytes(measurement.subject().forward.parameters());
   if (writer) {
     writer->finish(report);

@@ -30,33 +30,33 @@ struct ProbeOptions {
   std::string layers_option = "--layer";  ///< the option's name in messages
   std::vector<models::Site> sites = {models::Site::residual};
   std::string data = "builtin";
-  int64_t sequences = 0;  ///< 0: the data's own number, or 8
-  int64_t seq_len = 0;    ///< 0: the data's own length, or the smaller of 128 and the model's maximum
+  int64_t sequences = 0;  ///< 0: all sequences of the data if it defines their number, otherwise 8
+  int64_t seq_len = 0;    ///< 0: the length that the data defines, otherwise min(128, the model's maximum)
   Unit unit = Unit::sequence;
   Method method = Method::lanczos;
-  Ends ends = Ends::both;  ///< or dominant, which determines the spectral norm
+  Ends ends = Ends::both;  ///< dominant: only the end that determines the spectral norm
   double tolerance = 1e-3;
   int64_t max_iterations = 200;
   std::optional<Engine> engine = {};  ///< absent: the tape if it runs on the device, otherwise autograd
   at::ScalarType dtype = at::kFloat;
   std::string device = "auto";
-  std::optional<int64_t> memory_bytes = {};  ///< of this process; absent: 3/4 of its share of the free memory
-  std::optional<int64_t> vocab_size = {};    ///< of a fresh model
+  std::optional<int64_t> memory_bytes = {};  ///< limit per process; absent: 3/4 of its share of the free memory
+  std::optional<int64_t> vocab_size = {};    ///< vocabulary size of a newly initialised model
   uint64_t seed = 0;
   bool check = false;
 };
 
-/// Where a program writes, and how it was called.
+/// Run file that a program writes, and the command line that it records.
 struct ProbeOutput {
   std::filesystem::path path = {};  ///< run file
   bool overwrite = false;
   std::string command_line = {};
 };
 
-/// The options of hessian-probe that ProbeOptions holds, with their keys in a run file's configuration.
+/// Returns the options of hessian-probe that set ProbeOptions, with their keys in a run file's configuration.
 ProgramOptions probe_options(ProbeOptions& options);
 
-/// --out and --overwrite.
+/// Returns the options --out and --overwrite.
 ProgramOptions output_options(ProbeOutput& output);
 
 /// Scales of an activation over all sequences, positions and features.
@@ -64,7 +64,7 @@ struct ActivationScale {
   double rms = 0;
   double abs_max = 0;
   double abs_mean = 0;
-  double feature_outlier = 0;  ///< largest root mean square of one feature, over the rms of all
+  double feature_outlier = 0;  ///< largest root mean square of one feature, divided by `rms`
 };
 
 /// The curvature at one site of one layer; vectors have one entry per sequence.
@@ -73,7 +73,7 @@ struct ProbeRow {
   int64_t layer = 0;
   std::vector<double> spectral_norm;
   std::vector<double> lambda_max;
-  std::vector<double> lambda_min;  ///< as lambda_max: NaN if this end was not requested
+  std::vector<double> lambda_min;  ///< NaN if this end was not requested, as is lambda_max
   std::vector<double> residual_norm;
   std::vector<int32_t> iterations;
   std::vector<uint8_t> converged;
@@ -91,7 +91,7 @@ struct ProbeReport {
   std::vector<double> losses;
   std::vector<ProbeRow> rows;            ///< sorted by layer, and within a layer in the options' order of sites
   std::vector<std::string> plan;         ///< how the memory is used, a line per site, and the expected time
-  bool weights_streamed = false;         ///< layer by layer from the checkpoint, because they do not fit
+  bool weights_streamed = false;         ///< whether weights were read layer by layer, because they do not fit
   std::optional<int64_t> planned_bytes;  ///< planned peak memory: weights, residuals, Hessians, vectors
   int64_t peak_memory_bytes = 0;
   std::optional<double> planned_seconds;  ///< expected time after planning, for a typical number of products
@@ -104,14 +104,14 @@ using Progress = std::function<void(int64_t done, int64_t total)>;
 /// Called once before the first eigenproblem, with the report as far as it is known.
 using Announce = std::function<void(const ProbeReport& report)>;
 
-/// Probes a model and writes its run file, site by site. If the weights do not fit into the memory limit besides what a
-/// product needs, they are streamed from the checkpoint, layer by layer, for each product.
+/// Probes a model and writes its run file, site by site. If the weights and a product together exceed the memory limit,
+/// the weights are streamed from the checkpoint, layer by layer, for each product.
 ///
 /// The processes of a job (see job_place.h) divide the sequences among themselves, and if there are more processes than
-/// sequences, also the layers; results are those of one process. The first process writes the file; all return the
-/// report.
+/// sequences, also the layers. The results are the same as with one process. The first process writes the file; all
+/// return the report.
 ///
-/// \throws std::invalid_argument  if an option requests what the model or the machine does not have
+/// \throws std::invalid_argument  if an option requests something that the model or the machine lacks
 /// \throws std::runtime_error     for unreadable input, too little memory, or a run file that cannot be written
 /// Cost: per site and layer, one eigenproblem of `iterations` + 2 Hessian-vector products for all sequences together;
 /// with the tape, all layers of a site are solved together.
@@ -121,12 +121,12 @@ ProbeReport run_probe(const ProbeOptions& options, const ProbeOutput& output, co
 /// Largest relative difference between a product and its central difference in float64 that --check accepts.
 inline constexpr double check_limit = 1e-5;
 
-/// Reads "all" or "0,3,5-7" as layers from 0 to `last`.
+/// Parses "all" or a list such as "0,3,5-7" of layers from 0 to `last`.
 /// \param option  the option's name in messages
 /// \throws std::invalid_argument  for another form or a layer after `last`
 std::vector<int64_t> parse_layers(const std::string& text, int64_t last, const std::string& option = "--layer");
 
-/// Reads site names without duplicates; "all" stands for every site.
+/// Parses names of sites and removes duplicates; "all" means every site.
 /// \throws std::invalid_argument  naming the accepted words
 std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
 
@@ -134,14 +134,13 @@ std::vector<models::Site> parse_sites(const std::vector<std::string>& words);
 /// \throws std::invalid_argument  if the requested one does not run there
 Engine choose_engine(std::optional<Engine> requested, at::Device device);
 
-/// The words for units, methods, engines and ends on the command line and in run files, in the order of their
-/// enumerations.
+/// Words for units, methods, engines and ends on the command line and in run files, in the order of the enumerations.
 extern const std::vector<std::string> unit_words;
 extern const std::vector<std::string> method_words;
 extern const std::vector<std::string> engine_words;
 extern const std::vector<std::string> ends_words;
 
-/// Reads a word of ends_words.
+/// Parses a word of ends_words.
 /// \throws std::invalid_argument  naming the accepted words
 Ends parse_ends(const std::string& word);
 

@@ -10,7 +10,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// The losses from the first layer on, differentiated at the site of every layer.
+/// Returns the losses as a function that starts at the first layer and is differentiated at the site of every layer.
 TapeProblem tape_problem(const models::Forward& forward, models::Site site, const std::vector<int64_t>& layers,
                          Keep keep) {
   TapeProblem problem;

@@ -30,7 +30,7 @@ struct ProbeProblem {
 };
 
 /// Returns the eigenproblems at a site. `forward` must outlive them.
-/// \param residual  input of the first layer, [S, T, dim], held fixed unless it is the site
+/// \param residual  input of the first layer, [S, T, dim], held fixed unless the site is the residual
 /// \param targets   [S, T]
 ProbeProblem probe_problem(Engine engine, const models::Forward& forward, models::Site site,
                            const std::vector<int64_t>& layers, const at::Tensor& residual, const at::Tensor& targets);

@@ -24,7 +24,8 @@ int64_t count_unconverged(const ProbeRow& row) {
   return std::count(row.converged.begin(), row.converged.end(), 0);
 }
 
-/// Formats the median of a column, or a dash if an end of a spectrum was not computed for one of its numbers.
+/// Formats the median of a column. Returns a dash if a number is NaN, because that end of the spectrum was not
+/// computed.
 std::string median_if_known(const std::vector<double>& values) {
   const bool known = std::none_of(values.begin(), values.end(), [](double value) { return std::isnan(value); });
   return known ? fmt::format("{:.4e}", median(values)) : "-";

@@ -12,10 +12,10 @@ std::string format_table(const ProbeReport& report);
 /// Formats the report as one JSON object; numbers that are not finite become null.
 std::string format_json(const ProbeReport& report);
 
-/// Returns a line for each problem: estimates that did not converge, failed checks.
+/// Returns warnings, one line each: estimates that did not converge, failed checks.
 std::vector<std::string> warnings_of(const ProbeReport& report);
 
-/// Whether no check exceeded check_limit.
+/// Returns whether no check exceeds check_limit.
 bool checks_passed(const ProbeReport& report);
 
 }  // namespace hessian::experiments

@@ -5,7 +5,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Calls `visit` with a reference to every number of a row that processes compute.
+/// Calls `visit` with a reference to every number of a row that merge_rows() completes.
 template <class Row, class Visitor>
 void for_each_number(Row& row, const Visitor& visit) {
   for (auto* column : {&row.spectral_norm, &row.lambda_max, &row.lambda_min, &row.residual_norm}) {

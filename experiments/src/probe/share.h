@@ -8,7 +8,7 @@
 
 namespace hessian::experiments {
 
-/// What one process of a job computes of a probe: some of the sequences, and every `group_stride`-th group of rows.
+/// The work of one process on a probe: some of the sequences, and every `group_stride`-th group of rows.
 struct ProbeShare {
   Share sequences;
   int64_t first_group = 0;   ///< this process computes the groups first_group, first_group + group_stride, ...
@@ -19,7 +19,7 @@ struct ProbeShare {
 /// same, but layers do not.
 ProbeShare probe_share(const ProcessGroup& group, int64_t sequences);
 
-/// Completes rows of which each process has filled its share; all other entries must be zero.
+/// Completes rows in every process. Each process has filled in its share; all other entries must be zero.
 void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows);
 
 /// Returns a row of zeros.

@@ -41,10 +41,10 @@ Result solve_together(const ProbeOptions& options, const LanczosOptions& solver_
   switch (options.method) {
     case Method::power:
       return power_extremes(op, {.tolerance = solver_options.tolerance,
-                                          .ends = solver_options.ends,
-                                          .max_iterations = solver_options.max_iterations,
-                                          .seed = solver_options.seed,
-                                          .problem_numbers = solver_options.problem_numbers});
+                                 .ends = solver_options.ends,
+                                 .max_iterations = solver_options.max_iterations,
+                                 .seed = solver_options.seed,
+                                 .problem_numbers = solver_options.problem_numbers});
     case Method::spectra:
       return spectra_extremes(op, solver_options);
     default:
@@ -52,7 +52,7 @@ Result solve_together(const ProbeOptions& options, const LanczosOptions& solver_
   }
 }
 
-/// Copies the numbers of some problems, without the vectors: those of all chunks together would not fit into memory.
+/// Copies the numbers of some problems, without the vectors, because the vectors of all chunks may not fit into memory.
 Result numbers_of(const Result& all, Range problems) {
   Result numbers;
   for (const auto member : numbers_of_result) {

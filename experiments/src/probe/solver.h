@@ -16,19 +16,19 @@ namespace hessian::experiments {
 /// The Hessians of some consecutive sequences, at all layers of a problem.
 struct SequenceChunk {
   OperatorPtr op;
-  std::vector<int64_t> problem_numbers;  ///< the sequence of each operator problem, so that all layers start alike
+  std::vector<int64_t> problem_numbers;  ///< sequence of each problem of `op`; selects its start vector
   int64_t first = 0;                     ///< first sequence
   int64_t count = 0;
 };
 
-/// Visits the operators of all sequences in chunks of `plan.sequences_at_once`.
+/// Calls `visit` with the operators of all sequences, `plan.sequences_at_once` sequences at a time.
 /// \param positions  [S], the position of each sequence for Unit::token
 void for_each_chunk(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
                     const std::vector<int64_t>& positions, const std::function<void(const SequenceChunk&)>& visit);
 
 /// Computes the requested ends of the spectrum of every layer's and sequence's Hessian, with the chosen method. All
 /// layers of the problem are solved together, and as many sequences as the plan says.
-/// \return  for each layer, [S] without vectors
+/// \return  for each layer, tensors [S], without eigenvectors
 std::vector<ExtremalEigenvalues> solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
                                        const std::vector<int64_t>& positions);
 

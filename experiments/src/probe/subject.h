@@ -32,8 +32,8 @@ struct ProbeSubject {
   at::Tensor targets;  ///< [S, T]
   int64_t step = 0;
   std::string description;
-  /// Bytes of all weights, or of those that are loaded at once if they are streamed. 0 if the weights belong to somebody
-  /// else, such as a training run.
+  /// Bytes of all weights or, if they are streamed, of those that are loaded at the same time. 0 if another object owns
+  /// the weights, such as a training run.
   int64_t weight_bytes = 0;
   bool streamed = false;
 
@@ -51,22 +51,22 @@ ProbeSubject subject_with_weights(const ProbeSource& source, at::Device device, 
 /// Returns a subject whose weights are fetched layer by layer, for the tape.
 ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype);
 
-/// What one forward pass over all sequences records.
+/// Results of one forward pass over all sequences.
 struct ForwardRecord {
   std::vector<double> losses;               ///< [S]
   std::map<int64_t, at::Tensor> residuals;  ///< input of each requested layer, [S, T, dim]
-  std::map<std::pair<models::Site, int64_t>, ActivationScaleSum> activation_scales;  ///< of every site and layer
+  std::map<std::pair<models::Site, int64_t>, ActivationScaleSum> activation_scales;  ///< per site and layer
 };
 
-/// Runs the model once, layer by layer, and each layer for one sequence at a time, which needs little memory.
+/// Runs the model once, layer by layer and one sequence at a time, which needs little memory.
 ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int64_t>& layers);
 
 /// Returns the activation at a site, [S, T, width], given the input of its layer.
 at::Tensor site_activation(const models::Forward& forward, models::Site site, int64_t layer,
                            const at::Tensor& residual);
 
-/// Returns the loss of each sequence as a function of the activation at a site. Residual (the layer's input) and targets
-/// are held fixed; problem s is their row s. The activation is rounded to the residual's precision.
+/// Returns the loss of each sequence as a function of the activation at a site. Residual (the layer's input) and
+/// targets are held fixed; problem s is their row s. The activation is rounded to the residual's precision.
 ProblemFunction site_losses(const models::Forward& forward, models::Site site, int64_t layer, at::Tensor residual,
                             at::Tensor targets);
 

@@ -8,8 +8,8 @@
 namespace hessian::experiments {
 
 /// Estimates how long a probe takes, from the duration of products that were measured to plan the memory. How many
-/// products an eigenproblem needs is unknown before it is solved: the estimate is for a typical number, with the maximum
-/// as an upper bound.
+/// products an eigenproblem needs is unknown before it is solved: the estimate is for a typical number, with the
+/// maximum as an upper bound.
 struct TimePlan {
   int64_t products = 0;        ///< typical number per eigenproblem
   int64_t max_products = 0;    ///< maximum number per eigenproblem
@@ -25,10 +25,10 @@ struct TimePlan {
 /// as measured for models of 20M to 124M parameters (docs/performance.md); the maximum for the power iteration.
 TimePlan time_plan(const ProbeOptions& options);
 
-/// "time: about 12 s with 40 products per eigenproblem, 60 s with the maximum of 202".
+/// Describes a plan: "time: about 12 s with 40 products per eigenproblem, 60 s with the maximum of 202".
 std::string describe(const TimePlan& plan);
 
-/// "0.31 s" below ten seconds, otherwise as format_seconds().
+/// Formats a duration: "0.31 s" below ten seconds, otherwise as format_seconds().
 std::string format_short_seconds(double seconds);
 
 }  // namespace hessian::experiments

@@ -13,7 +13,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Calls `visit(name, values)` with every quantity of a row: first those with a value per sequence, then those of the row.
+/// Calls `visit(name, values)` for each quantity of a row: first those with a value per sequence, then those with one.
 template <class Visitor>
 void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
   visit("spectral_norm", row.spectral_norm);
@@ -102,7 +102,7 @@ void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64
     }
   }
   writer.append("/probe/loss", losses);
-  // Last, so that a probe whose step is in the file is complete.
+  // Written last, so that a probe whose step is in the file is complete.
   writer.append("/probe/step", std::span<const int64_t>(&step, 1));
 }
 

@@ -17,7 +17,7 @@ void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64
 /// Writes the run file of one probe.
 class ProbeWriter {
  public:
-  /// \param options  as they are after the defaults of data and device are known
+  /// \param options  with the defaults of data and device filled in
   ProbeWriter(const ProbeOptions& options, const ProbeOutput& output, const models::GptConfig& config,
               const std::string& device, ProbeLayoutOptions layout);
 

@@ -14,8 +14,8 @@ int64_t max_runs(const SweepConfig& config) {
   return rates * static_cast<int64_t>(config.models.size() * config.seeds.size());
 }
 
-/// Returns the operations of training: 6 N per token, for the forward and the backward pass (Kaplan et al. 2020, section
-/// 2.1).
+/// Returns the operations of training: 6 N per token, for the forward and the backward pass (Kaplan et al. 2020,
+/// section 2.1).
 double operations(double parameters, double tokens) {
   return 6 * parameters * tokens;
 }

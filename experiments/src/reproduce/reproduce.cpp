@@ -53,7 +53,7 @@ bool is_done(const fs::path& file, const std::string& config, ExistingRun existi
   return run.finished();
 }
 
-/// \throws std::runtime_error  if results of the plan exist already
+/// Throws std::runtime_error if results of the plan exist already.
 void refuse_results(const ReproduceOptions& options, const ReproducePlan& plan) {
   std::vector<fs::path> files;
   for (const PlannedSweep& sweep : plan.sweeps) {

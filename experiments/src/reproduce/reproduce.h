@@ -15,11 +15,12 @@ enum class ReproduceScale { smoke, cpu, gpu };
 
 extern const std::vector<std::string> reproduce_scale_words;
 const std::string& to_string(ReproduceScale scale);
-/// \throws std::invalid_argument  if the word is none of reproduce_scale_words
+/// Parses a word of reproduce_scale_words.
+/// \throws std::invalid_argument  for another word
 ReproduceScale parse_reproduce_scale(const std::string& word);
 
-/// All figures, one letter each: `a` H_xx of single maps, `b` H_xx by layer, `c` activation scales, `d` stable rates,
-/// `e` loss curves, `f` cost of the norms, `g` stable rates against curvature.
+/// All figures, one letter each: `a` H_xx of single maps, `b` H_xx by layer, `c` activation scales, `d` stable learning
+/// rates, `e` loss curves, `f` cost of the norms, `g` stable learning rates against curvature.
 extern const std::string reproduce_figures;
 
 /// A sweep of three norm placements of one model over learning rates and seeds.
@@ -58,12 +59,11 @@ ReproducePlan reproduce_plan(const ReproduceOptions& options);
 /// the cost of the paper's own 7B and 8B models.
 std::vector<std::string> describe(const ReproducePlan& plan, ReproduceScale scale);
 
-/// Runs every experiment whose results do not exist yet. Sweeps are those of hessian-sweep; their configurations are
+/// Runs every experiment whose results do not exist yet. Sweeps run as with hessian-sweep, with configurations that are
 /// written to OUT/NAME.toml.
 /// \return  whether everything is done; false if the user interrupted it (which needs an InterruptGuard)
-/// \throws std::invalid_argument  if there are results of another configuration
-/// \throws std::runtime_error     if there are results that are neither to be resumed nor to be replaced, or a file cannot
-///                                be written
+/// \throws std::invalid_argument  if results of another configuration exist
+/// \throws std::runtime_error     if results exist and options.existing is `refuse`, or if a file cannot be written
 bool run_reproduction(const ReproduceOptions& options, const ReproducePlan& plan, SweepObserver& observer);
 
 std::filesystem::path synthetic_file(const std::filesystem::path& out);

@@ -11,7 +11,7 @@
 
 namespace hessian::experiments {
 
-/// Returns a new model in training, as a configuration describes it; writes no files.
+/// Returns a newly initialised model that is ready for training, as a configuration describes it. Writes no files.
 Training fresh_training(const TrainConfig& config, const ProcessGroup& group = {});
 
 /// Models whose training steps are timed in turn.

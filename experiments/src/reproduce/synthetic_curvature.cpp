@@ -18,7 +18,7 @@ constexpr auto all_maps = {SyntheticMap::linear, SyntheticMap::rms_before, Synth
 /// The random numbers of one seed and width.
 struct Draw {
   at::Tensor weight;  // [d, d], spectral norm 1
-  at::Tensor signs;   // [d], a
+  at::Tensor signs;   // [d], the diagonal a of A
   at::Tensor x;       // [1, d]
 };
 

@@ -10,15 +10,15 @@
 
 namespace hessian::experiments {
 
-/// Map from an activation x to the z that enters the loss of the synthetic experiment.
+/// Map from an activation x to the input z of the synthetic experiment's loss.
 enum class SyntheticMap {
   linear,      ///< z = W x
   rms_before,  ///< z = W (sqrt(d) x / ||x||), as at the input of a PreNorm sublayer
   simple,      ///< z = sqrt(d) W x / ||W x||, SimpleNorm with gain 1
 };
 
-/// Options for measuring the curvature of f(x) = 1/2 z^T A z for random maps. A = diag(a) is fixed: H_zz does not depend
-/// on W, so that ||H_xx|| shows the effect of the map alone.
+/// Options for measuring the curvature of f(x) = 1/2 z^T A z for random maps. A = diag(a) is fixed: H_zz does not
+/// depend on W, so that ||H_xx|| shows the effect of the map alone.
 ///
 /// W is Gaussian, scaled to a given spectral norm; a is uniform over +-[0.5, 1]; x is Gaussian with ||x|| = sqrt(d).
 struct SyntheticOptions {

@@ -41,7 +41,7 @@ LayerProgram program_from(const models::Forward& forward, int64_t layer) {
   return from;
 }
 
-/// The eigenpair of largest magnitude of each matrix.
+/// Eigenpair of largest magnitude of each matrix.
 struct Dominant {
   at::Tensor norm;       // [S]
   at::Tensor residual;   // [S]
@@ -58,15 +58,15 @@ Dominant dominant(const SpectrumOptions& options, const LinearOperator& op,
   solver_options.seed = options.probe.seed;
   solver_options.problem_numbers = problem_numbers;
   const ExtremalEigenvalues ends = lanczos(op, solver_options);
-  // The vector of the other end is zero.
+  // Adds the vectors of both ends, because that of the end that is not dominant is zero.
   return {ends.spectral_norm(), ends.residual_norm(), ends.vector_max + ends.vector_min, ends.converged};
 }
 
-/// Dissects a map for some sequences, whose numbers are given.
+/// Dissects a map for the sequences with the given numbers.
 MapAnatomy dissect_chunk(const SpectrumOptions& options, const MapCurvature& curvature, const LayerMap& map,
                          const std::vector<int64_t>& sequences) {
   const Dominant gain = dominant(options, *curvature.gain_term(), sequences);
-  Dominant whole = gain;  // of a map without a norm, where C is zero
+  Dominant whole = gain;  // correct for a map without a norm, since its C is zero
   Dominant bend{at::zeros_like(gain.norm), at::zeros_like(gain.norm), at::zeros_like(gain.vector),
                 at::ones_like(gain.converged)};
   at::Tensor cosine = at::full_like(gain.norm, std::numeric_limits<double>::quiet_NaN());

@@ -61,7 +61,7 @@ SpectralQuadrature quadrature_of(const SpectrumOptions& options, int64_t dim, co
   return spectral_quadrature(*chunk.op, quadrature);
 }
 
-/// Computes the mean density of all matrices: their samples are samples of one matrix with the eigenvalues of all.
+/// Computes the mean density of all matrices. Pools their samples as if one matrix had the eigenvalues of all of them.
 SpectralDensity pooled_density(int64_t dim, const std::vector<SpectralQuadrature>& chunks) {
   std::vector<at::Tensor> nodes;
   std::vector<at::Tensor> weights;
@@ -78,7 +78,7 @@ SpectralDensity pooled_density(int64_t dim, const std::vector<SpectralQuadrature
   return spectral_density(std::move(all), options);
 }
 
-/// Joins the results of chunks, [S, ...] each, along the matrices.
+/// Concatenates the results of chunks along the first dimension, which counts the matrices.
 GroupSpectrum joined(const SpectrumOptions& options, std::vector<GroupSpectrum>& chunks) {
   std::vector<std::vector<StoredTensor>> stored;
   for (GroupSpectrum& chunk : chunks) {
@@ -91,7 +91,7 @@ GroupSpectrum joined(const SpectrumOptions& options, std::vector<GroupSpectrum>&
     for (const auto& of_chunk : stored) {
       tensors.push_back(*of_chunk[i].tensor);
     }
-    if (tensors.front().defined()) {  // all but those of the density
+    if (tensors.front().defined()) {  // false only for the density, which pooled_density() computes
       *into[i].tensor = at::cat(tensors, 0);
     }
   }

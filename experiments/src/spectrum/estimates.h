@@ -18,7 +18,7 @@ struct GroupChunk {
 /// Calls a visitor with all matrices of a group, chunk by chunk.
 using ForEachChunk = std::function<void(const std::function<void(const GroupChunk&)>&)>;
 
-/// Computes everything that is requested of a group.
+/// Computes everything that the options request of a group.
 /// \param max_basis  maximum number of vectors that eigensolver and density may hold per matrix
 /// \throws std::runtime_error  if a product is not finite
 GroupSpectrum estimate_group(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis,

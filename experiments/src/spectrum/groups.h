@@ -17,15 +17,16 @@ struct GroupSource {
   ForEachChunk for_each_chunk;
 };
 
-/// Returns the activation Hessians at each requested site and layer, a matrix per sequence. They refer to options,
-/// subject and record.
+/// Returns one group per requested site and layer: the activation Hessian of each sequence. The groups refer to
+/// options, subject and record, which must outlive them.
 /// \throws std::invalid_argument, std::runtime_error  as run_probe
 std::vector<GroupSource> activation_groups(const SpectrumOptions& options, const ProbeSubject& subject,
                                            const ForwardRecord& record, const ComputeMemory& memory);
 
-/// Returns the parameter matrix of each glob. They refer to options and subject.
-/// \throws std::invalid_argument  for a glob without parameters
-/// \throws std::runtime_error     if memory does not hold the vectors
+/// Returns one group per glob: the curvature matrix of the parameters that it matches. The groups refer to options and
+/// subject, which must outlive them.
+/// \throws std::invalid_argument  for a glob that matches no parameter
+/// \throws std::runtime_error     if the vectors do not fit into memory
 std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const ProbeSubject& subject,
                                           const ComputeMemory& memory);
 

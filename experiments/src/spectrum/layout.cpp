@@ -10,13 +10,13 @@ namespace {
 
 std::string units_of(const SpectrumOptions& options) {
   if (options.adam) {
-    return "1";  // a step's size in the geometry of P has the unit of a parameter, which is none, over the gradient's
+    return "1";  // H and P are both in nats, because parameters have no unit
   }
   const bool fisher = options.matrix == CurvatureMatrix::fisher || options.matrix == CurvatureMatrix::mc_fisher;
   return fisher ? "nats^2" : "nats";
 }
 
-/// Returns a member's value, after giving it one if it has none.
+/// Returns the value of a member, and creates it if there is none.
 template <class T>
 T& engage(std::optional<T>& member) {
   return member ? *member : member.emplace();

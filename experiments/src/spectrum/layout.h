@@ -12,37 +12,37 @@ namespace hessian::experiments {
 /// Number of points of a density's grid.
 inline constexpr int64_t density_points = 401;
 
-/// A dataset of a run file, and the tensor that it stores.
+/// A dataset of a run file, and the tensor to store in it.
 struct StoredTensor {
   std::string quantity;  ///< last component of the path
   DatasetSpec spec;
   at::Tensor* tensor = nullptr;
 };
 
-/// Returns the datasets of a group, as docs/file-format.md has them, with the members of `spectrum` that they store.
-/// Gives those members that the options request a value, if they have none: undefined tensors.
+/// Returns the datasets of a group, as listed in docs/file-format.md, each with the member of `spectrum` that it
+/// stores. Requested members that have no value get one, with undefined tensors.
 std::vector<StoredTensor> stored_tensors(const SpectrumOptions& options, GroupSpectrum& spectrum);
 
-/// Returns all datasets of a group: those of stored_tensors(), and `entries`, its size.
+/// Returns all datasets of a group: those of stored_tensors(), and `entries`, the size n of its matrices.
 std::vector<DatasetSpec> spectrum_datasets(const SpectrumOptions& options, const SpectrumGroup& group);
 
-/// Writes a group's `entries`.
+/// Writes the dataset `entries` of a group.
 void write_entries(RunFileWriter& writer, const SpectrumGroup& group);
 
-/// Returns the datasets of /anatomy that a map has a row in, with the members of `anatomy` that they store.
+/// Returns the datasets of /anatomy that hold results, each with the member of `anatomy` that is a row of it.
 std::vector<StoredTensor> stored_tensors(MapAnatomy& anatomy, int64_t sequences);
 
 /// Returns the datasets of /anatomy: a row per linear map, a column per sequence.
 std::vector<DatasetSpec> anatomy_datasets(const std::vector<LayerMap>& maps, int64_t sequences);
 
-/// Writes layer and name of the linear maps.
+/// Writes the datasets of /anatomy that describe the linear maps: name, layer and whether a norm follows.
 void write_maps(RunFileWriter& writer, const std::vector<LayerMap>& maps);
 
-/// Whether --top computes the lower end of the spectrum: not for semidefinite matrices, whose smallest eigenvalues are a
-/// cluster at zero.
+/// Returns whether --top also computes the lower end of the spectrum. It does not for positive semidefinite matrices,
+/// whose smallest eigenvalues form a cluster at zero.
 bool has_lower_end(const SpectrumOptions& options);
 
-/// Writes tensors to their datasets, from a row on.
+/// Writes tensors to their datasets, starting at a row.
 void write_tensors(RunFileWriter& writer, const std::vector<StoredTensor>& tensors, int64_t first_row = 0);
 
 }  // namespace hessian::experiments

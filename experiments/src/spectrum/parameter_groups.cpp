@@ -39,7 +39,7 @@ at::Tensor adam_scale(const Parameters& preconditioner, const Parameters& varyin
 
 OperatorPtr bare_matrix(const SpectrumOptions& options, const ParameterProblem& problem, int64_t memory_bytes) {
   if (options.matrix == CurvatureMatrix::fd_hessian) {
-    // Measures the tape of a product, which takes more memory than a gradient.
+    // Finds how many sequences fit at once for a product of the tape, which takes more memory than a gradient.
     const ParameterOperator measured(problem, {Curvature::hessian, 0, 0, 0, memory_bytes, {}});
     return std::make_shared<ParameterDifferences>(problem, measured.sequences_at_once());
   }
@@ -63,7 +63,7 @@ OperatorPtr bare_matrix(const SpectrumOptions& options, const ParameterProblem& 
   return std::make_shared<ParameterOperator>(problem, matrix);
 }
 
-/// How memory is divided between a product and the vectors of the eigensolver.
+/// Division of memory between a product and the vectors of the eigensolver.
 struct Division {
   int64_t vectors = 0;
   int64_t product_bytes = 0;
@@ -97,9 +97,9 @@ std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const 
                                           const ComputeMemory& memory) {
   constexpr int64_t default_bytes = int64_t{4} << 30;
   const int64_t allowed = allowed_bytes(options.probe, memory).value_or(default_bytes);
-  // A limit of the user's includes the weights; the free memory no longer does.
+  // A limit that the user sets includes the weights. The free memory does not, because they are loaded already.
   const int64_t held = options.probe.memory_bytes ? subject.weight_bytes : 0;
-  // Before the run file is created, so that a failure leaves none behind.
+  // Reads this before the run file is created, so that a failure leaves no file.
   const Parameters preconditioner = options.adam ? adam_preconditioner(options.probe.model) : Parameters();
   std::vector<GroupSource> groups;
   for (const std::string& glob : options.params) {

@@ -45,7 +45,7 @@ std::string end_line(const char* name, const SpectrumEnd& end) {
                      unconverged > 0 ? fmt::format(", {} not converged *", unconverged) : "");
 }
 
-/// Formats the mean of an estimate over the matrices, and its standard error: matrices are independent.
+/// Formats the mean of an estimate over the matrices and the standard error of this mean for independent matrices.
 std::string estimate_line(const char* name, const Estimate& estimate) {
   const double count = static_cast<double>(estimate.value.numel());
   return fmt::format("  {} {:.4g} +- {:.2g}\n", name, estimate.value.mean().item<double>(),
@@ -113,7 +113,7 @@ nlohmann::json nested(const at::Tensor& numbers) {
   return array;
 }
 
-/// Adds the numbers that are stored in the run file, by the names that they have there.
+/// Adds the numbers that the run file stores, under the same names.
 void add_numbers(nlohmann::json& entry, const std::vector<StoredTensor>& tensors) {
   for (const StoredTensor& stored : tensors) {
     if (stored.tensor->defined()) {

@@ -60,7 +60,7 @@ std::string config_text(SpectrumOptions options, const ProbeSubject& subject) {
   return config_section("spectrum", all, left_out);
 }
 
-/// One measurement, from the model to the run file.
+/// Makes one measurement, from reading the model to writing the run file.
 class Measurement {
  public:
   Measurement(const SpectrumOptions& options, const ProbeOutput& output, const Job& job)
@@ -108,7 +108,7 @@ class Measurement {
   }
 
  private:
-  /// Reports what is known before the measurement.
+  /// Fills in the members of the report that are known before the measurement.
   void begin_report() {
     report_.options = options_;
     report_.model_description = subject_.description;
@@ -138,7 +138,7 @@ class Measurement {
   }
 
   std::vector<DatasetSpec> datasets() const {
-    ProbeLayoutOptions overview;  // of a probe without sites: step and losses
+    ProbeLayoutOptions overview;  // without sites, so that it has only step and losses
     overview.sequences = subject_.sequences();
     std::vector<DatasetSpec> all = probe_datasets(overview);
     const auto add = [&all](const std::vector<DatasetSpec>& more) { all.insert(all.end(), more.begin(), more.end()); };
@@ -170,7 +170,7 @@ class Measurement {
     });
   }
 
-  /// Gives the tensors that one process has computed to all.
+  /// Copies the tensors that one process has computed to all processes.
   void share(const std::vector<StoredTensor>& tensors, std::size_t item) const {
     if (job_.group.is_alone()) {
       return;

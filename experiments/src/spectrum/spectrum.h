@@ -14,10 +14,10 @@
 
 namespace hessian::experiments {
 
-/// What the loss is differentiated by.
+/// Variables with respect to which the loss is differentiated.
 enum class Target { activations, parameters };
 
-/// Curvature matrices of the loss. For activations there is only the Hessian.
+/// Curvature matrices of the loss. Only the Hessian is available for activations.
 enum class CurvatureMatrix {
   hessian,
   ggn,         ///< exact Gauss-Newton matrix of softmax cross-entropy
@@ -33,25 +33,26 @@ struct SpectrumOptions {
   ProbeOptions probe = {};  ///< model, data, layers, sites, device, tolerance, seed, ...
   Target target = Target::activations;
   CurvatureMatrix matrix = CurvatureMatrix::hessian;
-  std::vector<std::string> params = {"*"};  ///< globs; a matrix for each
-  bool adam = false;                        ///< P^-1/2 H P^-1/2 with Adam's P of a training checkpoint
-  int64_t top = 0;                          ///< eigenvalues at each end
-  int64_t block_width = 1;                  ///< vectors of block Lanczos
-  bool vectors = false;                     ///< store the eigenvectors
+  std::vector<std::string> params = {"*"};  ///< globs of parameter names, one matrix each
+  bool adam = false;                        ///< P^-1/2 H P^-1/2 instead of H, with Adam's P from a training checkpoint
+  int64_t top = 0;                          ///< number of eigenvalues at each end; 0: none
+  int64_t block_width = 1;                  ///< block width of block Lanczos; 1: ordinary Lanczos
+  bool vectors = false;                     ///< also stores the eigenvectors
   bool density = false;
-  std::optional<TraceMethod> trace = {};  ///< with Frobenius norm and effective rank; absent: not computed
+  std::optional<TraceMethod> trace = {};  ///< also computes Frobenius norm and effective rank; absent: none
   bool diagonal = false;
-  bool decompose = false;  ///< the two terms of H_xx at each linear map
+  bool decompose = false;  ///< norms of the two terms of H_xx at each linear map
   int64_t samples = 8;     ///< random vectors of a density; trace, norm and diagonal take four times as many
   int64_t steps = 64;      ///< Lanczos steps per random vector of a density
 
-  /// Whether eigenvalues, a density, a trace or a diagonal are requested.
+  /// Returns whether eigenvalues, a density, a trace or a diagonal are requested.
   bool has_spectra() const { return top > 0 || density || trace || diagonal; }
-  /// Whether anything beyond hessian-probe's table of norms is requested.
+  /// Returns whether anything beyond hessian-probe's table of norms is requested.
   bool is_requested() const { return has_spectra() || decompose || target == Target::parameters; }
 };
 
-/// The options of hessian-probe that SpectrumOptions adds, with their keys in a run file's configuration.
+/// Returns the options of hessian-probe that SpectrumOptions adds to ProbeOptions, with their keys in a run file's
+/// configuration.
 ProgramOptions spectrum_options(SpectrumOptions& options);
 
 /// One matrix, or one per sequence.
@@ -70,7 +71,7 @@ struct SpectrumEnd {
   at::Tensor vectors;    ///< [S, k, n]; undefined unless requested
 };
 
-/// The results of a group: those members have values that were requested. Tensors are float64 on the CPU.
+/// The results of a group. Only requested members have values. Tensors are float64 on the CPU.
 struct GroupSpectrum {
   SpectrumGroup group;
   std::optional<SpectrumEnd> upper = {};
@@ -80,7 +81,7 @@ struct GroupSpectrum {
   std::optional<Estimate> frobenius_norm = {};  ///< [S]
   std::optional<Estimate> effective_rank = {};  ///< [S]
   std::optional<Estimate> diagonal = {};        ///< [S, n]
-  std::optional<SpectralDensity> density = {};  ///< of all S matrices together: tensors without their first dimension
+  std::optional<SpectralDensity> density = {};  ///< mean over all S matrices: tensors without the first dimension
 
   /// Releases eigenvectors and diagonal, which only the run file needs.
   void release_large();
@@ -89,18 +90,18 @@ struct GroupSpectrum {
 /// A linear map of a layer.
 struct LayerMap {
   int64_t layer = 0;
-  std::string name;  ///< of its weight, without the layer: `attention.wq`
-  bool normalised = false;
+  std::string name;         ///< name of its weight, without the layer: `attention.wq`
+  bool normalised = false;  ///< whether a norm follows the map
 };
 
 /// Spectral norms of both terms of H_xx at a linear map, float64 [S] on the CPU; see hessian/map_curvature.h.
 struct MapAnatomy {
   LayerMap map;
-  at::Tensor gain_norm = {};       ///< of the gain term J^T H_zz J
+  at::Tensor gain_norm = {};       ///< spectral norm of the gain term J^T H_zz J
   at::Tensor gain_residual = {};   ///< residual norm of that eigenpair
-  at::Tensor curvature_norm = {};  ///< of the curvature term C
+  at::Tensor curvature_norm = {};  ///< spectral norm of the curvature term C
   at::Tensor curvature_residual = {};
-  at::Tensor norm = {};  ///< of H_xx, their sum
+  at::Tensor norm = {};  ///< spectral norm of H_xx, the sum of both terms
   at::Tensor residual = {};
   at::Tensor cosine = {};     ///< |cosine| between the dominant eigenvectors of both terms
   at::Tensor converged = {};  ///< 1 or 0
@@ -116,15 +117,16 @@ struct SpectrumReport {
   int64_t seq_len = 0;
   double loss = 0;                    ///< mean over the sequences, nats
   std::vector<GroupSpectrum> groups;  ///< without vectors and diagonals
-  std::vector<MapAnatomy> maps;       ///< of --decompose
+  std::vector<MapAnatomy> maps;       ///< results of --decompose
   int64_t peak_memory_bytes = 0;
 };
 
-/// Measures what is requested and writes it to the run file, group by group. The processes of a job take the groups in
-/// turn.
+/// Measures everything that the options request and writes it to the run file, group by group. The processes of a job
+/// take the groups in turn.
 ///
-/// \throws std::invalid_argument, std::runtime_error  as run_probe; also for a glob without parameters, --adam without a
-///                                                    training checkpoint, or too little memory for the vectors
+/// \throws std::invalid_argument, std::runtime_error  as run_probe; also for a glob that matches no parameter, --adam
+///                                                    without a training checkpoint, or too little memory for
+///                                                    the vectors
 SpectrumReport run_spectrum(const SpectrumOptions& options, const ProbeOutput& output, const Progress& progress = {});
 
 /// The words on the command line and in run files, in the order of the enumerations.
@@ -136,7 +138,7 @@ extern const std::vector<std::string> trace_words;
 std::string format_text(const SpectrumReport& report);
 /// Formats the report as one JSON object.
 std::string format_json(const SpectrumReport& report);
-/// Returns a line if eigenpairs did not converge.
+/// Returns a warning if eigenpairs did not converge, otherwise nothing.
 std::vector<std::string> warnings_of(const SpectrumReport& report);
 
 }  // namespace hessian::experiments

@@ -7,7 +7,7 @@ namespace hessian::experiments {
 
 std::vector<Cell> CellResults::add_wanted() {
   std::vector<Cell> added;
-  // A cell that is finished already may call for further ones.
+  // Repeats until nothing is added, because the result of a cell that is finished already may make others necessary.
   for (std::size_t known = results_.size() + 1; known != results_.size();) {
     known = results_.size();
     for (const Cell& cell : wanted_cells(config_, all())) {

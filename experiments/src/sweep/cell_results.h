@@ -9,12 +9,12 @@
 
 namespace hessian::experiments {
 
-/// The cells that a sweep wants, and the result of each as far as it is known.
+/// Holds the cells that a sweep needs and the latest known result of each.
 class CellResults {
  public:
   explicit CellResults(const SweepConfig& config) : config_(config) {}
 
-  /// Adds the cells that the known results call for, with what their run files say, and returns them.
+  /// Adds and returns the cells that the results so far make necessary. Reads their results from their run files.
   /// \throws std::invalid_argument  if a run was made with another configuration, naming the key
   std::vector<Cell> add_wanted();
 
@@ -24,13 +24,13 @@ class CellResults {
   const CellResult& of(const Cell& cell) const { return results_.at(key(cell)); }
   bool is_pending(const Cell& cell) const { return of(cell).status == CellStatus::pending; }
 
-  /// All wanted cells, in the order in which they were added.
+  /// Returns all wanted cells, in the order in which they were added.
   const std::vector<Cell>& cells() const { return cells_; }
-  /// All results, in no particular order.
+  /// Returns all results, in no particular order.
   std::vector<CellResult> all() const;
 
   int64_t wanted() const { return static_cast<int64_t>(results_.size()); }
-  /// Number of wanted cells that have ended, failures included.
+  /// Returns the number of wanted cells that have ended, failures included.
   int64_t done() const;
 
  private:

@@ -97,7 +97,7 @@ std::optional<double> bisection_rate(const SweepConfig& config, const std::strin
     });
     rate = next_rate(stability_bracket(outcomes, config.seeds), config.factor);
     const bool tried = rate && std::any_of(rates.begin(), rates.end(), [&](double r) { return same_rate(r, *rate); });
-    if (!rate || tried) {  // a rate is proposed again if one of its runs failed
+    if (!rate || tried) {  // a rate that was tried is proposed again if one of its runs has failed
       return std::nullopt;
     }
     rates.push_back(*rate);
@@ -129,7 +129,7 @@ CellResult read_result(const SweepConfig& config, const Cell& cell) {
   try {
     result.summary = summarise_run(run_file);
   } catch (const std::runtime_error&) {
-    return result;  // an unreadable run is not finished; the run that replaces it reports what is wrong, if anything is
+    return result;  // an unreadable run file counts as not finished; the run is started again and reports any error
   }
   check_same_run(result.summary.config, cell_config(config, cell), run_file.string());
   if (result.summary.finished) {
@@ -140,7 +140,7 @@ CellResult read_result(const SweepConfig& config, const Cell& cell) {
 
 std::vector<CellResult> read_results(const SweepConfig& config, CellStatus unfinished) {
   std::vector<CellResult> results;
-  // Every pass may add cells.
+  // Repeats until no cell is added, because results may make further cells necessary.
   for (std::size_t known = 0;;) {
     const std::vector<Cell> cells = wanted_cells(config, results);
     if (cells.size() == known) {

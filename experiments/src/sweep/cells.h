@@ -16,7 +16,7 @@ struct Cell {
   std::string model;
   double lr = 0;
   int64_t seed = 0;
-  std::string label = {};  ///< what the model is called; follows from the model and the sweep's configuration
+  std::string label = {};  ///< name of the model in tables; follows from the model and the sweep's configuration
 
   bool operator==(const Cell& other) const { return model == other.model && lr == other.lr && seed == other.seed; }
 };
@@ -24,7 +24,7 @@ struct Cell {
 enum class CellStatus {
   pending,   ///< not finished
   stable,    ///< finished without diverging
-  diverged,  ///< finished, or stopped, because it diverged
+  diverged,  ///< diverged; stopped early or trained to the last step
   failed,    ///< its process ended without finishing the run
 };
 
@@ -55,8 +55,9 @@ std::vector<Cell> grid_cells(const SweepConfig& config);
 /// Returns the maximum number of bisection rounds per model.
 int rounds_of(const SweepConfig& config);
 
-/// Returns the rate of a round of bisection, 1 ... rounds_of(config), which depends on the results of the grid and of
-/// the earlier rounds. Nothing if some of these are missing, or if the bracket is open or narrow enough.
+/// Returns the learning rate that a round of bisection tries. It depends on the results of the grid and of the earlier
+/// rounds. Returns nothing if some of these results are missing, or if the bracket is open or narrow enough.
+/// \param round  1 ... rounds_of(config)
 std::optional<double> bisection_rate(const SweepConfig& config, const std::string& model, int round,
                                      const std::vector<CellResult>& results);
 
@@ -69,7 +70,7 @@ std::vector<Cell> wanted_cells(const SweepConfig& config, const std::vector<Cell
 CellResult read_result(const SweepConfig& config, const Cell& cell);
 
 /// Reads the results of all wanted cells from the run files.
-/// \param unfinished  status of runs that are not finished: pending, or failed if nothing is running any more
+/// \param unfinished  status of runs that are not finished: pending, or failed if no run can still be in progress
 std::vector<CellResult> read_results(const SweepConfig& config, CellStatus unfinished);
 
 /// Returns the stable and the diverged runs of one model in the form that lr_search takes.

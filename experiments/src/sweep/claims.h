@@ -10,12 +10,13 @@
 namespace hessian::experiments {
 
 /// Divides the cells of a sweep among the processes of a job: each cell is run by the process that claims it first.
-/// Passes on what the run files do not show: which runs were started, which have failed, and an interruption.
+/// Also tells all processes what the run files do not show: which runs were started or have failed, and whether a
+/// process was interrupted.
 class CellClaims {
  public:
   CellClaims(const SweepConfig& config, ProcessGroup group);
 
-  /// Claims a cell for this process. Returns whether it is this process's to run.
+  /// Claims a cell for this process. Returns false if another process has claimed it before.
   bool claim(const Cell& cell);
   /// Returns whether an earlier claim() has found that another process runs the cell.
   bool belongs_to_other(const Cell& cell) const;

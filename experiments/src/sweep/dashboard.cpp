@@ -15,7 +15,7 @@ std::string loss_text(double loss) {
   return std::isnan(loss) ? "-" : fmt::format("{:.4f}", loss);
 }
 
-/// A run without a step has no loss.
+/// Formats the final loss of a run; a dash if the run has no step and thus no loss.
 std::string loss_text(const CellResult& result) {
   return result.summary.step == 0 ? "-" : loss_text(result.summary.final_loss);
 }

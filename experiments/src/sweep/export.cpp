@@ -6,7 +6,7 @@
 #include "run_file/columns.h"
 #include "sweep/table.h"
 
-// Machine-readable forms of the table: JSON, and the sweep's run file.
+// Writes the table in machine-readable forms: as JSON and as the sweep's run file.
 
 namespace hessian::experiments {
 namespace {

@@ -26,7 +26,7 @@ bool wider_than(double ratio, double factor) {
 struct RateOutcomes {
   double lr;
   bool complete;  // every seed has an outcome
-  bool diverged;  // any seed did
+  bool diverged;  // the run of at least one seed diverged
   std::vector<RunOutcome> runs;
 
   bool stable() const { return complete && !diverged; }

@@ -34,7 +34,7 @@ struct StabilityBracket {
 struct LrSummary {
   StabilityBracket bracket;
   std::optional<double> best_loss;  ///< nats; absent if no rate is stable
-  std::optional<double> best_lr;    ///< learning rate of the best loss; the smaller one of equals
+  std::optional<double> best_lr;    ///< learning rate of the best loss; the smallest one if several rates have it
   /// Nats; absent if a run of the grid is missing or no rate of the grid is stable.
   std::optional<double> lr_sensitivity;
 };
@@ -49,10 +49,12 @@ inline constexpr double min_bisection_factor = 1.01;
 /// Returns whether two learning rates are equal to a relative 1e-9: far above rounding, far below any spacing in use.
 bool same_rate(double a, double b);
 
-/// Checks a grid, and the factor at which bisection ends.
-/// \param key  what messages call it, "sweep.lr" for example
+/// Checks a grid.
+/// \param key  name of the grid in messages, such as "sweep.lr"
 /// \throws std::invalid_argument  unless 0 < from <= to and 0 < per_octave <= max_rates_per_octave
 void check_grid(const LrGrid& grid, const std::string& key);
+
+/// Checks the ratio of a bracket's ends at which bisection ends.
 /// \throws std::invalid_argument  unless factor >= min_bisection_factor
 void check_bisection_factor(double factor, const std::string& key);
 
@@ -87,7 +89,8 @@ int bisection_rounds(double ratio, double factor = default_bisection_factor);
 /// `best_loss` is the smallest mean over the seeds of the final loss, over all stable rates. With
 /// l(eta) = mean over the seeds of min(final loss, initial loss), where NaN counts as the initial loss,
 ///     lr_sensitivity = mean over eta in the grid of l(eta)  -  min over eta in the grid of l(eta).
-/// Rates added by bisection are left out of it: they would give the edge of stability more weight than the rest.
+/// Rates that bisection added do not enter lr_sensitivity: they would give the edge of stability more weight than the
+/// rest.
 ///
 /// \param grid  the rates of the grid
 /// \throws std::invalid_argument  if `seeds` or `grid` is empty, or a rate and seed have two outcomes

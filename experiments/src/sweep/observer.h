@@ -16,7 +16,7 @@ struct RunningCell {
   double loss = 0;  ///< of the step; NaN before the first one
 };
 
-/// Interface that reports the progress of a sweep. `done` of `wanted` runs have ended.
+/// Interface that a sweep reports its progress to. `done` of `wanted` runs have ended.
 class SweepObserver {
  public:
   virtual ~SweepObserver() = default;

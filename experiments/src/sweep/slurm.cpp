@@ -54,7 +54,8 @@ std::string slurm_script(const SweepConfig& config, const std::string& path, con
   for (const std::string& setting : settings) {
     command += " --set " + quoted_word(setting);
   }
-  // Absolute, since jobs may start in another folder; last, so that it overrides the others.
+  // The folder is absolute, since jobs may start elsewhere. It comes last, so that it overrides other settings of
+  // `out`.
   command += " --set " + quoted_word("out=" + std::filesystem::absolute(config.train.out).string());
   std::string script = fmt::format(
       "#!/usr/bin/env bash\n"

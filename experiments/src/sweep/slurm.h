@@ -7,12 +7,13 @@
 
 #include "sweep/cells.h"
 
-// Sweeps as array jobs: one stage for the grid and one per round of bisection, one task per run.
+// Runs sweeps as array jobs: one stage for the grid and one per round of bisection, one task per run.
 
 namespace hessian::experiments {
 
-/// Returns the cell that a task runs. In stage 0 `index` counts the cells of the grid; in a round of bisection it counts
-/// the seeds, model by model. Nothing if the round is not needed. All earlier stages must have ended.
+/// Returns the cell that a task runs, or nothing if its round of bisection is not needed. In stage 0 `index` counts the
+/// cells of the grid; in a round of bisection it counts the seeds, model by model.
+/// Precondition: all earlier stages have ended.
 /// \throws std::invalid_argument  if there is no such task
 std::optional<Cell> cell_of_task(const SweepConfig& config, int stage, int64_t index);
 
@@ -30,7 +31,8 @@ Task parse_task(const std::string& word);
 /// \throws std::invalid_argument  if there is no such stage
 int64_t tasks_of(const SweepConfig& config, int stage);
 
-/// Returns a shell script that submits the sweep to Slurm: one array job per stage, and a last job that makes the table.
+/// Returns a shell script that submits the sweep to Slurm: one array job per stage, and a last job that makes the
+/// table.
 /// \param path, settings  the configuration as given to this program
 std::string slurm_script(const SweepConfig& config, const std::string& path, const std::vector<std::string>& settings);
 

@@ -28,7 +28,7 @@ fs::path find_trainer() {
   return trainer;
 }
 
-/// Returns the `device` for the runs of a process: its own GPU if several processes share a machine.
+/// Returns the value of `device` for the runs of a process: its own GPU if several processes share a machine.
 std::string device_for_runs(const std::string& device, const JobPlace& place) {
   if (place.local_size == 1) {
     return device;  // the runs interpret it themselves

@@ -24,7 +24,7 @@ class RunSupervisor {
   bool is_running(const Cell& cell) const;
   std::vector<Cell> running() const;
 
-  /// Starts the run of a cell, or resumes it. Its configuration and its output go into the cell's folder.
+  /// Starts or resumes the run of a cell. Writes its configuration and its output to the cell's folder.
   void start(const Cell& cell);
 
   struct EndedRun {
@@ -34,8 +34,8 @@ class RunSupervisor {
   /// Returns the runs that have ended since the last call.
   std::vector<EndedRun> collect_ended();
 
-  /// Returns whether a run that ended without finishing is worth another attempt. Wrong configurations are not, and only
-  /// one repetition is made.
+  /// Returns whether a run that ended without finishing should be started again: once at most, and not if it refused
+  /// its configuration.
   bool may_retry(const EndedRun& run) const;
 
   /// Asks all runs to save a checkpoint and end.
@@ -49,7 +49,7 @@ class RunSupervisor {
 
   const SweepConfig& config_;
   std::filesystem::path trainer_;
-  std::string device_;  // `device` of the runs' configurations
+  std::string device_;  // value of `device` in the runs' configurations
   std::list<Run> running_;
   std::map<std::string, int> attempts_;  // per cell folder
 };
@@ -57,7 +57,7 @@ class RunSupervisor {
 /// Reads the progress of a run from its run file.
 RunningCell read_progress(const SweepConfig& config, const Cell& cell);
 
-/// Says why a run has failed: the signal that ended it, or the last line that it printed.
+/// Returns why a run has failed: the signal that ended it, or the last line that it printed.
 std::string failure_message(const SweepConfig& config, const RunSupervisor::EndedRun& run);
 
 }  // namespace hessian::experiments

@@ -18,8 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-/// One process's work on a sweep. Each process of the job claims a cell whenever it has a free slot, and learns the
-/// outcome of the others' runs from their run files. The first process writes the table and reports.
+/// Does one process's work on a sweep. Each process of the job claims a cell whenever it has a free slot, and reads the
+/// outcome of the others' runs from their run files. The first process writes the table and reports the progress.
 class Sweep {
  public:
   Sweep(const SweepOptions& options, SweepObserver& observer, const ProcessGroup& group)
@@ -104,7 +104,7 @@ class Sweep {
     }
   }
 
-  /// The cells that other processes have claimed and whose end is not recorded yet.
+  /// Returns the cells that other processes have claimed and whose end is not recorded yet.
   std::vector<Cell> unfinished_of_others() const {
     std::vector<Cell> cells;
     for (const Cell& cell : results_.cells()) {
@@ -117,7 +117,7 @@ class Sweep {
 
   void record(const CellResult& result, const std::string& message) {
     results_.set(result);
-    add_wanted_cells();  // the result may call for further cells
+    add_wanted_cells();  // the result may make further cells necessary
     write_table();
     report_end(result, message);
   }

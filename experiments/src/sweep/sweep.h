@@ -20,12 +20,12 @@ struct SweepOutcome {
   bool interrupted = false;
 };
 
-/// Trains every run that the sweep needs, `jobs` at a time in a process each, and rewrites SWEEP/sweep.h5 whenever one
-/// ends.
+/// Trains every run that the sweep needs, up to `jobs` at a time, each in a process of its own. Rewrites SWEEP/sweep.h5
+/// whenever a run ends.
 ///
 /// A run whose process dies is started once more; if it dies again it counts as failed until the sweep is resumed. The
-/// other runs are not affected. Results are read from the run files alone, so that a resumed sweep repeats nothing that
-/// is finished.
+/// other runs are not affected. Results are read from the run files alone, so that a resumed sweep repeats no finished
+/// run.
 /// \throws std::invalid_argument  if a finished run belongs to another configuration
 /// \throws std::runtime_error     if the sweep exists already, another process works on it, or a file cannot be written
 SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer);

@@ -11,7 +11,7 @@ namespace {
 
 const std::string baseline_suffix = "-prenorm";
 
-/// Returns the median of a quantity over the runs at a rate that have it.
+/// Returns the median of a quantity over those runs at a learning rate that measured it.
 std::optional<double> median_at(const std::string& model, double rate, const std::vector<CellResult>& results,
                                 std::optional<double> RunSummary::*member) {
   std::vector<double> values;

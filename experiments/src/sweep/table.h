@@ -13,8 +13,8 @@ namespace hessian::experiments {
 struct ModelSummary {
   std::string label;
   LrSummary lr;
-  /// Peak rates up to which the curvature of the runs at the largest stable rate predicts stability, median over their
-  /// seeds; see RunSummary.
+  /// Peak learning rates up to which training should be stable, as predicted by the curvature that was measured in the
+  /// runs at the largest stable rate; median over the seeds. See RunSummary.
   std::optional<double> activation_rate;
   std::optional<double> sharpness_rate;
   std::optional<double> preconditioned_rate;
@@ -38,7 +38,7 @@ struct SweepTable {
   std::vector<StabilityRatio> ratios;
 };
 
-/// Makes the table. It depends only on the configuration and the results, not on the order of the latter.
+/// Makes the table. It does not depend on the order of the results.
 SweepTable make_table(const SweepConfig& config, std::vector<CellResult> results);
 
 /// Formats the table as text with one line per model; `rates` adds one line per learning rate of each model.

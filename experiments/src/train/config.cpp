@@ -202,7 +202,7 @@ std::string model_label(const TrainConfig& config) {
     try {
       return models::model_label(architecture_of(config));
     } catch (const std::invalid_argument&) {
-      return model.substr(model.find(':') + 1);  // check() refuses it
+      return model.substr(model.find(':') + 1);  // not an error here, because check() refuses such a name
     }
   }
   const std::filesystem::path path(model);

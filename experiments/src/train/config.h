@@ -19,7 +19,7 @@ struct TrainConfig {
   int64_t steps = 1000;
   int64_t seed = 0;
   std::string device = "auto";
-  std::string dtype = "float32";  ///< of matrix products; parameters are float64 if it is, otherwise float32
+  std::string dtype = "float32";  ///< type of matrix products; parameters are float64 if this is, otherwise float32
   int64_t threads = 0;            ///< CPU threads; 0: LibTorch's default
 
   struct Model {
@@ -96,7 +96,8 @@ ConfigFields train_fields(TrainConfig& config);
 TrainConfig load_train_config(const std::string& path, const std::vector<std::string>& settings);
 
 /// Checks the values of a configuration.
-/// \throws std::invalid_argument  "run.toml: optimizer.lr is -1, expected a positive number", where `source` is run.toml
+/// \throws std::invalid_argument  "run.toml: optimizer.lr is -1, expected a positive number", where `source` is
+///                                run.toml
 void check(const TrainConfig& config, const std::string& source);
 
 /// Returns the architecture of a new model.
@@ -108,8 +109,8 @@ models::GptConfig architecture_of(const TrainConfig& config);
 /// \throws std::invalid_argument  "data.seq_len is 257, longer than the 256 positions of new:gpt2-10M-prenorm"
 void check_seq_len(const TrainConfig& config, const models::GptConfig& architecture);
 
-/// Returns the label of a configuration's model: that of a new model's architecture, such as `llama2-0.9M-simplegpt`, or
-/// the name of a checkpoint's file or folder. Returns a name that no new model has unchanged.
+/// Returns the label of a configuration's model: that of a new model's architecture, such as `llama2-0.9M-simplegpt`,
+/// or the name of a checkpoint's file or folder. For an unknown new model it is the name without "new:".
 std::string model_label(const TrainConfig& config);
 
 /// Returns the definition of divergence for a run. Weights from a checkpoint have left the initial plateau already, so

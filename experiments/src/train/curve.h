@@ -18,7 +18,7 @@ struct TrainingCurve {
   std::vector<int64_t> tokens;     ///< trained on so far
 };
 
-/// Reads the steps that are recorded completely: datasets of a file that is being written may differ in length.
+/// Reads the steps that all datasets hold, because datasets of a file that is being written may differ in length.
 TrainingCurve read_training_curve(const RunFileReader& run);
 
 /// Feeds the first `rows` steps of a curve to a new monitor.

@@ -60,7 +60,7 @@ void DivergenceMonitor::start(int64_t step, double loss) {
   initial_loss_ = loss;
   best_loss_ = loss;
   smoothed_loss_ = loss;
-  // The window is full from the start: a shorter one would make an early spike longer than it was.
+  // Fills the window, because the median of a shorter one would prolong an early spike.
   window_.assign(static_cast<std::size_t>(options_.smoothing), loss);
 }
 

@@ -13,12 +13,12 @@ namespace hessian::experiments {
 /// steps. The loss of such a run starts near ln V + 0.5 nats and varies by about 0.1 nats from batch to batch, or 0.04
 /// after the median of 11.
 struct DivergenceOptions {
-  /// Nats above the best smoothed loss. 0.5 is twelve times the smoothed variation, yet less than the 0.7 nats between a
-  /// byte model's bigram and unigram losses, the smallest relapse that matters. The diverged 7B baseline of the
+  /// Nats above the best smoothed loss. 0.5 is twelve times the smoothed variation, yet less than the 0.7 nats between
+  /// a byte model's bigram and unigram losses, the smallest relapse that matters. The diverged 7B baseline of the
   /// SimpleGPT paper ended 1.8 nats above the other runs.
   double margin = 0.5;
-  /// M: number of consecutive steps above the margin. Spikes that training survives last tens of steps; 100 still fit in
-  /// a short run.
+  /// M: number of consecutive steps above the margin. Spikes that training survives last tens of steps; 100 still fit
+  /// in a short run.
   int64_t patience = 100;
   /// Length of the running median in steps, odd. A spike no longer than half of it leaves no trace at all.
   int64_t smoothing = 11;
@@ -46,8 +46,8 @@ struct Divergence {
 
 /// The only definition of divergence: watches a run step by step.
 ///
-/// Let s_t be the median of the last `smoothing` losses, where the initial loss l_0 stands in for those before the first
-/// step, and b_t = min(s_0, ..., s_t). A run has diverged
+/// Let s_t be the median of the last `smoothing` losses, where the initial loss l_0 stands in for those before the
+/// first step, and b_t = min(s_0, ..., s_t). A run has diverged
 ///   - at the first step with a loss or a gradient norm that is not finite;
 ///   - or when s_t > b_t + margin for `patience` consecutive steps, at the first of them;
 ///   - or when b_t > l_0 - plateau_drop at the first step from `plateau_steps` on, or else at the end of the run.
@@ -63,7 +63,7 @@ class DivergenceMonitor {
   /// \throws std::invalid_argument  if an option is out of range
   explicit DivergenceMonitor(const DivergenceOptions& options);
 
-  /// Takes the loss (nats) and the gradient norm of one step, and returns the verdict as soon as it is certain. The
+  /// Observes the loss (nats) and the gradient norm of one step. Returns the verdict as soon as it is certain. The
   /// first verdict is final; later steps are ignored.
   /// \throws std::invalid_argument  if `step` does not increase
   std::optional<Divergence> observe(int64_t step, double loss, double grad_norm);

@@ -6,7 +6,7 @@
 namespace hessian::experiments {
 namespace {
 
-/// Returns the sites that a run file has probes of.
+/// Returns the sites that a run has probed.
 std::vector<std::string> sites_in(const RunFileReader& run) {
   const std::string prefix = probe_layer_path("");
   std::vector<std::string> sites;

@@ -13,14 +13,14 @@
 
 namespace hessian::experiments {
 
-/// AdamW, or SGD with momentum. Reads the gradients that autograd has left in the parameters.
+/// Updates parameters by AdamW, or by SGD with momentum, from the gradients that autograd has accumulated in them.
 ///
 /// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101), at update t = 1, 2, ..., with learning rate lr:
 ///   w <- w (1 - lr wd);  m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2
 ///   w <- w - lr (m / (1-b1^t)) / (sqrt(v / (1-b2^t)) + eps)
 /// SGD with heavy-ball momentum mu (Polyak 1964; the first update has b = g):
 ///   g <- g + wd w;  b <- mu b + g;  w <- w - lr b
-/// The arithmetic is that of LibTorch's fused kernels. In a group of processes each updates its shard.
+/// The arithmetic is that of LibTorch's fused kernels. In a group of processes each one updates its shard.
 class Optimizer {
  public:
   /// \param parameters  leaves of autograd; shared, not copied
@@ -30,7 +30,7 @@ class Optimizer {
   /// 	hrows std::logic_error  if a parameter has no gradient
   void update(double lr);
 
-  /// Number of updates done.
+  /// Returns the number of updates done.
   int64_t updates() const { return updates_; }
 
   /// Returns everything besides the parameters that determines the next update. Collective: the first process gets the
@@ -42,9 +42,9 @@ class Optimizer {
   /// 	hrows std::runtime_error  if the state belongs to another optimizer or other parameters, naming the tensor
   void restore(const Parameters& state, const std::string& source);
 
-  /// Returns the diagonal of Adam's preconditioner P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps), one tensor per parameter
-  /// in the model's order: an update of size lr is a step of plain gradient descent in the geometry of P. Empty for SGD
-  /// and before the first update. Collective: every process gets all of it.
+  /// Returns the diagonal of Adam's preconditioner P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps), one tensor per
+  /// parameter in the model's order: an update of size lr is a step of plain gradient descent in the geometry of P.
+  /// Empty for SGD and before the first update. Collective: every process gets all of it.
   /// Source: Cohen et al. (2022), arXiv 2207.14484, section 2.
   std::vector<at::Tensor> preconditioner() const;
 
@@ -59,7 +59,7 @@ class Optimizer {
   };
 
   bool is_adamw() const { return config_.name == "adamw"; }
-  /// Names of the tensors that the optimizer keeps per parameter.
+  /// Returns the names of the tensors that the optimizer keeps per parameter.
   std::vector<std::string> quantities() const;
   /// Returns the state of this process's shard.
   Parameters own_state() const;

@@ -11,7 +11,7 @@
 
 namespace hessian::experiments {
 
-/// This process's shard of all parameters: those entries whose optimizer state it keeps and which it updates.
+/// This process's shard of all parameters: the entries that it updates and whose optimizer state it keeps.
 ///
 /// The entries of all parameters are concatenated and cut into shards of equal length, one per process (the last one is
 /// padded). A shard may begin and end within a parameter. For an update each process receives the sum of all gradients
@@ -28,7 +28,7 @@ class ParameterShard {
 
   const ProcessGroup& group() const { return group_; }
 
-  /// Names of all parameters, in the model's order.
+  /// Returns the names of all parameters, in the model's order.
   std::vector<std::string> names() const;
   at::IntArrayRef shape_of(const std::string& parameter) const { return range_of(parameter).parameter.sizes(); }
 
@@ -37,7 +37,7 @@ class ParameterShard {
   /// the number of dimensions.
   const Parameters& own() const { return own_; }
 
-  /// Sums the parameters' gradients over all processes and leaves those of the shard in own(). Drops the others.
+  /// Sums the parameters' gradients over all processes, stores those of the shard in own() and releases the others.
   void reduce_gradients() const;
 
   /// Copies every process's updated shard into the parameters of all processes.
@@ -45,7 +45,7 @@ class ParameterShard {
 
   /// Assembles a tensor of a parameter's shape from the pieces that the processes hold; the result is the same in every
   /// process.
-  /// \param piece  this process's entries, as shard_of() returns them; undefined where it has none
+  /// \param piece  this process's entries, as shard_of() returns them; undefined if it has none
   at::Tensor assemble(const std::string& parameter, const at::Tensor& piece) const;
 
   /// Returns this process's piece of a tensor of a parameter's shape, in the shape that own() has.
@@ -61,7 +61,7 @@ class ParameterShard {
   };
   at::Tensor slice(const Range& range, const at::Tensor& whole) const;
   const Range& range_of(const std::string& parameter) const;
-  /// Returns the entries of a shard-long vector that belong to a parameter, in the shape that own() has.
+  /// Returns the entries of a vector as long as the shard that belong to a parameter, in the shape that own() has.
   at::Tensor piece_of(const at::Tensor& shard, const Range& range) const;
 
   ProcessGroup group_;

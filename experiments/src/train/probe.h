@@ -11,7 +11,7 @@
 
 namespace hessian::experiments {
 
-/// Probes a training run: hessian-probe's measurement on held-out sequences, the same ones every time.
+/// Probes a training run: measures what hessian-probe measures, on the same held-out sequences every time.
 class TrainProbe {
  public:
   /// \throws std::invalid_argument  if the configuration names a layer or site that the model lacks

@@ -19,7 +19,7 @@ struct FoundCheckpoint {
   models::TrainingCheckpoint contents;
 };
 
-/// Loads the newest readable checkpoint of a run; warns of unreadable ones and skips them. Empty if there is none.
+/// Loads the newest readable checkpoint of a run, if any; warns of unreadable ones and skips them.
 /// \throws std::invalid_argument  if it belongs to a configuration that trains differently, naming the key
 std::optional<FoundCheckpoint> find_checkpoint(const TrainCheckpoints& checkpoints, const TrainConfig& config);
 

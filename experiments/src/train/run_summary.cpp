@@ -53,7 +53,7 @@ std::optional<double> allowed_rate(const RunFileReader& run, const TrainConfig& 
   const LearningRateSchedule schedule = schedule_of(config);
   std::optional<double> allowed;
   for (std::size_t i = 0; i < std::min(steps.size(), lambdas.size()); ++i) {
-    // m of the update after the probe; of the one before it for a probe at the end.
+    // Takes m of the update that follows the probe, or of the last update for a probe at the end.
     const double m = multiplier(schedule, std::min(steps[i], config.steps - 1));
     if (lambdas[i] > 0 && m > 0 && std::isfinite(lambdas[i])) {
       allowed = std::min(allowed.value_or(std::numeric_limits<double>::infinity()), c / (lambdas[i] * m));

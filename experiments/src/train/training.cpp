@@ -23,7 +23,8 @@ models::Model trainable(const models::Model& model, at::Device device, at::Scala
   return copy;
 }
 
-/// With bfloat16 only matrix products are rounded: weights stay in float32, or small updates would be rounded away.
+/// Returns the type of the parameters. With bfloat16 only matrix products are rounded: weights stay in float32, because
+/// small updates would be rounded away otherwise.
 at::ScalarType parameter_dtype(const TrainConfig& config) {
   return config.dtype == "float64" ? at::kDouble : at::kFloat;
 }
@@ -44,7 +45,7 @@ Training::Training(const TrainConfig& config, const models::Model& model, models
                                 " sequences, expected a multiple of the " + std::to_string(group_.size()) +
                                 " processes, which divide them equally");
   }
-  // Nothing draws from this generator yet, but its state is part of every checkpoint and LibTorch seeds it randomly.
+  // Nothing draws from this generator yet, but every checkpoint stores its state and LibTorch seeds it randomly.
   at::Generator generator = at::detail::getDefaultCPUGenerator();
   generator.set_current_seed(static_cast<uint64_t>(config.seed));
   if (config.validation.every > 0) {

@@ -44,7 +44,7 @@ class Training {
   /// Returns the mean cross-entropy over the held-out sequences, in nats.
   double validate() const;
 
-  /// Number of updates done.
+  /// Returns the number of updates done.
   int64_t step() const { return optimizer_.updates(); }
   int64_t tokens_per_update() const;
 
@@ -82,8 +82,8 @@ class Training {
   int64_t sequences_seen_ = 0;
 };
 
-/// Seed that chooses the held-out sequences. It does not depend on the run's own seed, so that runs with different seeds
-/// are validated on the same sequences.
+/// Seed that chooses the held-out sequences. It does not depend on the run's own seed, so that runs with different
+/// seeds are validated on the same sequences.
 inline constexpr uint64_t held_out_seed = 0;
 
 }  // namespace hessian::experiments

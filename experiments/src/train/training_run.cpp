@@ -195,7 +195,7 @@ void TrainingRun::finish(int64_t peak_memory_bytes) {
     return;
   }
   report_.divergence = monitor_.finish();
-  checkpoints_.remove_surplus();  // a process killed right after its last checkpoint has not removed the oldest one
+  checkpoints_.remove_surplus();  // a process killed after saving a checkpoint may have left one too many
   writer_->finish(peak_memory_bytes);
 }
 

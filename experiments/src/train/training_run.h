@@ -19,15 +19,15 @@ namespace hessian::experiments {
 
 /// One training run from its start, or from its last checkpoint, to its end.
 ///
-/// Only the first process writes files and watches for divergence. Where its decision affects the others it is passed
-/// on to them, so that all make the same updates, validations and probes.
+/// Only the first process writes files and watches for divergence. It sends its decisions to the others, so that all
+/// make the same updates, validations and probes.
 class TrainingRun {
  public:
   /// Loads the last checkpoint if the run is to be resumed, otherwise the initial weights.
   TrainingRun(const TrainOptions& options, at::Device device, const ProcessGroup& group);
 
   /// Trains until the last step, divergence or interruption, and writes the run file and the checkpoints.
-  /// \param memory    constructed before anything was loaded; its peak goes into the run file
+  /// \param memory    must be constructed before anything is loaded; its peak is written to the run file
   /// \param progress  called in the first process after every update, if not empty
   TrainReport run_to_end(const MemoryScope& memory, const std::function<void(const TrainProgress&)>& progress);
 
@@ -44,7 +44,7 @@ class TrainingRun {
   /// Passes the first process's verdict on divergence on to all; called after every change of it.
   void share_divergence();
   void update();
-  /// Validates and probes if the step calls for it. Skips both if a weight is NaN or infinite.
+  /// Validates and probes if either is due after this step. Skips both if a weight is NaN or infinite.
   void validate_and_probe(int64_t step);
   /// Saves a checkpoint. Skips it if a weight is NaN or infinite.
   void save_checkpoint();

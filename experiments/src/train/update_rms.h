@@ -20,10 +20,10 @@ class UpdateRms {
   /// Copies the parameters; to be called before an update.
   void remember();
 
-  /// Root mean squares, one entry per group.
+  /// Root mean squares of differences and of parameters, one entry per group.
   struct Values {
-    std::vector<double> update;     ///< of the difference between the current and the remembered parameters
-    std::vector<double> parameter;  ///< of the remembered parameters
+    std::vector<double> update;     ///< RMS of the difference between the current and the remembered parameters
+    std::vector<double> parameter;  ///< RMS of the remembered parameters
   };
   /// Compares the parameters with the copy that remember() made, and releases the copy.
   /// Precondition: remember() was called.

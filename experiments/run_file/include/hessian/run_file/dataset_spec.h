@@ -22,7 +22,7 @@ using Shape = std::vector<int64_t>;
 struct DatasetSpec {
   std::string path;  ///< absolute, such as `/probe/residual/spectral_norm`
   ElementType type = ElementType::float64;
-  Shape shape;  ///< when the file is created; a first dimension of 0 means that rows will be appended
+  Shape shape;  ///< shape when the file is created; a first dimension of 0 means that rows will be appended
   std::string units;
   std::string long_name;
   int64_t text_bytes = 0;  ///< maximum length of a text, 1 to 1 MiB; 0 for numbers, and for variable-length texts that

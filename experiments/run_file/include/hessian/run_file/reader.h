@@ -63,7 +63,8 @@ class RunFileReader {
   template <typename T>
   [[nodiscard]] DatasetValues<T> read(std::string_view dataset) const;
 
-  /// Reads rows [first, first + count) of a dataset: these indices of its first dimension, all of the others.
+  /// Reads the rows first ... first + count - 1 of a dataset. A row has one index of the first dimension and all
+  /// indices of the others.
   /// \throws std::invalid_argument  if the dataset has no such rows
   /// \throws std::runtime_error     as read()
   template <typename T>

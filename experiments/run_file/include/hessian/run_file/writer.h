@@ -38,11 +38,12 @@ class RunFileWriter {
   /// Creates a file with these datasets and with `finished` = 0.
   ///
   /// \param overwrite  whether to replace a file of that name; readers that have it open keep the old one
-  /// \param fill       writes the initial contents, which every file of that name holds, however early the process dies
-  /// \throws std::runtime_error     if the file exists and must not be replaced, or cannot be written; nothing is left
-  ///                                behind
+  /// \param fill       writes the initial contents; called before the file gets its name, so that readers always see
+  ///                   them
+  /// \throws std::runtime_error     if the file exists and must not be replaced, or cannot be written
   /// \throws std::invalid_argument  if two datasets have the same path, or a path or a shape is malformed
-  /// \throws  whatever `fill` throws; nothing is left behind
+  /// \throws  any exception that `fill` throws
+  /// After an exception no new file is left.
   static RunFileWriter create(
       const std::filesystem::path& path, const RunInfo& info, const std::vector<DatasetSpec>& datasets,
       bool overwrite = false, const std::function<void(RunFileWriter&)>& fill = [](RunFileWriter&) {});
@@ -74,8 +75,7 @@ class RunFileWriter {
   /// \param offset, count  first index and extent of the region, one number per dimension
   /// \param values         its elements, last dimension fastest
   /// \throws std::invalid_argument  if there is no such dataset, its type or shape does not match, or a text is too
-  /// long
-  ///                                or contains a NUL byte; nothing is written then
+  ///                                long or contains a NUL byte; nothing is written then
   /// \throws std::runtime_error     if the file cannot be written
   void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const double> values);
   void write(std::string_view dataset, const Shape& offset, const Shape& count, std::span<const int64_t> values);

@@ -75,7 +75,7 @@ TEST(Findings, CompareLargestStableRates) {
               ElementsAre("The largest stable learning rate, with 3 seeds per rate, is 1 for m-prenorm."));
 }
 
-TEST(Findings, SayWhereTheGridDoesNotReachTheEdgeOfStability) {
+TEST(Findings, SayIfTheGridDoesNotReachTheEdgeOfStability) {
   const auto found =
       findings_of({sweep_of({{"m-prenorm", 1, 4}, {"m-preqknorm", NAN, 0.25}, {"m-simplegpt", 16, NAN}})}, {"s"});
   EXPECT_THAT(
@@ -170,7 +170,7 @@ TEST(Findings, FallBackToAnotherSiteThanTheResidualStream) {
               HasSubstr("changed at most by a factor of 3 (layer 0, from 10 to 30)"));
 }
 
-TEST(Findings, NameTheEndsOfLongLists) {
+TEST(Findings, ShortenLongListsToTheirEnds) {
   std::vector<RunContent> runs;
   std::vector<std::string> labels;
   for (int i = 1; i <= 20; ++i) {
@@ -183,7 +183,7 @@ TEST(Findings, NameTheEndsOfLongLists) {
   EXPECT_THAT(found.at(1), HasSubstr("by a factor of 1 in run 1 (layer 0, from 1 to 1) to 20 in run 20"));
 }
 
-TEST(Findings, OpenTheReport) {
+TEST(Findings, AreTheFirstSectionOfTheReport) {
   const RunContent sweep = sweep_of({{"m-prenorm", 1, 4}});
   const analysis::Report report = analysis::report_on({sweep}, {}, "hessian-plot sweep.h5");
   ASSERT_FALSE(report.sections.empty());

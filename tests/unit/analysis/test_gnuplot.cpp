@@ -69,7 +69,7 @@ TEST(Gnuplot, DrawsEveryFormat) {
   EXPECT_EQ(folder.names().size(), 3) << "scripts and messages are removed";
 }
 
-TEST(Gnuplot, DrawsAMillionStepsSmallAndWithTheSpikeOfOne) {
+TEST(Gnuplot, DrawsAMillionStepsInASmallFileAndKeepsASpikeOfOneStep) {
   if (!has_gnuplot()) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -93,7 +93,7 @@ TEST(Gnuplot, DrawsAMillionStepsSmallAndWithTheSpikeOfOne) {
   EXPECT_LT(std::filesystem::file_size(folder / "loss.svg"), 150'000U);  // 1000 points of four curves
 }
 
-TEST(Gnuplot, ShowsTextsAsTheyAre) {
+TEST(Gnuplot, ShowsTextsVerbatim) {
   if (!has_gnuplot()) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -132,7 +132,7 @@ TEST(Gnuplot, SaysThatItIsMissing) {
   EXPECT_TRUE(folder.names().empty());
 }
 
-TEST(Gnuplot, ReplacesNothingWhereItFails) {
+TEST(Gnuplot, ReplacesNoImageIfItFails) {
   if (!has_gnuplot()) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -167,7 +167,7 @@ TEST(Gnuplot, DrawsNamedPlacesOneBelowTheOther) {
   EXPECT_THAT(script, HasSubstr("\n1000 3 900 1100\n")) << "the value, its place, and its band";
 }
 
-TEST(Gnuplot, GivesLongLegendsRoom) {
+TEST(Gnuplot, MakesRoomForLongLegends) {
   Figure figure = simple_figure();
   EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("svg size 680,460"));
   for (int i = 0; i < 11; ++i) {

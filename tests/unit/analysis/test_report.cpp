@@ -25,7 +25,7 @@ std::string page_of(const Report& report, const TemporaryFolder& folder) {
   return text.str();
 }
 
-TEST(Report, EscapesWhatMeansSomethingInHtml) {
+TEST(Report, EscapesSpecialCharactersOfHtml) {
   const TemporaryFolder folder;
   Report report;
   report.title = "<script>alert('x')</script> & more";
@@ -45,7 +45,7 @@ TEST(Report, EscapesWhatMeansSomethingInHtml) {
   EXPECT_THAT(page, Not(HasSubstr("<run>")));
 }
 
-TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
+TEST(Report, IsSelfContained) {
   if (std::system("command -v gnuplot >/dev/null") != 0) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -72,7 +72,7 @@ TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
   EXPECT_EQ(folder.names().size(), 1) << "no other file is left";
 }
 
-TEST(Report, UsesDrawingsThatExistAlready) {
+TEST(Report, UsesExistingDrawings) {
   const TemporaryFolder folder;
   Report report;
   analysis::Figure figure;

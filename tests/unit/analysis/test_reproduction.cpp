@@ -289,7 +289,7 @@ TEST_F(Reproduction, ComparesStepTimesRoundByRound) {
   EXPECT_EQ(claim.verdict, Verdict::holds);
 }
 
-TEST_F(Reproduction, IsUndecidedAboutWhatIsNotThere) {
+TEST_F(Reproduction, IsUndecidedWithoutResults) {
   files.synthetic = folder / "missing.h5";
   files.stability = {{"llama2", "small", 1'000, folder / "missing" / "sweep.h5"}};
   for (const Claim& claim : claims()) {

@@ -130,7 +130,7 @@ TEST(SpectrumFigures, KeepABandThatReachesBelowZeroOnALogarithmicAxis) {
   EXPECT_THAT(script, HasSubstr("-2 0.0005 1e-06 0.0015\n")) << "the axis ends at 1e-6";
 }
 
-TEST(SpectrumFigures, DrawOfThousandsOfRitzValuesThoseThatCanBeToldApart) {
+TEST(SpectrumFigures, DrawOnlyRitzValuesThatAreDistinguishable) {
   RunContent run = empty_run("run.h5", "");
   run.densities = {density("residual-3", 1)};
   run.densities[0].ritz_values.clear();
@@ -234,7 +234,7 @@ TEST(SpectrumFigures, DrawTheLayersOfAKindByMagnitude) {
   EXPECT_THAT(rank.y.label, Not(HasSubstr("nats")));
 }
 
-TEST(SpectrumFigures, DissectEveryMapOfOneRun) {
+TEST(SpectrumFigures, DrawBothTermsOfEveryMapOfOneRun) {
   RunContent run = empty_run("run.h5", "");
   run.anatomy = anatomy("attention.wv", "attention.wq");
   const std::vector<Figure> figures = figures_of({run});
@@ -268,7 +268,7 @@ TEST(SpectrumFigures, CompareMapsOfSeveralRunsUnderMatchedNames) {
   EXPECT_THAT(curve_named(figure_named(figures, "anatomy-cosine"), "x-prenorm").y, ElementsAre(0.5, 0.75));
 }
 
-TEST(SpectrumFigures, LeaveOutWhatHasNotBeenWritten) {
+TEST(SpectrumFigures, LeaveOutDataThatHaveNotBeenWritten) {
   RunContent run = empty_run("run.h5", "");
   run.spectra = {spectrum("residual-0", NAN)};
   run.anatomy = anatomy("attention.wv", "attention.wq");

@@ -380,7 +380,7 @@ TEST(FusedCrossEntropy, RefusesATargetThatIsNotAClass) {
   }
 }
 
-TEST(FusedPrimitives, AreChosenByEvaluateAndRefuseASecondDerivativeOfAResidualBlock) {
+TEST(FusedPrimitives, AreChosenByEvaluateAndRefuseASecondDerivativeOfAResidualBranch) {
   Program program;
   program.n_inputs = 1;
   const ValueId norm = program.push(RmsNorm{"g"}, {0});

@@ -143,7 +143,7 @@ TEST(HessianOf, HasZeroRowsForTensorsThatAreNotUsedOrEnterLinearly) {
   EXPECT_EQ(largest(to_dense(hessian_of([&] { return used.sum(); }, used))), 0.0);
 }
 
-TEST(HessianOf, RecordsWhereAutogradIsOffAndLeavesGradientsAlone) {
+TEST(HessianOf, WorksUnderNoGradAndSetsNoGradients) {
   const at::Tensor x = Random(3).normal({4}).requires_grad_();
   const torch::NoGradGuard no_grad;
   const HessianOf H = hessian_of([&] { return x.exp().sum(); }, x);

@@ -231,7 +231,7 @@ TEST(HessianOperator, RecordsTheGraphAgainOnlyIfItHasTo) {
   EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2, 1}));
 }
 
-TEST(HessianOperator, RefusesAByteBudgetBelowOneProblemAndSaysWhatItNeeds) {
+TEST(HessianOperator, RefusesAByteBudgetBelowOneProblemAndNamesTheBytesItNeeds) {
   Random random(9);
   const RandomLayer problem(random, 2, 6);
   const std::string needed = hessian::format_bytes(hessian::measure_problem_bytes(problem.losses(), problem.x));
@@ -280,7 +280,7 @@ TEST(HessianOperator, ReleasesItsMemoryOnDestruction) {
   EXPECT_EQ(scope.current_bytes(), 0);
 }
 
-TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
+TEST(HessianOperator, RefusesFunctionsThatItCannotDifferentiate) {
   const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) { return x.flatten(1).sum(1); };
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               HessianOperator(f, at::zeros({2, 3}, at::kLong));
@@ -299,7 +299,7 @@ TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
             "the function returns [] for 2 problems, expected one value each");
 }
 
-TEST(HessianOperator, TakesFunctionsOfTheRowsAlone) {
+TEST(HessianOperator, AcceptsFunctionsWithoutProblemIndices) {
   Random random(14);
   const at::Tensor x = random.normal({3, 4});
   const HessianOperator indexed([](const at::Tensor& y, const ProblemIndices&) { return y.pow(4).sum(1); }, x);

@@ -75,7 +75,7 @@ TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   }
 }
 
-TEST(Lanczos, FindsTheRequestedEndAlone) {
+TEST(Lanczos, FindsOnlyTheRequestedEnd) {
   for (const int64_t n : {1, 2, 5, 40, 200}) {
     const auto seed = static_cast<uint64_t>(n);
     Random random(seed);
@@ -192,7 +192,7 @@ TEST(Lanczos, SaysThatItHasNotConvergedIfTheIterationsDoNotSuffice) {
   }
 }
 
-TEST(Lanczos, IsHonestIfRoundingPreventsTheRequestedTolerance) {
+TEST(Lanczos, ReportsConvergenceTruthfullyIfRoundingPreventsTheTolerance) {
   Random random(7);
   LanczosOptions options;
   options.tolerance = 1e-13;  // float32 rounds at 6e-8
@@ -221,7 +221,7 @@ TEST(Lanczos, NeverCallsNonFiniteProductsConverged) {
   EXPECT_TRUE(std::isnan(result.residual_norm()[1].item<double>()));
 }
 
-TEST(Lanczos, GivesUpProblemsWhoseProductsAreNotFiniteAtOnce) {
+TEST(Lanczos, StopsProblemsWithNonFiniteProductsAtOnce) {
   Random random(8);
   at::Tensor matrices = random.symmetric(3, 40);
   matrices[1][3][3] = std::numeric_limits<double>::infinity();

@@ -144,7 +144,7 @@ TEST(MapCurvature, GainTermOfALinearMapIsTheOutputsHessianTransformedByTheWeight
   EXPECT_EQ(largest(hessian::to_dense(*curvature.curvature_term())), 0.0);
 }
 
-TEST(MapCurvature, GainTermOfANormalisedMapDoesNotChangeInScaleWithTheWeightWhenXShrinksToo) {
+TEST(MapCurvature, ScalesBothTermsOfANormalisedMapByTheSquareIfTheWeightGrowsAndXShrinks) {
   // z(x) is that of (c W, x / c) but for eps, so that H_zz and df/dz are the same and both terms grow by c^2.
   const Problem problem(4);
   const LinearMap map = linear_maps(problem.program)[1];

@@ -144,7 +144,7 @@ TEST(ParameterOperator, OfAnUnreadParameterIsZero) {
   EXPECT_GT(largest(dense), 1e-2);
 }
 
-TEST(ParameterTape, IsOfTheSumOfItsLosses) {
+TEST(ParameterTape, DifferentiatesTheSumOfItsLosses) {
   Problem problem(13);
   const ParameterTape tape(problem.program, problem.parameters, problem.inputs, {"map"});
   const at::Tensor losses = hessian::evaluate(problem.program, problem.parameters, problem.inputs);
@@ -196,7 +196,7 @@ TEST(ParameterTape, HoldsNoMoreThanAChunkOfTheLogits) {
   }
 }
 
-TEST(ParameterTape, RefusesWhatDoesNotFit) {
+TEST(ParameterTape, RefusesInvalidArguments) {
   Problem problem(14);
   const auto refusal = [&](const Program& program, const Parameters& parameters,
                            const std::vector<std::string>& names) {
@@ -223,7 +223,7 @@ TEST(ParameterTape, RefusesWhatDoesNotFit) {
               HasSubstr("expected [k, 16]"));
 }
 
-TEST(ParameterOperator, RefusesWhatDoesNotFit) {
+TEST(ParameterOperator, RefusesInvalidArguments) {
   const Problem problem(15);
   const auto refusal = [](const ParameterProblem& wrong, const ParameterOperatorOptions& options) {
     return support::refusal_of<std::invalid_argument>([&] { ParameterOperator(wrong, options); });

@@ -145,7 +145,7 @@ TEST(TopEigenpairs, AgreesWithSpectraOnTheLargestMagnitudes) {
   }
 }
 
-TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursWithABlockAsWide) {
+TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursIfTheBlockIsAsWide) {
   for (const int64_t max_basis : {0, 12}) {
     SCOPED_TRACE("basis " + std::to_string(max_basis));
     Random random(3);

@@ -159,13 +159,13 @@ TEST(ConfigJson, RefusesNumbersNearTheEndOfTheirTypeInsteadOfOverflowing) {
   EXPECT_NE(refusal_of("ffn_dim_multiplier", 1e300), "");
 }
 
-TEST(ConfigJson, RefusesWhatIsNotAJsonObject) {
+TEST(ConfigJson, RefusesTextThatIsNotAJsonObject) {
   for (const char* text : {"", "[]", "3", "{", "{\"dim\": }", "null", "\"family\"", "{\"dim\": 1e999}"}) {
     EXPECT_EQ(support::refusal_of([&] { config_from_json(text); }), "the configuration is not a JSON object") << text;
   }
 }
 
-TEST(Words, AreReadAsTheyAreWritten) {
+TEST(Words, SurviveTheRoundTrip) {
   for (const Family family : support::all_families()) {
     EXPECT_EQ(models::parse_family(models::to_string(family)), family);
   }

@@ -150,7 +150,7 @@ TEST(HuggingFace, ReadsGpt2WithoutThePrefixAndWithBuffers) {
   }
 }
 
-TEST(HuggingFace, RefusesSettingsThatComputeSomethingElse) {
+TEST(HuggingFace, RefusesSettingsThatChangeTheComputation) {
   EXPECT_EQ(config_refusal("llama_tied", "attention_bias", true),
             "config.json: 'attention_bias' is true, but only false is supported");
   EXPECT_EQ(config_refusal("llama_tied", "mlp_bias", true),

@@ -84,7 +84,7 @@ TEST(InitialiseModel, DrawsEveryTensorFromItsDistribution) {
   }
 }
 
-TEST(InitialiseModel, CutsTheHeadOffAtThreeStandardDeviations) {
+TEST(InitialiseModel, TruncatesTheHeadAtThreeStandardDeviations) {
   GptConfig config = sampled_config(Family::llama2, Placement::simplegpt);
   config.vocab_size = 8000;
   const at::Tensor head = models::initialise_model(config, 12).parameters.at("output.weight").to(at::kDouble);
@@ -126,7 +126,7 @@ TEST(InitialiseModel, GivesEveryPlacementTheSameMatrices) {
   }
 }
 
-TEST(InitialiseModel, DrawsEachMatrixAnew) {
+TEST(InitialiseModel, DrawsEachMatrixIndependently) {
   const Model model = models::initialise_model(support::tiny_config(Family::llama2, Placement::prenorm), 5);
   EXPECT_FALSE(at::equal(model.parameters.at("layers.0.attention.wq.weight"),
                          model.parameters.at("layers.0.attention.wk.weight")));

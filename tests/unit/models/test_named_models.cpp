@@ -110,7 +110,7 @@ TEST(ModelLabels, GiveAllPlacementsOfOneArchitectureTheSameSize) {
   }
 }
 
-TEST(ModelLabels, StandNextToTheConfigurationInJson) {
+TEST(ModelLabels, AreWrittenNextToTheConfigurationInJson) {
   const GptConfig config = parse_model_name("new:llama2-39M-preqknorm");
   const std::string json = models::labelled_config_json(config);
   EXPECT_NE(json.find(R"("label":"llama2-39M-preqknorm")"), std::string::npos) << json;

@@ -253,7 +253,7 @@ TEST(ParameterOperatorOfModel, SampledFisherMatricesScatterAboutGaussNewton) {
   }
 }
 
-TEST(ParameterOperatorOfModel, DrawsLabelsByTheSeedAloneWhateverTheMicrobatches) {
+TEST(ParameterOperatorOfModel, DrawsTheSameLabelsFromASeedForAnyMicrobatches) {
   const Subject subject(Family::llama2, Placement::prenorm, 83);
   const auto dense = [&](uint64_t seed, int64_t sequences_at_once) {
     ParameterOperatorOptions options = options_of(Curvature::fisher);
@@ -267,7 +267,7 @@ TEST(ParameterOperatorOfModel, DrawsLabelsByTheSeedAloneWhateverTheMicrobatches)
   EXPECT_GT(relative_error(dense(10, 0), once), 1e-2);
 }
 
-TEST(ParameterOperatorOfModel, TakesTheMeanOverSeveralLabelsOfAToken) {
+TEST(ParameterOperatorOfModel, AveragesOverSeveralLabelsOfAToken) {
   const Subject subject(Family::gpt2, Placement::simplegpt, 84);
   const at::Tensor others = support::random_tokens(subject.model.config, 3, 4, 85);
   ParameterProblem problem = subject.problem();
@@ -277,7 +277,7 @@ TEST(ParameterOperatorOfModel, TakesTheMeanOverSeveralLabelsOfAToken) {
   EXPECT_LT(relative_error(dense, expected), tolerance);
 }
 
-TEST(ParameterOperatorOfModel, KeepsWithinTheMemoryAllowed) {
+TEST(ParameterOperatorOfModel, StaysWithinItsMemoryLimit) {
   // Long sequences, so that activations outweigh the parameters.
   models::GptConfig config = support::minute_config(Family::llama3, Placement::simplegpt);
   config.max_seq_len = 64;

@@ -181,7 +181,7 @@ INSTANTIATE_TEST_SUITE_P(All, FamilyAndPlacement, testing::ValuesIn(every_combin
   return std::string(models::to_string(instance.param.family)) + "_" + models::to_string(instance.param.placement);
 });
 
-TEST(Sites, AreReadAsTheyAreWritten) {
+TEST(Sites, SurviveTheRoundTrip) {
   for (const Site site : models::all_sites()) {
     EXPECT_EQ(models::parse_site(models::to_string(site)), site);
   }

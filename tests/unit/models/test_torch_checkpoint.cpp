@@ -56,7 +56,7 @@ TEST(TorchCheckpoint, ReadsOffsetsAndStrides) {
   EXPECT_EQ(read_tensor(folder, tensor_pickle("K\x06", {0, 7}, {7, 1}), six_floats).sizes(), at::IntArrayRef({0, 7}));
 }
 
-TEST(TorchCheckpoint, RefusesATensorThatReachesOutOfItsStorage) {
+TEST(TorchCheckpoint, RefusesATensorThatExceedsItsStorage) {
   const TemporaryFolder folder;
   constexpr std::int64_t huge = std::int64_t{1} << 62;
   struct Case {
@@ -89,7 +89,7 @@ TEST(TorchCheckpoint, RefusesATensorThatReachesOutOfItsStorage) {
   }
 }
 
-TEST(TorchCheckpoint, SaysWhatAFileIsThatItCannotRead) {
+TEST(TorchCheckpoint, DescribesFilesThatItCannotRead) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& contents) {
     const auto path = folder.write("x.pt", contents);

@@ -75,7 +75,7 @@ std::string refusal(const Change& change) {
   return support::refusal_about(path, [&] { models::load_training_checkpoint(path); });
 }
 
-TEST(TrainingCheckpoint, GivesEverythingBackBitForBit) {
+TEST(TrainingCheckpoint, SurvivesTheRoundTripBitForBit) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   for (const models::Family family : support::all_families()) {
@@ -97,7 +97,7 @@ TEST(TrainingCheckpoint, GivesEverythingBackBitForBit) {
   }
 }
 
-TEST(TrainingCheckpoint, LetsTheRandomGeneratorResume) {
+TEST(TrainingCheckpoint, RestoresTheRandomGenerator) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   at::Generator generator = at::detail::createCPUGenerator(5);
@@ -124,7 +124,7 @@ TEST(TrainingCheckpoint, ReadsIntoNewMemory) {
   expect_same(loaded.state.optimizer, saved.state.optimizer);
 }
 
-TEST(TrainingCheckpoint, IsACheckpointOfItsModelToo) {
+TEST(TrainingCheckpoint, IsAlsoACheckpointOfItsModel) {
   const TemporaryFolder folder;
   const TrainingCheckpoint saved = example(models::Family::llama3, models::Placement::preqknorm, at::kDouble);
   models::save_training_checkpoint(saved, folder / "c.safetensors");
@@ -181,7 +181,7 @@ TEST(TrainingCheckpoint, SaysWhatIsDamaged) {
 }
 
 // A limit on file sizes replaces a full disk.
-TEST(TrainingCheckpoint, LeavesTheOldOneAloneWhenTheDiskIsFull) {
+TEST(TrainingCheckpoint, KeepsTheOldFileWhenTheDiskIsFull) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   const TrainingCheckpoint saved = example(models::Family::llama2, models::Placement::prenorm, at::kFloat);

@@ -113,7 +113,7 @@ TEST(TrainingData, KeepsTheFirstStartThroughAnEpochAndDrawsAnotherInTheNext) {
   EXPECT_GE(begins.size(), 7U);
 }
 
-TEST(TrainingData, GivesTheSameSequencesHoweverTheyAreTaken) {
+TEST(TrainingData, GivesTheSameSequencesInBatchesOfAnySize) {
   const unsigned seed = 20240607;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -134,7 +134,7 @@ TEST(TrainingData, GivesTheSameSequencesHoweverTheyAreTaken) {
   }
 }
 
-TEST(TrainingData, FollowsTheSeedAndNothingElse) {
+TEST(TrainingData, DependsOnlyOnTheSeed) {
   const TemporaryFolder folder;
   const std::string source = counting_file(folder, 1000);
   const auto offsets = [&](std::uint64_t seed) {
@@ -158,7 +158,7 @@ TEST(TrainingData, HoldsOutWindowsThatTrainingNeverTouches) {
   EXPECT_NE(data.held_out(10, 0).offsets, data.held_out(10, 1).offsets);
 }
 
-TEST(TrainingData, HoldsTheSameSequencesOutWhateverTheSeedOfTheOrder) {
+TEST(TrainingData, HoldsOutTheSameSequencesForEverySeedOfTheOrder) {
   const TemporaryFolder folder;
   const std::string source = counting_file(folder, 1000);
   expect_equal(TrainingData::open(options_for(source, 7, 1)).held_out(5, 0),
@@ -217,7 +217,7 @@ TEST(TrainingData, TakesRowsOfASafetensorsAndHoldsTheLastTenthOut) {
   EXPECT_TRUE(data.held_out(1, 0).tokens.equal(held_out.tokens.narrow(0, 0, 1)));
 }
 
-TEST(TrainingData, HoldsOneRowOutOfTwoAndCutsRowsToTheSequenceLength) {
+TEST(TrainingData, HoldsOutOneOfTwoRowsAndCutsRowsToTheSequenceLength) {
   const TemporaryFolder folder;
   const auto data = TrainingData::open(options_for(rows_file(folder, 2, 6), 4));
   EXPECT_EQ(data.sequences_per_epoch(), 1);
@@ -246,7 +246,7 @@ TEST(TrainingData, UsesTheShortestFileThatHoldsOneWindow) {
   }
 }
 
-TEST(TrainingData, SaysWhatIsTooShort) {
+TEST(TrainingData, NamesDataThatAreTooShort) {
   const TemporaryFolder folder;
   EXPECT_EQ(refusal(options_for(counting_file(folder, 10), 20)),
             "has 9 tokens to train on, but one window takes 21 (a sequence of 20, and the token after it)");

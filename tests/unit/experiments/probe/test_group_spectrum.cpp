@@ -56,7 +56,7 @@ class GroupSpectra : public testing::TestWithParam<std::string> {
   at::Tensor matrices;
 };
 
-TEST_P(GroupSpectra, AreThoseOfTheDenseMatricesInChunksToo) {
+TEST_P(GroupSpectra, AgreeWithTheDenseMatricesAlsoInChunks) {
   const at::Tensor exact = at::linalg_eigvalsh(matrices);
   const at::Tensor largest = exact.narrow(1, dim - 2, 2).flip({1});
   for (const int64_t at_once : {problems, int64_t{2}}) {
@@ -88,7 +88,7 @@ TEST_P(GroupSpectra, HaveTheShapesOfTheirDatasets) {
   }
 }
 
-TEST_P(GroupSpectra, KeepTheirNumbersWhateverTheNameOfTheGroup) {
+TEST_P(GroupSpectra, HaveTheSameNumbersForAnyNameOfTheGroup) {
   SpectrumReport report;
   report.options = options;
   report.groups = {estimate(problems, GetParam()), estimate(problems, "plain")};
@@ -113,7 +113,7 @@ TEST_P(GroupSpectra, KeepTheirNumbersWhateverTheNameOfTheGroup) {
   EXPECT_THAT(experiments::format_text(report), testing::HasSubstr("effective rank"));
 }
 
-TEST_P(GroupSpectra, WarnOfPairsThatDidNotConvergeAndOfNothingElse) {
+TEST_P(GroupSpectra, WarnOnlyOfPairsThatDidNotConverge) {
   SpectrumReport report;
   report.options = options;
   report.groups = {estimate(problems, GetParam())};

@@ -66,7 +66,7 @@ TEST_P(ModelProbeOptions, MeasuresTheLayersAndTheEndThatAreRequested) {
   }
 }
 
-TEST_P(ModelProbeOptions, TakesWeightsThatAreBeingTrainedAndLeavesThemAlone) {
+TEST_P(ModelProbeOptions, AcceptsTrainableWeightsAndDoesNotChangeThem) {
   const auto before = probe(model, batch, {.layers = {1}});
   models::Model trained{model.config, {}};
   for (const auto& [name, tensor] : model.parameters) {

@@ -82,7 +82,7 @@ TEST_P(ProbeSolver, FindsTheSpectralNormFromTheDominantEndWithEveryMethod) {
   }
 }
 
-TEST_P(ProbeSolver, TakesTheBlockOfOnePositionForUnitToken) {
+TEST_P(ProbeSolver, RestrictsTheHessianToOnePositionForUnitToken) {
   const at::Tensor dense = hessian::to_dense(hessian::HessianOperator(losses, x));
   const int64_t width = x.size(-1);
   const auto result =
@@ -103,7 +103,7 @@ TEST_P(ProbeSolver, GivesTheSameNumbersInGroupsAsAtOnce) {
   EXPECT_LT(support::relative_error(in_groups.lambda_min, at_once.lambda_min), 1e-8);
 }
 
-TEST_P(ProbeSolver, SaysWhatWouldDoWhereOneSequenceDoesNotFit) {
+TEST_P(ProbeSolver, NamesTheMemoryLimitThatOneSequenceNeeds) {
   ProbeOptions options = options_with(Unit::sequence, Method::lanczos);
   options.engine = std::get<1>(GetParam());
   options.memory_bytes = 1000;
@@ -168,7 +168,7 @@ class ProbeMemory : public testing::TestWithParam<Engine> {
   }
 };
 
-TEST_P(ProbeMemory, StaysWithinThePlanWhateverIsAllowed) {
+TEST_P(ProbeMemory, StaysWithinThePlanForEveryLimit) {
   const bool tape = GetParam() == Engine::tape;
   std::vector<int64_t> limits = {1LL << 32, 12LL << 20};
   if (tape) {
@@ -191,7 +191,7 @@ TEST_P(ProbeMemory, StaysWithinThePlanWhateverIsAllowed) {
   EXPECT_GE(ways.size(), tape ? 4U : 2U);
 }
 
-TEST_P(ProbeMemory, DoesNotChangeWhatIsFound) {
+TEST_P(ProbeMemory, DoesNotChangeTheResults) {
   const ProbeOptions free = options_with(1LL << 32);
   const ProbeOptions scarce = options_with(GetParam() == Engine::tape ? 3LL << 20 : 6LL << 20);
   const auto plan = plan_for(free);
@@ -221,7 +221,7 @@ TEST_P(ProbeMemory, OfAGroupIsReleasedBeforeTheNext) {
 
 INSTANTIATE_TEST_SUITE_P(Engines, ProbeMemory, testing::Values(Engine::tape, Engine::autograd));
 
-TEST(ProbeSolverOfLayers, FindsTheSameTogetherAsEachAlone) {
+TEST(ProbeSolverOfLayers, FindsTheSameTogetherAndOneByOne) {
   const support::Fixture fixture = support::dense_fixtures().at(5);
   const models::Forward forward(support::load_fixture_model(fixture, at::kDouble));
   const hessian::Parameters expected = support::load_expected(fixture);

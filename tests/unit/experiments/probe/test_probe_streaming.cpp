@@ -75,7 +75,7 @@ TEST_F(ProbeStreaming, TheForwardPassReadsEachWeightOnceForAllSequences) {
   EXPECT_LE(source->max_bytes, 2 * bytes_of_layer());
 }
 
-TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierBlock) {
+TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierLayer) {
   const auto record = experiments::record_forward(streamed, {3});
   source->fetched.clear();
   for (const models::Site site : {models::Site::residual, models::Site::ffn_in}) {
@@ -93,7 +93,7 @@ TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierBlock) {
   }
 }
 
-TEST_F(ProbeStreaming, ThePlanDividesWhatStreamedWeightsLeave) {
+TEST_F(ProbeStreaming, ThePlanDividesTheMemoryThatStreamedWeightsLeave) {
   const auto record = experiments::record_forward(kept, {0, 1, 2, 3, 4});
   ProbeOptions options;
   options.engine = Engine::tape;

@@ -37,7 +37,7 @@ const std::vector<DatasetSpec> train_datasets = {
     {"/train/loss", ElementType::float64, {0}, "nats", "training loss"},
 };
 
-TEST(RunFile, StoresWhatDeterminesTheRunInTypedRootAttributes) {
+TEST(RunFile, StoresTheRunInfoInTypedRootAttributes) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   auto writer = RunFileWriter::create(path, example_info(), train_datasets);

@@ -117,7 +117,7 @@ void check_run(const fs::path& path, int64_t rows) {
   }
 }
 
-TEST(RunFileContinue, ContinuesAfterTheRowsToKeepOfAFinishedFile) {
+TEST(RunFileContinue, ContinuesAFinishedFileAfterTheRowsToKeep) {
   for (const int64_t kept : {0, 1, 7, 20}) {
     const TemporaryFolder folder;
     const fs::path path = folder / "run.h5";
@@ -155,7 +155,7 @@ TEST(RunFileContinue, KeepsCreationTimeAndPeakMemory) {
   EXPECT_EQ(RunFileReader(path).peak_memory_bytes(), 77);
 }
 
-TEST(RunFileContinue, ContinuesFromWhatAKilledWriterLeft) {
+TEST(RunFileContinue, ContinuesTheFileOfAKilledWriter) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   const auto child = start([&](int progress) {
@@ -213,7 +213,7 @@ TEST(RunFileContinue, KilledWhileResumingLosesNoneOfTheRowsToKeep) {
   EXPECT_EQ(folder.names(), Texts{"run.h5"});
 }
 
-TEST(RunFileContinue, LeavesTheOldFileToItsReaders) {
+TEST(RunFileContinue, KeepsTheOldFileForItsReaders) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   write_run(path, 20, false);
@@ -229,7 +229,7 @@ TEST(RunFileContinue, LeavesTheOldFileToItsReaders) {
   EXPECT_EQ(reader.info(), later_info());
 }
 
-TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
+TEST(RunFileContinue, DoesNotChangeAFileThatItRefuses) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   write_run(path, 80, false);
@@ -290,7 +290,7 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
   EXPECT_THAT(refusal(changed(0, [](DatasetSpec& sites) { sites.shape = {}; }), keep(80)), HasSubstr("has shape []"));
 }
 
-TEST(RunFileContinue, RefusesWhatIsNotARunFile) {
+TEST(RunFileContinue, RefusesFilesThatAreNotRunFiles) {
   const TemporaryFolder folder;
   const auto refusal = [&](const fs::path& path) {
     std::string message = refusal_of([&] { RunFileWriter::continue_from(path, later_info(), {}, {}); });
@@ -304,7 +304,7 @@ TEST(RunFileContinue, RefusesWhatIsNotARunFile) {
   EXPECT_EQ(folder.names(), Texts{"notes.h5"});
 }
 
-TEST(RunFileContinue, TakesTextsThatHaveBecomeLongerOrOfVariableLength) {
+TEST(RunFileContinue, AcceptsTextsThatHaveBecomeLongerOrOfVariableLength) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   std::vector<DatasetSpec> texts = {{"/x", ElementType::text, {0}, "1", "x", 4}};

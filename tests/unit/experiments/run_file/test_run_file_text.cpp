@@ -111,7 +111,7 @@ TEST(RunFileText, ReadsBackRandomTextsInRowsOfAnyWidth) {
   }
 }
 
-TEST(RunFileText, LeavesWhatIsNotWrittenEmpty) {
+TEST(RunFileText, ReadsUnwrittenTextsAsEmpty) {
   const TemporaryFolder folder;
   auto writer = RunFileWriter::create(folder / "run.h5", example_info(),
                                       {{"/x", ElementType::text, {2, 3}, "1", "x", 4},
@@ -172,7 +172,7 @@ TEST(RunFileText, RefusesALengthThatDoesNotFitTheType) {
   EXPECT_TRUE(folder.names().empty());
 }
 
-TEST(RunFileText, TakesTextsAsLongAsAChunk) {
+TEST(RunFileText, AcceptsTextsAsLongAsAChunk) {
   const TemporaryFolder folder;
   const Texts texts = {std::string(1 << 20, 'x'), "short", std::string((1 << 20) - 1, 'y')};
   write_texts(folder / "run.h5", status_dataset(1 << 20), texts);
@@ -221,7 +221,7 @@ TEST(RunFileText, ReadsTheOtherKindsOfStringsThatToolsWrite) {
   EXPECT_EQ(reader.datasets().size(), 4U);
 }
 
-TEST(RunFileText, DoesNotAllocateWhatADamagedShapeClaims) {
+TEST(RunFileText, DoesNotAllocateTheSizeThatADamagedShapeClaims) {
   const TemporaryFolder folder;
   write_texts(folder / "run.h5", status_dataset(1000), {"stable"});
   {

@@ -176,7 +176,7 @@ TEST(SweepCells, HaveFoldersThatNameThem) {
   EXPECT_EQ(cell_name(grid_cells(trained).front()), "big model, lr 1.000e-01, seed 0");
 }
 
-TEST(SweepCells, AreLabelledByWhatTheModelIsNotByTheNameItWasMadeFrom) {
+TEST(SweepCells, AreLabelledByTheModelsSizeNotItsConfiguredName) {
   SweepConfig config = configured(0.1, 0.1, 1, 1.2);
   config.models = {"new:llama2-20M-prenorm", "new:llama2-20M-simplegpt"};
   config.train.model.vocab_size = 256;
@@ -190,7 +190,7 @@ TEST(SweepCells, AreLabelledByWhatTheModelIsNotByTheNameItWasMadeFrom) {
   EXPECT_EQ(model_label(config, config.models[0]), "llama2-20M-prenorm");
 }
 
-TEST(SweepCells, HaveFoldersInsideTheSweepsFolderWhateverTheModelIsCalled) {
+TEST(SweepCells, HaveFoldersInsideTheSweepsFolderForAnyModelName) {
   const SweepConfig config = configured(1e-3, 1e-1, 1, 1.2);
   for (const char* model : {"runs/llama", "runs/llama/", "runs/llama//", "./llama", "llama.pt", "/llama.safetensors"}) {
     EXPECT_EQ(model_label(config, model), "llama") << model;
@@ -256,7 +256,7 @@ TEST(SweepSearch, DecidesARoundOnlyOnceEveryRunBeforeItHasEnded) {
   }
 }
 
-TEST(SweepSearch, DecidesARoundByTheResultsBeforeItAlone) {
+TEST(SweepSearch, DecidesARoundByEarlierResultsOnly) {
   const SweepConfig config = configured(1, 16, 0.5, 1.1);
   const auto results = run_in_stages(config, stable_up_to(3));
   std::vector<CellResult> known;
@@ -330,7 +330,7 @@ TEST(SweepSearch, EndsWithABracketWithinTheFactorIfOutcomesAreRandom) {
   });
 }
 
-TEST(SweepSearch, NeverWantsACellThatItDoesNotWantAtTheEnd) {
+TEST(SweepSearch, NeverWantsACellThatItDropsLater) {
   for_random_configurations(100, [](const SweepConfig& config, std::mt19937& generator) {
     const double threshold = config.lr.from * std::exp2(uniform(generator, 0, 8));
     const auto results = search(config, stable_up_to(threshold), generator);
@@ -345,7 +345,7 @@ TEST(SweepSearch, NeverWantsACellThatItDoesNotWantAtTheEnd) {
   });
 }
 
-TEST(SweepSearch, EndsWhicheverRunsFailAndRepeatsNone) {
+TEST(SweepSearch, EndsWhicheverRunsFailAndRepeatsNoRun) {
   for_random_configurations(300, [](const SweepConfig& config, std::mt19937& generator) {
     const double threshold = config.lr.from * std::exp2(uniform(generator, 0, 8));
     const auto salt = static_cast<unsigned>(generator());
@@ -358,7 +358,7 @@ TEST(SweepSearch, EndsWhicheverRunsFailAndRepeatsNone) {
   });
 }
 
-TEST(SweepSearch, CountsStableAndDivergedRunsOfTheModelAlone) {
+TEST(SweepSearch, CountsStableAndDivergedRunsOfTheModelOnly) {
   const std::vector<CellResult> results = {
       ended({"new:llama2-20M-prenorm", 1, 0}, CellStatus::stable),
       ended({"new:llama2-20M-prenorm", 2, 0}, CellStatus::failed),
@@ -374,7 +374,7 @@ TEST(SweepSearch, CountsStableAndDivergedRunsOfTheModelAlone) {
   EXPECT_TRUE(outcomes[1].diverged);
 }
 
-TEST(SweepTasks, AreReadFromWords) {
+TEST(SweepTasks, AreReadFromText) {
   const auto task = experiments::parse_task("2:13");
   EXPECT_EQ(task.stage, 2);
   EXPECT_EQ(task.index, 13);

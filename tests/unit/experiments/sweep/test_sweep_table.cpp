@@ -64,7 +64,7 @@ std::vector<CellResult> joined(std::vector<CellResult> a, const std::vector<Cell
   return a;
 }
 
-TEST(SweepTable, HasItsRunsByModelAsConfiguredRateAndSeed) {
+TEST(SweepTable, OrdersRunsByConfiguredModelThenRateThenSeed) {
   const SweepConfig config = configured({simplegpt, prenorm}, {1, 0});
   std::vector<CellResult> results = joined(grid_of(config, prenorm, 2), grid_of(config, simplegpt, 4));
   std::mt19937 generator(3);

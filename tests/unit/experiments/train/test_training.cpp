@@ -377,7 +377,7 @@ TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
 }
 
 // The rounded weights of an earlier step must not be reused.
-TEST(Training, SeesItsNewWeightsInTheNextBfloat16Step) {
+TEST(Training, UsesItsNewWeightsInTheNextBfloat16Step) {
   const models::Model model = tiny_model();
   const TemporaryFolder folder;
   TrainConfig config = short_run(random_source(folder, model.config));

@@ -81,8 +81,8 @@ gnuplot gnuplot-nox"
   done
 }
 
-# leave_out_unknown PACKAGE CONSEQUENCE: removes a package from `missing` if this system's release does not have it, and says
-# what follows.
+# leave_out_unknown PACKAGE CONSEQUENCE: removes a package from `missing` if this system's release does not have it, and prints the
+# consequence.
 leave_out_unknown() {
   if [[ " ${missing[*]} " == *" $1 "* ]] && ! apt-cache show "$1" >/dev/null 2>&1; then
     missing=("${missing[@]/$1}")

@@ -15,12 +15,12 @@ struct ReproducedSweep {
   std::filesystem::path file;  ///< sweep.h5
 };
 
-/// The result files of the experiments behind the paper's figures, and what made them.
+/// The result files of the experiments for the paper's figures, and how they were made.
 struct ReproductionFiles {
   std::string command;  ///< without --figure and --resume: `hessian-reproduce --scale cpu --out DIR`
   std::string scale;
-  std::vector<std::string> plan;    ///< what was run, in words
-  std::filesystem::path synthetic;  ///< this and the following are empty if not asked for
+  std::vector<std::string> plan;    ///< the planned runs, in words
+  std::filesystem::path synthetic;  ///< this and the following are empty if not requested
   std::filesystem::path step_times;
   std::vector<ReproducedSweep> curvature;  ///< one rate, every site probed
   std::vector<ReproducedSweep> stability;  ///< learning rates swept; sizes of a family ascend

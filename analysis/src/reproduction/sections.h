@@ -48,7 +48,7 @@ extern const std::vector<std::string> compared_placements;
 /// Returns `simplegpt` for `llama2-0.9M-simplegpt`.
 std::string placement_of(const std::string& model);
 
-/// Returns what a placement is called in texts: `SimpleNorm` for `simplegpt`.
+/// Returns the name of a placement in texts: `SimpleNorm` for `simplegpt`.
 std::string placement_name(const std::string& placement);
 
 /// Returns the colour of a placement, the same in every figure.

@@ -66,7 +66,8 @@ int64_t parameter_bytes(const Training& training) {
   return count * 4;
 }
 
-/// Times, in turn, updates of all processes together and updates of each process alone with as many sequences of its own.
+/// Times, in turn, updates of all processes together and updates of each process alone with the same number of
+/// sequences per process.
 void compare(const ProcessGroup& group, const std::string& model, int64_t sequences, const Line& line) {
   Training together = fresh_training(timed_training(model, sequences * group.size()), group);
   Training alone = fresh_training(timed_training(model, sequences));

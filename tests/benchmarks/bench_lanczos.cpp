@@ -5,7 +5,7 @@
 #include "hessian/top_eigenpairs.h"
 #include "subject.h"
 
-// Measures what Lanczos costs besides its Hessian-vector products, and what it saves to probe the layers of a model
+// Measures the cost of Lanczos besides its Hessian-vector products, and the time saved by probing the layers of a model
 // together.
 
 namespace hessian::benchmarks {

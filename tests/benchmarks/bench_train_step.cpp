@@ -5,8 +5,8 @@
 #include "subject.h"
 #include "training_config.h"
 
-// Times training steps on the CPU, and what the additional norms of SimpleNorm cost. device_times measures both on a CUDA
-// device.
+// Times training steps on the CPU, and measures the cost of SimpleNorm's additional norms. device_times measures both
+// on a CUDA device.
 
 namespace hessian::benchmarks {
 namespace {

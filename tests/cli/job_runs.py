@@ -16,7 +16,7 @@ def free_port():
 
 
 def place(rank, size, port):
-    """The environment variables that torchrun sets for a process."""
+    """Returns the environment variables that torchrun sets for a process."""
     return {
         "RANK": str(rank),
         "WORLD_SIZE": str(size),

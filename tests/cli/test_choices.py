@@ -261,7 +261,7 @@ def test_products_agree_with_central_differences_everywhere(probe, family, place
     for site in SITES:
         differences = run[f"{site}/check_relative_difference"]
         assert differences.shape == (1, 3 if site == "residual" else 2)
-        # Central differences in float64 have errors of about 1e-8; a missing term of a product causes 1e-3 or more.
+        # Central differences in float64 have errors of about 1e-8; a missing term in a product causes 1e-3 or more.
         assert (differences < 1e-6).all(), site
         assert (differences > 0).all(), site
         printed = [line.split()[-1] for line in outcome.stdout.splitlines()[2:] if line.split()[0] == site]

@@ -30,7 +30,7 @@ FILES = {
 
 
 class Tree:
-    """A project in order. Tests change its files and ask check_rooms.py about it."""
+    """A project without violations. Tests change its files and run check_rooms.py on it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -44,7 +44,7 @@ class Tree:
         (self.folder / path).write_text(text)
 
     def write_rules(self, rules, head=HEAD):
-        """Changes the table, and shows it in the documentation."""
+        """Writes the table, and its copy in the documentation."""
         self.write("scripts/rooms.txt", head + rules)
         self.write("docs/architecture.md", rules)
 

@@ -135,7 +135,7 @@ def test_the_file_holds_only_the_requested_quantities(probe, llama, tokens):
 
 
 def same(said, stored):
-    """Whether the numbers of JSON, in which null stands for NaN, equal those of the file."""
+    """Returns whether the numbers of JSON, in which null stands for NaN, equal those of the file."""
     said = numpy.array(said, dtype=float)
     return said.shape == stored.shape and numpy.array_equal(said, stored.astype(float), equal_nan=True)
 

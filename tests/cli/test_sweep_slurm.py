@@ -65,7 +65,7 @@ class Slurm:
         (self.bin / "sbatch").chmod(0o755)
 
     def submit(self, script, seed=0, **changes):
-        """Runs the script; returns its exit status, the jobs that it submitted, and its stderr."""
+        """Runs the script; returns its exit status, the submitted jobs, and its stderr."""
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-s"],
@@ -193,7 +193,7 @@ def test_a_merge_before_the_end_reports_the_missing_runs(sweep):
     (warning,) = outcome.warnings()
     assert warning.startswith(SIMPLEGPT) and "1 run" in warning
     assert sweep_runs.SweepFile(sweep.out / "sweep.h5").attributes["finished"] == 0
-    # A local sweep completes the rest.
+    # A local sweep runs the remaining cells.
     outcome = sweep("--resume", "--json", settings=settings)
     assert outcome.status == 0, outcome.stderr
     assert len(outcome.ended()) == 1

@@ -31,7 +31,7 @@ def train_column(run, name):
 
 
 def parameters(outcome, step):
-    """The weights of a checkpoint, without the training state."""
+    """Returns the weights of a checkpoint, without the training state."""
     tensors, _ = outcome.checkpoint(step)
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(("optimizer.", "generator."))}
 
@@ -92,7 +92,7 @@ def test_has_no_datasets_of_what_is_not_requested(train):
 
 
 def multipliers(name, steps, warmup, decay=None, final=0.0):
-    """The learning rates by the definitions of the schedules, independent of the program."""
+    """Returns learning rates by the definitions of the schedules, independently of the program."""
     for s in range(steps):
         p = (s - warmup) / (steps - warmup)
         if s < warmup:

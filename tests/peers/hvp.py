@@ -66,7 +66,7 @@ ACTIVATION_VECTORS = 8
 class Contender:
     name: str
     implementation: str | None  # a class for worker.py; None for ours
-    several: dict  # how it multiplies several vectors, by Hessian
+    several: dict  # the way it multiplies several vectors, by Hessian
     solver: str
     exact: bool = True
 
@@ -126,7 +126,7 @@ def contenders_on(device):
 
 
 def difference(path, reference_path):
-    """The largest relative difference between the products in two files."""
+    """Returns the largest relative difference between the products in two files."""
     products, reference = subject.read_vectors(path), subject.read_vectors(reference_path)
     flat = lambda tensors: numpy.concatenate([tensors[name].flatten(1).numpy() for name in reference], 1)
     expected = flat(reference)
@@ -134,7 +134,7 @@ def difference(path, reference_path):
 
 
 def measure_products(programs, folder, kind, counts, options):
-    """Rows of the table of one Hessian: memory, seconds per vector for each count of vectors, and difference from ours."""
+    """Returns the table of one Hessian: memory, seconds per vector for each count of vectors, and difference from ours."""
     contenders = contenders_on(options.device)
     workers = [Worker(contender, programs, folder, kind, options.device) for contender in contenders]
     for worker in workers:
@@ -201,7 +201,7 @@ def peer_probe(contender, programs, folder, our_norms):
 
 
 def measure_probes(programs, folder):
-    """Rows of the table of probes. Ours runs before each of the others, for the dominant end as they do and for both ends."""
+    """Returns the table of probes. Ours runs before each of the others, for the dominant end as they do and for both ends."""
     runs = {"dominant": [], "both": []}
     rows = []
     for contender in CONTENDERS[1:]:

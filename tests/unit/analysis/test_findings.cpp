@@ -157,7 +157,7 @@ TEST(Findings, LeaveOutNumbersThatAreMissing) {
   run = probed("a", {NAN, 2, 1, NAN}, {1, 0, NAN, 2});
   EXPECT_THAT(findings_of({run}, {"A"}),
               ElementsAre(AllOf(HasSubstr("largest at layer 1 (2 nats)"), HasSubstr("largest at layer 0 (1 nats)"))));
-  // A run whose last probe has no numbers takes no part in the comparison.
+  // A run whose last probe has no numbers is left out of the comparison.
   const auto found = findings_of({probed("a", {1, 2, NAN, NAN}, {}), probed("b", {1, 3, 1, 2}, {})}, {"A", "B"});
   EXPECT_THAT(found.at(0), AllOf(HasSubstr("A (2 nats) and B (3 nats)"), HasSubstr("largest at layer 1 (2 nats).")));
 }

@@ -42,7 +42,7 @@ bool has_gnuplot() {
   return std::system("command -v gnuplot >/dev/null") == 0;
 }
 
-/// What the text elements of an SVG say, one behind the other.
+/// Returns the texts of an SVG's text elements, concatenated.
 std::string texts_of(const std::string& svg) {
   std::string texts;
   bool inside = false;
@@ -86,8 +86,8 @@ TEST(Gnuplot, DrawsAMillionStepsInASmallFileAndKeepsASpikeOfOneStep) {
       std::find_if(figures.begin(), figures.end(), [](const Figure& figure) { return figure.id == "loss"; });
   ASSERT_NE(loss, figures.end());
   const std::string script = gnuplot_script(*loss, "svg", "loss.svg");
-  EXPECT_THAT(script, HasSubstr(" 9.75\n"));                       // the upper edge of its stretch ...
-  EXPECT_THAT(script, HasSubstr("$curve0 using 1:4 with lines"));  // ... along which a line is drawn
+  EXPECT_THAT(script, HasSubstr(" 9.75\n"));                       // the spike is the upper edge of its stretch
+  EXPECT_THAT(script, HasSubstr("$curve0 using 1:4 with lines"));  // a line follows the upper edges
   const TemporaryFolder folder;
   draw(*loss, "svg", folder / "loss.svg");
   EXPECT_LT(std::filesystem::file_size(folder / "loss.svg"), 150'000U);  // 1000 points of four curves

@@ -65,7 +65,7 @@ TEST(Report, IsSelfContained) {
   EXPECT_THAT(page, Not(HasSubstr("<?xml"))) << "the head of a file has no place in a page";
   EXPECT_THAT(page, HasSubstr("careful"));
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
-  // Names of XML dialects are the only addresses.
+  // The only addresses are names of XML namespaces.
   for (std::size_t found = page.find("http"); found != std::string::npos; found = page.find("http", found + 1)) {
     EXPECT_THAT(page.substr(found, 20), testing::StartsWith("http://www.w3.org/"));
   }

@@ -20,7 +20,7 @@ using hessian::experiments::RunFileWriter;
 using hessian::tests::TemporaryFolder;
 using testing::HasSubstr;
 
-// Results whose verdicts are known are written as run files, and the claims read from them.
+// Writes results whose verdicts are known as run files, and checks the claims that are read from them.
 
 namespace hessian::tests {
 namespace {
@@ -71,7 +71,7 @@ class TableFile {
   std::vector<std::function<void(RunFileWriter&)>> writes_;
 };
 
-/// One run of a sweep as a test has it.
+/// One run of a simulated sweep.
 struct Run {
   std::string model;
   double lr;
@@ -241,7 +241,7 @@ TEST_F(Reproduction, ComparesTheOrderOfNormsAndTheDriftOfScales) {
   EXPECT_THAT(claim_with(found, "input of the first layer").ours, HasSubstr("1 of 1 cases"));
   EXPECT_EQ(claim_with(found, "scales stable").verdict, Verdict::holds);
   EXPECT_THAT(claim_with(found, "scales stable").ours, HasSubstr("factor of 1.5; PreNorm 10"));
-  // The RMS at the start is 1 everywhere, which sqrt(1 + 2 l) is not.
+  // The RMS at the start is 1 everywhere, unlike sqrt(1 + 2 l).
   EXPECT_EQ(claim_with(found, "√(1 + 2l)").verdict, Verdict::does_not_hold);
   write_curvature("llama3", 2.5, 2, 3, 4);
   found = claims();

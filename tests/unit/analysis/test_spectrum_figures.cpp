@@ -145,7 +145,7 @@ TEST(SpectrumFigures, DrawOnlyRitzValuesThatAreDistinguishable) {
        found = script.find("set arrow", found + 1)) {
     ++strokes;
   }
-  // A thousandth of the range 1.95 fits 25 times into the 0.05 that all but one lie in.
+  // All values but one lie within 0.05, which holds 25 thousandths of the range of 1.95.
   EXPECT_GE(strokes, 25);
   EXPECT_LE(strokes, 28);
   EXPECT_THAT(script, HasSubstr("set arrow from -1, graph 0.000"));

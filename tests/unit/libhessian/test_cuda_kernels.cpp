@@ -47,7 +47,7 @@ struct Problem {
     program.output = program.push(std::move(operation), all);
   }
 
-  /// Returns the value and the gradients by every input and parameter, in float64 on the CPU.
+  /// Returns the value and the gradients with respect to every input and parameter, in float64 on the CPU.
   std::vector<at::Tensor> on(at::Device device, at::ScalarType dtype, const at::Tensor& direction) const {
     const auto variable = [&](const at::Tensor& x) {
       return x.is_floating_point() ? x.to(device, dtype).detach().requires_grad_(true) : x.to(device);

@@ -44,7 +44,7 @@ at::Tensor rms_norm(const at::Tensor& x) {
   return x / x.square().mean(-1, true).sqrt();
 }
 
-/// sum of cos(x + f(norm(x))): the residual form, in which a broken norm raises no error.
+/// Returns the sum of cos(x + f(norm(x))): with this residual form a broken norm raises no error.
 template <class Norm>
 ProblemFunction residual_form(const Norm& norm, const at::Tensor& weight) {
   return

@@ -50,7 +50,7 @@ struct Problem {
     return result;
   }
 
-  /// Returns the same numbers as new variables.
+  /// Returns the same numbers as new variables of these precisions.
   Problem in(at::ScalarType activations, at::ScalarType weights) const {
     const auto variable = [](const at::Tensor& x, at::ScalarType dtype) {
       return x.is_floating_point() ? x.detach().to(dtype, false, true).requires_grad_(true) : x;
@@ -117,7 +117,7 @@ void for_random_shapes(const Check& check) {
     Random random(seed);
     const int64_t sequences = random.integer(1, 3);
     const int64_t positions = seed % 4 == 0 ? 1 : random.integer(2, 70);
-    // Around the lengths of vector registers, odd ones as well.
+    // Widths around the lengths of vector registers, including odd ones.
     const int64_t width = seed % 5 == 0 ? random.integer(1, 8) : random.integer(9, 150);
     SCOPED_TRACE(std::to_string(sequences) + " sequences of " + std::to_string(positions) + ", width " +
                  std::to_string(width) + ", seed " + std::to_string(seed));
@@ -125,7 +125,7 @@ void for_random_shapes(const Check& check) {
   }
 }
 
-/// Returns the value, and the gradient of its product with `direction` by each variable, in float64.
+/// Returns the value, and the gradient of its product with `direction` with respect to each variable, in float64.
 std::vector<at::Tensor> value_and_gradients(const Problem& problem, Derivatives derivatives,
                                             const at::Tensor& direction) {
   const at::Tensor y = problem.value(derivatives);
@@ -141,9 +141,9 @@ std::vector<at::Tensor> value_and_gradients(const Problem& problem, Derivatives 
   return result;
 }
 
-/// Returns the largest difference from the reference in float64, relative to the largest entry of its tensor. A tensor that
-/// is zero up to cancellation, such as the gradient by a query that sees one position, is compared with a tenth of the
-/// largest tensor.
+/// Returns the largest difference from the reference in float64, relative to the largest entry of its tensor. A tensor
+/// that is zero up to cancellation, such as the gradient with respect to a query that sees one position, is compared
+/// with a tenth of the largest tensor.
 double error_in(const Problem& problem, at::ScalarType activations, at::ScalarType weights, Random& random) {
   const Problem rounded = problem.in(activations, weights);
   const Problem exact = rounded.in(at::kDouble, at::kDouble);
@@ -266,7 +266,8 @@ TEST_P(FusedPrimitive, PropagatesNanAndInfinity) {
       for (uint64_t seed = 0; seed < 5; ++seed) {
         Random random(seed);
         Problem problem = GetParam().make(random, 2, 8, 37);
-        // For attention, in the values: LibTorch's kernel treats a query that is NaN as one that sees no key.
+        // Attention gets the number in its values: LibTorch's kernel treats a query that is NaN as one that sees no
+        // key.
         const at::Tensor& x = problem.inputs[GetParam().make == attention ? 2 : 0];
         x[0][0][static_cast<int64_t>(seed) % x.size(2)] = bad;
         problem = problem.in(dtype, dtype);

@@ -68,7 +68,7 @@ struct Problem : ParameterProblem {
     inputs = {random.integers(0, 6, {sequences, positions}), random.integers(0, 6, {sequences, positions})};
   }
 
-  /// The Hessian of the mean loss by double backward through one vector of all parameters.
+  /// Returns the Hessian of the mean loss by double backward through one vector of all parameters.
   hessian::HessianOperator reference() const {
     std::vector<at::Tensor> parts;
     for (const auto& entry : parameters) {
@@ -110,7 +110,7 @@ TEST(ParameterOperator, IsTheSameWithCheckpointsAnywhere) {
 }
 
 TEST(ParameterOperator, TakesSelectionsThatLeaveInputsOfAStepWithoutTangents) {
-  // Only late parameters, a bias or a gain alone, one of two maps behind the same activation.
+  // Only late parameters, a single bias or gain, one of two maps that read the same activation.
   Problem problem(11);
   const at::Tensor whole = hessian::to_dense(ParameterOperator(problem.plain()))[0];
   for (const std::vector<std::string>& names :
@@ -174,7 +174,7 @@ TEST(ParameterTape, HoldsNoMoreThanAChunkOfTheLogits) {
     const at::Tensor product = tape.apply(v).view({words, 3});
     constexpr int64_t logits_bytes = 2 * positions * words * 8;
     EXPECT_LT(memory.peak_bytes(), logits_bytes / 2);
-    // By rows of the head: sum over positions of zbardot x^T / T, for the words of a few.
+    // Sums zbardot x^T / T over the positions, for a few rows of the head (words) at a time.
     at::Tensor expected = at::zeros_like(product);
     for (int64_t sequence = 0; sequence < 2; ++sequence) {
       for (int64_t first = 0; first < positions; first += 60) {

@@ -104,7 +104,7 @@ struct Problem {
 };
 
 constexpr uint64_t seeds = 8;
-/// For sums of at most a few hundred terms of size 1 in float64.
+/// Tolerance for sums of at most a few hundred terms of size 1 in float64.
 constexpr double tolerance = 1e-11;
 
 class TapeRule : public testing::TestWithParam<PrimitiveCase> {};

@@ -27,8 +27,8 @@ class TrainingPasses : public testing::Test {
  protected:
   static constexpr at::ScalarType type = c10::CppTypeToScalarType<T>::value;
   static constexpr at::ScalarType wide = c10::CppTypeToScalarType<Wide<T>>::value;
-  /// Sums are taken in another order: a few units of float64; for bfloat16, one unit of 2^-8, if a result is rounded the
-  /// other way.
+  /// Tolerance for sums in another order: a few units of float64, or one unit of 2^-8 for a bfloat16 result that is
+  /// rounded the other way.
   static constexpr double tolerance = type == at::kDouble ? 1e-13 : 1.01 / 128;
 
   /// Widths around the number of lanes, some not multiples of it; with packs, some lanes have none and some several.

@@ -40,7 +40,7 @@ void expect_normal(const std::string& name, const at::Tensor& tensor, double std
   EXPECT_NEAR((x / std).pow(4).mean().item<double>(), 3.0, 5 * std::sqrt(96 / n)) << name;
 }
 
-/// The standard deviation of each matrix in the official codes, by its name without layer.
+/// Returns the standard deviation of a matrix in the official codes, by its name without layer.
 double expected_std(const GptConfig& config, const std::string& name) {
   const bool gpt2 = config.family == Family::gpt2;
   if (name == "tok_embeddings.weight") {

@@ -44,7 +44,7 @@ class FamilyAndPlacement : public testing::TestWithParam<GptConfig> {
     return model;
   }
 
-  /// The activation at a site of a layer.
+  /// Returns the activation at a site of a layer.
   at::Tensor activation(Site site, int64_t layer) const {
     const at::Tensor& residual = residuals[static_cast<std::size_t>(layer)];
     at::Tensor found = residual;

@@ -17,7 +17,8 @@ using support::relative_error;
 // The fixtures hold what the official SimpleGPT code, nanoGPT and transformers compute in float64.
 class ReferenceModel : public testing::TestWithParam<Fixture> {
  protected:
-  /// The references' loss is the mean over the batch, the toolkit's the mean over each sequence.
+  /// Returns the losses divided by the number of sequences: the references' loss is the mean over the batch, this
+  /// project's the mean over each sequence.
   hessian::ProblemFunction share_of_batch_loss(const models::Forward& forward, int64_t layer) const {
     const auto losses = support::residual_losses(forward, layer, expected.at("targets"));
     const auto sequences = static_cast<double>(tokens.size(0));

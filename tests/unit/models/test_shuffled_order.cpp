@@ -95,7 +95,7 @@ TEST(ShuffledOrder, HasRandomAccess) {
   for (std::int64_t position = 0; position < 5 * 37; ++position) {
     places.push_back(walked.at(position));
   }
-  // Backwards, with a new object.
+  // Reads the epochs backwards with a new object.
   const ShuffledOrder entered(37, 5);
   for (auto position = static_cast<std::int64_t>(places.size()) - 1; position >= 0; --position) {
     const auto place = entered.at(position);

@@ -22,7 +22,7 @@ using hessian::support::Tensors;
 namespace hessian::tests {
 namespace {
 
-/// Equal as bytes, so that NaN is equal to itself and -0 is not 0.
+/// Compares bytes, so that NaN is equal to itself and -0 is not 0.
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
          (a.numel() == 0 ||
@@ -66,7 +66,7 @@ void save_changed(const std::string& path, const Change& change) {
   support::write_changed(path, path, change);
 }
 
-/// How a changed example is refused, without the path.
+/// Returns the refusal of a changed example, without the path.
 template <typename Change>
 std::string refusal(const Change& change) {
   const TemporaryFolder folder;

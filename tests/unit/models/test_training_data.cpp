@@ -40,7 +40,8 @@ TrainingDataOptions options_for(const std::string& source, std::int64_t seq_len,
   return options;
 }
 
-/// A safetensors of `rows` sequences; row r holds tokens 100 r, 100 r + 1, ... and targets that are no shift of them.
+/// Writes a safetensors file of `rows` sequences. Row r holds tokens 100 r, 100 r + 1, ... and targets that are not the
+/// next tokens.
 std::string rows_file(const TemporaryFolder& folder, std::int64_t rows, std::int64_t length) {
   hessian::Parameters tensors;
   const at::Tensor tokens = at::arange(rows).mul(100).unsqueeze(1) + at::arange(length);
@@ -50,7 +51,7 @@ std::string rows_file(const TemporaryFolder& folder, std::int64_t rows, std::int
   return folder / "rows.safetensors";
 }
 
-/// Every number in a window of seq_len + 1 tokens of the counting file.
+/// Returns every number in a window of seq_len + 1 tokens of the counting file.
 std::vector<std::int64_t> window(const TokenBatch& batch, std::int64_t row) {
   std::vector<std::int64_t> numbers;
   for (std::int64_t i = 0; i < batch.tokens.size(1); ++i) {
@@ -225,7 +226,8 @@ TEST(TrainingData, HoldsOutOneOfTwoRowsAndCutsRowsToTheSequenceLength) {
   EXPECT_TRUE(data.held_out(1, 0).tokens.equal(at::arange(4).unsqueeze(0) + 100));
 }
 
-// Down to a single window there is one place for the cut; from two windows on it may begin anywhere in the first.
+// Training tokens for less than two windows of 8 give a window that starts at token 0; from two windows on the start is
+// drawn.
 TEST(TrainingData, UsesTheShortestFileThatHoldsOneWindow) {
   const TemporaryFolder folder;
   for (const std::int64_t train : {8, 9, 15, 16, 17, 24, 25}) {

@@ -48,7 +48,7 @@ TEST(ActivationScale, OfZerosIsZeroWithoutOutliers) {
 }
 
 TEST(ActivationScale, SumsBfloat16InFloat64) {
-  // 65,536 squares of 1 would stand still at 256 in bfloat16.
+  // In bfloat16, a sum of 65,536 squares of 1 would stop at 256.
   ActivationScaleSum sum;
   sum.add(at::ones({256, 256}, at::kBFloat16));
   EXPECT_DOUBLE_EQ(sum.scale().rms, 1.0);

@@ -13,7 +13,8 @@
 #include "spectrum/layout.h"
 #include "spectrum/spectrum.h"
 
-// The results of a group of matrices: computed in chunks, named by the layout alone, and reported whatever the group's name.
+// Tests the results of a group of matrices, which are computed in chunks, named by the layout only, and reported for
+// any name of the group.
 
 namespace hessian::tests {
 namespace {
@@ -117,7 +118,7 @@ TEST_P(GroupSpectra, WarnOnlyOfPairsThatDidNotConverge) {
   SpectrumReport report;
   report.options = options;
   report.groups = {estimate(problems, GetParam())};
-  report.groups[0].trace->standard_error.zero_();  // zeros that are no flags
+  report.groups[0].trace->standard_error.zero_();  // zeros in an estimate must not count as unconverged
   EXPECT_THAT(experiments::warnings_of(report), testing::IsEmpty());
   report.groups[0].lower->converged[1][0] = 0;
   EXPECT_THAT(experiments::warnings_of(report), testing::ElementsAre(testing::StartsWith("1 eigenpairs did not")));

@@ -9,7 +9,7 @@
 #include "hessian/probe.h"
 #include "probe/subject.h"
 
-// hessian::probe: a model in memory, compared with the eigenvalues of dense Hessians.
+// Compares hessian::probe() of a model in memory with the eigenvalues of dense Hessians.
 
 namespace hessian::tests {
 namespace {

@@ -119,7 +119,7 @@ INSTANTIATE_TEST_SUITE_P(EverySiteAndEngine, ProbeSolver,
                          testing::Combine(testing::ValuesIn(models::all_sites()),
                                           testing::Values(Engine::tape, Engine::autograd)));
 
-/// A model large enough for its activations to outweigh what is there in any case.
+/// A model whose activations need far more memory than everything that no plan can divide.
 class ProbeMemory : public testing::TestWithParam<Engine> {
  protected:
   models::GptConfig config = [] {
@@ -157,7 +157,7 @@ class ProbeMemory : public testing::TestWithParam<Engine> {
         [this](int64_t count, int64_t positions) { return problem_of(0, count, positions); });
   }
 
-  /// Bytes that the probe of all layers takes at its peak, divided as the plan says.
+  /// Returns the peak memory, in bytes, of a probe of all layers that follows the plan.
   int64_t peak_of(const ProbeOptions& options, const experiments::MemoryPlan& plan) const {
     const hessian::MemoryScope scope;
     for (int64_t first = 0; first < std::ssize(layers); first += plan.layers_at_once) {
@@ -185,7 +185,7 @@ TEST_P(ProbeMemory, StaysWithinThePlanForEveryLimit) {
     const auto planned = static_cast<double>(plan.predicted_bytes.value());
     EXPECT_LE(planned, static_cast<double>(allowed));
     EXPECT_LT(peak, 1.1 * planned);
-    // 16 products do not fill the basis of 64 vectors that is planned for.
+    // 16 products do not fill the basis of 64 vectors that the plan assumes.
     EXPECT_GT(peak, 0.2 * planned);
   }
   EXPECT_GE(ways.size(), tape ? 4U : 2U);
@@ -197,7 +197,7 @@ TEST_P(ProbeMemory, DoesNotChangeTheResults) {
   const auto plan = plan_for(free);
   const auto narrow_plan = plan_for(scarce);
   EXPECT_LT(*narrow_plan.predicted_bytes * 2, *plan.predicted_bytes);
-  // The last layer alone is in both: the same start, the same numbers.
+  // Compares the last layer, which both plans solve from the same start vectors.
   const int64_t last = config.n_layers;
   const auto all = experiments::solve(free, plan, problem_of(0, plan.layers_at_once, 64), {});
   const auto alone = experiments::solve(scarce, narrow_plan, problem_of(last, 1, 64), {});

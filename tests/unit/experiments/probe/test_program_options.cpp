@@ -12,7 +12,7 @@
 #include "probe/probe.h"
 #include "spectrum/command.h"
 
-// Options that are declared once: on the command line, and in the configuration of a run file.
+// Tests options that are declared once for both the command line and the configuration of a run file.
 
 namespace hessian::tests {
 namespace {

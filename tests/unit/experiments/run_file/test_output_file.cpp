@@ -170,12 +170,13 @@ TEST(OutputFile, RemovesTemporaryFilesOfDeadWritersOfTheSameFile) {
   ::close(descriptor);
 }
 
-/// Runs `action` in a child process that exits normally, with exit handlers.
+/// The exit status and the output of a child process.
 struct ChildResult {
   int status = -1;     // as of waitpid
   std::string output;  // stdout and stderr
 };
 
+/// Runs `action` in a child process that exits normally, with exit handlers.
 ChildResult run_in_child(const std::function<void()>& action) {
   std::array<int, 2> output{};
   EXPECT_EQ(::pipe(output.data()), 0);

@@ -1,4 +1,4 @@
-// Resuming a run that was cut short.
+// Tests how the file of a run that ended early is continued.
 
 #include <hdf5.h>
 
@@ -77,7 +77,7 @@ RunInfo later_info() {
   return info;
 }
 
-/// A run of `rows` rows, finished or not.
+/// Writes a run of `rows` rows, finished or not.
 void write_run(const fs::path& path, int64_t rows, bool finish) {
   auto writer = RunFileWriter::create(path, example_info(), datasets);
   fill_fixed(writer);
@@ -88,7 +88,7 @@ void write_run(const fs::path& path, int64_t rows, bool finish) {
   finish ? writer.finish() : writer.flush();
 }
 
-/// Rows 0, 1, 2 ... as append_row() writes them, and what fill_fixed() wrote.
+/// Checks for rows 0, 1, 2 ... of append_row() and for the values of fill_fixed().
 void check_run(const fs::path& path, int64_t rows) {
   const RunFileReader run(path);
   EXPECT_EQ(run.read<std::string>("/fixed/sites").values, (Texts{"residual", "attn_in", ""}));
@@ -276,7 +276,7 @@ TEST(RunFileContinue, DoesNotChangeAFileThatItRefuses) {
                             }),
                     keep(80)),
             ": dataset '/fixed/table' is [2, 3], expected [1, 3]");
-  // Found only while copying.
+  // This mismatch is found only while copying.
   EXPECT_EQ(refusal(changed(0, [](DatasetSpec& sites) { sites.text_bytes = 7; }), keep(80)),
             ": dataset '/fixed/sites' given a text of 8 bytes, expected at most 7");
 

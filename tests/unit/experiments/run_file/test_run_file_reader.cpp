@@ -152,7 +152,7 @@ TEST(RunFileReader, SurvivesFilesCutAtAnyLength) {
     const auto message = support::possible_refusal([&] {
       const RunFileReader reader(folder / "cut.h5");
       EXPECT_LE(reader.datasets().size(), 2U);
-      // A whole dataset or a clear message, but never rows that were not there.
+      // Reads a whole dataset or refuses with a clear message, but never returns rows that do not exist.
       for (const double value : reader.read<double>("/train/loss").values) {
         ASSERT_EQ(value, 1.0) << "cut at " << length << " of " << size;
       }

@@ -1,4 +1,5 @@
-// Texts in run files: what is written is read back whole, by the reader and by HDF5 itself, or is refused.
+// Tests that texts in run files are read back whole, by the reader and by HDF5 itself, or refused when they are
+// written.
 
 #include <hdf5.h>
 
@@ -250,7 +251,7 @@ TEST(RunFileText, IsSeenByAReaderThatFollowsTheWriter) {
   EXPECT_EQ(reader.read<std::string>("/sweep/status").values, Texts{text_of(0)});
   first.finish();
 
-  // The same across processes, while the rows of many chunks are written.
+  // Repeats this across processes, while the rows of many chunks are written.
   const auto writer = start([&](int progress) {
     auto run = RunFileWriter::create(path, example_info(), {status_dataset(24)}, true);
     report(progress, 'c');

@@ -23,7 +23,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 const DivergenceOptions defaults;
 
-// The training curve of a language model: from `initial` towards `final`, with normal noise.
+// Returns the training curve of a language model: from `initial` towards `final`, with normal noise.
 std::vector<double> descent(std::size_t steps, double initial, double final, double noise = 0, unsigned seed = 1) {
   std::mt19937 generator(seed);
   std::normal_distribution<double> normal(0, 1);
@@ -46,14 +46,14 @@ void observe(DivergenceMonitor& monitor, const std::vector<double>& losses, std:
   }
 }
 
-// The verdict on a finished run with gradient norms of 1.
+// Returns the verdict on a finished run with gradient norms of 1.
 std::optional<Divergence> verdict_on(const std::vector<double>& losses, const DivergenceOptions& options = defaults) {
   DivergenceMonitor monitor(options);
   observe(monitor, losses, 0, losses.size());
   return monitor.finish();
 }
 
-// The definition in the header written out without any state: every window is sorted from scratch.
+// Applies the definition in the header without any state: sorts every window from scratch.
 std::optional<Divergence> verdict_by_definition(const std::vector<double>& losses, const DivergenceOptions& options) {
   double best = losses.front();
   int64_t above = 0;

@@ -52,7 +52,7 @@ TEST(LrGrid, KeepsItsLastRateWhateverTheRounding) {
       for (int steps = 0; steps < 60; ++steps) {
         SCOPED_TRACE(std::to_string(from) + ", " + std::to_string(per_octave) + " per octave, " +
                      std::to_string(steps));
-        // Step by step, so that rounding errors accumulate.
+        // Multiplies step by step, so that rounding errors accumulate.
         double to = from;
         for (int i = 0; i < steps; ++i) {
           to *= std::pow(2.0, 1 / per_octave);

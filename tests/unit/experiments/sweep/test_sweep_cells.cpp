@@ -48,10 +48,10 @@ SweepConfig configured(double from, double to, double per_octave, double factor)
   return config;
 }
 
-/// Simulated training: returns the outcome of a run.
+/// Simulates training: returns the outcome of a run.
 using Outcome = std::function<CellStatus(const Cell&)>;
 
-/// Runs are stable up to a rate.
+/// Returns a simulation whose runs are stable up to a rate.
 Outcome stable_up_to(double threshold) {
   return [threshold](const Cell& cell) { return cell.lr <= threshold ? CellStatus::stable : CellStatus::diverged; };
 }
@@ -185,8 +185,7 @@ TEST(SweepCells, AreLabelledByTheModelsSizeNotItsConfiguredName) {
   EXPECT_EQ(cell_name(cells.front()), "llama2-0.9M-prenorm, lr 1.000e-01, seed 0");
   EXPECT_EQ(cells.back().label, "llama2-0.9M-simplegpt");
   EXPECT_EQ(cell_folder(config, cells.back()).parent_path().parent_path(), "sweep/llama2-0.9M-simplegpt");
-  config.train.model.n_heads =
-      5;  // heads of width 25, which RoPE refuses: check() says so under the name that was given
+  config.train.model.n_heads = 5;  // heads of width 25, which RoPE refuses: check() names the model as configured
   EXPECT_EQ(model_label(config, config.models[0]), "llama2-20M-prenorm");
 }
 
@@ -312,7 +311,7 @@ TEST(SweepSearch, EndsWithABracketWithinTheFactorAroundTheThresholdOfEachModel) 
 
 TEST(SweepSearch, EndsWithABracketWithinTheFactorIfOutcomesAreRandom) {
   for_random_configurations(300, [](const SweepConfig& config, std::mt19937& generator) {
-    // Random, but the same whenever a run is repeated.
+    // Outcomes are random, but the same whenever a run is repeated.
     const auto salt = static_cast<unsigned>(generator());
     const Outcome outcome = [salt](const Cell& cell) {
       const auto hash = std::hash<std::string>()(cell_name(cell) + std::to_string(salt));

@@ -158,7 +158,7 @@ TEST(SweepTable, TakesTheMedianOfTheAllowedRatesOverTheSeedsAtTheLargestStableRa
   }
   const SweepTable table = make_table(config, results);
   EXPECT_EQ(table.models[0].activation_rate, std::exp(1.0));
-  EXPECT_EQ(table.models[0].sharpness_rate, 4);  // of 3 and 5
+  EXPECT_EQ(table.models[0].sharpness_rate, 4);  // the median of 3 and 5
   EXPECT_EQ(table.models[0].preconditioned_rate, std::nullopt);
   EXPECT_THAT(format_text(table, false), HasSubstr("2.718e+00    4.000e+00             -"));
 

@@ -157,7 +157,7 @@ def test_an_interrupted_probe_fails_and_keeps_its_rows(probe, whole, number):
     assert 3 <= reported <= complete_rows(run, whole[0]) < len(ROWS)
 
 
-def test_an_old_file_is_replaced_at_once_and_its_readers_keep_it(probe, whole):
+def test_an_old_file_is_replaced_atomically_and_its_readers_keep_it(probe, whole):
     probe.run(*ARGUMENTS, "--layer", "2-3")
     with h5py.File(probe.folder / "run.h5", "r", swmr=True) as old:
         running = RunningProbe(probe.command([*ARGUMENTS, "--overwrite"]), probe.folder)

@@ -18,7 +18,7 @@ def shown_examples(text):
     return examples
 
 
-def test_the_readme_shows_its_example_as_the_file_has_it():
+def test_the_readme_repeats_its_example_verbatim():
     examples = shown_examples((ROOT / "README.md").read_text(encoding="utf-8"))
     assert examples, "README.md shows no example: a line `<!-- examples/NAME.cpp -->` and a ```cpp block after it are expected"
     for path, code in examples:

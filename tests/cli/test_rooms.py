@@ -60,7 +60,7 @@ def tree(tmp_path):
     return Tree(tmp_path)
 
 
-def test_a_tree_in_order_passes_in_silence(tree):
+def test_a_tree_in_order_passes_silently(tree):
     assert tree.check() == (0, [])
 
 
@@ -144,7 +144,7 @@ def test_rules_about_rooms_that_do_not_exist_or_against_their_order_are_refused(
     assert any(line.startswith("scripts/rooms.txt:") and line.endswith(f": {complaint}") for line in complaints), complaints
 
 
-def test_the_architecture_shows_the_table_as_it_stands(tree):
+def test_the_architecture_page_repeats_the_table_verbatim(tree):
     tree.write("docs/architecture.md", "# Architecture\n\n```\n" + RULES.replace("models/io libhessian", "models/io") + "```\n")
     complaint = "docs/architecture.md:1: does not show the table of scripts/rooms.txt as it stands, from '# room:' on"
     assert tree.check() == (1, [complaint])

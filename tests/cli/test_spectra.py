@@ -166,7 +166,7 @@ def test_json_has_the_numbers_of_the_file(probe, llama, tokens):
             assert same(entry[name], run.datasets[f"/anatomy/{name}"][row]), name
 
 
-def test_two_processes_find_the_numbers_of_one(llama, tokens, tmp_path):
+def test_two_processes_find_the_same_numbers_as_one(llama, tokens, tmp_path):
     command = Probe(tmp_path).command(
         ("--model", llama, "--data", tokens, "--layer", "all", *EVERYTHING, "--decompose", "--tol", 1e-7), out=None
     )

@@ -19,7 +19,7 @@ def assert_whole(sweep, whole_sweep):
     assert str(found.summaries()) == str(expected.summaries())
 
 
-def test_three_processes_write_the_table_of_one(sweep, whole_sweep):
+def test_three_processes_write_the_same_table_as_one(sweep, whole_sweep):
     job = job_of(sweep, 3, "--json")
     seen = [set(), set(), set()]
     while job.processes[0].poll() is None:

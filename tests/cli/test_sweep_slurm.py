@@ -104,7 +104,7 @@ def spaced(tmp_path):
     return Sweep(folder)
 
 
-def test_array_jobs_in_any_order_write_the_table_of_a_local_sweep(spaced, slurm, whole_sweep):
+def test_array_jobs_in_any_order_write_the_same_table_as_a_local_sweep(spaced, slurm, whole_sweep):
     seed = int(os.environ.get("HESSIAN_TEST_SEED", os.getpid()))
     print(f"HESSIAN_TEST_SEED={seed}")
     options = "--partition=cpu --time=2:00:00"

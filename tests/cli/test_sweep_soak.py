@@ -49,7 +49,7 @@ def disturb(sweep, running, generator):
     return killed
 
 
-def test_a_sweep_killed_again_and_again_ends_as_if_nobody_had_disturbed_it(sweep, tmp_path_factory):
+def test_a_sweep_killed_repeatedly_ends_like_an_undisturbed_one(sweep, tmp_path_factory):
     generator = programs.random_generator()
     undisturbed = sweep_runs.Sweep(tmp_path_factory.mktemp("undisturbed"))
     expected = undisturbed("--json", settings=SETTINGS, timeout=20 + 5 * RUNS)

@@ -234,7 +234,7 @@ def test_a_learning_rate_of_100_stops_early(train):
     assert len(losses(outcome.run)) < 100
 
 
-def test_a_run_that_diverges_continues_if_configured_so(train):
+def test_a_run_that_diverges_continues_if_requested(train):
     outcome = train({**RISING, "divergence.stop": False})
     assert outcome.status == 0
     assert len(losses(outcome.run)) == 60
@@ -263,7 +263,7 @@ def assert_finite_checkpoints(outcome):
 @pytest.mark.parametrize("stop", [True, False])
 # 1e30: the loss is not finite after the first update. 1e39, too large for float32: nor are the weights.
 @pytest.mark.parametrize("lr", [1e30, 1e39])
-def test_numbers_that_are_not_finite_end_the_run_well_and_never_reach_a_checkpoint(train, lr, stop):
+def test_numbers_that_are_not_finite_end_the_run_cleanly_and_never_reach_a_checkpoint(train, lr, stop):
     changes = {
         **{"optimizer.lr": lr, "schedule.warmup": 0, "checkpoint.every": 1, "checkpoint.keep": 99},
         **{"divergence.stop": stop, "probe.every": 1, "probe.sequences": 1, "probe.max_iterations": 20},

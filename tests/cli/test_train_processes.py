@@ -54,7 +54,7 @@ def assert_close(found, expected):
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes_make_the_run_of_one(train, alone, name, processes):
+def test_several_processes_write_the_same_run_as_one(train, alone, name, processes):
     one = alone.done(RUNS[name])
     said = job_runs.done(train.command(RUNS[name], "--json"), processes, train.folder)
     assert '"step": 8' in said

@@ -41,7 +41,7 @@ def apart(tmp_path):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_killed_at_random_moments_becomes_the_unbroken_run(train, apart, text_file, name):
+def test_a_run_killed_at_random_moments_equals_the_undisturbed_run(train, apart, text_file, name):
     changes = RUNS[name]
     (apart.folder / "notes.txt").write_bytes(text_file.read_bytes())
     generator = programs.random_generator()
@@ -278,7 +278,7 @@ def test_overwrite_removes_the_old_checkpoints(train):
     assert shorter.run.datasets["/train/step"].tolist() == [1, 2, 3, 4]
 
 
-def test_checkpoints_without_a_run_file_are_not_removed_unasked(train):
+def test_checkpoints_without_a_run_file_are_not_removed_unless_requested(train):
     outcome = train.done({})
     (outcome.folder / "run.h5").unlink()
     before = contents(outcome.folder)

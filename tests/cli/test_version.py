@@ -29,7 +29,7 @@ def test_version_names_program_commit_and_libraries(program):
     assert re.fullmatch(rf"{program} {re.escape(VERSION)} \(commit {commit}{libraries}\)", line), line
 
 
-def test_all_programs_are_of_one_commit():
+def test_all_programs_report_the_same_commit():
     commits = {re.search(r"commit ([\w-]+)", version_line(program)).group(1) for program in PROGRAMS}
     assert len(commits) == 1
 

@@ -1,5 +1,5 @@
 # Finds LibTorch inside a Python wheel or a LibTorch archive and links its CPU libraries directly: the wheel's own CMake
-# configuration insists on a CUDA toolkit even for programs that use the CPU alone.
+# configuration insists on a CUDA toolkit even for programs that use only the CPU.
 #
 # Searches the variable or environment variable LIBTORCH, then the project's .venv. Defines LibTorch::LibTorch (libtorch_cpu,
 # libc10), LibTorch_ROOT_DIR and LibTorch_VERSION.

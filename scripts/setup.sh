@@ -108,7 +108,7 @@ install_packages() {
   apt_install ${missing[@]}
 }
 
-# Installs the sanitizers' runtime library if it is a package of its own, which Clang only recommends.
+# Installs the sanitizers' runtime library if it is a separate package, which Clang only recommends.
 install_sanitizers() {
   local runtime
   runtime=$(clang++ -print-file-name="libclang_rt.asan-$(uname -m).a")

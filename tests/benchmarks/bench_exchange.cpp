@@ -14,8 +14,8 @@
 #include "training_config.h"
 
 // Measures the time that the processes of a job spend on messages; start it as several processes (scripts/run_job.sh 2
-// bench_exchange). It fits a line t = a + b V to exchanges of V bytes, predicts from it what an update of a model costs
-// besides its arithmetic, and times updates of models to check the prediction.
+// bench_exchange). It fits a line t = a + b V to exchanges of V bytes, predicts from it the time that a model's update
+// takes besides its arithmetic, and times updates of models to check the prediction.
 
 namespace hessian::benchmarks {
 namespace {

@@ -20,7 +20,7 @@
 
 // Measures how close training steps and Hessian-vector products come to the limits of a device, and the cost of
 // SimpleNorm on it. The limits are measured in the same run. scripts/measure_gpu.sh runs it on a CUDA device; on the
-// CPU it takes small models.
+// CPU it uses small models.
 
 namespace hessian::benchmarks {
 namespace {

@@ -47,7 +47,7 @@ def number_or_word(cell):
 
 
 class Plot:
-    """hessian-plot, working in a folder of its own."""
+    """hessian-plot in a temporary working folder."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)

@@ -1,4 +1,4 @@
-"""Runs the real hessian-probe, and reads what it wrote with h5py."""
+"""Runs the real hessian-probe, and reads its run files with h5py."""
 
 import re
 
@@ -46,7 +46,7 @@ class Outcome(programs.Outcome):
 
 
 class Probe:
-    """hessian-probe, working in a folder of its own."""
+    """hessian-probe in a temporary working folder."""
 
     def __init__(self, folder):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Runs the built programs: finds them, sets their environment, reads their one-line errors, waits for what they do."""
+"""Runs the built programs: finds them, sets their environment, reads their one-line errors, waits for conditions."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def execute(command, folder, timeout=120, changes=None, **options):
 
 
 class Outcome:
-    """The exit status of a program and what it printed."""
+    """The exit status and the output of a program."""
 
     name = ""  # of the program, which begins each of its messages
 
@@ -77,7 +77,7 @@ class Outcome:
 
 
 def wait_until(condition, said=lambda: "", process=None, seconds=60, pause=0.005):
-    """Waits until condition() holds. Fails if that takes too long, or if the process ends first, with what said() returns."""
+    """Waits until condition() holds. Fails with the text of said() if that takes too long or if the process ends first."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"the condition did not hold within {seconds} s; {said()}"

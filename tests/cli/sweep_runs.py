@@ -1,4 +1,4 @@
-"""Runs the real hessian-sweep, and reads what it and its runs wrote with h5py."""
+"""Runs the real hessian-sweep, and reads the files of the sweep and of its runs with h5py."""
 
 import os
 import pathlib
@@ -37,7 +37,7 @@ plateau_drop = 0
 [sweep]
 models = ["new:llama2-20M-prenorm", "new:llama2-20M-simplegpt"]
 seeds = [0, 1]
-# A grid that begins where training works and ends where it does not, and two rounds of bisection.
+# A grid from a stable rate to an unstable one, and two rounds of bisection.
 lr = { from = 0.5, to = 8, per_octave = 0.5 }
 factor = 1.42
 """
@@ -72,7 +72,7 @@ class Outcome(programs.Outcome):
 
 
 class Sweep:
-    """hessian-sweep, working in a folder of its own, with its output in sweep/."""
+    """hessian-sweep in a temporary working folder, with its output in sweep/."""
 
     def __init__(self, folder, text=CONFIG):
         self.folder = pathlib.Path(folder)
@@ -97,7 +97,7 @@ class Sweep:
         return children_below(self.out)
 
     def wait_for_child(self, running, among=lambda folder: True, after=()):
-        """Waits for a running run that is not among `after`; returns None if the sweep ends first."""
+        """Waits for a run in progress that is not among `after`; returns None if the sweep ends first."""
         deadline = time.monotonic() + 60
         while running.process.poll() is None:
             for number, folder in self.children().items():
@@ -137,7 +137,7 @@ class RunningSweep:
         return pathlib.Path(self.err.name).read_text()
 
     def wait_for_ended(self, count):
-        """Waits until so many runs have ended."""
+        """Waits until `count` runs have ended."""
         programs.wait_until(lambda: len(ENDED.findall(self.said())) >= count, self.said, self.process)
 
     def end(self, signal_number=None):

@@ -10,7 +10,7 @@ FENCE = re.compile(r"\n+```cpp\n(.*?)^```$", re.M | re.S)
 
 
 def shown_examples(text):
-    """The examples in a Markdown text, as pairs of path and code. The code is None if no fenced block follows the marker."""
+    """Returns the examples of a Markdown text as pairs of path and code; the code is None without a fenced block."""
     examples = []
     for marker in MARKER.finditer(text):
         fence = FENCE.match(text, marker.end())

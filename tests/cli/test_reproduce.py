@@ -56,7 +56,7 @@ def claim(folder, words):
 
 
 def curvature_runs(folder, family):
-    """Run files by placement and seed."""
+    """Returns the run files of a family by placement and seed."""
     runs = {}
     for path in folder.glob(f"out/{family}-curvature/*/lr-*/seed-*/run.h5"):
         placement = path.parents[2].name.rsplit("-", 1)[1]

@@ -132,7 +132,7 @@ def test_a_run_that_is_killed_twice_fails_until_the_sweep_is_resumed(sweep):
 
 
 def failed_among_others(outcome, sweep, failed, others):
-    """Asserts that `failed` are the cells that failed and `others` those that ended well, in every report of the sweep."""
+    """Asserts that every report of the sweep lists `failed` as failed cells and `others` as successful ones."""
     assert outcome.status == 1, outcome.stderr
     statuses = {(run["model"], run["lr"]): run["status"] for run in outcome.table["runs"]}
     assert {cell for cell, status in statuses.items() if status == "failed"} == failed

@@ -261,7 +261,7 @@ def assert_finite_checkpoints(outcome):
 
 
 @pytest.mark.parametrize("stop", [True, False])
-# 1e30: the loss is not finite after the first update. 1e39, too large for float32: nor are the weights.
+# With 1e30 the loss is not finite after the first update, and with 1e39, too large for float32, neither are the weights.
 @pytest.mark.parametrize("lr", [1e30, 1e39])
 def test_numbers_that_are_not_finite_end_the_run_cleanly_and_never_reach_a_checkpoint(train, lr, stop):
     changes = {

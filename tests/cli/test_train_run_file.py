@@ -345,7 +345,7 @@ def test_the_sharpness_is_measured_at_every_probe(train):
     # Before the first update there is no second moment for the preconditioner.
     finite = [numpy.isfinite(values).tolist() for values in (bare, preconditioned)]
     assert sorted(finite) == [[False, True, True], [True, True, True]]
-    # The head alone gives the loss positive curvature.
+    # The head's parameters are enough to give the loss positive curvature.
     assert all((values[1:] > 0).all() for values in top)
 
 

@@ -62,7 +62,7 @@ class Outcome(programs.Outcome):
 
 
 class Train:
-    """hessian-train, working in a folder of its own, with its output in run/ unless the configuration has another `out`."""
+    """hessian-train in a temporary working folder, with its output in run/ unless the configuration has another `out`."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)

@@ -280,7 +280,7 @@ def main():
     if options.device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
     else:
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take most of the device for itself
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # otherwise JAX would reserve most of the device's memory
     cases = CASES if options.device == "cpu" else CUDA_CASES
     if unknown := set(options.case or ()) - set(cases):
         parser.error(f"no case {unknown.pop()!r}; known are {', '.join(cases)}")

@@ -1,4 +1,4 @@
-"""The input of all contenders: a model, tokens and vectors, drawn from a seed and written as files that our programs read too."""
+"""The input of all contenders: a model, tokens and vectors, drawn from a seed and written as files that our programs can read."""
 
 import json
 import sys

@@ -131,7 +131,7 @@ std::vector<std::string> differing_keys(const std::vector<FlatConfig>& configs) 
   return keys;
 }
 
-/// Formats one difference: a model by its name alone, other values after the last word of their key.
+/// Formats one difference: a model as its name only, other values after the last word of their key.
 std::string difference_text(const std::string& key, const std::string& value) {
   return names_the_model(key) ? value : key.substr(key.rfind('.') + 1) + " " + value;
 }

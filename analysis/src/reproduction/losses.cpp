@@ -54,7 +54,7 @@ Figure losses_at(const ReadSweep& sweep, const std::string& id, const std::strin
   return figure;
 }
 
-/// Returns the statuses of the runs of a placement at a rate, those that have started.
+/// Returns the statuses of a placement's runs at a rate that have started.
 std::vector<std::string> statuses_at(const SweepRuns& runs, const std::string& placement, double rate) {
   std::vector<std::string> statuses;
   for (std::size_t i = 0; i < runs.model.size(); ++i) {

@@ -29,14 +29,14 @@ struct ReproductionFiles {
 /// Whether a claim of the paper holds at this scale.
 enum class Verdict { holds, does_not_hold, undecided };
 
-/// A claim of the paper next to what was measured.
+/// A claim of the paper next to our measurement.
 struct Claim {
   std::string text;
   std::string figure;  ///< letter
   std::string paper;   ///< the paper's number
   std::string ours;    ///< ours, with its spread
   Verdict verdict = Verdict::undecided;
-  std::string rule;  ///< what counts as holding
+  std::string rule;  ///< the condition under which it holds
 };
 
 /// Compares the results with the paper's claims. Writes OUT/report.html, OUT/claims.csv, and into OUT/figures each

@@ -42,7 +42,7 @@ RunContent trained(int64_t steps) {
   return run;
 }
 
-/// Two models at rates 1, 2 and 4: the second diverges at 4 for one seed of two.
+/// Returns a sweep of two models at rates 1, 2 and 4: the second diverges at 4 for one seed of two.
 RunContent swept() {
   RunContent run = empty_run("sweep.h5", "");
   run.info.program = "hessian-sweep";

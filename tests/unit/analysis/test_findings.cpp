@@ -21,8 +21,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-/// One row of a sweep's summary; the runs follow from the rates: one seed, stable up to `stable`, diverged from
-/// `unstable` on.
+/// One row of a sweep's summary. Its runs have one seed, are stable up to the rate `stable` and diverge from `unstable`
+/// on.
 struct Bracket {
   std::string model;
   double stable;
@@ -50,7 +50,7 @@ RunContent sweep_of(const std::vector<Bracket>& brackets, const std::vector<int6
   return run;
 }
 
-/// A run of two layers and one sequence, probed at steps 0 and 150.
+/// Returns a run of two layers and one sequence, probed at steps 0 and 150.
 RunContent probed(const std::string& path, const std::vector<double>& norms, const std::vector<double>& rms) {
   RunContent run = empty_run(path, "");
   SiteProbes site;

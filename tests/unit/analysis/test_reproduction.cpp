@@ -124,7 +124,7 @@ void write_sweep(const std::filesystem::path& path, const std::vector<Run>& runs
   file.write(path);
 }
 
-/// A sweep in which SimpleNorm is stable up to `ratio` times PreNorm's rate of 1.
+/// Writes a sweep in which SimpleNorm is stable up to `ratio` times PreNorm's rate of 1.
 void write_sweep_of_ratio(const std::filesystem::path& path, double ratio) {
   std::vector<Run> runs;
   for (const int64_t seed : {0, 1}) {
@@ -141,8 +141,8 @@ void write_sweep_of_ratio(const std::filesystem::path& path, double ratio) {
                {"x-simplegpt", ratio, 20, 2.01, 0.5, 8}});
 }
 
-/// A run of three layers whose residual norms are `norm` at the start and half of that at the end, and whose RMS grows
-/// by `drift`.
+/// Writes a run of three layers whose residual norms are `norm` at the start and half of that at the end, and whose RMS
+/// grows by `drift`.
 void write_probes(const std::filesystem::path& path, double norm, double drift) {
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1, 2}}};

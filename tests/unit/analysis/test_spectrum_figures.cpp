@@ -33,7 +33,7 @@ using testing::Pointwise;
 namespace hessian::tests {
 namespace {
 
-/// 16 samples of 32 steps on [-scale, scale].
+/// Returns a density from 16 samples of 32 steps on [-scale, scale].
 DensityCurve density(const std::string& name, double scale) {
   DensityCurve made;
   made.name = name;
@@ -52,7 +52,7 @@ DensityCurve density(const std::string& name, double scale) {
   return made;
 }
 
-/// Two matrices, two eigenvalues at each end.
+/// Returns the spectra of two matrices, with two eigenvalues at each end.
 GroupSpectrum spectrum(const std::string& name, double scale) {
   GroupSpectrum made;
   made.name = name;
@@ -68,7 +68,7 @@ GroupSpectrum spectrum(const std::string& name, double scale) {
   return made;
 }
 
-/// A map without and one with a norm after it in each of two layers, for two sequences.
+/// Returns the anatomy of a map without and one with a norm after it in each of two layers, for two sequences.
 Anatomy anatomy(const std::string& bare, const std::string& normed) {
   Anatomy made;
   made.map = {bare, normed, bare, normed};

@@ -22,8 +22,8 @@ using support::Random;
 
 constexpr std::array all_types = {at::kDouble, at::kFloat, at::kBFloat16};
 
-/// Rows and widths: narrower than a pack, rows for a warp and for a thread block, widths that are and are not multiples of
-/// a pack, more rows than groups of a gain's gradient, and a row too wide for shared memory.
+/// Rows and widths: narrower than a pack, rows for a warp and for several warps, widths that are and are not multiples
+/// of a pack, more rows than groups of a gain's gradient, and a row too wide for shared memory.
 struct Sizes {
   int64_t sequences;
   int64_t positions;

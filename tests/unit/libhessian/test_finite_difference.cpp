@@ -76,7 +76,7 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
   const at::Tensor a = random.symmetric(1, 5)[0];
   const ProblemFunction f = [a](const at::Tensor& x, const ProblemIndices&) {
     return (x * at::matmul(x, a)).sum(1) / 2 +
-           x.sum(1);  // with too small a step, differences would drown in the constant gradient
+           x.sum(1);  // if the step is too small, rounding of the constant gradient exceeds the differences
   };
   const at::Tensor v = random.normal({2, 5});
   const at::Tensor expected = at::matmul(v, a);

@@ -18,7 +18,8 @@
 
 using testing::HasSubstr;
 
-// Compares the primitives with first derivatives only with those that autograd can differentiate any number of times.
+// Compares the fused primitives, which have only first derivatives, with those that autograd can differentiate
+// repeatedly.
 
 namespace hessian::tests {
 namespace {
@@ -212,7 +213,7 @@ TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
     const std::vector<at::Tensor> one = run(1);
     const std::vector<at::Tensor> two = run(2);
     at::set_num_threads(threads);
-    // LibTorch's attention uses such products too.
+    // LibTorch's attention uses such products as well.
     const double units = GetParam().make == attention ? 16 : 0;
     for (std::size_t i = 0; i < one.size(); ++i) {
       EXPECT_LE(largest(one[i] - two[i]), units * epsilon_of(dtype) * largest(one[i]))
@@ -229,7 +230,7 @@ TEST_P(FusedPrimitive, RefusesSecondDerivatives) {
     residual = residual + x.square().sum();
   }
   const at::Tensor y = problem.value(Derivatives::first).square().sum();
-  // LibTorch's attention has a message of its own.
+  // LibTorch's attention has another message.
   const std::string expected = GetParam().make == attention ? "not implemented" : refusal;
   const auto differentiate_twice = [&](const at::Tensor& loss) {
     const auto message = support::possible_refusal<std::exception>([&] {

@@ -26,7 +26,7 @@ using testing::HasSubstr;
 namespace hessian::tests {
 namespace {
 
-/// The Hessian as autograd's Jacobian of the gradient, row by row, without the code under test.
+/// Returns the Hessian as autograd's Jacobian of the gradient, row by row, without the code under test.
 at::Tensor autograd_hessian(const std::function<at::Tensor()>& f, const std::vector<at::Tensor>& tensors) {
   const auto flat = [&](const std::vector<at::Tensor>& parts) {
     std::vector<at::Tensor> pieces;

@@ -27,7 +27,7 @@ using hessian::support::refusal_of;
 namespace hessian::tests {
 namespace {
 
-/// x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
+/// Returns the function x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
 ProblemFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
   return [=](const at::Tensor& x, const ProblemIndices& problems) {
     const at::Tensor flat = x.flatten(1);
@@ -262,7 +262,7 @@ TEST(HessianOperator, StaysWithinTheMemoryThatItMeasured) {
   const at::Tensor v = random.normal({6, 1, op.dim()});
   const hessian::MemoryScope scope;
   op.apply(v);
-  // The result for all problems is not part of the measurement.
+  // The result for all problems does not count in the measurement.
   EXPECT_LE(scope.peak_bytes(), budget + 2 * static_cast<int64_t>(v.nbytes()) + 4096);
   EXPECT_GT(scope.peak_bytes(), budget / 2);
 }

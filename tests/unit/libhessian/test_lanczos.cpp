@@ -207,7 +207,7 @@ TEST(Lanczos, ReportsConvergenceTruthfullyIfRoundingPreventsTheTolerance) {
     EXPECT_NEAR(result.lambda_max.item<double>(), exact.max().item<double>(), 1e-5 * norm);
     EXPECT_NEAR(result.lambda_min.item<double>(), exact.min().item<double>(), 1e-5 * norm);
     EXPECT_EQ(result.converged.item<bool>(), result.residual_norm().item<double>() <= 1e-13 * norm);
-    // The products for the residuals are in float32 too.
+    // The products for the residuals are in float32 as well.
     EXPECT_LT(largest(result.residual_norm() - true_residuals(matrix, result).amax(1)), 1e-5 * norm + 1e-30);
   }
 }

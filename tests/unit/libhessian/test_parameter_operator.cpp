@@ -36,7 +36,8 @@ namespace {
 
 constexpr double tolerance = 1e-12;
 
-/// Token ids through an embedding, positions, both norms, one linear map that is used twice, and a tied head.
+/// Returns a network from token ids through an embedding with positions, both norms, one linear map that is used twice,
+/// and a tied head.
 Program network() {
   Program program;
   program.n_inputs = 2;

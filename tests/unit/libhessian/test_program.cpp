@@ -99,7 +99,7 @@ TEST(Evaluate, TakesOverridesOfAnInputAndOfTheOutput) {
 }
 
 TEST(Evaluate, UsesAnOverrideOnlyWhereThatValueIsRead) {
-  // Identity gives one use of an activation a value of its own: a perturbation there does not reach the other uses.
+  // Identity gives one use of an activation a separate value: a perturbation of it does not reach the other uses.
   Program program;
   program.n_inputs = 1;
   const ValueId copy = program.push(Identity{}, {0});

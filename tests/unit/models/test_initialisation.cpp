@@ -18,7 +18,7 @@ using hessian::models::Placement;
 namespace hessian::tests {
 namespace {
 
-/// A model large enough for sampling errors of about one percent.
+/// Returns the configuration of a model large enough for sampling errors of about one percent.
 GptConfig sampled_config(Family family, Placement placement) {
   GptConfig config = support::tiny_config(family, placement);
   config.dim = 128;

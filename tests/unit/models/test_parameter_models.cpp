@@ -121,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, ParametersOf,
                                   models::to_string(std::get<1>(instance.param));
                          });
 
-/// Grouped queries and SimpleNorm; biases, learned positions and a tied head.
+/// Returns one model with grouped queries and SimpleNorm, and one with biases, learned positions and a tied head.
 std::vector<Subject> two_subjects() {
   return {{Family::llama3, Placement::simplegpt, 81}, {Family::gpt2, Placement::prenorm, 82}};
 }

@@ -31,7 +31,7 @@ double largest(const at::Tensor& a) {
 }
 
 /// Every family with every placement, at a tiny size, in float64. Weights are larger than fresh ones and gains are
-/// random, so that no part of the model is close to doing nothing.
+/// random, so that every operation of the model affects the loss.
 class FamilyAndPlacement : public testing::TestWithParam<GptConfig> {
  protected:
   static Model livened(const GptConfig& config) {

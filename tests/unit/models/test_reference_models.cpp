@@ -14,7 +14,7 @@ namespace {
 using support::Fixture;
 using support::relative_error;
 
-// The fixtures hold what the official SimpleGPT code, nanoGPT and transformers compute in float64.
+// The fixtures hold results of the official SimpleGPT code, nanoGPT and transformers in float64.
 class ReferenceModel : public testing::TestWithParam<Fixture> {
  protected:
   /// Returns the losses divided by the number of sequences: the references' loss is the mean over the batch, this

@@ -21,7 +21,7 @@ std::string integer(std::int64_t value) {
   return "\x8a\x08" + support::little_endian(value);
 }
 
-/// The pickle of one tensor over storage '0' of `elements` floats.
+/// Returns the pickle of one tensor over storage '0' of `elements` floats.
 std::string tensor_pickle(const std::string& offset, const std::vector<std::int64_t>& shape,
                           const std::vector<std::int64_t>& strides, std::int64_t elements = 6,
                           const std::string& storage = "FloatStorage") {

@@ -73,7 +73,7 @@ TEST_P(ProbeSolver, FindsTheSpectralNormFromTheDominantEndWithEveryMethod) {
   for (const Method method : {Method::lanczos, Method::power, Method::spectra}) {
     ProbeOptions options = options_with(Unit::sequence, method);
     options.ends = hessian::Ends::dominant;
-    options.tolerance = 1e-5;  // power iteration stalls where two magnitudes are close
+    options.tolerance = 1e-5;  // power iteration stalls if two magnitudes are close
     options.max_iterations = 5000;
     const auto result = experiments::solve(options, plan_of(2, 64), problem, positions).at(0);
     EXPECT_LT(support::relative_error(result.spectral_norm(), spectrum.abs().amax(1)), 1e-4) << word_of(method);

@@ -147,7 +147,7 @@ void kill_at_random(unsigned seed, std::chrono::microseconds longest,
     rows += progress.rows_flushed;
     files += fs::exists(path) ? 1 : 0;
     check_file(path, progress);
-    // The next writer removes what this one left.
+    // The next writer removes the temporary file of the killed one.
     RunFileWriter::create(path, example_info(), {}, true).finish();
     EXPECT_EQ(folder.names(), std::vector<std::string>{"run.h5"});
     ASSERT_FALSE(::testing::Test::HasFailure()) << "seed " << seed << ", trial " << trial;

@@ -38,7 +38,7 @@ DatasetSpec status_dataset(int64_t text_bytes) {
   return {"/sweep/status", ElementType::text, {0}, "1", "outcome of each run", text_bytes};
 }
 
-/// A finished run file with one dataset of texts.
+/// Writes a finished run file with one dataset of texts.
 void write_texts(const fs::path& path, const DatasetSpec& dataset, const Texts& texts) {
   auto writer = RunFileWriter::create(path, example_info(), {dataset});
   writer.append(dataset.path, texts);

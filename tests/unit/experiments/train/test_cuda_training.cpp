@@ -27,7 +27,7 @@ using experiments::Training;
 using support::relative_error;
 using support::TemporaryFolder;
 
-/// Wide enough for the CUDA kernels of training: heads of 32, rows that fill whole packs.
+/// Returns a model wide enough for the CUDA kernels of training: heads of 32, rows that fill whole packs.
 models::Model small_model(models::Family family, models::Placement placement) {
   models::GptConfig config = support::tiny_config(family, placement);
   config.dim = 128;
@@ -63,7 +63,7 @@ TrainConfig run_of(const std::string& source, const std::string& dtype) {
   return config;
 }
 
-/// The numbers 0 to 6 repeated: learned quickly.
+/// Writes the numbers 0 to 6 repeatedly, which a model learns quickly.
 std::string counting_source(const TemporaryFolder& folder) {
   return support::write_tokens(folder, "tokens.bin", at::arange(4000, at::kLong).remainder(7));
 }

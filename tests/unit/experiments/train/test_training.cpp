@@ -33,7 +33,7 @@ using support::training_of;
 
 constexpr int64_t steps = 10;
 
-/// Ten steps in float64, three of them warm-up.
+/// Returns the configuration of ten steps in float64, three of them warm-up.
 TrainConfig short_run(const std::string& source) {
   TrainConfig config;
   config.steps = steps;
@@ -152,8 +152,8 @@ void expect_close(double actual, double expected, double tolerance, const char* 
 }
 
 /// Compares the training under test with PlainTraining step by step. The kernels order their sums differently, by a
-/// relative 1e-15 per step, which accumulates in the weights and which Adam amplifies where gradients are small. 1e-10
-/// allows for that, but not for a wrong term.
+/// relative 1e-15 per step, which accumulates in the weights and which Adam amplifies for small gradients. 1e-10 allows
+/// for that, but not for a wrong term.
 void expect_same_run(const TrainConfig& config, const models::Model& model, bool expect_clipping) {
   constexpr double tolerance = 1e-10;
   Training training = training_of(config, model);

@@ -68,7 +68,7 @@ class Train:
         self.folder = pathlib.Path(folder)
 
     def command(self, changes, *options):
-        """Writes run.toml: SMALL with these changes, or the text given; None leaves a key out."""
+        """Writes run.toml: SMALL with these changes (None removes a key), or the given text."""
         text = changes
         if isinstance(changes, dict):
             text = toml({key: value for key, value in {**SMALL, **changes}.items() if value is not None})
@@ -153,7 +153,7 @@ class RunningTrain:
 
 
 def mark_unfinished(path):
-    """Leaves a run file as a process does that is killed just before it marks the run as finished."""
+    """Makes a run file look as if its process had been killed just before marking the run as finished."""
     with h5py.File(path, "r+") as file:
         file.attrs.modify("finished", numpy.int32(0))
 

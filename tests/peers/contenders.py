@@ -46,7 +46,7 @@ class Loss(nn.Module):
 
 @dataclass
 class Problem:
-    """A loss and the tensors to differentiate it by: the residual before a layer, or all parameters if no layer is given."""
+    """A loss, and the variables of its Hessian: the residual before a layer, or all parameters if no layer is given."""
 
     architecture: gpt.Architecture
     model: gpt.Gpt

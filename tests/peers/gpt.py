@@ -116,7 +116,7 @@ class Layer(nn.Module):
 
 
 class Gpt(nn.Module):
-    """Tokens [S, T] to logits [S, T, vocab]."""
+    """Maps tokens [S, T] to logits [S, T, vocab]."""
 
     def __init__(self, architecture):
         super().__init__()

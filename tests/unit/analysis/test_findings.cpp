@@ -21,8 +21,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-/// One row of a sweep's summary. Its runs have one seed, are stable up to the rate `stable` and diverge from `unstable`
-/// on.
+/// One row of a sweep's summary. Its runs have one seed, are stable up to `stable` and diverge from `unstable` on.
 struct Bracket {
   std::string model;
   double stable;

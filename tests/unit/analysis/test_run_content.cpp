@@ -38,8 +38,7 @@ void append(RunFileWriter& writer, const std::string& path, const std::vector<T>
   writer.append(path, std::span<const T>(values));
 }
 
-/// Writes a run of two layers and one sequence with the norms of `norms` probes and the steps of only the first
-/// `steps`.
+/// Writes a run of two layers and one sequence: the norms of `norms` probes, but the steps of only the first `steps`.
 std::filesystem::path write_probes(const std::filesystem::path& path, int norms, int steps) {
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1}}};

@@ -267,8 +267,7 @@ TEST_P(FusedPrimitive, PropagatesNanAndInfinity) {
       for (uint64_t seed = 0; seed < 5; ++seed) {
         Random random(seed);
         Problem problem = GetParam().make(random, 2, 8, 37);
-        // Attention gets the number in its values: LibTorch's kernel treats a query that is NaN as one that sees no
-        // key.
+        // Attention gets it in its values: LibTorch's kernel treats a NaN query as one that sees no key.
         const at::Tensor& x = problem.inputs[GetParam().make == attention ? 2 : 0];
         x[0][0][static_cast<int64_t>(seed) % x.size(2)] = bad;
         problem = problem.in(dtype, dtype);

@@ -57,8 +57,7 @@ struct Problem {
     inputs = {random.normal({2, 3, 4}), random.integers(0, 7, {2, 3})};
   }
 
-  /// Returns the program with the map's input as a separate value, which can be perturbed apart from the other uses of
-  /// x.
+  /// Returns the program in which the map's input is a separate value, which can be perturbed without its other uses.
   std::pair<Program, ValueId> with_own_input(const LinearMap& map) const {
     Program copy;
     copy.n_inputs = program.n_inputs;

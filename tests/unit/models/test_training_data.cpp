@@ -226,7 +226,7 @@ TEST(TrainingData, HoldsOutOneOfTwoRowsAndCutsRowsToTheSequenceLength) {
   EXPECT_TRUE(data.held_out(1, 0).tokens.equal(at::arange(4).unsqueeze(0) + 100));
 }
 
-// Training tokens for less than two windows of 8 give a window that starts at token 0; from two windows on the start is
+// If the training tokens hold one window of 8, it starts at token 0; if they hold two or more, the first start is
 // drawn.
 TEST(TrainingData, UsesTheShortestFileThatHoldsOneWindow) {
   const TemporaryFolder folder;

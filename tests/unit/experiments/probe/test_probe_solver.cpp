@@ -119,7 +119,7 @@ INSTANTIATE_TEST_SUITE_P(EverySiteAndEngine, ProbeSolver,
                          testing::Combine(testing::ValuesIn(models::all_sites()),
                                           testing::Values(Engine::tape, Engine::autograd)));
 
-/// A model whose activations need far more memory than everything that no plan can divide.
+/// A model whose activations need far more memory than its weights and all other memory that a plan cannot reduce.
 class ProbeMemory : public testing::TestWithParam<Engine> {
  protected:
   models::GptConfig config = [] {

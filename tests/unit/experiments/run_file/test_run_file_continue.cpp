@@ -88,7 +88,7 @@ void write_run(const fs::path& path, int64_t rows, bool finish) {
   finish ? writer.finish() : writer.flush();
 }
 
-/// Checks for rows 0, 1, 2 ... of append_row() and for the values of fill_fixed().
+/// Checks that the run has rows 0, 1, 2 ... of append_row() and the values of fill_fixed().
 void check_run(const fs::path& path, int64_t rows) {
   const RunFileReader run(path);
   EXPECT_EQ(run.read<std::string>("/fixed/sites").values, (Texts{"residual", "attn_in", ""}));

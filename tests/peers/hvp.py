@@ -6,7 +6,7 @@ Usage: hvp.py BIN [--device cpu|cuda] [--case NAME] [--rounds N] [--seconds S] [
 BIN is the folder of this project's programs. There are two Hessians: that of each sequence's loss with respect to the residual
 before layer 0, with one product for all sequences at once; and that of the mean loss with respect to all parameters. Each
 contender runs in its own process, so that its memory can be measured. The contenders run in turn, so that a slow moment of the
-machine affects all of them; ratios are ratios of medians. Products of every contender are first compared with ours.
+machine affects all of them; ratios are ratios of medians. First, products are compared with ours.
 
 Then each finds the eigenvalue of largest magnitude before every layer and before the final norm, for each sequence, to the same
 residual, with its own solver or else with SciPy's eigsh. Our time is that of hessian-probe including start-up and run file, for that
@@ -134,7 +134,7 @@ def difference(path, reference_path):
 
 
 def measure_products(programs, folder, kind, counts, options):
-    """Returns the rows of the table of one Hessian: memory, seconds per vector for each count of vectors, and difference from ours."""
+    """Returns table rows for one Hessian: memory, seconds per vector for each count of vectors, and difference from ours."""
     contenders = contenders_on(options.device)
     workers = [Worker(contender, programs, folder, kind, options.device) for contender in contenders]
     for worker in workers:
@@ -201,7 +201,7 @@ def peer_probe(contender, programs, folder, our_norms):
 
 
 def measure_probes(programs, folder):
-    """Returns the rows of the table of probes. Ours runs before each of the others: for the dominant end like them, and for both."""
+    """Returns table rows for the probes. Ours runs before each of the others: for the dominant end like them, and for both."""
     runs = {"dominant": [], "both": []}
     rows = []
     for contender in CONTENDERS[1:]:

@@ -122,7 +122,7 @@ TEST(Gnuplot, DrawsHeatMapsWithGapsAndSinglePoints) {
   EXPECT_THAT(contents(folder / "point.svg"), HasSubstr("</svg>"));
 }
 
-TEST(Gnuplot, SaysThatItIsMissing) {
+TEST(Gnuplot, ReportsThatItIsMissing) {
   const TemporaryFolder folder;
   const std::string path = std::getenv("PATH");
   ::setenv("PATH", folder.path().c_str(), 1);

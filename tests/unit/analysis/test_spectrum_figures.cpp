@@ -89,7 +89,7 @@ RunContent run_named(const std::string& path, const std::string& model) {
   return run;
 }
 
-TEST(GroupNames, HaveAKindAndALayerIfTheyHoldANumber) {
+TEST(GroupNames, HaveAKindAndALayerIfTheyContainANumber) {
   const auto is = [](const std::string& name, const std::string& kind, std::optional<int64_t> layer) {
     const analysis::GroupName found = analysis::parse_group_name(name);
     EXPECT_EQ(found.kind, kind) << name;

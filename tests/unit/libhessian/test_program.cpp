@@ -98,7 +98,7 @@ TEST(Evaluate, TakesOverridesOfAnInputAndOfTheOutput) {
   EXPECT_TRUE(at::equal(evaluate(d.program, d.parameters, std::array{d.x}, options), given));
 }
 
-TEST(Evaluate, UsesAnOverrideOnlyWhereThatValueIsRead) {
+TEST(Evaluate, UsesAnOverrideOnlyForReadersOfThatValue) {
   // Identity gives one use of an activation a separate value: a perturbation of it does not reach the other uses.
   Program program;
   program.n_inputs = 1;

@@ -249,7 +249,7 @@ TEST_P(TapeRule, GivesTheSameOnACudaDevice) {
   }
 }
 
-TEST(TapeRules, OfWideRowsAreTheSameOnACudaDevice) {
+TEST(TapeRules, WideRowsAgreeOnACudaDevice) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -292,7 +292,7 @@ struct Heads {
 };
 
 // Attention by tiles and by batched products, at the same random point and along the same tangents.
-TEST(TapeRules, OfAttentionAreTheSameByTilesAndByBatchedProducts) {
+TEST(TapeRules, AttentionAgreesByTilesAndByBatchedProducts) {
   // Several tiles with a remainder, heads wider and narrower than a vector register, grouped queries, more than 256
   // positions.
   for (const auto [queries, keys, width, positions] :

@@ -82,7 +82,7 @@ class TrainingPasses : public testing::Test {
 using Types = testing::Types<double, c10::BFloat16>;
 TYPED_TEST_SUITE(TrainingPasses, Types);
 
-TYPED_TEST(TrainingPasses, OfRmsNormAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, RmsNormAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor x = this->activations(size);
@@ -105,7 +105,7 @@ TYPED_TEST(TrainingPasses, OfRmsNormAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
-TYPED_TEST(TrainingPasses, OfTheGateOfTwoNormsAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, GateOfTwoNormsAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor gate = this->activations(size);
@@ -140,7 +140,7 @@ TYPED_TEST(TrainingPasses, OfTheGateOfTwoNormsAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
-TYPED_TEST(TrainingPasses, OfTheSiluGateAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, SiluGateAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor gate = this->activations(size);
@@ -156,7 +156,7 @@ TYPED_TEST(TrainingPasses, OfTheSiluGateAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
-TYPED_TEST(TrainingPasses, OfCrossEntropyAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, CrossEntropyAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor logits = 3 * this->activations(size);

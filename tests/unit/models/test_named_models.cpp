@@ -64,7 +64,7 @@ TEST(ModelNames, TakeAnotherVocabulary) {
             "new:llama2-39M-preqknorm: vocab_size is 0, expected 1 to 1073741824");
 }
 
-TEST(ModelLabels, KeepTheNamesOfTheOfficialSizesWhateverVocabularyAndPlacement) {
+TEST(ModelLabels, KeepTheNamesOfTheOfficialSizesForAnyVocabularyAndPlacement) {
   for (const models::NamedSize& size : models::named_sizes()) {
     for (const models::Placement placement : support::all_placements()) {
       const std::string name =

@@ -94,7 +94,7 @@ TEST(Divergence, AcceptsSmoothAndNoisyDescentOfByteAndWordModels) {
   }
 }
 
-TEST(Divergence, ForgivesASpikeShorterThanItsPatienceWhereverItIs) {
+TEST(Divergence, IgnoresASpikeShorterThanItsPatienceAtAnyStep) {
   const auto length = static_cast<std::size_t>(defaults.patience - 1);
   for (const std::size_t from : {1U, 2U, 7U, 300U, 1800U}) {
     SCOPED_TRACE("spike from step " + std::to_string(from));
@@ -107,7 +107,7 @@ TEST(Divergence, ForgivesASpikeShorterThanItsPatienceWhereverItIs) {
   }
 }
 
-TEST(Divergence, ForgivesManySpikesThatTogetherOutlastItsPatience) {
+TEST(Divergence, IgnoresManySpikesThatTogetherOutlastItsPatience) {
   std::vector<double> losses = descent(3000, 6, 1.5, 0.1);
   for (std::size_t from = 200; from < 2800; from += 200) {
     raise(losses, from, 80, 4);

@@ -462,7 +462,7 @@ TEST_F(SweepTasksOnDisk, OfAllStagesRunEachCellThatASweepWantsExactlyOnce) {
   }
 }
 
-TEST_F(SweepTasksOnDisk, OfARoundAreNotNeededWhileARunBeforeItIsNotFinished) {
+TEST_F(SweepTasksOnDisk, OfARoundAreNotNeededUntilEveryEarlierRunHasFinished) {
   SweepConfig config = configured(1, 2, 1, 1.5);
   config.train.out = folder_.string();
   config.train.divergence.plateau_drop = 0;

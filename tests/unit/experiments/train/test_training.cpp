@@ -257,7 +257,7 @@ double held_out_loss(const TrainConfig& config, const models::Model& model) {
   return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().item<double>();
 }
 
-TEST(Training, ValidatesByTheMeanLossOfTheHeldOutSequencesWhateverTheBatchSize) {
+TEST(Training, ValidatesByTheMeanLossOfTheHeldOutSequencesForAnyBatchSize) {
   for (const models::Family family : support::all_families()) {
     for (const models::Placement placement : support::all_placements()) {
       const models::Model model = tiny_model(family, placement);

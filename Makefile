@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, set-up included. LIBTORCH=/path builds against another LibTorch.
 PRESET ?= release
 BUILD := build/$(PRESET)
-# What to build: the five programs, or `all` for the tests and benchmarks too.
+# The target to build: `programs` for the five programs, or `all` for tests and benchmarks as well.
 TARGET ?= programs
 
 .PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz coverage docs format lint clean
@@ -47,7 +47,7 @@ soak:
 	@HESSIAN_SOAK_RUNS=$${HESSIAN_SOAK_RUNS:-100} HESSIAN_PROBE=$(BUILD)/bin/hessian-probe PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 \
 		.venv/bin/pytest -q -s -p no:cacheprovider tests/cli/test_sweep_soak.py
 
-# Fails early, before anything is installed, if the machine has no CUDA device. /dev/dxg is the device of Windows' Linux.
+# Fails early, before anything is installed, if the machine has no CUDA device. /dev/dxg is the device of WSL 2.
 need_cuda_device = [ -n "$$(ls -d /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)" ] || { echo "no CUDA device: $(1)" >&2; exit 1; }
 
 test-cuda:
@@ -85,7 +85,8 @@ fuzz:
 	@cmake --preset fuzz >/dev/null
 	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream
 
-# The counters of an earlier run would add up. gcov's complaints go nowhere: a test looks at the stderr of a child that cannot write.
+# Deletes the counters of an earlier run, to which new ones would be added. Discards gcov's errors: a test reads the stderr of a
+# child that cannot write.
 coverage:
 	@scripts/setup.sh
 	@cmake --preset coverage >/dev/null

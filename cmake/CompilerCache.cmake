@@ -1,4 +1,4 @@
-# ccache in front of the compiler where it is installed; the sloppiness is what precompiled headers need.
+# Puts ccache in front of the compiler if it is installed. Precompiled headers need the sloppiness.
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER

@@ -1,5 +1,5 @@
-# HESSIAN_CUDA builds the CUDA side: on by default where nvcc, the runtime library, and a LibTorch made for the same major
-# version of CUDA are found. Without it the programs still run on a GPU through a CUDA-enabled LibTorch; see
+# The option HESSIAN_CUDA builds the CUDA kernels. It is on by default if nvcc, the runtime library, and a LibTorch for the same
+# major version of CUDA are found. Without it the programs still run on a GPU through a CUDA-enabled LibTorch; see
 # libhessian/src/device/device.cpp.
 find_package(CUDAToolkit QUIET)
 find_program(HESSIAN_NVCC nvcc HINTS ${CUDAToolkit_BIN_DIR})
@@ -20,13 +20,13 @@ if(HESSIAN_CUDA AND NOT (CUDAToolkit_FOUND AND LibTorch_c10_cuda_LIBRARY))
 endif()
 message(STATUS "CUDA side: ${HESSIAN_CUDA}")
 if(HESSIAN_CUDA)
-  # Code for Ampere and Hopper, and PTX of the latter for what comes after.
+  # Compiles machine code for Ampere and Hopper, and the PTX of Hopper for later devices.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90)
   endif()
   set(CMAKE_CUDA_COMPILER ${HESSIAN_NVCC} CACHE FILEPATH "nvcc")
   enable_language(CUDA)
-  # CMake before 3.26 does not know that nvcc has C++20 since its release 12.
+  # CMake before 3.26 does not know that nvcc supports C++20 (from release 12 on).
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
     set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
     set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)

@@ -1,8 +1,8 @@
 # Finds LibTorch inside a Python wheel or a LibTorch archive and links its CPU libraries directly: the wheel's own CMake
-# configuration insists on a CUDA toolkit even for programs that use the CPU alone.
+# configuration insists on a CUDA toolkit even for programs that use only the CPU.
 #
-# Looked for in the variable or environment variable LIBTORCH, then in the project's .venv.
-# Defines LibTorch::LibTorch (libtorch_cpu, libc10), LibTorch_ROOT_DIR and LibTorch_VERSION.
+# Searches the variable or environment variable LIBTORCH, then the project's .venv. Defines LibTorch::LibTorch (libtorch_cpu,
+# libc10), LibTorch_ROOT_DIR and LibTorch_VERSION.
 
 if(NOT LIBTORCH AND DEFINED ENV{LIBTORCH})
   set(LIBTORCH $ENV{LIBTORCH})
@@ -17,7 +17,7 @@ find_path(LibTorch_ROOT_DIR include/ATen/ATen.h
 
 if(LibTorch_ROOT_DIR)
   set(_libtorch_api ${LibTorch_ROOT_DIR}/include/torch/csrc/api/include)
-  # The version moved to the first of these in 2.10 or so; earlier releases have the second alone.
+  # From about 2.10 on the first of these headers defines the version; earlier releases have only the second.
   set(_libtorch_version_file ${LibTorch_ROOT_DIR}/include/torch/headeronly/version.h)
   if(NOT EXISTS ${_libtorch_version_file})
     set(_libtorch_version_file ${_libtorch_api}/torch/version.h)
@@ -49,7 +49,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
                INTERFACE_INCLUDE_DIRECTORIES "${LibTorch_ROOT_DIR}/include;${_libtorch_api}"
                INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${LibTorch_ROOT_DIR}/include;${_libtorch_api}"
                INTERFACE_LINK_LIBRARIES LibTorch::c10)
-  # Archives and wheels of before 2.7 may use the old C++ ABI, whose std::string the other libraries here do not share.
+  # Archives and wheels before 2.7 may use the old C++ ABI, whose std::string is incompatible with the other libraries here.
   execute_process(COMMAND nm -D --defined-only ${LibTorch_c10_LIBRARY} OUTPUT_VARIABLE _libtorch_symbols)
   if(_libtorch_symbols AND NOT _libtorch_symbols MATCHES "__cxx11")
     message(FATAL_ERROR "${LibTorch_ROOT_DIR}: this LibTorch uses the old C++ ABI; take a build with the C++11 ABI "

@@ -9,7 +9,7 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/hessianConfigVersion.cmake 
 install(FILES ${CMAKE_BINARY_DIR}/hessianConfig.cmake ${CMAKE_BINARY_DIR}/hessianConfigVersion.cmake cmake/FindLibTorch.cmake
         DESTINATION ${_package_dir})
 
-# hessian.pc finds the installed tree from its own place, so that the tree can be moved.
+# hessian.pc locates the installed tree relative to itself, so that the tree can be moved.
 set(_pc_dir ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 set(_pc_libdir ${CMAKE_INSTALL_LIBDIR})
 set(_pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
@@ -25,7 +25,7 @@ else()
   string(REGEX REPLACE "/$" "" _pc_up "${_pc_up}")
   set(_pc_prefix "\${pcfiledir}/${_pc_up}")
 endif()
-# What the static library links privately: its users have to link it too.
+# Libraries that the static library links privately: its users have to link them too.
 set(_pc_private_libs "")
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   string(APPEND _pc_private_libs " -lgomp")

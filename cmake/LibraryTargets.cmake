@@ -1,11 +1,15 @@
-# hessian_add_library(NAME [WITHOUT_TORCH] FOLDERS ... [ROOT DIR] [INCLUDES DIR] DEPENDS ... USES ... HEADERS ...)
+# hessian_add_library(NAME [WITHOUT_TORCH] FOLDERS ... [ROOT DIR] [INCLUDES DIR] DEPENDS ... USES ... HEADERS ... PLAIN ...)
 #
-# A static library of this project, exported as hessian::NAME: all sources in its FOLDERS (its rooms). Its headers include each
-# other from ROOT (by default src); public headers are in INCLUDES (by default include), and only those are installed. DEPENDS
-# are libraries that its headers show, USES those that it links privately, HEADERS those of headers alone, which an installed
-# library does not need any more. LibTorch's headers are precompiled once, in the first library, and reused by the others except
-# those WITHOUT_TORCH. PLAIN sources include nothing of LibTorch's: without the precompiled header, which takes the compiler a
-# second to load, they compile in a fraction of the time.
+# Adds a static library of this project, exported as hessian::NAME.
+#   FOLDERS   folders of its sources (its rooms)
+#   ROOT      folder from which its sources include each other's headers; by default src
+#   INCLUDES  folder of its public headers, the only ones that are installed; by default include
+#   DEPENDS   libraries whose headers its own headers include
+#   USES      libraries that it links privately
+#   HEADERS   header-only libraries that only building it requires, not using the installed library
+#   PLAIN     sources that include no header of LibTorch. They are compiled in a fraction of the time without the precompiled
+#             header, which the compiler needs a second to load
+# LibTorch's headers are precompiled once, in the first library, and reused by all others but those WITHOUT_TORCH.
 function(hessian_add_library name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH" "ROOT;INCLUDES" "FOLDERS;DEPENDS;USES;HEADERS;PLAIN")
   if(NOT arg_ROOT)
@@ -39,8 +43,8 @@ function(hessian_add_library name)
   endif()
 endfunction()
 
-# hessian_add_program(NAME [WITHOUT_TORCH] SOURCE ... USES ...): a program, in build/.../bin and installed to bin, with the
-# libraries that it USES.
+# hessian_add_program(NAME [WITHOUT_TORCH] SOURCE ... USES ...): adds a program, built in build/.../bin and installed to bin, that
+# links the libraries in USES.
 function(hessian_add_program name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH" "SOURCE" "USES")
   add_executable(${name} ${arg_SOURCE})
@@ -52,7 +56,7 @@ function(hessian_add_program name)
   install(TARGETS ${name} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endfunction()
 
-# LibTorch's wheel has headers of another fmt, without its library. These put the system's before them, so that formatting is
+# Puts the system's headers of fmt before those of another version in LibTorch's wheel, which lacks the library. Formatting is then
 # compiled once, in the system's library, instead of in every file.
 get_target_property(_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt)
@@ -60,8 +64,8 @@ file(CREATE_LINK ${_fmt_include}/fmt ${CMAKE_BINARY_DIR}/fmt/fmt SYMBOLIC)
 add_library(hessian_fmt INTERFACE)
 target_include_directories(hessian_fmt INTERFACE ${CMAKE_BINARY_DIR}/fmt)
 
-# hessian_precompile(TARGET [FROM OWNER]): reuses the precompiled header of OWNER, by default that of the first library, for which
-# programs must be compiled as position-independent as libraries are.
+# hessian_precompile(TARGET [FROM OWNER]): reuses the precompiled header of OWNER, by default that of the first library. This
+# requires programs to be compiled as position-independent code, as libraries are.
 function(hessian_precompile target)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "FROM" "")
   if(target STREQUAL "hessian")

@@ -3,7 +3,7 @@ add_library(hessian_warnings INTERFACE)
 target_compile_options(hessian_warnings INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wpedantic>
                                                   $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # GCC 12 sees overlaps in std::string's operator+ that are not there (GCC bug 105651).
+  # GCC 12 reports overlaps in std::string's operator+ that do not exist (GCC bug 105651).
   target_compile_options(hessian_warnings INTERFACE $<$<COMPILE_LANGUAGE:C,CXX>:-Wno-restrict>)
 endif()
 if(HESSIAN_WERROR)

@@ -1,4 +1,4 @@
-// An operator of one's own: the one-dimensional Laplacian stencil (-1, 2, -1) with zero boundaries, on grids of two spacings.
+// A custom operator: the one-dimensional Laplacian stencil (-1, 2, -1) with zero boundaries, on grids of two spacings.
 // Its eigenvalues are known: 4 sin^2(k pi / (2 (n + 1))) / h^2, k = 1 ... n.
 
 #include <cmath>
@@ -21,7 +21,8 @@ class Laplacian final : public hessian::LinearOperator {
   }
 
  private:
-  /// v is [problems.size(), k, n]: row i belongs to problem problems[i], since solvers drop problems that are done.
+  /// v is [problems.size(), k, n]: row i belongs to problem problems[i], since solvers drop problems that have
+  /// converged.
   at::Tensor do_apply(const at::Tensor& v, const hessian::ProblemIndices& problems) const override {
     at::Tensor product = 2 * v;
     product.narrow(2, 1, n_ - 1).sub_(v.narrow(2, 0, n_ - 1));

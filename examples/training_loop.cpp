@@ -1,6 +1,6 @@
-// Follows the largest eigenvalue of the loss's Hessian during a training loop of one's own. Gradient descent with learning rate
-// lr is stable only while lambda_max < 2 / lr; full-batch training increases lambda_max until it reaches this limit ("edge of
-// stability", Cohen et al. 2021, arXiv 2103.00065).
+// Follows the largest eigenvalue of the loss's Hessian during a custom training loop. Gradient descent with learning
+// rate lr is stable only while lambda_max < 2 / lr; full-batch training increases lambda_max until it reaches this
+// limit ("edge of stability", Cohen et al. 2021, arXiv 2103.00065).
 
 #include <torch/torch.h>
 

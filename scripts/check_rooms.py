@@ -19,7 +19,7 @@ LIBTORCH = re.compile(r"(ATen|c10|torch|caffe2)/")
 SOURCES = {".h", ".hpp", ".cpp", ".cc", ".cu", ".cuh"}
 PROJECTS = ("libhessian", "models", "experiments", "analysis")
 THIRD_PARTY = ("experiments/src/distributed/gloo",)
-# The folders that includes are relative to; a room is the path below one of them, behind the project's name.
+# The folders that includes are relative to; a room is the path below one of them, preceded by the project's name.
 ROOTS = ("libhessian/src", "models/src", "experiments/src", "experiments", "analysis/src")
 PUBLIC = ("libhessian/include", "models/include", "experiments/include", "experiments/run_file/include", "analysis/include")
 MAINS = ("experiments/programs", "analysis/programs")
@@ -45,7 +45,7 @@ class Table:
                 self.lines[room.strip()] = number
 
     def allows(self, room, other, header):
-        """Whether files of `room` (or of a whole project) may include this header (room/name.h) of the room `other`."""
+        """Returns whether files of `room` (or of a whole project) may include this header (room/name.h) of the room `other`."""
         if other == room or ("/" not in room and other.startswith(room + "/")):
             return True
         return any(
@@ -54,7 +54,7 @@ class Table:
         )
 
     def rooms_named(self, word):
-        """The rooms that an allowance stands for: one, those of a whole project, or that of a header."""
+        """Returns the rooms that an entry allows: one, those of a whole project, or that of a header."""
         if word.endswith(tuple(SOURCES)):
             word = word.rsplit("/", 1)[0]
         return [room for room in self.allowed if room == word or ("/" not in word and room.startswith(word + "/"))]
@@ -103,7 +103,7 @@ class Tree:
         return any(path.is_relative_to(folder) for folder in PUBLIC)
 
     def room_of_folder(self, path):
-        """The longest room name that the path lies in, or None."""
+        """Returns the longest room name that contains the path, or None."""
         rooms = []
         for folder in ROOTS:
             if path.is_relative_to(folder):
@@ -113,7 +113,7 @@ class Tree:
         return max(rooms, key=len, default=None)
 
     def room(self, path):
-        """The room of a file. A public header has that of rooms.txt, or else that of the only source file of its name."""
+        """Returns a file's room. A public header has that of rooms.txt, or else that of the only source file of its name."""
         if not self.is_public(path):
             return self.room_of_folder(path)
         folder = next(folder for folder in PUBLIC if path.is_relative_to(folder))
@@ -122,7 +122,7 @@ class Tree:
         return next((room for room in rooms if room in self.table.allowed or room in PROJECTS), None) if len(rooms) == 1 else None
 
     def find(self, source, quoted, bracketed):
-        """The project's file that an include names, or None. Quoted names are first looked for next to the source."""
+        """Returns the project's file that an include names, or None. Searches quoted names first next to the source."""
         own = [folder for folder in (*PUBLIC, *ROOTS) if source.parts[0] == folder.split("/")[0]]
         folders = [*([source.parent] if quoted else []), *own, *PUBLIC, *ROOTS]
         for folder in folders:

@@ -3,8 +3,8 @@
 
 Usage: scripts/coverage.py BUILD_FOLDER FOLDER...      for example: scripts/coverage.py build/coverage libhessian models
 
-Prints one line per room (a folder of sources or public headers) and one per FOLDER. A line counts as covered if any object file
-that holds code of it executed it: a template or an inline function of a header is compiled into many. Reads the counters with
+Prints one line per room (a folder of sources or public headers) and one per FOLDER. A line counts as covered if at least one object
+file that holds code of it executed it: a template or an inline function of a header is compiled into many. Reads the counters with
 gcov, which comes with GCC.
 """
 

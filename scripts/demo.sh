@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$1/bin
 placements=(prenorm preqknorm simplegpt)
-size=llama2-0.9M # what configs/demo-train.toml makes of llama2-20M
+size=llama2-0.9M # the size of the model that configs/demo-train.toml derives from llama2-20M
 report=demo/report/report.html
 
 mkdir -p demo
@@ -24,7 +24,7 @@ echo "searching for the largest stable learning rate of each ..."
 "$bin/hessian-sweep" configs/demo-sweep.toml --set out=demo/sweep --overwrite
 "$bin/hessian-plot" "${runs[@]/%//run.h5}" demo/sweep/sweep.h5 --out demo/report --csv --report >/dev/null
 echo
-# The findings at the head of the report.
+# Prints the findings from the head of the report.
 sed -n '/<h2>Findings</,/<\/section>/s|^<p>\(.*\)</p>$|\1\n|p' "$report"
 echo "run files: ${runs[*]/%//run.h5} demo/sweep/sweep.h5 (hessian-plot --list FILE lists their contents)"
 echo "report:    $PWD/$report"

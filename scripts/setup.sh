@@ -81,8 +81,8 @@ gnuplot gnuplot-nox"
   done
 }
 
-# leave_out_unknown PACKAGE CONSEQUENCE: removes a package from `missing` if this system's release does not have it, and says
-# what follows.
+# leave_out_unknown PACKAGE CONSEQUENCE: removes a package from `missing` if this system's release does not have it, and prints the
+# consequence.
 leave_out_unknown() {
   if [[ " ${missing[*]} " == *" $1 "* ]] && ! apt-cache show "$1" >/dev/null 2>&1; then
     missing=("${missing[@]/$1}")
@@ -108,7 +108,7 @@ install_packages() {
   apt_install ${missing[@]}
 }
 
-# Installs the sanitizers' runtime library if it is a package of its own, which Clang only recommends.
+# Installs the sanitizers' runtime library if it is a separate package, which Clang only recommends.
 install_sanitizers() {
   local runtime
   runtime=$(clang++ -print-file-name="libclang_rt.asan-$(uname -m).a")

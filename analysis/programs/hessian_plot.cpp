@@ -14,7 +14,7 @@ namespace {
 
 using namespace hessian::experiments;
 
-/// Options of this program alone.
+/// Options that only this program has.
 struct Words {
   bool list = false;
   std::optional<double> watch_seconds;

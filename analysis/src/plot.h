@@ -16,7 +16,7 @@ struct PlotOptions {
   std::vector<std::string> select;             ///< ids of figures, with * and ?; empty: all
   bool csv = false;                            ///< write each figure's numbers as well
   bool report = false;                         ///< write `report.html` as well, with findings, figures and tables
-  bool wait = false;                           ///< figures that unfinished runs have no data for yet are no error
+  bool wait = false;                           ///< accept unfinished runs that have no data for a figure yet
   std::string command_line;
 };
 
@@ -27,8 +27,8 @@ struct PlotOutcome {
   bool unfinished = false;            ///< whether a run is not finished
 };
 
-/// Reads run files, draws their contents and writes images, tables and the report to the folder `out`, which is created.
-/// Files that cannot be read are named in `problems`.
+/// Reads run files, draws their contents and writes images, tables and the report to the folder `out`, which is
+/// created. Names unreadable files in `problems`.
 ///
 /// \throws std::invalid_argument  if a name selects nothing
 /// \throws std::runtime_error     one line, if no file can be read, none has data for a figure, gnuplot is missing or the

@@ -14,8 +14,8 @@
 #include "training_config.h"
 
 // Measures the time that the processes of a job spend on messages; start it as several processes (scripts/run_job.sh 2
-// bench_exchange). It fits a line t = a + b V to exchanges of V bytes, predicts from it what an update of a model costs
-// besides its arithmetic, and times updates of models to check the prediction.
+// bench_exchange). It fits a line t = a + b V to exchanges of V bytes, predicts from it the time that a model's update
+// takes besides its arithmetic, and times updates of models to check the prediction.
 
 namespace hessian::benchmarks {
 namespace {
@@ -66,7 +66,8 @@ int64_t parameter_bytes(const Training& training) {
   return count * 4;
 }
 
-/// Times, in turn, updates of all processes together and updates of each process alone with as many sequences of its own.
+/// Times, in turn, updates of all processes together and updates of each process alone with the same number of
+/// sequences per process.
 void compare(const ProcessGroup& group, const std::string& model, int64_t sequences, const Line& line) {
   Training together = fresh_training(timed_training(model, sequences * group.size()), group);
   Training alone = fresh_training(timed_training(model, sequences));

@@ -60,8 +60,9 @@ BENCHMARK_CAPTURE(hvp, gpt2_124M_prenorm_2x128_bytes, "new:gpt2-124M-prenorm", 2
     ->Unit(benchmark::kMillisecond)
     ->MinTime(3);
 
-/// Measures the time of one product at four sizes, each twice the one before. `growth_N` is the time at N times the size
-/// over N times that of the smallest: 1 if the cost is linear, less if larger products run faster.
+/// Measures the time of one product at four sizes, each twice the previous one. `growth_N` is the time at N times the
+/// smallest size divided by N times the time at the smallest size: 1 if the cost is linear, less if larger products run
+/// faster.
 void growth(benchmark::State& state, const std::function<std::function<void()>(int64_t factor)>& work_at) {
   constexpr std::array<int64_t, 4> factors = {1, 2, 4, 8};
   std::array<Contender, factors.size()> contenders;

@@ -5,7 +5,7 @@
 #include "hessian/top_eigenpairs.h"
 #include "subject.h"
 
-// Measures what Lanczos costs besides its Hessian-vector products, and what it saves to probe the layers of a model
+// Measures the cost of Lanczos besides its Hessian-vector products, and the time saved by probing the layers of a model
 // together.
 
 namespace hessian::benchmarks {
@@ -30,8 +30,8 @@ class TimedOperator final : public LinearOperator {
   mutable double seconds_ = 0;
 };
 
-/// Reports `overhead`, the time of a whole solution over the time spent in its products, and `products`, their number per
-/// problem.
+/// Reports `overhead`, the ratio of the time of a whole solution to the time spent in its products, and `products`,
+/// their number per problem.
 /// \param solve  solves for an operator and returns that number
 template <class Solve>
 void measure_overhead(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len,
@@ -120,8 +120,8 @@ void all_layers(benchmark::State& state, const std::string& model, int64_t seque
   state.counters["apart_over_first"] = apart / (static_cast<double>(layers) * first);
 }
 
-/// together_over_first is the time of the probes of all layers on one tape over that of as many probes of the first
-/// layer; apart_over_first is the same for one layer after the other.
+/// together_over_first is the time of probing all layers on one tape divided by that of as many probes of the first
+/// layer; apart_over_first is the same for layers probed one by one.
 BENCHMARK_CAPTURE(all_layers, llama2_20M_prenorm_4x128, "new:llama2-20M-prenorm", 4, 128)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond)

@@ -13,9 +13,9 @@
 #include "hessian/tape_operator.h"
 #include "subject.h"
 
-// Measures the cost of a product with streamed weights in products with loaded weights: with all values kept, and with the
-// layers computed again, as streaming does. After the first reading the checkpoint is in the system's page cache; a disk
-// slower than the products adds to this.
+// Measures the cost of a product with streamed weights relative to two kinds of product with loaded weights: one that
+// keeps all values, and one that recomputes the layers, as streaming does. After the first reading the checkpoint is in
+// the system's page cache; a disk slower than the products adds to this.
 
 namespace hessian::benchmarks {
 namespace {

@@ -5,8 +5,8 @@
 #include "subject.h"
 #include "training_config.h"
 
-// Times training steps on the CPU, and what the additional norms of SimpleNorm cost. device_times measures both on a CUDA
-// device.
+// Times training steps on the CPU, and measures the cost of SimpleNorm's additional norms. device_times measures both
+// on a CUDA device.
 
 namespace hessian::benchmarks {
 namespace {
@@ -43,7 +43,7 @@ void train_step(benchmark::State& state, const std::string& model, int64_t vocab
   state.counters["tokens_per_second"] = static_cast<double>(training.tokens_per_update()) / median(all);
 }
 
-/// Measures the step time of SimpleNorm over that of PreNorm at equal width. The steps run in turn.
+/// Measures the ratio of SimpleNorm's step time to PreNorm's at equal width. The steps run in turn.
 void normalisation_overhead(benchmark::State& state, const std::string& size, int64_t vocab_size, int64_t sequences,
                             int64_t seq_len) {
   Training prenorm = fresh_training(config_of(size + "-prenorm", vocab_size, sequences, seq_len));

@@ -12,7 +12,7 @@
 namespace hessian::benchmarks {
 namespace {
 
-/// Number of entries of the matrices that a token is multiplied with, without the embeddings.
+/// Returns the number of entries of the matrices that a token is multiplied with, without the embeddings.
 double map_entries(const models::GptConfig& config) {
   double entries = static_cast<double>(config.vocab_size) * static_cast<double>(config.dim);
   for (int64_t layer = 0; layer < config.n_layers; ++layer) {
@@ -25,8 +25,8 @@ double map_entries(const models::GptConfig& config) {
   return entries;
 }
 
-/// Operations of one product of attention (queries with keys, or weights with values) over past positions, for all heads
-/// and layers.
+/// Returns the operations of one product of attention (queries with keys, or weights with values) over past positions,
+/// for all heads and layers.
 double attention_flops(const models::GptConfig& config, int64_t sequences, int64_t positions) {
   const auto pairs =
       static_cast<double>(sequences) * static_cast<double>(positions) * static_cast<double>(positions + 1) / 2;

@@ -26,12 +26,12 @@ void synchronise(at::Device device);
 /// runs, after two runs that are not counted.
 double median_seconds(const std::function<void()>& work, at::Device device, double seconds);
 
-/// The least work of a computation, however it is implemented.
+/// Lower bounds on the work of a computation, for any implementation.
 struct Work {
   double flops = 0;  ///< of matrix products; a multiplication and an addition count as two
   double bytes = 0;  ///< read and written: weights and the optimizer's state
 
-  /// The share of the device's rate that is reached if the computation takes this long.
+  /// Returns the fraction of the device's rate that is reached if the computation takes this long.
   double matmul_fraction(double seconds, const DeviceLimits& limits) const {
     return flops / seconds / limits.flops_per_second;
   }
@@ -40,13 +40,13 @@ struct Work {
   }
 };
 
-/// The work of a training step with float32 weights: 3 products per linear map and 6 per attention, over past positions
-/// only. AdamW reads weight, gradient and two moments and writes all but the gradient; the maps read the weight and write
-/// the gradient once more.
+/// Returns the work of a training step with float32 weights: 3 products per linear map and 6 per attention, over past
+/// positions only. AdamW reads weight, gradient and two moments and writes all but the gradient; the maps read the
+/// weight and write the gradient once more.
 Work training_step_work(const models::GptConfig& config, int64_t sequences, int64_t positions);
 
-/// The work of multiplying the Hessian of the residual before layer 0 with k vectors per sequence: 2 products per linear
-/// map, whose weight is read twice, and 12 per attention, over past positions only.
+/// Returns the work of multiplying the Hessian of the residual before layer 0 with k vectors per sequence: 2 products
+/// per linear map, whose weight is read twice, and 12 per attention, over past positions only.
 /// \param weight_bytes  of one entry of a weight
 Work hvp_work(const models::GptConfig& config, int64_t sequences, int64_t positions, int64_t k, int64_t weight_bytes);
 

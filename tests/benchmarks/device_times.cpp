@@ -18,9 +18,9 @@
 #include "reproduce/step_times.h"
 #include "training_config.h"
 
-// Measures how close training steps and Hessian-vector products come to the limits of a device, and what SimpleNorm costs
-// there. The limits are measured in the same run. scripts/measure_gpu.sh runs it on a CUDA device; on the CPU it takes
-// small models.
+// Measures how close training steps and Hessian-vector products come to the limits of a device, and the cost of
+// SimpleNorm on it. The limits are measured in the same run. scripts/measure_gpu.sh runs it on a CUDA device; on the
+// CPU it uses small models.
 
 namespace hessian::benchmarks {
 namespace {
@@ -78,7 +78,7 @@ void measure_step(const Case& of, const std::string& placement, const Options& o
                seconds, training_step_work(training.forward().config(), of.step_sequences, of.positions), limits);
 }
 
-/// Steps of the placements in turn, so that a slow moment meets all.
+/// Times steps of the placements in turn, so that a slow moment of the machine affects all of them.
 void measure_overhead(const Case& of, const Options& options, at::Device device) {
   const std::vector<std::string> placements = {"prenorm", "preqknorm", "simplegpt"};
   std::vector<Training> trainings;

@@ -22,8 +22,8 @@
 #include "hessian/parameter_operator.h"
 #include "hessian/tape_operator.h"
 
-// Our side of tests/peers/hvp.py, which requests Hessian-vector products on standard input, one request per line. Each is
-// answered by a line with one number; a first line, 0, tells that everything is loaded.
+// Measures this project's products for tests/peers/hvp.py, which requests Hessian-vector products on standard input,
+// one request per line. Each is answered by a line with one number; a first line, 0, tells that everything is loaded.
 //
 //   product K FILE  writes the products with the first K vectors; answers by how many bytes the peak memory has grown
 //                   since just before the operator was constructed: the process's, or LibTorch's on a CUDA device
@@ -39,7 +39,7 @@ struct Problem {
   std::function<Parameters(const at::Tensor&)> by_name;  ///< names products [S, K, n] as a file holds them
 };
 
-/// The Hessian of each sequence's loss with respect to the residual before layer 0.
+/// Returns the Hessian of each sequence's loss with respect to the residual before layer 0.
 Problem activation_problem(const models::Model& model, const models::TokenBatch& batch, const Parameters& vectors) {
   const models::Forward forward(model);
   const c10::NoGradGuard no_grad;
@@ -58,7 +58,7 @@ Problem activation_problem(const models::Model& model, const models::TokenBatch&
   return problem;
 }
 
-/// The Hessian of the mean loss with respect to all parameters.
+/// Returns the Hessian of the mean loss with respect to all parameters.
 Problem parameter_problem(const models::Model& model, const models::TokenBatch& batch, const Parameters& vectors) {
   const models::Forward forward(model);
   std::vector<at::Tensor> columns;

@@ -1,6 +1,6 @@
 """Writes a Hugging Face checkpoint in the shape of a large Llama, in bfloat16 with random weights, and random tokens.
 
-It serves to time probes of models that do not fit in memory: their cost depends on the shapes alone. The shapes are those of the
+Used to time probes of models that do not fit in memory, whose cost depends on the shapes only. The shapes are those of the
 configurations published with Llama 3.2 1B and Llama 3.1 8B (Grattafiori et al. 2024, arXiv 2407.21783, table 3). The
 frequencies of RoPE are not rescaled. FOLDER takes 2.5 or 16 GB.
 """
@@ -44,7 +44,7 @@ def config_of(size):
 
 
 def shapes_of(config):
-    """Shapes of the weights by name."""
+    """Returns the shapes of the weights by name."""
     width, inner = config["hidden_size"], config["intermediate_size"]
     keys = N_KV_HEADS * config["head_dim"]
     shapes = {"model.embed_tokens.weight": (VOCABULARY, width)}

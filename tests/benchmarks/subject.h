@@ -25,8 +25,8 @@ Subject make_subject(const models::GptConfig& config, int64_t sequences, int64_t
 /// \param vocab_size  0 for the model's own
 Subject make_subject(const std::string& model_name, int64_t vocab_size, int64_t sequences, int64_t seq_len);
 
-/// The matrix products of one gradient with respect to the residual with frozen weights, and nothing else: one forward
-/// and one backward per linear map, by the same library as the tape's, and two forward and four backward per attention,
+/// Computes only the matrix products of one gradient with respect to the residual with frozen weights: one forward and
+/// one backward per linear map, by the same library as the tape's, and two forward and four backward per attention,
 /// over whole heads. They bound the cost of an HVP from below, except that attention can skip the future positions.
 class MatrixProducts {
  public:

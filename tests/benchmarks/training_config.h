@@ -6,7 +6,8 @@
 
 namespace hessian::benchmarks {
 
-/// The configuration of a training whose updates are timed: without validation, and never at its end.
+/// Returns the configuration of a training run whose updates are timed: without validation, and with more steps than
+/// are timed.
 /// \param batch_size  sequences per update
 inline experiments::TrainConfig timed_training(const std::string& model, int64_t batch_size) {
   experiments::TrainConfig config;

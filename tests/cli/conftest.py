@@ -42,7 +42,7 @@ def make_checkpoint():
 
 @pytest.fixture(scope="session")
 def nanogpt(make_checkpoint, tmp_path_factory):
-    """A fresh nanoGPT of three layers that reads bytes."""
+    """A fresh nanoGPT of three layers with a vocabulary of bytes."""
     path = tmp_path_factory.mktemp("nanogpt") / "ckpt.pt"
     return make_checkpoint(path, "--vocab", 256, "--layers", 3, "--block-size", 64, "--step", 7)
 

@@ -16,7 +16,7 @@ def free_port():
 
 
 def place(rank, size, port):
-    """The environment variables that torchrun sets for a process."""
+    """Returns the environment variables that torchrun sets for a process."""
     return {
         "RANK": str(rank),
         "WORLD_SIZE": str(size),
@@ -75,7 +75,7 @@ class Job:
 
 
 def done(command, size, folder):
-    """Runs a job whose processes all succeed; returns what the first of them printed."""
+    """Runs a job, all of whose processes must succeed; returns the output of the first."""
     job = Job(command, size, folder)
     statuses = job.end()
     assert statuses == [0] * size, [job.said(rank) for rank in range(size)]

@@ -18,7 +18,7 @@ class Outcome(programs.Outcome):
         self.out = out
 
     def warnings(self):
-        """The lines of stderr, all of which are warnings."""
+        """Returns the lines of stderr, all of which are warnings."""
         found = super().warnings()
         assert len(found) == len(self.stderr.splitlines()), self.stderr
         return found
@@ -27,13 +27,13 @@ class Outcome(programs.Outcome):
         return sorted(path.name for path in self.out.iterdir())
 
     def table(self, figure):
-        """Rows of a figure's CSV: each cell as a number, or else a word, or None if it is empty."""
+        """Returns the rows of a figure's CSV. A cell is a number, a word, or None if it is empty."""
         with open(self.out / f"{figure}.csv", newline="", encoding="utf-8") as file:
             _, *rows = csv.reader(file)
         return [[number_or_word(cell) for cell in row] for row in rows]
 
     def curve(self, figure, label):
-        """x, y, low and high of a curve."""
+        """Returns x, y, low and high of a curve."""
         rows = [row[1:] for row in self.table(figure) if row[0] == label]
         assert rows, (label, {row[0] for row in self.table(figure)})
         return [numpy.array(column, dtype=float) for column in zip(*rows)]
@@ -47,7 +47,7 @@ def number_or_word(cell):
 
 
 class Plot:
-    """hessian-plot, working in a folder of its own."""
+    """hessian-plot in a temporary working folder."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -94,7 +94,7 @@ def write_run(path, datasets, **attributes):
 
 
 def probe_datasets(norms, converged=None):
-    """The datasets of a probe of the residual with these norms, [probes, layers, sequences]."""
+    """Returns the datasets of a probe of the residual with these norms, [probes, layers, sequences]."""
     norms = numpy.asarray(norms, dtype=float)
     probes, layers, _ = norms.shape
     scales = numpy.ones((probes, layers))

@@ -1,4 +1,4 @@
-"""Runs the real hessian-probe, and reads what it wrote with h5py."""
+"""Runs the real hessian-probe, and reads its run files with h5py."""
 
 import re
 
@@ -29,7 +29,7 @@ class RunFile:
             self.dataset_attributes["/" + name] = dict(item.attrs)
 
     def __getitem__(self, name):
-        """A dataset below /probe."""
+        """Returns a dataset below /probe."""
         return self.datasets["/probe/" + name]
 
 
@@ -46,7 +46,7 @@ class Outcome(programs.Outcome):
 
 
 class Probe:
-    """hessian-probe, working in a folder of its own."""
+    """hessian-probe in a temporary working folder."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -60,17 +60,17 @@ class Probe:
         return Outcome(*done, self.folder / (out or ""))
 
     def run(self, *arguments, out="run.h5"):
-        """The run file of a run that succeeds; a file of that name is replaced."""
+        """Runs the program, which must succeed; returns its run file. Replaces a file of that name."""
         outcome = self(*arguments, "--overwrite", out=out)
         assert outcome.status == 0, outcome.stderr
         return outcome.run
 
     def read(self, out):
-        """A run file in the probe's folder."""
+        """Reads a run file in the probe's folder."""
         return RunFile(self.folder / out)
 
     def fails(self, status, *arguments, **options):
-        """The error line of a run that fails and leaves no file."""
+        """Runs the program, which must fail and leave no file; returns its error line."""
         before = sorted(path.name for path in self.folder.iterdir())
         outcome = self(*arguments, **options)
         assert outcome.status == status, (outcome.status, outcome.stderr)
@@ -79,5 +79,5 @@ class Probe:
 
 
 def expected_rows(sites, layers, last):
-    """Sites and layers in the order of the report. At the last layer, the input of the final norm, only the residual exists."""
+    """Returns sites and layers in the order of the report. The last layer, the input of the final norm, has only a residual."""
     return [(site, layer) for layer in layers for site in sites if layer < last or site == "residual"]

@@ -1,4 +1,4 @@
-"""Runs the built programs: finds them, sets their environment, reads their one-line errors, waits for what they do."""
+"""Runs the built programs: finds them, sets their environment, reads their one-line errors, waits for conditions."""
 
 import json
 import os
@@ -16,7 +16,7 @@ FIXTURES = ROOT / "tests" / "fixtures"
 
 
 def program(name):
-    """Path of a program: the hessian-probe that HESSIAN_PROBE names, or its neighbour. Without one the session ends."""
+    """Returns the path of a program in the folder of HESSIAN_PROBE, the path of hessian-probe; ends the session without one."""
     probe = os.environ.get("HESSIAN_PROBE")
     if not probe:
         pytest.exit("set HESSIAN_PROBE to the hessian-probe to test, such as build/release/bin/hessian-probe", returncode=4)
@@ -26,7 +26,7 @@ def program(name):
 
 
 def environment(**changes):
-    """The environment of the tests, with one thread, so that numbers repeat exactly. None removes a variable."""
+    """Returns the environment of the tests with one thread, so that numbers repeat exactly. None removes a variable."""
     result = {**os.environ, "OMP_NUM_THREADS": "1", **changes}
     if (ROOT / "data" / "kjv.txt").exists():
         result.setdefault("HESSIAN_DATA_DIR", str(ROOT / "data"))
@@ -50,7 +50,7 @@ def execute(command, folder, timeout=120, changes=None, **options):
 
 
 class Outcome:
-    """The exit status of a program and what it printed."""
+    """The exit status and the output of a program."""
 
     name = ""  # of the program, which begins each of its messages
 
@@ -59,11 +59,11 @@ class Outcome:
 
     @property
     def report(self):
-        """The JSON on stdout."""
+        """Parses the JSON on stdout."""
         return json.loads(self.stdout)
 
     def error_line(self):
-        """The one line on stderr, without the program's name."""
+        """Returns the only line on stderr, without the program's name."""
         start = f"{self.name}: "
         assert self.stdout == ""
         assert self.stderr.count("\n") == 1 and self.stderr.endswith("\n"), self.stderr
@@ -77,7 +77,7 @@ class Outcome:
 
 
 def wait_until(condition, said=lambda: "", process=None, seconds=60, pause=0.005):
-    """Waits until condition() holds. Fails if that takes too long, or if the process ends first, with what said() returns."""
+    """Waits until condition() holds. Fails with the text of said() if that takes too long or if the process ends first."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"the condition did not hold within {seconds} s; {said()}"
@@ -97,7 +97,7 @@ class Terminal:
         os.close(self.end)
 
     def read(self):
-        """All bytes that the program has written so far."""
+        """Returns all bytes that the program has written so far."""
         try:
             while text := os.read(self.leader, 4096):
                 self.text += text
@@ -117,7 +117,7 @@ def execute_on_terminal(command, folder):
         terminal.close_end()
 
         def has_ended():
-            terminal.read()  # or the program would block once the terminal's buffer is full
+            terminal.read()  # otherwise the program would block once the terminal's buffer is full
             return process.poll() is not None
 
         try:
@@ -132,7 +132,7 @@ def execute_on_terminal(command, folder):
 
 
 def random_generator():
-    """Random numbers that differ in each session. HESSIAN_TEST_SEED, which a failing test prints, repeats them."""
+    """Returns a generator whose seed differs in each session. A failing test prints it; HESSIAN_TEST_SEED sets it."""
     seed = int(os.environ.get("HESSIAN_TEST_SEED", time.time_ns() % 1_000_000))
     print(f"HESSIAN_TEST_SEED={seed}")
     return random.Random(seed)

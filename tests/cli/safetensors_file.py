@@ -11,7 +11,7 @@ TYPES = {"F64": "<f8", "F32": "<f4", "I64": "<i8", "I32": "<i4", "BF16": "<u2", 
 
 
 def as_bfloat16(tensor):
-    """The bits of float32 numbers rounded to bfloat16, ties away from zero: the upper halves of their bits."""
+    """Rounds float32 numbers to bfloat16, ties away from zero, and returns their bits: the upper halves of float32's."""
     return ((numpy.ascontiguousarray(tensor, "<f4").view("<u4") + 0x8000) >> 16).astype("<u2")
 
 
@@ -20,7 +20,7 @@ def type_of(tensor):
 
 
 def read(path):
-    """The tensors of a file, by name, and its metadata."""
+    """Returns the tensors of a file by name, and its metadata."""
     data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -33,7 +33,7 @@ def read(path):
 
 
 def write_in_turn(path, shapes, values, metadata=None):
-    """Writes tensors of which only one is in memory at a time.
+    """Writes tensors, holding only one in memory at a time.
 
     shapes: type, as a key of TYPES, and shape of each tensor by name.
     values: a function that returns the tensor of a name; called once per tensor, in the order of `shapes`.

@@ -40,7 +40,7 @@ class Problem:
         self.moved = self._write(folder / "moved-tokens.safetensors", rows)
 
     def _moved(self, i, a, j, b):
-        """The tokens of the sequence with coordinate i moved by a steps and coordinate j by b."""
+        """Returns the tokens of the sequence with coordinate i moved by a steps and coordinate j by b."""
         step = numpy.zeros((LENGTH, DIM), dtype=int)
         step[i // DIM, i % DIM] += a
         step[j // DIM, j % DIM] += b
@@ -57,7 +57,7 @@ class Problem:
         return path
 
     def hessian(self, losses):
-        """H from the losses of the moved sequences: (f(++) - f(+-) - f(-+) + f(--)) / 4 h^2. The error is O(h^2)."""
+        """Computes H from the losses of the moved sequences: (f(++) - f(+-) - f(-+) + f(--)) / 4 h^2. The error is O(h^2)."""
         differences = numpy.asarray(losses).reshape(-1, 4) @ [1, -1, -1, 1] / (4 * STEP**2)
         dense = numpy.zeros((SIZE, SIZE))
         for (i, j), value in zip(self.places, differences):

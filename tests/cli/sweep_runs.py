@@ -1,4 +1,4 @@
-"""Runs the real hessian-sweep, and reads what it and its runs wrote with h5py."""
+"""Runs the real hessian-sweep, and reads the files of the sweep and of its runs with h5py."""
 
 import os
 import pathlib
@@ -37,7 +37,7 @@ plateau_drop = 0
 [sweep]
 models = ["new:llama2-20M-prenorm", "new:llama2-20M-simplegpt"]
 seeds = [0, 1]
-# A grid that begins where training works and ends where it does not, and two rounds of bisection.
+# A grid from a stable rate to an unstable one, and two rounds of bisection.
 lr = { from = 0.5, to = 8, per_octave = 0.5 }
 factor = 1.42
 """
@@ -67,12 +67,12 @@ class Outcome(programs.Outcome):
         return self.report
 
     def ended(self):
-        """The lines on stderr about runs that ended, in their order, each as a dictionary of ENDED's groups."""
+        """Returns the lines on stderr about runs that ended, in their order, each as a dictionary of ENDED's groups."""
         return [found.groupdict() for found in map(ENDED.fullmatch, self.stderr.splitlines()) if found]
 
 
 class Sweep:
-    """hessian-sweep, working in a folder of its own, with its output in sweep/."""
+    """hessian-sweep in a temporary working folder, with its output in sweep/."""
 
     def __init__(self, folder, text=CONFIG):
         self.folder = pathlib.Path(folder)
@@ -93,11 +93,11 @@ class Sweep:
         return self.out / model / f"lr-{lr:.3e}" / f"seed-{seed}"
 
     def children(self):
-        """Process ids of the training runs of this sweep, each with the folder of its cell."""
+        """Returns the process ids of this sweep's training runs, each with the folder of its cell."""
         return children_below(self.out)
 
     def wait_for_child(self, running, among=lambda folder: True, after=()):
-        """Waits for a running run that is not among `after`; returns None if the sweep ends first."""
+        """Waits for a run in progress that is not among `after`; returns None if the sweep ends first."""
         deadline = time.monotonic() + 60
         while running.process.poll() is None:
             for number, folder in self.children().items():
@@ -111,7 +111,7 @@ class Sweep:
         programs.wait_until(lambda: not self.children(), lambda: str(self.children()), seconds=20)
 
     def finished_runs(self):
-        """For each finished run, what would change if it were repeated: its file's inode, date and creation time, and its log."""
+        """Returns marks of each finished run that repeating it would change: its file's inode, date, creation time, and its log."""
         marks = {}
         for path in self.out.glob("*/lr-*/seed-*/run.h5"):
             if not path.is_file():
@@ -137,7 +137,7 @@ class RunningSweep:
         return pathlib.Path(self.err.name).read_text()
 
     def wait_for_ended(self, count):
-        """Waits until so many runs have ended."""
+        """Waits until `count` runs have ended."""
         programs.wait_until(lambda: len(ENDED.findall(self.said())) >= count, self.said, self.process)
 
     def end(self, signal_number=None):
@@ -155,7 +155,7 @@ class RunningSweep:
 
 
 def children_below(folder):
-    """hessian-train processes whose configuration lies in a folder below this one."""
+    """Returns the hessian-train processes whose configuration lies in a folder below this one."""
     found = {}
     for entry in pathlib.Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -204,7 +204,7 @@ class SweepFile:
             self.long_names["/" + name] = item.attrs["long_name"]
 
     def __getitem__(self, name):
-        """A dataset below /sweep."""
+        """Returns a dataset below /sweep."""
         return self.datasets["/sweep/" + name]
 
     def rows(self):
@@ -218,7 +218,7 @@ class SweepFile:
 
 
 def diverged_at(losses, norms, margin=0.5, patience=5, smoothing=11):
-    """The step at which a recorded run diverged, -1 if it did not, by the definition in experiments/src/train/divergence.h."""
+    """Returns the step at which a run diverged, -1 if it did not, by the definition in experiments/src/train/divergence.h."""
     best, above = numpy.inf, 0
     padded = [losses[0]] * (smoothing - 1) + list(losses)
     for index, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
@@ -233,7 +233,7 @@ def diverged_at(losses, norms, margin=0.5, patience=5, smoothing=11):
 
 
 def only(table, models):
-    """The entries of a table that are about these models. Those of one model do not depend on the others."""
+    """Returns the entries of a table about these models. Those of one model do not depend on the others."""
     return {
         "models": [entry for entry in table["models"] if entry["model"] in models],
         "ratios": [entry for entry in table["ratios"] if {entry["model"], entry["baseline"]} <= set(models)],

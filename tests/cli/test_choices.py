@@ -33,7 +33,7 @@ def test_layers_are_selected_by_numbers_and_ranges(probe, nanogpt, layers, expec
     "layers",
     ["4", "0-4", "2-1", "-1", "1-", "-", ",", "1,", ",1", "1,,2", "", "x", "1.5", "0, 1", "99999999999999999999"],
 )
-def test_refuses_layers_that_the_model_does_not_have(probe, nanogpt, layers):
+def test_layers_that_the_model_does_not_have_are_refused(probe, nanogpt, layers):
     line = probe.fails(2, "--model", nanogpt, "--sequences", 1, "--seq-len", 4, "--layer", layers)
     assert line == f"--layer '{layers}': expected all, or numbers and ranges from 0 to 3 such as 0,3,5-7"
 
@@ -67,7 +67,7 @@ def test_the_option_for_sites_may_be_repeated(probe, llama, tokens):
     assert groups == {"step", "loss", "layer", "attn_in", "ffn_in"}
 
 
-def test_refuses_a_site_where_no_layer_has_it(probe, llama, tokens):
+def test_a_site_that_no_selected_layer_has_is_refused(probe, llama, tokens):
     line = probe.fails(2, "--model", llama, "--data", tokens, "--layer", 2, "--site", "attn_in")
     assert line == "--layer '2' has no layer with the site attn_in; layers 0 to 1 have it"
 
@@ -261,7 +261,7 @@ def test_products_agree_with_central_differences_everywhere(probe, family, place
     for site in SITES:
         differences = run[f"{site}/check_relative_difference"]
         assert differences.shape == (1, 3 if site == "residual" else 2)
-        # Central differences in float64 have errors of about 1e-8; a missing term of a product causes 1e-3 or more.
+        # Central differences in float64 have errors of about 1e-8; a missing term in a product causes 1e-3 or more.
         assert (differences < 1e-6).all(), site
         assert (differences > 0).all(), site
         printed = [line.split()[-1] for line in outcome.stdout.splitlines()[2:] if line.split()[0] == site]

@@ -21,14 +21,14 @@ def output(name, option):
 
 
 def section(name):
-    """The section of docs/options.md about a program. That of hessian-sweep refers to that of hessian-train."""
+    """Returns the section of docs/options.md about a program. That of hessian-sweep refers to that of hessian-train."""
     text = (ROOT / "docs/options.md").read_text(encoding="utf-8")
     own = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
     return section("hessian-train") + own if name == "hessian-sweep" else own
 
 
 def first_cells(text):
-    """The words in backticks in the first column of all tables."""
+    """Returns the words in backticks in the first column of all tables."""
     return {word.split()[0] for row in re.findall(r"^\| (`[^|]*`) \|", text, re.M) for word in re.findall(r"`([^`]*)`", row)}
 
 
@@ -41,7 +41,7 @@ def test_a_page_names_files_that_exist(page):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_page_of_options_has_those_of_each_program(name):
+def test_the_page_of_options_has_the_options_of_each_program(name):
     options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", output(name, "--help"))) - {"--help", "--version"}
     assert options
     assert {word for word in first_cells(section(name)) if word.startswith("--")} == options

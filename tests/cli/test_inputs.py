@@ -55,12 +55,12 @@ def test_agrees_with_reference_losses_and_products(probe, name):
         length = numpy.linalg.norm(v, axis=1)
         quotient = (v * product).sum(axis=1) / length**2
         slack = 1e-3 * run["residual/spectral_norm"][0, layer]
-        # Any product bounds the spectrum: its Rayleigh quotient lies inside, and its length is at most the spectral norm's.
+        # Every product bounds the spectrum: its Rayleigh quotient lies inside, and its length is at most the spectral norm.
         assert (run["residual/lambda_min"][0, layer] - slack <= quotient).all()
         assert (quotient <= run["residual/lambda_max"][0, layer] + slack).all()
         stretch = numpy.linalg.norm(product, axis=1) / length
         assert (stretch <= run["residual/spectral_norm"][0, layer] + slack).all()
-        # The bound is not empty, although the Hessian's rank is far below its size and the direction is random.
+        # The bound is significant, although the Hessian's rank is far below its size and the direction is random.
         assert (stretch > 1e-3 * run["residual/spectral_norm"][0, layer]).all()
 
 

@@ -1,4 +1,4 @@
-"""What a killed probe leaves, and what readers see while it runs."""
+"""The files of a probe that is killed, and what readers see of them while it runs."""
 
 import signal
 import subprocess
@@ -14,7 +14,7 @@ from programs import FIXTURES
 
 MODEL = FIXTURES / "reference" / "llama2_prenorm"
 LAST = 3
-# In the order in which they are written: the layers of a site are measured together.
+# Rows in the order in which they are written: the layers of a site are measured together.
 ROWS = sorted(expected_rows(SITES, range(LAST + 1), LAST), key=lambda row: SITES.index(row[0]))
 # Sixteen rows, in about a second.
 ARGUMENTS = [
@@ -61,7 +61,7 @@ def values_of_row(run, site, place):
 
 
 def complete_rows(run, whole_run):
-    """Number of leading rows that equal the whole run's. The next row may be incomplete; all others are empty."""
+    """Returns the number of leading rows that equal those of the whole run. The next may be incomplete; all others are empty."""
     equal = []
     empty = []
     for site, layer in ROWS:
@@ -85,7 +85,7 @@ def test_a_probe_killed_at_any_moment_leaves_no_file_or_every_row_that_it_report
     whole_run, seconds = whole
     generator = programs.random_generator()
     counts = []
-    # One moment in each fiftieth of a little more than the run's time, in random order.
+    # One random moment in each fiftieth of 1.05 times the run's time, in random order.
     moments = [(index + generator.random()) / 50 * 1.05 * seconds for index in range(50)]
     for moment in generator.sample(moments, len(moments)):
         path = probe.folder / "run.h5"
@@ -157,7 +157,7 @@ def test_an_interrupted_probe_fails_and_keeps_its_rows(probe, whole, number):
     assert 3 <= reported <= complete_rows(run, whole[0]) < len(ROWS)
 
 
-def test_an_old_file_is_replaced_at_once_and_its_readers_keep_it(probe, whole):
+def test_an_old_file_is_replaced_atomically_and_its_readers_keep_it(probe, whole):
     probe.run(*ARGUMENTS, "--layer", "2-3")
     with h5py.File(probe.folder / "run.h5", "r", swmr=True) as old:
         running = RunningProbe(probe.command([*ARGUMENTS, "--overwrite"]), probe.folder)

@@ -33,7 +33,7 @@ def spectra(probe, llama, tokens):
     return run
 
 
-@pytest.mark.parametrize("matrix", MATRICES[:-1])  # finite differences are too inaccurate for this
+@pytest.mark.parametrize("matrix", MATRICES[:-1])  # without finite differences, which are too inaccurate for this
 def test_the_whole_spectrum_of_a_small_tensor_agrees_with_every_estimate(spectra, matrix):
     options = ("--operator", matrix, "--params", NORM, "--top", 16, "--trace", "--diagonal", "--density", "--samples", 64)
     found = spectra(*options, "--vectors")

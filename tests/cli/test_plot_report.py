@@ -70,7 +70,7 @@ def test_the_page_shows_the_commands_and_the_warnings(page):
 
 
 def in_browser(page, width, folder, expression, dark=False):
-    """The value of a JavaScript expression about the page, in a window of this width."""
+    """Returns the value of a JavaScript expression about the page, in a window of this width."""
     frame = folder / "frame.html"
     frame.write_text(
         f'<body style="margin:0"><iframe id="f" src="{page.as_uri()}" width="{width}" height="900"></iframe>'

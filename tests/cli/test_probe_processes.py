@@ -13,7 +13,7 @@ from probe_runs import Probe, RunFile
 
 # Two sequences: 2 processes take one each, 4 also divide the layers, and 3 divide only the layers.
 @pytest.mark.parametrize(("processes", "unit"), [(2, "sequence"), (3, "token"), (4, "sequence"), (4, "token")])
-def test_several_processes_find_the_numbers_of_one(llama, tokens, tmp_path, processes, unit):
+def test_several_processes_find_the_same_numbers_as_one(llama, tokens, tmp_path, processes, unit):
     command = Probe(tmp_path).command(
         ("--model", llama, "--data", tokens, "--layer", "all", "--site", "residual,ffn_in", "--unit", unit, "--check")
         + ("--dtype", "float64", "--tol", 1e-6),

@@ -10,7 +10,7 @@ FENCE = re.compile(r"\n+```cpp\n(.*?)^```$", re.M | re.S)
 
 
 def shown_examples(text):
-    """The examples in a Markdown text, as pairs of path and code. The code is None if no fenced block follows the marker."""
+    """Returns the examples of a Markdown text as pairs of path and code; the code is None without a fenced block."""
     examples = []
     for marker in MARKER.finditer(text):
         fence = FENCE.match(text, marker.end())
@@ -18,7 +18,7 @@ def shown_examples(text):
     return examples
 
 
-def test_the_readme_shows_its_example_as_the_file_has_it():
+def test_the_readme_repeats_its_example_verbatim():
     examples = shown_examples((ROOT / "README.md").read_text(encoding="utf-8"))
     assert examples, "README.md shows no example: a line `<!-- examples/NAME.cpp -->` and a ```cpp block after it are expected"
     for path, code in examples:

@@ -56,7 +56,7 @@ def claim(folder, words):
 
 
 def curvature_runs(folder, family):
-    """Run files by placement and seed."""
+    """Returns the run files of a family by placement and seed."""
     runs = {}
     for path in folder.glob(f"out/{family}-curvature/*/lr-*/seed-*/run.h5"):
         placement = path.parents[2].name.rsplit("-", 1)[1]
@@ -177,7 +177,7 @@ def test_existing_results_are_refused_without_resume_or_overwrite(smoke_copy):
     assert done.stdout == ""
 
 
-def test_one_figure_can_be_made_again_and_the_page_keeps_the_others(smoke_copy):
+def test_one_figure_can_be_repeated_and_the_page_keeps_the_others(smoke_copy):
     synthetic = smoke_copy / "out" / "synthetic.h5"
     before, marks = synthetic.stat().st_ino, run_marks(smoke_copy)
     done = reproduce(smoke_copy, "--overwrite", "--figure", "a")
@@ -187,7 +187,7 @@ def test_one_figure_can_be_made_again_and_the_page_keeps_the_others(smoke_copy):
     assert {row["figure"] for row in claims_of(smoke_copy)} == set("abcdefg")
 
 
-def test_its_sweeps_can_be_resumed_by_hessian_sweep(smoke_copy):
+def test_hessian_sweep_resumes_the_sweeps_of_a_reproduction(smoke_copy):
     marks = run_marks(smoke_copy)
     command = [program("hessian-sweep"), "out/llama2-small.toml", "--resume"]
     done = sweep_runs.Outcome(*programs.execute(command, smoke_copy))

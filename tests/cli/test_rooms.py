@@ -30,7 +30,7 @@ FILES = {
 
 
 class Tree:
-    """A project in order. Tests change its files and ask check_rooms.py about it."""
+    """A project without violations. Tests change its files and run check_rooms.py on it."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -44,7 +44,7 @@ class Tree:
         (self.folder / path).write_text(text)
 
     def write_rules(self, rules, head=HEAD):
-        """Changes the table, and shows it in the documentation."""
+        """Writes the table, and its copy in the documentation."""
         self.write("scripts/rooms.txt", head + rules)
         self.write("docs/architecture.md", rules)
 
@@ -60,7 +60,7 @@ def tree(tmp_path):
     return Tree(tmp_path)
 
 
-def test_a_tree_in_order_passes_in_silence(tree):
+def test_a_tree_in_order_passes_silently(tree):
     assert tree.check() == (0, [])
 
 
@@ -144,7 +144,7 @@ def test_rules_about_rooms_that_do_not_exist_or_against_their_order_are_refused(
     assert any(line.startswith("scripts/rooms.txt:") and line.endswith(f": {complaint}") for line in complaints), complaints
 
 
-def test_the_architecture_shows_the_table_as_it_stands(tree):
+def test_the_architecture_page_repeats_the_table_verbatim(tree):
     tree.write("docs/architecture.md", "# Architecture\n\n```\n" + RULES.replace("models/io libhessian", "models/io") + "```\n")
     complaint = "docs/architecture.md:1: does not show the table of scripts/rooms.txt as it stands, from '# room:' on"
     assert tree.check() == (1, [complaint])

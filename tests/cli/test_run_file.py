@@ -43,7 +43,7 @@ TYPES.update({"/plan/weights_streamed": "|u1", "/plan/memory_bytes": "<i8"})
 def parse_toml(text):
     if tomllib:
         return tomllib.loads(text)
-    # One table of plain values, which is enough for a probe's configuration.
+    # Parses one table of plain values, which is enough for a probe's configuration.
     table = {}
     for line in filter(None, map(str.strip, text.splitlines())):
         if line.startswith("["):
@@ -56,7 +56,7 @@ def parse_toml(text):
 
 
 def expected_datasets(layers, sequences, check, token):
-    """The shape of each dataset by its path."""
+    """Returns the shape of each dataset by its path."""
     datasets = {"/probe/step": (1,), "/probe/loss": (1, sequences)}
     datasets.update({f"/plan/{name}": (1,) for name in ("weights_streamed", "memory_bytes", "seconds", "elapsed_seconds")})
     if token:

@@ -135,7 +135,7 @@ def test_the_file_holds_only_the_requested_quantities(probe, llama, tokens):
 
 
 def same(said, stored):
-    """Whether the numbers of JSON, in which null stands for NaN, equal those of the file."""
+    """Returns whether the numbers of JSON, in which null stands for NaN, equal those of the file."""
     said = numpy.array(said, dtype=float)
     return said.shape == stored.shape and numpy.array_equal(said, stored.astype(float), equal_nan=True)
 
@@ -166,7 +166,7 @@ def test_json_has_the_numbers_of_the_file(probe, llama, tokens):
             assert same(entry[name], run.datasets[f"/anatomy/{name}"][row]), name
 
 
-def test_two_processes_find_the_numbers_of_one(llama, tokens, tmp_path):
+def test_two_processes_find_the_same_numbers_as_one(llama, tokens, tmp_path):
     command = Probe(tmp_path).command(
         ("--model", llama, "--data", tokens, "--layer", "all", *EVERYTHING, "--decompose", "--tol", 1e-7), out=None
     )

@@ -34,7 +34,7 @@ def arguments(model, *more):
 
 
 def run_and_measure(probe, *options, out="run.h5"):
-    """The output of a run, and the peak resident memory of its process in bytes."""
+    """Runs hessian-probe; returns its output and the peak resident memory of its process in bytes."""
     command = probe.command(options, out)
     with subprocess.Popen(
         command, cwd=probe.folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"

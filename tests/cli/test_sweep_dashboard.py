@@ -5,7 +5,7 @@ import re
 import programs
 from sweep_runs import ENDED, NO_BISECTION, ONE_MODEL, SIMPLEGPT
 
-# Two runs at a time, of two seconds or more since rows are flushed once a second. They do not stop, whatever the losses.
+# Two runs at a time, of two seconds or more since rows are flushed once a second. They do not stop when the loss diverges.
 SLOW = [
     *(*ONE_MODEL, *NO_BISECTION, "sweep.lr.from=1e-3", "sweep.lr.to=1e-3", "sweep.jobs=2"),
     *("steps=3000", "divergence.margin=100", "validation.every=0", "log.update_every=0"),
@@ -13,7 +13,7 @@ SLOW = [
 
 
 def screen_of(text):
-    """The lines on the screen at the end, for a terminal with two commands: move up, and clear from here on."""
+    """Returns the final lines of a screen that knows two commands: move the cursor up, and clear below the cursor."""
     lines, row = [""], 0
     for piece in re.split(r"(\n|\x1b\[\d+A|\x1b\[J)", text):
         if piece == "\n":
@@ -43,9 +43,9 @@ def test_on_a_terminal_every_running_run_has_a_line_that_shows_its_progress(swee
         assert steps == sorted(steps)
         assert len(set(steps)) > 1 and 0 < steps[-1] <= 3000
         assert all((loss == "-") == (step == "0") for step, loss in shown)
-    # Both at a time, each redrawn over the last.
+    # Both runs have a line, and each drawing replaces the last one.
     assert re.search(r"seed 0: step .*, running\n.*seed 1: step .*, running\n0 of 2 runs done\n\x1b\[3A\x1b\[J", text)
-    # At the end the screen has one line per run, and stdout nothing but the table.
+    # At the end the screen has one line per run, and stdout only the table.
     *lines, last = screen_of(text)
     assert last == ""
     ended = [found.groupdict() for found in map(ENDED.fullmatch, lines) if found]

@@ -1,4 +1,4 @@
-"""Sweeps that are refused: one line that says what is wrong, and no file changes."""
+"""Sweeps that are refused: one line that names the mistake, and no file changes."""
 
 import pytest
 

@@ -19,7 +19,7 @@ def assert_whole(sweep, whole_sweep):
     assert str(found.summaries()) == str(expected.summaries())
 
 
-def test_three_processes_write_the_table_of_one(sweep, whole_sweep):
+def test_three_processes_write_the_same_table_as_one(sweep, whole_sweep):
     job = job_of(sweep, 3, "--json")
     seen = [set(), set(), set()]
     while job.processes[0].poll() is None:
@@ -50,7 +50,7 @@ def test_a_killed_process_ends_the_sweep_and_another_number_of_processes_resumes
     job.wait_until(lambda: len(ENDED.findall(job.said(0))) >= 2)
     before = children_of(job.processes[1].pid)
     job.wait_until(lambda: children_of(job.processes[1].pid) - before)
-    # Kills its run as well, which has only just started: a finished run would not be missed.
+    # Kills its run as well, which must still be running: a finished run would not be started again.
     job.send(signal.SIGSTOP, 1)
     for child in children_of(job.processes[1].pid):
         kill(int(child))

@@ -1,4 +1,4 @@
-"""Sweeps that are interrupted, whose runs are killed, or that are extended: what they leave, and how they resume."""
+"""Sweeps that are interrupted, extended, or whose runs are killed: their files, and how they resume."""
 
 import shutil
 import signal
@@ -22,7 +22,7 @@ from sweep_runs import (
 
 # Rates 0.5 and 8, far below and far above the edge of stability.
 SMALL = [*ONE_MODEL, *ONE_SEED, *NO_BISECTION, "sweep.lr.per_octave=0.25"]
-# Runs to repeat.
+# Runs whose files are removed, so that the sweep has to repeat them.
 REMOVED = [(SIMPLEGPT, 0.5, 1), (SIMPLEGPT, 2.0, 0), (SIMPLEGPT, 2.0, 1), (SIMPLEGPT, 8.0, 0)]
 
 
@@ -132,7 +132,7 @@ def test_a_run_that_is_killed_twice_fails_until_the_sweep_is_resumed(sweep):
 
 
 def failed_among_others(outcome, sweep, failed, others):
-    """Asserts that `failed` are the cells that failed and `others` those that ended well, in every report of the sweep."""
+    """Asserts that every report of the sweep lists `failed` as failed cells and `others` as successful ones."""
     assert outcome.status == 1, outcome.stderr
     statuses = {(run["model"], run["lr"]): run["status"] for run in outcome.table["runs"]}
     assert {cell for cell, status in statuses.items() if status == "failed"} == failed
@@ -208,7 +208,7 @@ def test_seeds_rates_and_models_can_be_added_when_a_sweep_is_resumed(swept, whol
     assert new == [(SIMPLEGPT, 0.125, seed) for seed in SEEDS]
     cells, new = added("sweep.models=['new:llama2-20M-sandwich', 'new:llama2-20M-simplegpt']", "sweep.lr.to=0.5")
     assert new == [("llama2-12K-sandwich", 0.5, seed) for seed in SEEDS]
-    # The added runs stay on disk, but are not part of the first configuration.
+    # The added runs stay on disk, but do not belong to the first configuration.
     outcome = swept("--resume", "--json")
     assert (outcome.status, outcome.stdout) == (0, whole_sweep.outcome.stdout)
 

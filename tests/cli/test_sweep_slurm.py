@@ -65,7 +65,7 @@ class Slurm:
         (self.bin / "sbatch").chmod(0o755)
 
     def submit(self, script, seed=0, **changes):
-        """Runs the script; returns its exit status, the jobs that it submitted, and its stderr."""
+        """Runs the script; returns its exit status, the submitted jobs, and its stderr."""
         path = f"{self.bin}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             ["bash", "-s"],
@@ -104,7 +104,7 @@ def spaced(tmp_path):
     return Sweep(folder)
 
 
-def test_array_jobs_in_any_order_write_the_table_of_a_local_sweep(spaced, slurm, whole_sweep):
+def test_array_jobs_in_any_order_write_the_same_table_as_a_local_sweep(spaced, slurm, whole_sweep):
     seed = int(os.environ.get("HESSIAN_TEST_SEED", os.getpid()))
     print(f"HESSIAN_TEST_SEED={seed}")
     options = "--partition=cpu --time=2:00:00"
@@ -193,7 +193,7 @@ def test_a_merge_before_the_end_reports_the_missing_runs(sweep):
     (warning,) = outcome.warnings()
     assert warning.startswith(SIMPLEGPT) and "1 run" in warning
     assert sweep_runs.SweepFile(sweep.out / "sweep.h5").attributes["finished"] == 0
-    # A local sweep completes the rest.
+    # A local sweep runs the remaining cells.
     outcome = sweep("--resume", "--json", settings=settings)
     assert outcome.status == 0, outcome.stderr
     assert len(outcome.ended()) == 1

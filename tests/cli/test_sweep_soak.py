@@ -1,4 +1,4 @@
-"""A sweep that is killed with its runs at random moments until it is done ends like an undisturbed one.
+"""A sweep that is killed with its runs at random moments, and resumed until it is complete, ends like an undisturbed one.
 
 HESSIAN_SOAK_RUNS is the number of runs (12 unless it is set; `make soak` has a hundred), HESSIAN_TEST_SEED the seed of the kills.
 """
@@ -29,7 +29,7 @@ KILLS_PER_ROUND = 4
 
 
 def numbers_of(path):
-    """All datasets of a finished run file except those that depend on the clock."""
+    """Returns all datasets of a finished run file except those that depend on the clock."""
     run = RunFile(path)
     assert run.attributes["finished"] == 1, path
     return {name: values for name, values in run.datasets.items() if name not in TIMES}
@@ -49,7 +49,7 @@ def disturb(sweep, running, generator):
     return killed
 
 
-def test_a_sweep_killed_again_and_again_ends_as_if_nobody_had_disturbed_it(sweep, tmp_path_factory):
+def test_a_sweep_killed_repeatedly_ends_like_an_undisturbed_one(sweep, tmp_path_factory):
     generator = programs.random_generator()
     undisturbed = sweep_runs.Sweep(tmp_path_factory.mktemp("undisturbed"))
     expected = undisturbed("--json", settings=SETTINGS, timeout=20 + 5 * RUNS)

@@ -1,4 +1,4 @@
-"""A complete sweep: the runs that it makes, and its reports in sweep.h5 and on stdout and stderr."""
+"""A complete sweep: its runs, and its reports in sweep.h5 and on stdout and stderr."""
 
 import statistics
 

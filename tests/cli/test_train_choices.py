@@ -10,7 +10,7 @@ import tiny_models
 from train_runs import SMALL, contents
 
 ARCHITECTURE = [key for key in SMALL if key.startswith("model.")]
-# For a model from a checkpoint.
+# Removes the keys of the architecture, for a model from a checkpoint.
 GIVEN = {key: None for key in ARCHITECTURE}
 
 
@@ -19,12 +19,12 @@ def losses(run):
 
 
 def letters(count, seed=0):
-    """Random letters without line ends, so that a text is split where a token file is."""
+    """Returns random letters without line ends, so that a text is split at the same place as a token file."""
     return numpy.random.default_rng(seed).choice(numpy.frombuffer(b"abcdefgh ", "u1"), count)
 
 
 def write_rows(path, rows, seq_len=16, targets=7, held_out_targets=None):
-    """Random tokens, all with the same target."""
+    """Writes rows of random tokens that all have the same target."""
     tokens = numpy.random.default_rng(0).integers(0, 256, (rows, seq_len))
     wanted = numpy.full_like(tokens, targets)
     if held_out_targets is not None:
@@ -40,7 +40,7 @@ def test_a_text_and_a_token_file_of_its_bytes_give_the_same_run(train):
     tokens = train.done({"data.source": "notes.bin"}).run
     assert losses(text).tobytes() == losses(tokens).tobytes()
     assert text.datasets["/train/val_loss"].tobytes() == tokens.datasets["/train/val_loss"].tobytes()
-    # The built-in text gives another.
+    # The built-in text gives other losses.
     assert (losses(text) != losses(train.done({}).run)).all()
 
 
@@ -101,7 +101,7 @@ def test_a_token_outside_the_vocabulary_is_named_with_its_position(train):
     changes = {"data.source": "tokens.bin", "validation.sequences": 100, "steps": 4, "schedule.warmup": 0}
     line = train.fails(1, changes)
     assert line == "tokens.bin: token 1900 is 256, but the model has a vocabulary of 256 (ids 0 to 255)"
-    # In the training data it is found when its window is read.
+    # In the training data the token is found when its window is read.
     ids[:1800] = 300
     (train.folder / "tokens.bin").write_bytes(ids.tobytes())
     line = train({**changes, "validation.every": 0}).error_line()
@@ -144,7 +144,7 @@ def test_bfloat16_differs_a_little_from_float32_which_differs_less_from_float64(
         kind = outcome.checkpoint(12)[0]["tok_embeddings.weight"].dtype.str
         assert kind == ("<f8" if dtype == "float64" else "<f4")
     bfloat16, float32 = (abs(found[dtype] / found["float64"] - 1).max() for dtype in ("bfloat16", "float32"))
-    # Products with 8 and with 24 bits.
+    # The rounding of products to 8 bits compared with 24 bits.
     assert 1e-5 < bfloat16 < 2e-2
     assert 0 < float32 < 1e-5
 
@@ -219,7 +219,7 @@ def test_a_run_that_diverges_stops_early_and_reports_it(train):
     assert first.startswith("diverged: loss rose from step ")
     assert f"; ended at step {steps[-1]}; " in first
     assert run.attributes["finished"] == 1
-    # As every run it ends with a validation.
+    # Like every run, it ends with a validation.
     assert run.datasets["/train/val_step"].tolist() == [steps[-1]]
     report = train.done(RISING, "--json").report
     assert report["diverged"] is True and report["divergence"] == "loss_rose"
@@ -234,7 +234,7 @@ def test_a_learning_rate_of_100_stops_early(train):
     assert len(losses(outcome.run)) < 100
 
 
-def test_a_run_that_diverges_continues_if_configured_so(train):
+def test_a_run_that_diverges_continues_if_requested(train):
     outcome = train({**RISING, "divergence.stop": False})
     assert outcome.status == 0
     assert len(losses(outcome.run)) == 60
@@ -261,9 +261,9 @@ def assert_finite_checkpoints(outcome):
 
 
 @pytest.mark.parametrize("stop", [True, False])
-# 1e30: the loss is not finite after the first update. 1e39, too large for float32: nor are the weights.
+# With 1e30 the loss is not finite after the first update, and with 1e39, too large for float32, neither are the weights.
 @pytest.mark.parametrize("lr", [1e30, 1e39])
-def test_numbers_that_are_not_finite_end_the_run_well_and_never_reach_a_checkpoint(train, lr, stop):
+def test_numbers_that_are_not_finite_end_the_run_cleanly_and_never_reach_a_checkpoint(train, lr, stop):
     changes = {
         **{"optimizer.lr": lr, "schedule.warmup": 0, "checkpoint.every": 1, "checkpoint.keep": 99},
         **{"divergence.stop": stop, "probe.every": 1, "probe.sequences": 1, "probe.max_iterations": 20},

@@ -13,7 +13,7 @@ SCHEDULES = "linear, cosine, constant, wsd"
 
 
 def fails(train, status, *arguments):
-    """The error line of a command that fails and leaves no file."""
+    """Runs a command that must fail and leave no file; returns its error line."""
     before = train_runs.contents(train.folder)
     outcome = train.execute([program("hessian-train"), *map(str, arguments)])
     assert outcome.status == status, outcome.stderr
@@ -89,7 +89,7 @@ def test_an_unknown_section_is_refused(train):
         ("divergence.stop = 1", "divergence.stop is 1, expected true or false"),
         ("probe.sites = 'residual'", "probe.sites is 'residual', expected a list, each entry a text"),
         ("probe.sites = [1]", "probe.sites is [ 1 ], expected a list, each entry a text"),
-        # Whatever the value is, the message is one short line.
+        # The message is one short line for any value.
         ("steps = '''\none\ntwo'''", None),
         (f"steps = [{'1111, ' * 200}]", None),
         ("[steps]\na = 1\nb = 2", None),

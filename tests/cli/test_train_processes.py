@@ -54,7 +54,7 @@ def assert_close(found, expected):
 
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes_make_the_run_of_one(train, alone, name, processes):
+def test_several_processes_write_the_same_run_as_one(train, alone, name, processes):
     one = alone.done(RUNS[name])
     said = job_runs.done(train.command(RUNS[name], "--json"), processes, train.folder)
     assert '"step": 8' in said
@@ -97,7 +97,7 @@ def test_a_run_resumes_with_another_number_of_processes(train, alone):
     mark_unfinished(train.folder / "run" / "run.h5")
     job_runs.done(train.command(changes, "--resume"), 2, train.folder)
     assert_close(train_run(train), one.run)
-    # One process resumes the checkpoint of four too.
+    # A single process can resume the checkpoint of four as well.
     (train.folder / "run" / "checkpoint-00000008.safetensors").unlink()
     mark_unfinished(train.folder / "run" / "run.h5")
     resumed = train.done(changes, "--resume", "--json")

@@ -41,7 +41,7 @@ def apart(tmp_path):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_run_killed_at_random_moments_becomes_the_unbroken_run(train, apart, text_file, name):
+def test_a_run_killed_at_random_moments_equals_the_undisturbed_run(train, apart, text_file, name):
     changes = RUNS[name]
     (apart.folder / "notes.txt").write_bytes(text_file.read_bytes())
     generator = programs.random_generator()
@@ -81,7 +81,7 @@ def test_an_interrupted_run_saves_its_step_and_resumes_from_it(train, apart, num
     changes = {**LONG, "checkpoint.every": 70}
     unbroken = apart.done(changes)
     running = train.start(changes)
-    # Somewhere between two checkpoints.
+    # Interrupts it somewhere between two checkpoints.
     running.wait_for_checkpoint()
     interrupted = running.end(number)
     assert interrupted.status == 1
@@ -230,7 +230,7 @@ def test_resume_leaves_no_gap_if_the_run_file_lacks_steps_before_its_checkpoint(
                 dataset.resize(0, axis=0)
     mark_unfinished(first.folder / "run.h5")
     again = train({}, "--resume")
-    # It may refuse with a message, or start again.
+    # The resumed run may refuse with a message or start again.
     if again.status:
         assert again.status == 1 and "run/run.h5" in again.error_line()
     else:
@@ -278,7 +278,7 @@ def test_overwrite_removes_the_old_checkpoints(train):
     assert shorter.run.datasets["/train/step"].tolist() == [1, 2, 3, 4]
 
 
-def test_checkpoints_without_a_run_file_are_not_removed_unasked(train):
+def test_checkpoints_without_a_run_file_are_not_removed_unless_requested(train):
     outcome = train.done({})
     (outcome.folder / "run.h5").unlink()
     before = contents(outcome.folder)

@@ -31,7 +31,7 @@ def train_column(run, name):
 
 
 def parameters(outcome, step):
-    """The weights of a checkpoint, without the training state."""
+    """Returns the weights of a checkpoint, without the training state."""
     tensors, _ = outcome.checkpoint(step)
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(("optimizer.", "generator."))}
 
@@ -85,14 +85,14 @@ def test_holds_a_row_for_each_step_and_every_dataset_of_the_format(train):
     assert train_column(run, "tokens_per_second") == pytest.approx(96 / seconds, rel=1e-12)
 
 
-def test_has_no_datasets_of_what_is_not_requested(train):
+def test_has_no_datasets_of_quantities_that_are_not_requested(train):
     run = train.done({"log.update_every": 0, "validation.every": 0}).run
     assert set(run.datasets) == {f"/train/{name}" for name in list(UNITS)[:9]}
     assert train_column(run, "val_step").size == train_column(run, "val_loss").size == 0
 
 
 def multipliers(name, steps, warmup, decay=None, final=0.0):
-    """The learning rates by the definitions of the schedules, independent of the program."""
+    """Returns learning rates by the definitions of the schedules, independently of the program."""
     for s in range(steps):
         p = (s - warmup) / (steps - warmup)
         if s < warmup:
@@ -159,7 +159,7 @@ def test_plain_sgd_moves_by_the_learning_rate_times_the_clipped_gradient_norm(tr
         assert norm_of_update(outcome, step) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_first_update_of_adamw_has_the_size_of_the_learning_rate_where_the_gradient_is_not_zero(train):
+def test_the_first_update_of_adamw_has_the_size_of_the_learning_rate_for_every_nonzero_gradient(train):
     # The bias corrections turn m = (1-b1) g and v = (1-b2) g^2 into g and g^2, so the update is lr sign(g).
     changes = {
         **{"optimizer.weight_decay": 0, "optimizer.eps": 0, "optimizer.lr": 0.01, "schedule.warmup": 0},
@@ -345,7 +345,7 @@ def test_the_sharpness_is_measured_at_every_probe(train):
     # Before the first update there is no second moment for the preconditioner.
     finite = [numpy.isfinite(values).tolist() for values in (bare, preconditioned)]
     assert sorted(finite) == [[False, True, True], [True, True, True]]
-    # The head alone gives the loss positive curvature.
+    # The head's parameters are enough to give the loss positive curvature.
     assert all((values[1:] > 0).all() for values in top)
 
 

@@ -27,7 +27,7 @@ def test_version_names_program_commit_and_libraries(name):
     assert re.fullmatch(rf"{name} {re.escape(VERSION)} \(commit {commit}{libraries}\)", line), line
 
 
-def test_all_programs_are_of_one_commit():
+def test_all_programs_report_the_same_commit():
     commits = {re.search(r"commit ([\w-]+)", version_line(name)).group(1) for name in PROGRAMS}
     assert len(commits) == 1
 

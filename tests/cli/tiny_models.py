@@ -27,7 +27,7 @@ def configuration(family="llama2", placement="prenorm", **changes):
 
 
 def layer_shapes(config):
-    """Shapes of the parameters of one layer, by their names without the prefix."""
+    """Returns the shapes of the parameters of one layer, by their names without the prefix."""
     dim, hidden = config["dim"], config["ffn_hidden_dim"]
     kv_width = dim // config["n_heads"] * config["n_kv_heads"]
     gpt2 = config["family"] == "gpt2"
@@ -67,7 +67,7 @@ def shapes_of(config):
 
 
 def draw(config, seed=0):
-    """Random parameters. Their maps preserve the scale of activations, so that curvature is neither tiny nor huge."""
+    """Draws parameters whose maps preserve the scale of activations, so that curvature is neither tiny nor huge."""
     generator = numpy.random.default_rng(seed)
     tensors = {}
     for name, shape in shapes_of(config).items():
@@ -85,7 +85,7 @@ def write(path, config, tensors=None):
 
 
 def write_tokens(path, vocab_size, sequences=2, length=6, seed=0):
-    """Random tokens and their targets, [sequences, length] each."""
+    """Draws random tokens and their targets, [sequences, length] each."""
     ids = numpy.random.default_rng(seed).integers(0, vocab_size, (sequences, length + 1))
     safetensors_file.write(path, {"tokens": ids[:, :-1], "targets": ids[:, 1:]})
     return path

@@ -38,7 +38,7 @@ TIMES = ("/train/step_seconds", "/train/tokens_per_second")
 
 
 def toml(values):
-    """Dotted keys with their values as TOML, which writes strings, numbers, booleans and flat lists as JSON does."""
+    """Formats dotted keys and values as TOML, which writes strings, numbers, booleans and flat lists as JSON does."""
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 
@@ -57,18 +57,18 @@ class Outcome(programs.Outcome):
         return sorted(path.name for path in self.folder.glob("checkpoint-*"))
 
     def checkpoint(self, step):
-        """Tensors and metadata."""
+        """Returns the tensors and metadata of a checkpoint."""
         return safetensors_file.read(self.folder / f"checkpoint-{step:08}.safetensors")
 
 
 class Train:
-    """hessian-train, working in a folder of its own, with its output in run/ unless the configuration has another `out`."""
+    """hessian-train in a temporary working folder, with its output in run/ unless the configuration has another `out`."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
 
     def command(self, changes, *options):
-        """Writes run.toml: SMALL with these changes, or the text given; None leaves a key out."""
+        """Writes run.toml: SMALL with these changes (None removes a key), or the given text."""
         text = changes
         if isinstance(changes, dict):
             text = toml({key: value for key, value in {**SMALL, **changes}.items() if value is not None})
@@ -83,7 +83,7 @@ class Train:
         return self.execute(self.command(changes, *options), out)
 
     def done(self, changes, *options):
-        """A run that succeeds. It replaces an existing one unless --resume is given."""
+        """Runs the program, which must succeed. Replaces an existing run unless --resume is given."""
         if "--resume" not in options:
             options = (*options, "--overwrite")
         outcome = self(changes, *options)
@@ -91,7 +91,7 @@ class Train:
         return outcome
 
     def fails(self, status, changes, *options):
-        """The error line of a run that fails and leaves nothing behind."""
+        """Runs the program, which must fail and leave no file; returns its error line."""
         command = self.command(changes, *options)
         before = contents(self.folder)
         outcome = self.execute(command)
@@ -104,7 +104,7 @@ class Train:
 
 
 def contents(folder):
-    """Every file below a folder, with its bytes."""
+    """Returns every file below a folder with its bytes."""
     return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
@@ -122,7 +122,7 @@ class RunningTrain:
             self.terminal.close_end()
 
     def said(self):
-        """All that it has written to stderr so far."""
+        """Returns everything that the run has written to stderr so far."""
         return self.terminal.read().decode() if self.terminal else self.err_path.read_text()
 
     def wait_until(self, condition):
@@ -132,7 +132,7 @@ class RunningTrain:
         self.wait_until(lambda: any(self.folder.glob("run/checkpoint-*")))
 
     def end(self, signal_number=None):
-        """Ends it by a signal, or waits for its end."""
+        """Ends the run by a signal, or waits for its end."""
         try:
             if signal_number is not None:
                 self.process.send_signal(signal_number)
@@ -153,7 +153,7 @@ class RunningTrain:
 
 
 def mark_unfinished(path):
-    """Leaves a run file as a process does that is killed just before it marks the run as finished."""
+    """Makes a run file look as if its process had been killed just before marking the run as finished."""
     with h5py.File(path, "r+") as file:
         file.attrs.modify("finished", numpy.int32(0))
 

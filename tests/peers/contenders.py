@@ -25,14 +25,14 @@ class Tail(nn.Module):
     def __init__(self, model, layer, residual):
         super().__init__()
         self.residual = nn.Parameter(residual)
-        self.logits = lambda: model.logits(self.residual, layer)  # a lambda, so that the model's parameters do not become this module's
+        self.logits = lambda: model.logits(self.residual, layer)  # a lambda, so that the module does not own the model's parameters
 
     def forward(self, _):
         return self.logits()
 
 
 class Loss(nn.Module):
-    """Mean cross-entropy times a factor. Tools that look at the reduction do not rescale a sum."""
+    """Mean cross-entropy times a factor. Its reduction is called `sum`, since tools that read it do not rescale a sum."""
 
     reduction = "sum"
 
@@ -46,7 +46,7 @@ class Loss(nn.Module):
 
 @dataclass
 class Problem:
-    """A loss and the tensors to differentiate it by: the residual before a layer, or all parameters if no layer is given."""
+    """A loss, and the variables of its Hessian: the residual before a layer, or all parameters if no layer is given."""
 
     architecture: gpt.Architecture
     model: gpt.Gpt
@@ -58,7 +58,7 @@ class Problem:
         self.loss = Loss(1)
         self.module = self.model
         if self.layer is not None:
-            # The Hessian of the sum of the sequences' losses by their residuals is block diagonal, with a block per sequence.
+            # The Hessian of the sum of the losses with respect to the residuals is block diagonal, with one block per sequence.
             self.loss = Loss(len(self.tokens))
             with torch.no_grad():
                 residual = self.model.before(self.layer, self.tokens)
@@ -98,7 +98,7 @@ class Contender:
         return products
 
     def solve(self, setting):
-        """The flattened eigenvector of the eigenvalue of largest magnitude."""
+        """Returns the flattened eigenvector of the eigenvalue of largest magnitude."""
         problem = self.problem
 
         def matvec(v):
@@ -186,11 +186,11 @@ class Curvlinops(Contender):
         super().__init__(problem)
         model, loss, data = problem.model, problem.loss, [(problem.tokens, problem.targets)]
         if problem.layer is None:
-            # Its forward mode runs without autograd, where PyTorch's silu has a backward that cannot be differentiated.
+            # curvlinops' forward mode runs without autograd, in which PyTorch's silu has a backward that cannot be differentiated.
             gpt.FeedForward.silu = staticmethod(lambda x: x * torch.sigmoid(x))
             self.hessian = curvlinops.HessianLinearOperator(model, loss, problem.point, data, check_deterministic=False)
         else:
-            model.tok_embeddings.requires_grad_()  # it finds the activation in the graph, which needs a leaf that requires gradients
+            model.tok_embeddings.requires_grad_()  # the graph with the activation needs a leaf that requires gradients
             place = f"layers.{problem.layer}" if problem.layer < len(model.layers) else "norm"
             self.hessian = ActivationHessianLinearOperator(model, loss, (place, "input", 0), data, check_deterministic=False)
 

@@ -34,7 +34,7 @@ class RMSNorm(nn.Module):
 
 
 def stream_norm(architecture):
-    """The norm of the residual stream in this family."""
+    """Returns the norm of the residual stream in this family."""
     if architecture.family == "gpt2":
         return nn.LayerNorm(architecture.dim, eps=NORM_EPS, bias=False)
     return RMSNorm(architecture.dim)
@@ -116,7 +116,7 @@ class Layer(nn.Module):
 
 
 class Gpt(nn.Module):
-    """Tokens [S, T] to logits [S, T, vocab]."""
+    """Maps tokens [S, T] to logits [S, T, vocab]."""
 
     def __init__(self, architecture):
         super().__init__()
@@ -139,14 +139,14 @@ class Gpt(nn.Module):
         return x if self.pos_embeddings is None else x + self.pos_embeddings.weight[: tokens.shape[1]]
 
     def before(self, layer, tokens):
-        """The residual before this layer, or before the final norm."""
+        """Returns the residual before this layer, or before the final norm."""
         x = self.embed(tokens)
         for earlier in self.layers[:layer]:
             x = earlier(x, self.table)
         return x
 
     def logits(self, x, layer=0):
-        """The logits, given the residual before this layer."""
+        """Computes the logits from the residual before this layer."""
         for later in self.layers[layer:]:
             x = later(x, self.table)
         head = self.tok_embeddings if self.output is None else self.output
@@ -157,5 +157,5 @@ class Gpt(nn.Module):
 
 
 def mean_loss(logits, targets):
-    """Mean cross-entropy of all tokens, in nats."""
+    """Returns the mean cross-entropy of all tokens, in nats."""
     return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())

@@ -11,7 +11,7 @@ def rms_norm(weights, name, x):
 
 
 def stream_norm(architecture, weights, name, x):
-    """The norm of the residual stream in this family."""
+    """Applies the norm of the residual stream in this family."""
     if architecture.family != "gpt2":
         return rms_norm(weights, name, x)
     centred = x - jnp.mean(x, axis=-1, keepdims=True)
@@ -67,7 +67,7 @@ def embed(weights, tokens):
 
 
 def mean_loss(architecture, weights, x, layer, targets):
-    """Mean cross-entropy of all tokens in nats, given the residual before this layer."""
+    """Returns the mean cross-entropy of all tokens in nats, given the residual before this layer."""
     for later in range(layer, architecture.n_layers):
         x = apply_layer(architecture, weights, later, x)
     head = "output.weight" if "output.weight" in weights else "tok_embeddings.weight"

@@ -6,7 +6,7 @@ Usage: hvp.py BIN [--device cpu|cuda] [--case NAME] [--rounds N] [--seconds S] [
 BIN is the folder of this project's programs. There are two Hessians: that of each sequence's loss with respect to the residual
 before layer 0, with one product for all sequences at once; and that of the mean loss with respect to all parameters. Each
 contender runs in its own process, so that its memory can be measured. The contenders run in turn, so that a slow moment of the
-machine affects all of them; ratios are ratios of medians. First, the products of every contender are compared with ours.
+machine affects all of them; ratios are ratios of medians. First, products are compared with ours.
 
 Then each finds the eigenvalue of largest magnitude before every layer and before the final norm, for each sequence, to the same
 residual, with its own solver or else with SciPy's eigsh. Our time is that of hessian-probe including start-up and run file, for that
@@ -66,7 +66,7 @@ ACTIVATION_VECTORS = 8
 class Contender:
     name: str
     implementation: str | None  # a class for worker.py; None for ours
-    several: dict  # how it multiplies several vectors, by Hessian
+    several: dict  # the way it multiplies several vectors, by Hessian
     solver: str
     exact: bool = True
 
@@ -126,7 +126,7 @@ def contenders_on(device):
 
 
 def difference(path, reference_path):
-    """The largest relative difference between the products in two files."""
+    """Returns the largest relative difference between the products in two files."""
     products, reference = subject.read_vectors(path), subject.read_vectors(reference_path)
     flat = lambda tensors: numpy.concatenate([tensors[name].flatten(1).numpy() for name in reference], 1)
     expected = flat(reference)
@@ -134,7 +134,7 @@ def difference(path, reference_path):
 
 
 def measure_products(programs, folder, kind, counts, options):
-    """Rows of the table of one Hessian: memory, seconds per vector for each count of vectors, and difference from ours."""
+    """Returns table rows for one Hessian: memory, seconds per vector for each count of vectors, and difference from ours."""
     contenders = contenders_on(options.device)
     workers = [Worker(contender, programs, folder, kind, options.device) for contender in contenders]
     for worker in workers:
@@ -170,7 +170,7 @@ def our_probe(programs, folder, ends):
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL)
         peak_bytes = 0
-        # Sampled, since the peak of wait4() includes this interpreter, which the process was forked from.
+        # Sampled, since the peak that wait4() reports includes this interpreter, from which the process was forked.
         while process.poll() is None:
             peak_bytes = max(peak_bytes, memory_status("VmHWM", process.pid))
             time.sleep(0.01)
@@ -201,7 +201,7 @@ def peer_probe(contender, programs, folder, our_norms):
 
 
 def measure_probes(programs, folder):
-    """Rows of the table of probes. Ours runs before each of the others, for the dominant end as they do and for both ends."""
+    """Returns table rows for the probes. Ours runs before each of the others: for the dominant end like them, and for both."""
     runs = {"dominant": [], "both": []}
     rows = []
     for contender in CONTENDERS[1:]:
@@ -280,7 +280,7 @@ def main():
     if options.device == "cpu":
         os.environ["JAX_PLATFORMS"] = "cpu"
     else:
-        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # JAX would take most of the device for itself
+        os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"  # otherwise JAX would reserve most of the device's memory
     cases = CASES if options.device == "cpu" else CUDA_CASES
     if unknown := set(options.case or ()) - set(cases):
         parser.error(f"no case {unknown.pop()!r}; known are {', '.join(cases)}")

@@ -1,4 +1,4 @@
-"""The input of all contenders: a model, tokens and vectors, drawn from a seed and written as files that our programs read too."""
+"""The input of all contenders: a model, tokens and vectors, drawn from a seed and written as files that our programs can read."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ import safetensors_file  # noqa: E402  # next to the tests of the programs
 
 
 def weight_std(name, shape, architecture):
-    """Standard deviation of a fresh weight, as in the official codes."""
+    """Returns the standard deviation of a fresh weight, as in the official codes."""
     if "embeddings" in name:
         return 0.02 if architecture.family == "gpt2" else 1.0
     if name == "output.weight":
@@ -71,13 +71,13 @@ def read_model(folder):
 
 
 def read_batch(folder):
-    """Tokens and targets, [S, T] each."""
+    """Reads tokens and targets, [S, T] each."""
     tensors, _ = read_tensors(folder / "data.safetensors")
     return tensors["tokens"], tensors["targets"]
 
 
 def read_vectors(path):
-    """Vectors by the names of the tensors that they belong to, [K, ...] each."""
+    """Reads vectors by the names of the tensors that they belong to, [K, ...] each."""
     return read_tensors(path)[0]
 
 

@@ -18,7 +18,7 @@ def median_seconds(work, seconds, at_least=1):
 
 
 def comparison_parser(description, rounds, seconds):
-    """A parser with the options that all comparisons have. Rounds and seconds are defaults."""
+    """Returns a parser of the options that all comparisons share. `rounds` and `seconds` are their defaults."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("programs", type=Path, metavar="BIN", help="folder of this project's programs")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

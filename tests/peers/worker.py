@@ -33,7 +33,7 @@ TOLERANCE = 1e-3
 
 
 def warm_up(contender_class, architecture, layer, device):
-    """Makes one product with a tiny model, so that what libraries load for it does not count as the memory of an operator."""
+    """Computes one product with a tiny model, so that libraries loaded for it do not count as the memory of an operator."""
     tiny = replace(architecture, dim=16, n_layers=1, n_heads=2, ffn_hidden_dim=32, vocab_size=32)
     tokens = torch.zeros(1, 8, dtype=torch.long, device=device)
     problem = Problem(tiny, gpt.Gpt(tiny).to(device), tokens, tokens, layer)
@@ -41,7 +41,7 @@ def warm_up(contender_class, architecture, layer, device):
 
 
 def solve(contender_class, problem, rung):
-    """Tries the settings of a contender from a rung on until the residual norm is small enough. Only the last run is timed."""
+    """Tries a contender's settings, from `rung` upwards, until the residual norm is small enough. Times only the last run."""
     while True:
         gc.collect()  # PyHessian's graphs contain cycles
         start = time.perf_counter()
@@ -60,7 +60,7 @@ def solve(contender_class, problem, rung):
 def probe(contender_class, problem):
     rows = []
     for layer in range(problem.architecture.n_layers + 1):
-        rung = 0  # the sequences of a layer start from the setting that the last one needed
+        rung = 0  # each sequence of a layer starts from the setting that the previous one needed
         for sequence in range(len(problem.tokens)):
             one = slice(sequence, sequence + 1)
             part = Problem(problem.architecture, problem.model, problem.tokens[one], problem.targets[one], layer)

@@ -20,7 +20,7 @@ std::vector<std::size_t> rows_of_map(const Anatomy& anatomy, const std::string& 
 /// Returns the layers, ascending.
 std::vector<int64_t> layers_of(const Anatomy& anatomy);
 
-/// A quantity of the map of a row for each sequence, [S]. All but the gain are NaN where C = 0.
+/// A function that returns a quantity of a row's map for each sequence, [S]. All but the gain are NaN if C = 0.
 using MapQuantity = std::vector<double> (*)(const Anatomy& anatomy, std::size_t row);
 std::vector<double> gain_of_map(const Anatomy& anatomy, std::size_t row);
 std::vector<double> curvature_of_map(const Anatomy& anatomy, std::size_t row);

@@ -8,8 +8,8 @@
 
 namespace hessian::analysis {
 
-/// The name of a group of matrices, taken apart: `residual-3` is layer 3 of the kind `residual`, `layers.3.attention` is
-/// layer 3 of `layers.attention`. A name without a number is a kind of its own.
+/// The parsed name of a group of matrices: `residual-3` is layer 3 of the kind `residual`, `layers.3.attention` is
+/// layer 3 of `layers.attention`. A name without a number is a separate kind.
 struct GroupName {
   std::string kind;
   std::optional<int64_t> layer;

@@ -125,7 +125,7 @@ std::vector<double> SiteProbes::over_sequences(const std::vector<double>& values
 }
 
 int64_t SiteProbes::converged_count(std::size_t probe, std::size_t row) const {
-  if (converged.empty()) {  // older files do not say
+  if (converged.empty()) {  // older files lack it
     return 0;
   }
   const auto first = converged.begin() + static_cast<std::ptrdiff_t>(probe * layers.size() + row) * sequences;

@@ -35,7 +35,7 @@ struct SiteProbes {
   [[nodiscard]] int64_t converged_count(std::size_t probe, std::size_t row) const;
   /// Counts the estimates of one layer in one probe that were written and did not reach their tolerance.
   [[nodiscard]] int64_t unconverged(std::size_t probe, std::size_t row) const;
-  /// The same over all layers of a probe.
+  /// Counts such estimates over all layers of a probe.
   [[nodiscard]] int64_t unconverged(std::size_t probe) const;
 };
 

@@ -22,7 +22,7 @@ using FlatConfig = std::map<std::string, std::string>;
 
 constexpr std::string_view fresh_prefix = "new:";
 
-/// Returns whether a key tells runs apart: where results are written and how fast they are computed does not.
+/// Returns whether a key distinguishes runs: keys of output paths and of speed do not.
 bool distinguishes_runs(const std::string& key) {
   static const std::set<std::string> silent = {"out",
                                                "threads",
@@ -58,7 +58,7 @@ void flatten(const toml::table& table, const std::string& prefix, FlatConfig& fl
   }
 }
 
-/// Returns the label of the run's model, which its file has next to the architecture; empty in older files.
+/// Returns the label of the run's model, which the file stores next to the architecture; empty for older files.
 std::string model_label(const RunContent& run) {
   const auto model = nlohmann::json::parse(run.info.model, nullptr, /*allow_exceptions=*/false);
   const auto label = model.is_object() ? model.find("label") : model.end();
@@ -79,7 +79,7 @@ void replace_model_name(const RunContent& run, FlatConfig& flat) {
   }
 }
 
-/// Returns the configuration of a run as far as it tells runs apart; empty if it cannot be parsed.
+/// Returns the keys of a run's configuration that distinguish runs; empty if it cannot be parsed.
 FlatConfig flat_config(const RunContent& run) {
   FlatConfig flat;
   try {
@@ -131,7 +131,7 @@ std::vector<std::string> differing_keys(const std::vector<FlatConfig>& configs) 
   return keys;
 }
 
-/// Formats one difference: a model by its name alone, other values after the last word of their key.
+/// Formats one difference: a model as its name only, other values after the last word of their key.
 std::string difference_text(const std::string& key, const std::string& value) {
   return names_the_model(key) ? value : key.substr(key.rfind('.') + 1) + " " + value;
 }
@@ -145,7 +145,7 @@ std::string joined(const FlatConfig& config, const std::vector<std::string>& key
   return label;
 }
 
-/// Returns the ends of the paths, as long as needed to tell them apart.
+/// Returns the shortest ends of the paths that distinguish them.
 std::vector<std::string> file_labels(const std::vector<RunContent>& runs) {
   constexpr std::size_t deepest = 8;
   std::vector<std::string> labels;

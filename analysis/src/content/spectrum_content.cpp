@@ -33,7 +33,7 @@ double single(TolerantReader& reader, const std::string& path) {
   return values.empty() ? NAN : values.front();
 }
 
-/// Reads Ritz values and their weights. Samples whose Krylov space was exhausted early end in NaN, which is dropped.
+/// Reads Ritz values and their weights. Drops the NaNs at the end of samples whose Krylov space was exhausted early.
 void read_ritz_values(TolerantReader& reader, const std::string& group, DensityCurve& density) {
   const auto values = reader.read<double>(group + "/ritz_values");
   const std::vector<double> weights = reader.column<double>(group + "/ritz_weights");

@@ -16,9 +16,9 @@ struct DensityCurve {
   std::vector<double> density;        ///< [n], 1 / units
   std::vector<double> density_error;  ///< [n], standard error over samples, or empty
   std::vector<double> ritz_values;    ///< P m at most
-  std::vector<double> ritz_weights;   ///< as ritz_values, summing to 1 over a sample, or empty
-  int64_t samples = 0;                ///< P, all sequences together; 0 where unknown
-  int64_t steps = 0;                  ///< m; 0 where unknown
+  std::vector<double> ritz_weights;   ///< as ritz_values, summing to 1 per sample; or empty
+  int64_t samples = 0;                ///< P, all sequences together; 0 if unknown
+  int64_t steps = 0;                  ///< m; 0 if unknown
   double width = NAN;                 ///< standard deviation of the Gaussian that each Ritz value is smoothed with
   double zero_threshold = NAN;        ///< largest magnitude that counts as zero
   double mass_near_zero = NAN;        ///< share of eigenvalues that count as zero
@@ -59,12 +59,12 @@ struct GroupSpectrum {
 struct Anatomy {
   std::vector<std::string> map;        ///< [M], weight of each map without its layer: `attention.wq`
   std::vector<int64_t> layer;          ///< [M]
-  std::vector<uint8_t> normalised;     ///< [M], 1 where a norm follows the map
+  std::vector<uint8_t> normalised;     ///< [M], 1 if a norm follows the map
   int64_t sequences = 0;               ///< S
   std::vector<double> gain_norm;       ///< [M, S], of J^T H_zz J
   std::vector<double> curvature_norm;  ///< [M, S], of C
   std::vector<double> norm;            ///< [M, S], of H_xx
-  std::vector<double> cosine;          ///< [M, S], |cosine| of both terms' dominant eigenvectors; NaN where C = 0
+  std::vector<double> cosine;          ///< [M, S], |cosine| of both terms' dominant eigenvectors; NaN if C = 0
   std::vector<uint8_t> converged;      ///< [M, S]
 
   /// Returns the values of one map over the sequences, [S], from an array [M, S].

@@ -10,7 +10,7 @@
 namespace hessian::analysis {
 namespace {
 
-/// A quantity of maps that is drawn.
+/// A quantity of linear maps to draw.
 struct Quantity {
   const char* id;
   const char* title;
@@ -110,7 +110,7 @@ void add_quantities(const LabelledRuns& input, const Anatomy& anatomy, std::vect
   }
 }
 
-/// Draws several runs: both terms at each map, and the quantities without a scale for all maps of a layer together.
+/// Compares several runs: both terms at each map, and the dimensionless quantities over all maps of a layer.
 void add_comparisons(const LabelledRuns& input, const std::vector<const Anatomy*>& anatomies,
                      std::vector<Figure>& figures) {
   for (const std::string& map : matched_maps(anatomies)) {

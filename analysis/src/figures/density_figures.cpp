@@ -46,7 +46,7 @@ Curve curve_of(const DensityCurve& density) {
   return curve;
 }
 
-/// Starts the axis where the smoothing's tails begin.
+/// Makes the y axis logarithmic and starts it at the density below which only the smoothing's tails remain.
 void cut_tails(Figure& figure) {
   double highest = 0;
   for (const Curve& curve : figure.curves) {
@@ -84,7 +84,7 @@ Figure density_of_group(const std::string& name, const LabelledRuns& input) {
       }
     }
   }
-  constexpr std::size_t max_sources = 4;  // the report's tables have all of them
+  constexpr std::size_t max_sources = 4;  // the report's tables list all of them
   if (sources.size() <= max_sources) {
     figure.caption = fmt::format("{}", fmt::join(sources, ""));
   }

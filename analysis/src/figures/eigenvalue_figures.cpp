@@ -34,7 +34,7 @@ Curve by_rank(const GroupSpectrum& spectrum, const SpectrumEnd& end) {
   return curve;
 }
 
-/// Returns open circles at the ranks where the pair of some matrix has not converged.
+/// Returns open circles at the ranks at which at least one matrix has an unconverged pair.
 Curve open_of(const GroupSpectrum& spectrum, const SpectrumEnd& end, const Curve& curve) {
   Curve open;
   open.label = curve.label + ", not converged";

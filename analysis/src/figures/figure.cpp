@@ -43,7 +43,7 @@ std::string categorical_color(std::size_t i) {
 }
 
 std::string sequential_color(std::size_t i, std::size_t n) {
-  // From the third colour to the middle of the last but two.
+  // From the third colour of the map to the middle between its eighth and ninth.
   const double place = n > 1 ? 2 + 5.5 * static_cast<double>(i) / static_cast<double>(n - 1) : 2;
   const auto below = static_cast<std::size_t>(place);
   const double share = place - static_cast<double>(below);

@@ -104,7 +104,7 @@ std::string color_of(std::size_t i, std::size_t n);
 /// Names only some of the curves in the legend if they are too many to read; the caption then says so.
 void thin_legend(Figure& figure);
 
-/// Returns at most `max` of the indices 0 ... n-1, evenly spread, with the first and the last.
+/// Returns at most `max` of the indices 0 ... n-1, evenly spread, including the first and the last.
 std::vector<std::size_t> spread_over(std::size_t n, std::size_t max);
 
 /// The colours of heat maps, evenly spaced: all of viridis.

@@ -38,10 +38,10 @@ std::vector<Figure> estimate_figures(const LabelledRuns& input);
 /// Draws both terms of H_xx at linear maps.
 std::vector<Figure> anatomy_figures(const LabelledRuns& input);
 
-/// Returns the end of the id of figure i of n of one kind: `-2`, empty for a single one.
+/// Returns the suffix of the id of figure i among n of one kind, such as `-2`; empty if n is 1.
 std::string numbered(std::size_t i, std::size_t n);
 
-/// Returns ` (nats)`, empty for quantities without a unit.
+/// Formats a unit as the end of a label, such as ` (nats)`; empty for quantities without a unit.
 std::string units_suffix(const std::string& units);
 
 }  // namespace hessian::analysis

@@ -7,8 +7,8 @@
 
 namespace hessian::analysis {
 
-/// Makes every figure that the runs have data for. Runs are overlaid in one figure where possible, labelled by what
-/// differs between their configurations.
+/// Makes every figure that the runs have data for. Runs are overlaid in one figure where possible, labelled by the
+/// settings that differ between them.
 std::vector<Figure> figures_of(const std::vector<RunContent>& runs);
 
 }  // namespace hessian::analysis

@@ -13,7 +13,7 @@
 
 namespace hessian::analysis {
 
-/// How groups of matrices (densities, eigenvalues) become figures.
+/// The functions that draw groups of matrices (densities, eigenvalues).
 template <class Group>
 struct GroupDrawing {
   std::string id;  ///< first word of the figures' ids
@@ -24,7 +24,7 @@ struct GroupDrawing {
   std::function<Figure(const std::string& name)> of_group;
 };
 
-/// Draws a figure for each kind with several layers in each run, then one for each group. The former are left out for
+/// Draws a figure for each kind with several layers in each run, then one for each group. Leaves out the former for
 /// more runs than can be compared by eye.
 template <class Group>
 std::vector<Figure> group_figures(const LabelledRuns& input, const GroupDrawing<Group>& drawing) {

@@ -51,7 +51,7 @@ struct RunsByRate {
   Summary all_rates{};
   int failed = 0;
   int pending = 0;
-  double highest_loss = 0;  ///< of a stable run; if there is none, before training
+  double highest_loss = 0;  ///< of the stable runs; if there is none, the loss before training
 };
 
 RunsByRate runs_of(const SweptModel& swept) {
@@ -132,7 +132,7 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
     highest = std::max(highest, runs.back().highest_loss);
   }
   for (std::size_t i = 0; i < models.size(); ++i) {
-    // The crosses of several models lie below each other, so that all are seen.
+    // Draws the crosses of several models below each other, so that all are visible.
     add_model(models[i], runs[i], color_of(i, models.size()),
               highest * (1.02 + 0.03 * static_cast<double>(models.size() - i)), figure);
   }

@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::size_t max_points = 1000;  // more are indistinguishable on a page
 
-/// Returns a quantity of every step as a curve. Long runs are condensed to the medians of equal stretches of steps, with
-/// their ranges, which a spike of a single step still widens.
+/// Returns a quantity of every step as a curve. Condenses long runs to the medians and ranges of equal stretches of
+/// steps, so that a spike of a single step remains visible in a range.
 Curve curve_of_steps(const std::vector<int64_t>& steps, const std::vector<double>& values) {
   Curve curve;
   if (steps.size() <= max_points) {
@@ -114,7 +114,8 @@ std::optional<Thresholds> thresholds_of(const RunContent& run) {
   }
 }
 
-/// Returns the learning rate of the update after `step` updates, or of the last update; NaN if there is none.
+/// Returns the learning rate of the update that follows `step` updates, or of the last update if none follows; NaN if
+/// there are no updates.
 double rate_after(const TrainingCurves& training, int64_t step) {
   const auto next = std::lower_bound(training.steps.begin(), training.steps.end(), step + 1);
   if (training.steps.empty()) {

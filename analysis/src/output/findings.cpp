@@ -20,7 +20,7 @@ std::string number_text(double value) {
   return fmt::format("{:.3g}", value);
 }
 
-/// `a`, `a and b`, `a, b and c`
+/// Joins items as in a sentence: `a`, `a and b`, `a, b and c`.
 std::string list_text(const std::vector<std::string>& items) {
   std::string text;
   for (std::size_t i = 0; i < items.size(); ++i) {
@@ -156,7 +156,7 @@ void add_rates(const std::vector<RunContent>& runs, const std::vector<std::strin
 
 // Spectral norms and activation scales
 
-/// A run that has probes of the site that is described.
+/// A run with its probes of the site that the findings describe.
 struct ProbedRun {
   std::string label;
   const SiteProbes* probes;
@@ -192,7 +192,7 @@ std::string site_text(const std::vector<ProbedRun>& runs) {
   return site == "residual" ? "the residual stream" : "site " + site;
 }
 
-/// `step 150`, or nothing if the runs differ.
+/// Formats the step of the runs' first or last probe: `step 150`; empty if the runs differ.
 std::string step_text(const std::vector<ProbedRun>& runs, bool last) {
   std::set<int64_t> steps;
   for (const ProbedRun& run : runs) {
@@ -221,7 +221,7 @@ std::optional<LayerValue> largest_norm(const ProbedRun& run, std::size_t probe) 
   return largest;
 }
 
-/// `at layer 0 in every run`, or `at layer 0 in A and B and at layer 3 in C`
+/// Formats the layers of values: `at layer 0 in every run`, or `at layer 0 in A and B and at layer 3 in C`.
 std::string layers_text(const std::vector<LayerValue>& values) {
   std::set<int64_t> layers;
   for (const LayerValue& value : values) {
@@ -300,7 +300,7 @@ std::string norms_text(const std::vector<ProbedRun>& runs, bool last, const std:
          unconverged_text(runs, last);
 }
 
-/// `medians over 4 sequences`; nothing if the runs differ.
+/// Returns a sentence on the number of sequences that norms are medians over.
 std::string sequences_text(const std::vector<ProbedRun>& runs) {
   std::set<int64_t> counts;
   for (const ProbedRun& run : runs) {

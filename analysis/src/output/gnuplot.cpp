@@ -35,7 +35,7 @@ std::string terminal(const std::string& format, double height) {
       2.5 * height);
 }
 
-/// Returns the figure with named places moved from the x axis to the y axis, where the names have room.
+/// Returns the figure with named places moved from the x axis to the y axis, which has room for names.
 Figure upright(Figure figure) {
   if (!figure.x.names.empty()) {
     std::swap(figure.x, figure.y);
@@ -110,7 +110,7 @@ std::vector<std::string> plots_of(const Figure& figure) {
   return bands;
 }
 
-/// Returns the positions of marks, without those that are indistinguishable from their neighbours.
+/// Returns the positions of marks that are distinguishable from their neighbours.
 std::vector<double> distinct_marks(std::vector<double> places, bool logarithmic) {
   std::erase_if(places, [](double place) { return !std::isfinite(place); });
   std::sort(places.begin(), places.end());
@@ -222,7 +222,7 @@ std::string gnuplot_script(const Figure& original, const std::string& format, co
       "set encoding utf8\nset terminal " + terminal(format, relative_height(figure, legend_width)) + "\n";
   script += "set output " + quoted(image.string()) + "\n";
   script += "set datafile missing 'NaN'\n";
-  // gnuplot centres its own titles over the axes and cuts them off where names move the axes aside.
+  // gnuplot centres its own titles over the axes and cuts them off if long names move the axes to the right.
   script += "set tmargin 3\nset label 1 " + quoted(figure.title) + " at screen 0.5, screen 0.96 center noenhanced\n";
   script += "set border 3 lw 0.8\nset tics nomirror\nset xtics\nset ytics\n";
   script += "set grid xtics ytics lt 1 lc rgb '#d8d8d8' lw 0.5\n";

@@ -9,7 +9,7 @@
 namespace hessian::analysis {
 namespace {
 
-/// The extent of the finite values of an axis; only positive ones count if it is logarithmic.
+/// The extent of the finite values of an axis, and only of positive values if it is logarithmic.
 struct Extent {
   double low = INFINITY;
   double high = -INFINITY;

@@ -20,8 +20,8 @@ std::string range(const std::optional<double>& low, const std::optional<double>&
 /// Returns the commands for label, scale, ticks and range of an axis.
 std::string axis_commands(const Figure& figure, bool of_x);
 
-/// Returns the commands for a legend below the figure, in as many columns as fit, with room for its rows, which gnuplot
-/// would let overlap the axis.
+/// Returns the commands for a legend below the figure, in as many columns as fit, and for a margin that its rows need,
+/// since gnuplot lets them overlap the axis.
 /// \param characters_of_width  width between the axes, which limits the legend, in characters
 std::string legend_commands(const Figure& figure, std::size_t characters_of_width);
 

@@ -23,7 +23,7 @@ std::string contents_of(const fs::path& path) {
   return text.str();
 }
 
-/// Returns the SVG element of a figure, without the XML declaration of a file.
+/// Provides figures as SVG elements, without the XML declaration of a file.
 class SvgSource {
  public:
   SvgSource(const fs::path& page, fs::path drawings) : page_(page), drawings_(std::move(drawings)) {}

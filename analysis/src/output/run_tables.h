@@ -12,7 +12,7 @@ namespace hessian::analysis {
 /// file has none. Files without a label give family and placement.
 std::string model_text(const RunContent& run);
 
-/// Makes a report on runs: findings, the given figures, tables, what was run, and warnings.
+/// Makes a report on runs: findings, the given figures, tables, command lines and warnings.
 Report report_on(const std::vector<RunContent>& runs, const std::vector<Figure>& figures,
                  const std::string& command_line);
 

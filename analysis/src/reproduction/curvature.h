@@ -26,7 +26,7 @@ struct FamilyRuns {
   std::vector<PlacedRun> runs;
 };
 
-/// What sections (b) and (c) show, read once.
+/// The results that sections (b) and (c) show, read once.
 struct CurvatureResults {
   std::vector<FamilyRuns> families;
   std::vector<std::string> warnings;  ///< files that are missing, unreadable or not finished, a line each
@@ -38,7 +38,7 @@ CurvatureResults read_curvature(const std::vector<ReproducedSweep>& sweeps);
 /// Returns the probes of a site, nullptr if the run has none yet.
 const SiteProbes* site_named(const RunContent& run, const std::string& name);
 
-/// Appends a curve for each placement, made of what `fill` takes from its runs.
+/// Appends a curve for each placement, whose points `fill` collects from its runs.
 void add_placements(const std::vector<PlacedRun>& runs,
                     const std::function<void(const RunContent&, SpreadCurve&)>& fill, Figure& figure);
 

@@ -54,7 +54,7 @@ Figure losses_at(const ReadSweep& sweep, const std::string& id, const std::strin
   return figure;
 }
 
-/// Returns the statuses of the runs of a placement at a rate, those that have started.
+/// Returns the statuses of a placement's runs at a rate that have started.
 std::vector<std::string> statuses_at(const SweepRuns& runs, const std::string& placement, double rate) {
   std::vector<std::string> statuses;
   for (std::size_t i = 0; i < runs.model.size(); ++i) {
@@ -92,7 +92,7 @@ std::vector<Figure> loss_figures(const ReadSweep& sweep, std::vector<std::string
           [&](const std::string& /*placement*/) { return unstable; }, warnings)};
 }
 
-/// SimpleNorm's best loss against that of PreNorm + QKNorm.
+/// Compares SimpleNorm's best loss with that of PreNorm + QKNorm.
 Claim best_loss_claim(const std::vector<ReadSweep>& sweeps) {
   std::vector<bool> cases;
   std::string ours;
@@ -113,7 +113,7 @@ Claim best_loss_claim(const std::vector<ReadSweep>& sweeps) {
           "SimpleNorm's best loss is the smaller one for every model"};
 }
 
-/// Whether SimpleNorm trains at a rate where PreNorm diverges.
+/// Checks whether SimpleNorm trains at a rate at which PreNorm diverges.
 Claim survival_claim(const std::vector<ReadSweep>& sweeps) {
   std::vector<bool> cases;
   std::string survivors;

@@ -67,7 +67,7 @@ Slope log_slope(const std::vector<double>& x, const std::vector<double>& y) {
   return {slope, 1.96 * std::sqrt(squares / (n - 2) / uu)};
 }
 
-/// Returns the width at which the weight norm varies, that of the rows whose norm is not 1.
+/// Returns the width of the rows in which the weight norm varies, that is, differs from 1.
 int64_t width_of_norms(const SyntheticPoints& points) {
   for (std::size_t i = 0; i < points.map.size(); ++i) {
     if (points.weight_norm[i] != 1) {
@@ -77,7 +77,7 @@ int64_t width_of_norms(const SyntheticPoints& points) {
   return 0;
 }
 
-/// What H_xx is drawn against; the other quantity is fixed.
+/// The quantity on the x axis of H_xx; the other one is fixed.
 enum class Against { weight_norm, width };
 
 /// ||H_xx|| of one map, [n] points.

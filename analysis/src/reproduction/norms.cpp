@@ -71,7 +71,7 @@ struct OrderCount {
                       : fmt::format("{} of {} cases ({:.0f} %)", holds, cases,
                                     100.0 * static_cast<double>(holds) / static_cast<double>(cases));
   }
-  /// Holds in at least nine cases of ten.
+  /// Returns `holds` if at least nine cases of ten are in this order.
   [[nodiscard]] Verdict verdict() const {
     return cases == 0 ? Verdict::undecided : 10 * holds >= 9 * cases ? Verdict::holds : Verdict::does_not_hold;
   }

@@ -24,7 +24,7 @@ const char* word_of(Verdict verdict) {
   }
 }
 
-/// Makes the sections whose files were asked for, in the order of their letters.
+/// Makes the sections whose files were requested, in the order of their letters.
 std::vector<ClaimSection> sections_of(const ReproductionFiles& files) {
   std::vector<ClaimSection> sections;
   if (!files.synthetic.empty()) {

@@ -15,12 +15,12 @@ struct ReproducedSweep {
   std::filesystem::path file;  ///< sweep.h5
 };
 
-/// The result files of the experiments behind the paper's figures, and what made them.
+/// The result files of the experiments for the paper's figures, and how they were made.
 struct ReproductionFiles {
   std::string command;  ///< without --figure and --resume: `hessian-reproduce --scale cpu --out DIR`
   std::string scale;
-  std::vector<std::string> plan;    ///< what was run, in words
-  std::filesystem::path synthetic;  ///< this and the following are empty if not asked for
+  std::vector<std::string> plan;    ///< the planned runs, in words
+  std::filesystem::path synthetic;  ///< this and the following are empty if not requested
   std::filesystem::path step_times;
   std::vector<ReproducedSweep> curvature;  ///< one rate, every site probed
   std::vector<ReproducedSweep> stability;  ///< learning rates swept; sizes of a family ascend
@@ -29,14 +29,14 @@ struct ReproductionFiles {
 /// Whether a claim of the paper holds at this scale.
 enum class Verdict { holds, does_not_hold, undecided };
 
-/// A claim of the paper next to what was measured.
+/// A claim of the paper next to our measurement.
 struct Claim {
   std::string text;
   std::string figure;  ///< letter
   std::string paper;   ///< the paper's number
   std::string ours;    ///< ours, with its spread
   Verdict verdict = Verdict::undecided;
-  std::string rule;  ///< what counts as holding
+  std::string rule;  ///< the condition under which it holds
 };
 
 /// Compares the results with the paper's claims. Writes OUT/report.html, OUT/claims.csv, and into OUT/figures each

@@ -153,8 +153,8 @@ Claim drift_claim(const std::vector<FamilyRuns>& families) {
       "in every family the largest drift of SimpleNorm is below 2 and below PreNorm's"};
 }
 
-/// The claim about initial scales. It is about the official Llama code; nanoGPT's embeddings are far smaller than what
-/// its layers add to them.
+/// Compares initial scales with theory for the Llama families only: nanoGPT's embeddings are far smaller than the
+/// branches that its layers add to them.
 Claim start_claim(const std::vector<FamilyRuns>& families) {
   constexpr double largest_deviation = 0.1;
   double deviation = std::nan("");

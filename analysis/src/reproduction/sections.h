@@ -21,25 +21,25 @@ struct ClaimSection {
   Section section;
 };
 
-/// (a) H_xx of single maps against ||W|| and width.
+/// Makes section (a): H_xx of single maps against ||W|| and width.
 ClaimSection maps_section(const std::filesystem::path& synthetic);
 
-/// (b) ||H_xx|| by layer and along training.
+/// Makes section (b): ||H_xx|| by layer and along training.
 ClaimSection norms_section(const CurvatureResults& results);
 
-/// (c) Activation scales along training.
+/// Makes section (c): activation scales along training.
 ClaimSection scales_section(const CurvatureResults& results);
 
-/// (d) Largest stable learning rates.
+/// Makes section (d): largest stable learning rates.
 ClaimSection rates_section(const StabilityResults& results);
 
-/// (e) Loss curves and best losses.
+/// Makes section (e): loss curves and best losses.
 ClaimSection losses_section(const StabilityResults& results);
 
-/// (f) Step times of the placements.
+/// Makes section (f): step times of the placements.
 ClaimSection cost_section(const std::filesystem::path& step_times);
 
-/// (g) Largest stable rates against the rates that curvature allows.
+/// Makes section (g): largest stable rates against the rates that curvature allows.
 ClaimSection thresholds_section(const StabilityResults& results);
 
 /// The placements that are compared, in the order in which they are shown.
@@ -48,7 +48,7 @@ extern const std::vector<std::string> compared_placements;
 /// Returns `simplegpt` for `llama2-0.9M-simplegpt`.
 std::string placement_of(const std::string& model);
 
-/// Returns what a placement is called in texts: `SimpleNorm` for `simplegpt`.
+/// Returns the name of a placement in texts: `SimpleNorm` for `simplegpt`.
 std::string placement_name(const std::string& placement);
 
 /// Returns the colour of a placement, the same in every figure.

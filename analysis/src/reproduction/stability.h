@@ -25,7 +25,7 @@ struct ReadSweep {
   [[nodiscard]] std::string name() const { return planned.family + "-" + planned.size; }
 };
 
-/// What sections (d), (e) and (g) show, read once.
+/// The results that sections (d), (e) and (g) show, read once.
 struct StabilityResults {
   std::vector<ReadSweep> sweeps;
   std::vector<std::string> warnings;  ///< files that are missing, unreadable or not finished, a line each

@@ -8,7 +8,7 @@
 
 namespace hessian::tests {
 
-/// A finished run without contents.
+/// Returns a finished run without contents.
 inline analysis::RunContent empty_run(const std::string& path, const std::string& config) {
   analysis::RunContent run;
   run.path = path;
@@ -18,8 +18,8 @@ inline analysis::RunContent empty_run(const std::string& path, const std::string
   return run;
 }
 
-/// A site of two layers, two sequences and a probe per step. Norms count 1, 2, 3, ... in the order of the file; all
-/// estimates have converged.
+/// Returns a site of two layers, two sequences and a probe per step. The norms are 1, 2, 3, ... in the order of the
+/// file; all estimates have converged.
 inline analysis::SiteProbes counting_site(const std::string& name, const std::vector<int64_t>& steps) {
   analysis::SiteProbes site;
   site.site = name;

@@ -24,7 +24,7 @@ TEST(Csv, HasARowForEveryPointWithItsBand) {
             "Ritz values,-1,,,\r\n");
 }
 
-TEST(Csv, NamesPlacesThatHaveNames) {
+TEST(Csv, WritesTheNamesOfNamedPlaces) {
   Figure figure;
   figure.x.label = "model";
   figure.y.label = "rate";
@@ -33,7 +33,7 @@ TEST(Csv, NamesPlacesThatHaveNames) {
   EXPECT_EQ(csv_of(figure), "curve,model,rate,low,high\r\na,one,3,,\r\na,two,4,,\r\n");
 }
 
-TEST(Csv, HasARowForEveryCellOfAMap) {
+TEST(Csv, HasARowForEveryCellOfAHeatMap) {
   Figure figure;
   figure.x.label = "step";
   figure.y.label = "layer";

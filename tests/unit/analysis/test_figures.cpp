@@ -42,7 +42,7 @@ RunContent trained(int64_t steps) {
   return run;
 }
 
-/// Two models at rates 1, 2 and 4: the second diverges at 4 for one seed of two.
+/// Returns a sweep of two models at rates 1, 2 and 4: the second diverges at 4 for one seed of two.
 RunContent swept() {
   RunContent run = empty_run("sweep.h5", "");
   run.info.program = "hessian-sweep";
@@ -95,7 +95,7 @@ TEST(Figures, MarkEstimatesThatDidNotConverge) {
   EXPECT_THAT(figure.warnings, ElementsAre(HasSubstr("1 of 4 estimates at step 3 did not reach their tolerance")));
 }
 
-TEST(Figures, DrawNormsOverTrainingAsAMapOfLayersAndSteps) {
+TEST(Figures, DrawNormsOverTrainingAsAHeatMapOfLayersAndSteps) {
   RunContent run = empty_run("run.h5", "");
   run.sites = {counting_site("residual", {0, 50, 100})};
   const Figure figure = figure_named(figures_of({run}), "spectral-norm-over-training-residual");
@@ -105,7 +105,7 @@ TEST(Figures, DrawNormsOverTrainingAsAMapOfLayersAndSteps) {
   EXPECT_THAT(figure.heat_map->values, ElementsAre(1.5, 5.5, 9.5, 3.5, 7.5, 11.5));
 }
 
-TEST(Figures, ShareTheColoursOfSeveralMaps) {
+TEST(Figures, UseOneColourScaleForSeveralHeatMaps) {
   RunContent a = empty_run("a.h5", "seed = 1\n");
   RunContent b = empty_run("b.h5", "seed = 2\n");
   a.sites = {counting_site("residual", {0, 50})};
@@ -122,7 +122,7 @@ TEST(Figures, ShareTheColoursOfSeveralMaps) {
   }
 }
 
-TEST(Figures, OverlayRunsUnderWhatDiffersBetweenThem) {
+TEST(Figures, OverlayRunsLabelledByTheirDifferences) {
   RunContent a = empty_run("a.h5", "steps = 9\n[model]\nname = \"new:x-prenorm\"\n[optimizer]\nlr = 0.5\n");
   RunContent b = empty_run("b.h5", "steps = 9\n[model]\nname = \"new:x-simplegpt\"\n[optimizer]\nlr = 0.25\n");
   a.sites = b.sites = {counting_site("residual", {7})};
@@ -168,7 +168,7 @@ TEST(Figures, KeepEveryStepOfShortRunsAndRangesOfLongOnes) {
   EXPECT_THAT(curve_named(condensed, "validation").y, ElementsAre(0.25));
 }
 
-TEST(Figures, SetSharpnessBesideItsThresholds) {
+TEST(Figures, DrawSharpnessWithItsThresholds) {
   RunContent run = trained(10);
   run.sharpness = analysis::SharpnessCurve{{0, 10}, {30, 15}, {1, 0}};
   run.preconditioned_sharpness = analysis::SharpnessCurve{{0, 10}, {NAN, 15}, {0, 1}};
@@ -208,7 +208,7 @@ TEST(Figures, MarkDivergedRatesAndTheLargestStableOne) {
   EXPECT_THAT(rates.x.names, ElementsAre("a-prenorm", "a-simplegpt"));
 }
 
-TEST(Figures, LeaveOutWhatHasNoNumbersYet) {
+TEST(Figures, LeaveOutQuantitiesWithoutNumbers) {
   RunContent run = trained(0);
   run.training->val_steps.clear();
   run.training->val_loss.clear();

@@ -21,8 +21,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-/// One row of a sweep's summary; the runs follow from the rates: one seed, stable up to `stable`, diverged from
-/// `unstable` on.
+/// One row of a sweep's summary. Its runs have one seed, are stable up to `stable` and diverge from `unstable` on.
 struct Bracket {
   std::string model;
   double stable;
@@ -50,7 +49,7 @@ RunContent sweep_of(const std::vector<Bracket>& brackets, const std::vector<int6
   return run;
 }
 
-/// A run of two layers and one sequence, probed at steps 0 and 150.
+/// Returns a run of two layers and one sequence, probed at steps 0 and 150.
 RunContent probed(const std::string& path, const std::vector<double>& norms, const std::vector<double>& rms) {
   RunContent run = empty_run(path, "");
   SiteProbes site;
@@ -75,7 +74,7 @@ TEST(Findings, CompareLargestStableRates) {
               ElementsAre("The largest stable learning rate, with 3 seeds per rate, is 1 for m-prenorm."));
 }
 
-TEST(Findings, SayWhereTheGridDoesNotReachTheEdgeOfStability) {
+TEST(Findings, SayIfTheGridDoesNotReachTheEdgeOfStability) {
   const auto found =
       findings_of({sweep_of({{"m-prenorm", 1, 4}, {"m-preqknorm", NAN, 0.25}, {"m-simplegpt", 16, NAN}})}, {"s"});
   EXPECT_THAT(
@@ -157,7 +156,7 @@ TEST(Findings, LeaveOutNumbersThatAreMissing) {
   run = probed("a", {NAN, 2, 1, NAN}, {1, 0, NAN, 2});
   EXPECT_THAT(findings_of({run}, {"A"}),
               ElementsAre(AllOf(HasSubstr("largest at layer 1 (2 nats)"), HasSubstr("largest at layer 0 (1 nats)"))));
-  // A run whose last probe has no numbers takes no part in the comparison.
+  // A run whose last probe has no numbers is left out of the comparison.
   const auto found = findings_of({probed("a", {1, 2, NAN, NAN}, {}), probed("b", {1, 3, 1, 2}, {})}, {"A", "B"});
   EXPECT_THAT(found.at(0), AllOf(HasSubstr("A (2 nats) and B (3 nats)"), HasSubstr("largest at layer 1 (2 nats).")));
 }
@@ -170,7 +169,7 @@ TEST(Findings, FallBackToAnotherSiteThanTheResidualStream) {
               HasSubstr("changed at most by a factor of 3 (layer 0, from 10 to 30)"));
 }
 
-TEST(Findings, NameTheEndsOfLongLists) {
+TEST(Findings, ShortenLongListsToTheirEnds) {
   std::vector<RunContent> runs;
   std::vector<std::string> labels;
   for (int i = 1; i <= 20; ++i) {
@@ -183,7 +182,7 @@ TEST(Findings, NameTheEndsOfLongLists) {
   EXPECT_THAT(found.at(1), HasSubstr("by a factor of 1 in run 1 (layer 0, from 1 to 1) to 20 in run 20"));
 }
 
-TEST(Findings, OpenTheReport) {
+TEST(Findings, AreTheFirstSectionOfTheReport) {
   const RunContent sweep = sweep_of({{"m-prenorm", 1, 4}});
   const analysis::Report report = analysis::report_on({sweep}, {}, "hessian-plot sweep.h5");
   ASSERT_FALSE(report.sections.empty());

@@ -42,7 +42,7 @@ bool has_gnuplot() {
   return std::system("command -v gnuplot >/dev/null") == 0;
 }
 
-/// What the text elements of an SVG say, one behind the other.
+/// Returns the texts of an SVG's text elements, concatenated.
 std::string texts_of(const std::string& svg) {
   std::string texts;
   bool inside = false;
@@ -69,7 +69,7 @@ TEST(Gnuplot, DrawsEveryFormat) {
   EXPECT_EQ(folder.names().size(), 3) << "scripts and messages are removed";
 }
 
-TEST(Gnuplot, DrawsAMillionStepsSmallAndWithTheSpikeOfOne) {
+TEST(Gnuplot, DrawsAMillionStepsInASmallFileAndKeepsASpikeOfOneStep) {
   if (!has_gnuplot()) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -86,14 +86,14 @@ TEST(Gnuplot, DrawsAMillionStepsSmallAndWithTheSpikeOfOne) {
       std::find_if(figures.begin(), figures.end(), [](const Figure& figure) { return figure.id == "loss"; });
   ASSERT_NE(loss, figures.end());
   const std::string script = gnuplot_script(*loss, "svg", "loss.svg");
-  EXPECT_THAT(script, HasSubstr(" 9.75\n"));                       // the upper edge of its stretch ...
-  EXPECT_THAT(script, HasSubstr("$curve0 using 1:4 with lines"));  // ... along which a line is drawn
+  EXPECT_THAT(script, HasSubstr(" 9.75\n"));                       // the spike is the upper edge of its stretch
+  EXPECT_THAT(script, HasSubstr("$curve0 using 1:4 with lines"));  // a line follows the upper edges
   const TemporaryFolder folder;
   draw(*loss, "svg", folder / "loss.svg");
   EXPECT_LT(std::filesystem::file_size(folder / "loss.svg"), 150'000U);  // 1000 points of four curves
 }
 
-TEST(Gnuplot, ShowsTextsAsTheyAre) {
+TEST(Gnuplot, ShowsTextsVerbatim) {
   if (!has_gnuplot()) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -122,7 +122,7 @@ TEST(Gnuplot, DrawsHeatMapsWithGapsAndSinglePoints) {
   EXPECT_THAT(contents(folder / "point.svg"), HasSubstr("</svg>"));
 }
 
-TEST(Gnuplot, SaysThatItIsMissing) {
+TEST(Gnuplot, ReportsThatItIsMissing) {
   const TemporaryFolder folder;
   const std::string path = std::getenv("PATH");
   ::setenv("PATH", folder.path().c_str(), 1);
@@ -132,7 +132,7 @@ TEST(Gnuplot, SaysThatItIsMissing) {
   EXPECT_TRUE(folder.names().empty());
 }
 
-TEST(Gnuplot, ReplacesNothingWhereItFails) {
+TEST(Gnuplot, ReplacesNoImageIfItFails) {
   if (!has_gnuplot()) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -167,7 +167,7 @@ TEST(Gnuplot, DrawsNamedPlacesOneBelowTheOther) {
   EXPECT_THAT(script, HasSubstr("\n1000 3 900 1100\n")) << "the value, its place, and its band";
 }
 
-TEST(Gnuplot, GivesLongLegendsRoom) {
+TEST(Gnuplot, MakesRoomForLongLegends) {
   Figure figure = simple_figure();
   EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("svg size 680,460"));
   for (int i = 0; i < 11; ++i) {

@@ -25,7 +25,7 @@ std::string page_of(const Report& report, const TemporaryFolder& folder) {
   return text.str();
 }
 
-TEST(Report, EscapesWhatMeansSomethingInHtml) {
+TEST(Report, EscapesSpecialCharactersOfHtml) {
   const TemporaryFolder folder;
   Report report;
   report.title = "<script>alert('x')</script> & more";
@@ -45,7 +45,7 @@ TEST(Report, EscapesWhatMeansSomethingInHtml) {
   EXPECT_THAT(page, Not(HasSubstr("<run>")));
 }
 
-TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
+TEST(Report, IsSelfContained) {
   if (std::system("command -v gnuplot >/dev/null") != 0) {
     GTEST_SKIP() << "gnuplot is not installed";
   }
@@ -65,14 +65,14 @@ TEST(Report, HoldsItsFiguresAndNeedsNothingElse) {
   EXPECT_THAT(page, Not(HasSubstr("<?xml"))) << "the head of a file has no place in a page";
   EXPECT_THAT(page, HasSubstr("careful"));
   EXPECT_THAT(page, HasSubstr("prefers-color-scheme: dark"));
-  // Names of XML dialects are the only addresses.
+  // The only addresses are names of XML namespaces.
   for (std::size_t found = page.find("http"); found != std::string::npos; found = page.find("http", found + 1)) {
     EXPECT_THAT(page.substr(found, 20), testing::StartsWith("http://www.w3.org/"));
   }
   EXPECT_EQ(folder.names().size(), 1) << "no other file is left";
 }
 
-TEST(Report, UsesDrawingsThatExistAlready) {
+TEST(Report, UsesExistingDrawings) {
   const TemporaryFolder folder;
   Report report;
   analysis::Figure figure;

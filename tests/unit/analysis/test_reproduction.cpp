@@ -20,7 +20,7 @@ using hessian::experiments::RunFileWriter;
 using hessian::tests::TemporaryFolder;
 using testing::HasSubstr;
 
-// Results whose verdicts are known are written as run files, and the claims read from them.
+// Writes results whose verdicts are known as run files, and checks the claims that are read from them.
 
 namespace hessian::tests {
 namespace {
@@ -71,7 +71,7 @@ class TableFile {
   std::vector<std::function<void(RunFileWriter&)>> writes_;
 };
 
-/// One run of a sweep as a test has it.
+/// One run of a simulated sweep.
 struct Run {
   std::string model;
   double lr;
@@ -124,7 +124,7 @@ void write_sweep(const std::filesystem::path& path, const std::vector<Run>& runs
   file.write(path);
 }
 
-/// A sweep in which SimpleNorm is stable up to `ratio` times PreNorm's rate of 1.
+/// Writes a sweep in which SimpleNorm is stable up to `ratio` times PreNorm's rate of 1.
 void write_sweep_of_ratio(const std::filesystem::path& path, double ratio) {
   std::vector<Run> runs;
   for (const int64_t seed : {0, 1}) {
@@ -141,8 +141,8 @@ void write_sweep_of_ratio(const std::filesystem::path& path, double ratio) {
                {"x-simplegpt", ratio, 20, 2.01, 0.5, 8}});
 }
 
-/// A run of three layers whose residual norms are `norm` at the start and half of that at the end, and whose RMS grows
-/// by `drift`.
+/// Writes a run of three layers whose residual norms are `norm` at the start and half of that at the end, and whose RMS
+/// grows by `drift`.
 void write_probes(const std::filesystem::path& path, double norm, double drift) {
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1, 2}}};
@@ -241,7 +241,7 @@ TEST_F(Reproduction, ComparesTheOrderOfNormsAndTheDriftOfScales) {
   EXPECT_THAT(claim_with(found, "input of the first layer").ours, HasSubstr("1 of 1 cases"));
   EXPECT_EQ(claim_with(found, "scales stable").verdict, Verdict::holds);
   EXPECT_THAT(claim_with(found, "scales stable").ours, HasSubstr("factor of 1.5; PreNorm 10"));
-  // The RMS at the start is 1 everywhere, which sqrt(1 + 2 l) is not.
+  // The RMS at the start is 1 everywhere, unlike sqrt(1 + 2 l).
   EXPECT_EQ(claim_with(found, "√(1 + 2l)").verdict, Verdict::does_not_hold);
   write_curvature("llama3", 2.5, 2, 3, 4);
   found = claims();
@@ -289,7 +289,7 @@ TEST_F(Reproduction, ComparesStepTimesRoundByRound) {
   EXPECT_EQ(claim.verdict, Verdict::holds);
 }
 
-TEST_F(Reproduction, IsUndecidedAboutWhatIsNotThere) {
+TEST_F(Reproduction, IsUndecidedWithoutResults) {
   files.synthetic = folder / "missing.h5";
   files.stability = {{"llama2", "small", 1'000, folder / "missing" / "sweep.h5"}};
   for (const Claim& claim : claims()) {

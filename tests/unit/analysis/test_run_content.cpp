@@ -38,7 +38,7 @@ void append(RunFileWriter& writer, const std::string& path, const std::vector<T>
   writer.append(path, std::span<const T>(values));
 }
 
-/// A file of two layers and one sequence with `norms` probes of the norm, of which `steps` have their step.
+/// Writes a run of two layers and one sequence: the norms of `norms` probes, but the steps of only the first `steps`.
 std::filesystem::path write_probes(const std::filesystem::path& path, int norms, int steps) {
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1}}};
@@ -57,7 +57,7 @@ std::filesystem::path write_probes(const std::filesystem::path& path, int norms,
   return path;
 }
 
-TEST(RunContent, OfAnUnfinishedRunIsWhatIsWhole) {
+TEST(RunContent, OfAnUnfinishedRunHasCompleteRowsOnly) {
   const TemporaryFolder folder;
   const RunContent run = read_run(write_probes(folder / "run.h5", 3, 2));
   EXPECT_FALSE(run.finished);
@@ -70,7 +70,7 @@ TEST(RunContent, OfAnUnfinishedRunIsWhatIsWhole) {
   EXPECT_THAT(run.problems, IsEmpty());
 }
 
-TEST(RunContent, DoesNotCountWhatIsNotWrittenAsUnconverged) {
+TEST(RunContent, DoesNotCountUnwrittenEstimatesAsUnconverged) {
   const TemporaryFolder folder;
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1}}};
@@ -112,7 +112,7 @@ TEST(RunContent, FindsNumbersOfASweepsSummary) {
   EXPECT_TRUE(std::isnan(sweep.summary_number("a", "best_loss")));
 }
 
-TEST(RunContent, LeavesOutASiteThatDoesNotFitTogetherAndSaysSo) {
+TEST(RunContent, LeavesOutASiteOfInconsistentShapesAndNamesIt) {
   const TemporaryFolder folder;
   const std::vector<DatasetSpec> datasets = {
       {"/probe/step", ElementType::int64, {1}, "steps", "step"},
@@ -189,7 +189,7 @@ TEST(RunContent, HasSpectraDensitiesAndAnatomyAsTheyAreWritten) {
                                         HasSubstr("/anatomy: its datasets do not fit together")));
 }
 
-TEST(RunContent, RefusesWhatIsNoRunFile) {
+TEST(RunContent, RefusesFilesThatAreNotRunFiles) {
   const TemporaryFolder folder;
   std::ofstream(folder / "run.h5") << "not HDF5";
   EXPECT_THAT(support::refusal_of([&] { read_run(folder / "run.h5"); }), HasSubstr((folder / "run.h5").string()));

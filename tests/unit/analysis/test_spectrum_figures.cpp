@@ -33,7 +33,7 @@ using testing::Pointwise;
 namespace hessian::tests {
 namespace {
 
-/// 16 samples of 32 steps on [-scale, scale].
+/// Returns a density from 16 samples of 32 steps on [-scale, scale].
 DensityCurve density(const std::string& name, double scale) {
   DensityCurve made;
   made.name = name;
@@ -52,7 +52,7 @@ DensityCurve density(const std::string& name, double scale) {
   return made;
 }
 
-/// Two matrices, two eigenvalues at each end.
+/// Returns the spectra of two matrices, with two eigenvalues at each end.
 GroupSpectrum spectrum(const std::string& name, double scale) {
   GroupSpectrum made;
   made.name = name;
@@ -68,7 +68,7 @@ GroupSpectrum spectrum(const std::string& name, double scale) {
   return made;
 }
 
-/// A map without and one with a norm after it in each of two layers, for two sequences.
+/// Returns the anatomy of a map without and one with a norm after it in each of two layers, for two sequences.
 Anatomy anatomy(const std::string& bare, const std::string& normed) {
   Anatomy made;
   made.map = {bare, normed, bare, normed};
@@ -89,7 +89,7 @@ RunContent run_named(const std::string& path, const std::string& model) {
   return run;
 }
 
-TEST(GroupNames, HaveAKindAndALayerIfTheyHoldANumber) {
+TEST(GroupNames, HaveAKindAndALayerIfTheyContainANumber) {
   const auto is = [](const std::string& name, const std::string& kind, std::optional<int64_t> layer) {
     const analysis::GroupName found = analysis::parse_group_name(name);
     EXPECT_EQ(found.kind, kind) << name;
@@ -130,7 +130,7 @@ TEST(SpectrumFigures, KeepABandThatReachesBelowZeroOnALogarithmicAxis) {
   EXPECT_THAT(script, HasSubstr("-2 0.0005 1e-06 0.0015\n")) << "the axis ends at 1e-6";
 }
 
-TEST(SpectrumFigures, DrawOfThousandsOfRitzValuesThoseThatCanBeToldApart) {
+TEST(SpectrumFigures, DrawOnlyRitzValuesThatAreDistinguishable) {
   RunContent run = empty_run("run.h5", "");
   run.densities = {density("residual-3", 1)};
   run.densities[0].ritz_values.clear();
@@ -145,7 +145,7 @@ TEST(SpectrumFigures, DrawOfThousandsOfRitzValuesThoseThatCanBeToldApart) {
        found = script.find("set arrow", found + 1)) {
     ++strokes;
   }
-  // A thousandth of the range 1.95 fits 25 times into the 0.05 that all but one lie in.
+  // All values but one lie within 0.05, which holds 25 thousandths of the range of 1.95.
   EXPECT_GE(strokes, 25);
   EXPECT_LE(strokes, 28);
   EXPECT_THAT(script, HasSubstr("set arrow from -1, graph 0.000"));
@@ -234,7 +234,7 @@ TEST(SpectrumFigures, DrawTheLayersOfAKindByMagnitude) {
   EXPECT_THAT(rank.y.label, Not(HasSubstr("nats")));
 }
 
-TEST(SpectrumFigures, DissectEveryMapOfOneRun) {
+TEST(SpectrumFigures, DrawBothTermsOfEveryMapOfOneRun) {
   RunContent run = empty_run("run.h5", "");
   run.anatomy = anatomy("attention.wv", "attention.wq");
   const std::vector<Figure> figures = figures_of({run});
@@ -268,7 +268,7 @@ TEST(SpectrumFigures, CompareMapsOfSeveralRunsUnderMatchedNames) {
   EXPECT_THAT(curve_named(figure_named(figures, "anatomy-cosine"), "x-prenorm").y, ElementsAre(0.5, 0.75));
 }
 
-TEST(SpectrumFigures, LeaveOutWhatHasNotBeenWritten) {
+TEST(SpectrumFigures, LeaveOutDataThatHaveNotBeenWritten) {
   RunContent run = empty_run("run.h5", "");
   run.spectra = {spectrum("residual-0", NAN)};
   run.anatomy = anatomy("attention.wv", "attention.wq");

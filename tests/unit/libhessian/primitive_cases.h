@@ -18,7 +18,7 @@ struct PrimitiveCase {
   std::vector<int64_t> widths;  ///< of the activations that it takes
 };
 
-/// Every smooth primitive that takes nothing but activations, in the forms that differ in their derivatives.
+/// Returns every smooth primitive whose only inputs are activations, in the forms that differ in their derivatives.
 inline std::vector<PrimitiveCase> primitive_cases() {
   return {{"Linear", Linear{"w", "b"}, {6}},
           {"RmsNorm", RmsNorm{"g"}, {6}},
@@ -39,7 +39,7 @@ inline std::vector<PrimitiveCase> primitive_cases() {
           {"AddPositions", AddPositions{"p"}, {6}}};
 }
 
-/// Random parameters for all of them and for a CrossEntropyHead{"head"} over 11 words.
+/// Draws random parameters for all of them and for a CrossEntropyHead{"head"} over 11 words.
 inline Parameters primitive_parameters(Random& random) {
   Parameters parameters;
   parameters.add("w", random.normal({5, 6}));

@@ -14,7 +14,7 @@
 
 namespace hessian::support {
 
-/// Draws random numbers and tensors that depend on the seed alone. Tests print their seed with SCOPED_TRACE.
+/// Draws random numbers and tensors that depend only on the seed. Tests print their seed with SCOPED_TRACE.
 class Random {
  public:
   explicit Random(uint64_t seed) : generator_(at::detail::createCPUGenerator(seed + 1)) {}
@@ -22,19 +22,19 @@ class Random {
   at::Tensor normal(at::IntArrayRef shape, at::ScalarType dtype = at::kDouble) {
     return at::randn(shape, generator_, at::dtype(at::kDouble)).to(dtype);
   }
-  /// Integers in [low, high).
+  /// Draws integers in [low, high).
   at::Tensor integers(int64_t low, int64_t high, at::IntArrayRef shape) {
     return at::randint(low, high, shape, generator_, at::dtype(at::kLong));
   }
-  /// An integer in [low, high], both included.
+  /// Draws an integer in [low, high], including both ends.
   int64_t integer(int64_t low, int64_t high) { return integers(low, high + 1, {1}).item<int64_t>(); }
 
-  /// Symmetric matrices with normally distributed entries, [problems, n, n].
+  /// Draws symmetric matrices with normally distributed entries, [problems, n, n].
   at::Tensor symmetric(int64_t problems, int64_t n) {
     const at::Tensor a = normal({problems, n, n});
     return (a + a.transpose(1, 2)) / 2;
   }
-  /// Symmetric matrices with the eigenvalues given, [S, n], and random eigenvectors.
+  /// Draws symmetric matrices with the given eigenvalues, [S, n], and random eigenvectors.
   at::Tensor with_spectrum(const at::Tensor& eigenvalues) {
     const auto [q, r] = at::linalg_qr(normal({eigenvalues.size(0), eigenvalues.size(1), eigenvalues.size(1)}));
     const at::Tensor a = at::matmul(q * eigenvalues.to(at::kDouble).unsqueeze(1), q.transpose(1, 2));

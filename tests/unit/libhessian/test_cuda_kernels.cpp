@@ -22,8 +22,8 @@ using support::Random;
 
 constexpr std::array all_types = {at::kDouble, at::kFloat, at::kBFloat16};
 
-/// Rows and widths: narrower than a pack, rows for a warp and for a thread block, widths that are and are not multiples of
-/// a pack, more rows than groups of a gain's gradient, and a row too wide for shared memory.
+/// Rows and widths: narrower than a pack, rows for a warp and for several warps, widths that are and are not multiples
+/// of a pack, more rows than groups of a gain's gradient, and a row too wide for shared memory.
 struct Sizes {
   int64_t sequences;
   int64_t positions;
@@ -47,7 +47,7 @@ struct Problem {
     program.output = program.push(std::move(operation), all);
   }
 
-  /// Returns the value and the gradients by every input and parameter, in float64 on the CPU.
+  /// Returns the value and the gradients with respect to every input and parameter, in float64 on the CPU.
   std::vector<at::Tensor> on(at::Device device, at::ScalarType dtype, const at::Tensor& direction) const {
     const auto variable = [&](const at::Tensor& x) {
       return x.is_floating_point() ? x.to(device, dtype).detach().requires_grad_(true) : x.to(device);
@@ -107,7 +107,7 @@ void for_all_sizes(const Check& check) {
 
 constexpr double one_unit = 1.01 / 128;
 
-TEST(CudaKernels, OfRmsNormGiveWhatTheCpuGives) {
+TEST(CudaKernels, RmsNormAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -118,7 +118,7 @@ TEST(CudaKernels, OfRmsNormGiveWhatTheCpuGives) {
   });
 }
 
-TEST(CudaKernels, OfTheSiluGateGiveWhatTheCpuGives) {
+TEST(CudaKernels, SiluGateAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -128,7 +128,7 @@ TEST(CudaKernels, OfTheSiluGateGiveWhatTheCpuGives) {
   });
 }
 
-TEST(CudaKernels, OfRopeGiveWhatTheCpuGives) {
+TEST(CudaKernels, RopeAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -138,7 +138,7 @@ TEST(CudaKernels, OfRopeGiveWhatTheCpuGives) {
   });
 }
 
-TEST(CudaKernels, OfCrossEntropyGiveWhatTheCpuGives) {
+TEST(CudaKernels, CrossEntropyAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -151,7 +151,7 @@ TEST(CudaKernels, OfCrossEntropyGiveWhatTheCpuGives) {
   });
 }
 
-TEST(CudaKernels, OfSimpleNormGiveWhatTheCpuGives) {
+TEST(CudaKernels, SimpleNormAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -164,7 +164,7 @@ TEST(CudaKernels, OfSimpleNormGiveWhatTheCpuGives) {
   });
 }
 
-TEST(CudaKernels, OfTheGateOfTwoSimpleNormsGiveWhatTheCpuGives) {
+TEST(CudaKernels, GateOfTwoSimpleNormsAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -183,7 +183,7 @@ TEST(CudaKernels, OfTheGateOfTwoSimpleNormsGiveWhatTheCpuGives) {
   });
 }
 
-TEST(CudaKernels, OfAttentionGiveWhatTheCpuGives) {
+TEST(CudaKernels, AttentionAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -232,7 +232,7 @@ TEST(CudaKernels, GiveFloat32GradientsOfProductsInBfloat16) {
   EXPECT_LT(largest(found.cpu().to(at::kDouble) - exact), 0.03 * largest(exact));
 }
 
-TEST(CudaKernels, GiveTheSameBitsTwice) {
+TEST(CudaKernels, RepeatTheirResultsBitForBit) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -264,7 +264,7 @@ TEST(CudaKernels, MakeTheLossOfATargetThatIsNotAClassNaN) {
 
 // 16 heads of 4096 positions have 512 MiB of weights in bfloat16; a kernel that materialises them would need them at least
 // twice. Queries, keys and values, their gradients and the result take 8 MiB each.
-TEST(CudaKernels, OfAttentionMaterialiseNoWeightsForTraining) {
+TEST(CudaKernels, AttentionMaterialisesNoWeightsForTraining) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }

@@ -11,8 +11,8 @@
 #include "hessian/tape.h"
 #include "random_problems.h"
 
-// Deferred parameters give the same numbers as materialised ones. The order in which they are loaded, and the memory that
-// they take, are fixed here.
+// Tests that deferred parameters give the same numbers as materialised ones, in which order they are loaded, and how
+// much memory they take.
 
 namespace hessian::tests {
 namespace {
@@ -97,7 +97,7 @@ TEST_P(DeferredParameters, AreFetchedBySegmentForwardAndBackWithOneSegmentHeld) 
   const auto b1 = names_of_layer(1);
   const auto b2 = names_of_layer(2);
   const auto b3 = names_of_layer(3);
-  // Forward and back; the head, between both, is read once.
+  // Layers are read in the forward and again in the backward pass, the head between them once.
   EXPECT_THAT(chain.source->fetched, ElementsAre(b0, b1, b2, b3, head, b3, b2, b1, b0));
   EXPECT_THAT(chain.source->announced, ElementsAre(b1, b2, b3, head, b3, b2, b1, b0, IsEmpty()));
   chain.source->fetched.clear();
@@ -105,7 +105,7 @@ TEST_P(DeferredParameters, AreFetchedBySegmentForwardAndBackWithOneSegmentHeld) 
   tape.apply({{at::ones_like(chain.inputs[0]), {0, 1}}});
   EXPECT_THAT(chain.source->fetched, ElementsAre(b0, b1, b2, b3, head, b3, b2, b1, b0));
   EXPECT_THAT(chain.source->announced, ElementsAre(b1, b2, b3, head, b3, b2, b1, b0, IsEmpty()));
-  // A layer, or the head while a layer replaces it.
+  // The peak is one layer, or the head while a layer replaces it.
   EXPECT_GE(chain.source->max_bytes, chain.layer_bytes());
   EXPECT_LE(chain.source->max_bytes, chain.layer_bytes() + static_cast<int64_t>(chain.parameters.at("head").nbytes()));
 }

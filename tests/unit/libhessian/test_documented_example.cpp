@@ -49,7 +49,7 @@ struct Example {
     point = at::cat(entries).unsqueeze(0);
   }
 
-  /// As torch.nn.Linear draws itself.
+  /// Draws the parameters of a linear map as torch.nn.Linear does.
   void linear(const std::string& name, int64_t in, int64_t out) {
     const double bound = 1 / std::sqrt(static_cast<double>(in));
     parameters.add(name + ".weight", at::empty({out, in}).uniform_(-bound, bound).to(at::kDouble));
@@ -64,12 +64,12 @@ struct Example {
     return (output - targets).square().mean();
   }
 
-  /// The Hessian as that of a function of one flat vector.
+  /// Returns the Hessian of the loss as a function of one flat vector.
   HessianOperator flat_hessian() const {
     return {[this](const at::Tensor& x) { return loss(split_like(x.squeeze(0), parameters)).unsqueeze(0); }, point};
   }
 
-  /// The same from the parameters as they are.
+  /// Returns the same Hessian from the parameters as separate tensors.
   HessianOf hessian() const {
     std::vector<at::Tensor> leaves;
     for (const auto& entry : parameters) {

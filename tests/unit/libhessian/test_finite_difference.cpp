@@ -44,7 +44,7 @@ at::Tensor rms_norm(const at::Tensor& x) {
   return x / x.square().mean(-1, true).sqrt();
 }
 
-/// sum of cos(x + f(norm(x))): the residual form, in which a broken norm raises no error.
+/// Returns the sum of cos(x + f(norm(x))): with this residual form a broken norm raises no error.
 template <class Norm>
 ProblemFunction residual_form(const Norm& norm, const at::Tensor& weight) {
   return
@@ -76,7 +76,7 @@ TEST(CentralDifferenceProduct, IsExactForAQuadraticWithAnyStepEvenAtZero) {
   const at::Tensor a = random.symmetric(1, 5)[0];
   const ProblemFunction f = [a](const at::Tensor& x, const ProblemIndices&) {
     return (x * at::matmul(x, a)).sum(1) / 2 +
-           x.sum(1);  // with too small a step, differences would drown in the constant gradient
+           x.sum(1);  // if the step is too small, rounding of the constant gradient exceeds the differences
   };
   const at::Tensor v = random.normal({2, 5});
   const at::Tensor expected = at::matmul(v, a);

@@ -18,7 +18,8 @@
 
 using testing::HasSubstr;
 
-// Compares the primitives with first derivatives only with those that autograd can differentiate any number of times.
+// Compares the fused primitives, which have only first derivatives, with those that autograd can differentiate
+// repeatedly.
 
 namespace hessian::tests {
 namespace {
@@ -50,7 +51,7 @@ struct Problem {
     return result;
   }
 
-  /// Returns the same numbers as new variables.
+  /// Returns the same numbers as new variables of these precisions.
   Problem in(at::ScalarType activations, at::ScalarType weights) const {
     const auto variable = [](const at::Tensor& x, at::ScalarType dtype) {
       return x.is_floating_point() ? x.detach().to(dtype, false, true).requires_grad_(true) : x;
@@ -117,7 +118,7 @@ void for_random_shapes(const Check& check) {
     Random random(seed);
     const int64_t sequences = random.integer(1, 3);
     const int64_t positions = seed % 4 == 0 ? 1 : random.integer(2, 70);
-    // Around the lengths of vector registers, odd ones as well.
+    // Widths around the lengths of vector registers, including odd ones.
     const int64_t width = seed % 5 == 0 ? random.integer(1, 8) : random.integer(9, 150);
     SCOPED_TRACE(std::to_string(sequences) + " sequences of " + std::to_string(positions) + ", width " +
                  std::to_string(width) + ", seed " + std::to_string(seed));
@@ -125,7 +126,7 @@ void for_random_shapes(const Check& check) {
   }
 }
 
-/// Returns the value, and the gradient of its product with `direction` by each variable, in float64.
+/// Returns the value, and the gradient of its product with `direction` with respect to each variable, in float64.
 std::vector<at::Tensor> value_and_gradients(const Problem& problem, Derivatives derivatives,
                                             const at::Tensor& direction) {
   const at::Tensor y = problem.value(derivatives);
@@ -141,9 +142,9 @@ std::vector<at::Tensor> value_and_gradients(const Problem& problem, Derivatives 
   return result;
 }
 
-/// Returns the largest difference from the reference in float64, relative to the largest entry of its tensor. A tensor that
-/// is zero up to cancellation, such as the gradient by a query that sees one position, is compared with a tenth of the
-/// largest tensor.
+/// Returns the largest difference from the reference in float64, relative to the largest entry of its tensor. A tensor
+/// that is zero up to cancellation, such as the gradient with respect to a query that sees one position, is compared
+/// with a tenth of the largest tensor.
 double error_in(const Problem& problem, at::ScalarType activations, at::ScalarType weights, Random& random) {
   const Problem rounded = problem.in(activations, weights);
   const Problem exact = rounded.in(at::kDouble, at::kDouble);
@@ -212,7 +213,7 @@ TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
     const std::vector<at::Tensor> one = run(1);
     const std::vector<at::Tensor> two = run(2);
     at::set_num_threads(threads);
-    // LibTorch's attention uses such products too.
+    // LibTorch's attention uses such products as well.
     const double units = GetParam().make == attention ? 16 : 0;
     for (std::size_t i = 0; i < one.size(); ++i) {
       EXPECT_LE(largest(one[i] - two[i]), units * epsilon_of(dtype) * largest(one[i]))
@@ -229,7 +230,7 @@ TEST_P(FusedPrimitive, RefusesSecondDerivatives) {
     residual = residual + x.square().sum();
   }
   const at::Tensor y = problem.value(Derivatives::first).square().sum();
-  // LibTorch's attention has a message of its own.
+  // LibTorch's attention has another message.
   const std::string expected = GetParam().make == attention ? "not implemented" : refusal;
   const auto differentiate_twice = [&](const at::Tensor& loss) {
     const auto message = support::possible_refusal<std::exception>([&] {
@@ -266,7 +267,7 @@ TEST_P(FusedPrimitive, PropagatesNanAndInfinity) {
       for (uint64_t seed = 0; seed < 5; ++seed) {
         Random random(seed);
         Problem problem = GetParam().make(random, 2, 8, 37);
-        // For attention, in the values: LibTorch's kernel treats a query that is NaN as one that sees no key.
+        // Attention gets it in its values: LibTorch's kernel treats a NaN query as one that sees no key.
         const at::Tensor& x = problem.inputs[GetParam().make == attention ? 2 : 0];
         x[0][0][static_cast<int64_t>(seed) % x.size(2)] = bad;
         problem = problem.in(dtype, dtype);
@@ -380,7 +381,7 @@ TEST(FusedCrossEntropy, RefusesATargetThatIsNotAClass) {
   }
 }
 
-TEST(FusedPrimitives, AreChosenByEvaluateAndRefuseASecondDerivativeOfAResidualBlock) {
+TEST(FusedPrimitives, AreChosenByEvaluateAndRefuseASecondDerivativeOfAResidualBranch) {
   Program program;
   program.n_inputs = 1;
   const ValueId norm = program.push(RmsNorm{"g"}, {0});

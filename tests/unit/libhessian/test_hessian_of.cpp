@@ -26,7 +26,7 @@ using testing::HasSubstr;
 namespace hessian::tests {
 namespace {
 
-/// The Hessian as autograd's Jacobian of the gradient, row by row, without the code under test.
+/// Returns the Hessian as autograd's Jacobian of the gradient, row by row, without the code under test.
 at::Tensor autograd_hessian(const std::function<at::Tensor()>& f, const std::vector<at::Tensor>& tensors) {
   const auto flat = [&](const std::vector<at::Tensor>& parts) {
     std::vector<at::Tensor> pieces;
@@ -143,7 +143,7 @@ TEST(HessianOf, HasZeroRowsForTensorsThatAreNotUsedOrEnterLinearly) {
   EXPECT_EQ(largest(to_dense(hessian_of([&] { return used.sum(); }, used))), 0.0);
 }
 
-TEST(HessianOf, RecordsWhereAutogradIsOffAndLeavesGradientsAlone) {
+TEST(HessianOf, WorksUnderNoGradAndSetsNoGradients) {
   const at::Tensor x = Random(3).normal({4}).requires_grad_();
   const torch::NoGradGuard no_grad;
   const HessianOf H = hessian_of([&] { return x.exp().sum(); }, x);

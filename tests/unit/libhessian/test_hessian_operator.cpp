@@ -27,7 +27,7 @@ using hessian::support::refusal_of;
 namespace hessian::tests {
 namespace {
 
-/// x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
+/// Returns the function x^T A_s x / 2 + b_s^T x, whose Hessian is (A_s + A_s^T) / 2.
 ProblemFunction quadratic(const at::Tensor& a, const at::Tensor& b) {
   return [=](const at::Tensor& x, const ProblemIndices& problems) {
     const at::Tensor flat = x.flatten(1);
@@ -231,7 +231,7 @@ TEST(HessianOperator, RecordsTheGraphAgainOnlyIfItHasTo) {
   EXPECT_EQ(recordings, (std::vector<std::size_t>{4, 2, 1}));
 }
 
-TEST(HessianOperator, RefusesAByteBudgetBelowOneProblemAndSaysWhatItNeeds) {
+TEST(HessianOperator, RefusesAByteBudgetBelowOneProblemAndNamesTheBytesItNeeds) {
   Random random(9);
   const RandomLayer problem(random, 2, 6);
   const std::string needed = hessian::format_bytes(hessian::measure_problem_bytes(problem.losses(), problem.x));
@@ -262,7 +262,7 @@ TEST(HessianOperator, StaysWithinTheMemoryThatItMeasured) {
   const at::Tensor v = random.normal({6, 1, op.dim()});
   const hessian::MemoryScope scope;
   op.apply(v);
-  // The result for all problems is not part of the measurement.
+  // The result for all problems does not count in the measurement.
   EXPECT_LE(scope.peak_bytes(), budget + 2 * static_cast<int64_t>(v.nbytes()) + 4096);
   EXPECT_GT(scope.peak_bytes(), budget / 2);
 }
@@ -280,7 +280,7 @@ TEST(HessianOperator, ReleasesItsMemoryOnDestruction) {
   EXPECT_EQ(scope.current_bytes(), 0);
 }
 
-TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
+TEST(HessianOperator, RefusesFunctionsThatItCannotDifferentiate) {
   const ProblemFunction f = [](const at::Tensor& x, const ProblemIndices&) { return x.flatten(1).sum(1); };
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] {
               HessianOperator(f, at::zeros({2, 3}, at::kLong));
@@ -299,7 +299,7 @@ TEST(HessianOperator, RefusesWhatItCannotDifferentiate) {
             "the function returns [] for 2 problems, expected one value each");
 }
 
-TEST(HessianOperator, TakesFunctionsOfTheRowsAlone) {
+TEST(HessianOperator, AcceptsFunctionsWithoutProblemIndices) {
   Random random(14);
   const at::Tensor x = random.normal({3, 4});
   const HessianOperator indexed([](const at::Tensor& y, const ProblemIndices&) { return y.pow(4).sum(1); }, x);

@@ -75,7 +75,7 @@ TEST(Lanczos, AgreesWithEigenAndSpectraOnRandomMatricesOfEverySpectrum) {
   }
 }
 
-TEST(Lanczos, FindsTheRequestedEndAlone) {
+TEST(Lanczos, FindsOnlyTheRequestedEnd) {
   for (const int64_t n : {1, 2, 5, 40, 200}) {
     const auto seed = static_cast<uint64_t>(n);
     Random random(seed);
@@ -192,7 +192,7 @@ TEST(Lanczos, SaysThatItHasNotConvergedIfTheIterationsDoNotSuffice) {
   }
 }
 
-TEST(Lanczos, IsHonestIfRoundingPreventsTheRequestedTolerance) {
+TEST(Lanczos, ReportsConvergenceTruthfullyIfRoundingPreventsTheTolerance) {
   Random random(7);
   LanczosOptions options;
   options.tolerance = 1e-13;  // float32 rounds at 6e-8
@@ -207,7 +207,7 @@ TEST(Lanczos, IsHonestIfRoundingPreventsTheRequestedTolerance) {
     EXPECT_NEAR(result.lambda_max.item<double>(), exact.max().item<double>(), 1e-5 * norm);
     EXPECT_NEAR(result.lambda_min.item<double>(), exact.min().item<double>(), 1e-5 * norm);
     EXPECT_EQ(result.converged.item<bool>(), result.residual_norm().item<double>() <= 1e-13 * norm);
-    // The products for the residuals are in float32 too.
+    // The products for the residuals are in float32 as well.
     EXPECT_LT(largest(result.residual_norm() - true_residuals(matrix, result).amax(1)), 1e-5 * norm + 1e-30);
   }
 }
@@ -221,7 +221,7 @@ TEST(Lanczos, NeverCallsNonFiniteProductsConverged) {
   EXPECT_TRUE(std::isnan(result.residual_norm()[1].item<double>()));
 }
 
-TEST(Lanczos, GivesUpProblemsWhoseProductsAreNotFiniteAtOnce) {
+TEST(Lanczos, StopsProblemsWithNonFiniteProductsAtOnce) {
   Random random(8);
   at::Tensor matrices = random.symmetric(3, 40);
   matrices[1][3][3] = std::numeric_limits<double>::infinity();

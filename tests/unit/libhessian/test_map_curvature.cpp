@@ -20,7 +20,7 @@ using hessian::ValueId;
 using hessian::support::largest;
 using hessian::support::Random;
 
-// The terms of H_xx at a linear map against dense matrices, in float64.
+// Compares the terms of H_xx at a linear map with dense matrices, in float64.
 
 namespace hessian::tests {
 namespace {
@@ -57,7 +57,7 @@ struct Problem {
     inputs = {random.normal({2, 3, 4}), random.integers(0, 7, {2, 3})};
   }
 
-  /// The same program with the map's input under another name, so that it can be perturbed apart from its other uses.
+  /// Returns the program in which the map's input is a separate value, which can be perturbed without its other uses.
   std::pair<Program, ValueId> with_own_input(const LinearMap& map) const {
     Program copy;
     copy.n_inputs = program.n_inputs;
@@ -79,7 +79,7 @@ struct Problem {
     return {copy, own};
   }
 
-  /// The Hessian with respect to a value, by autograd.
+  /// Returns the Hessian with respect to a value, by autograd.
   at::Tensor dense_hessian(const Program& of, ValueId value) const {
     at::Tensor point;
     hessian::EvaluateOptions look;
@@ -144,8 +144,8 @@ TEST(MapCurvature, GainTermOfALinearMapIsTheOutputsHessianTransformedByTheWeight
   EXPECT_EQ(largest(hessian::to_dense(*curvature.curvature_term())), 0.0);
 }
 
-TEST(MapCurvature, GainTermOfANormalisedMapDoesNotChangeInScaleWithTheWeightWhenXShrinksToo) {
-  // z(x) is that of (c W, x / c) but for eps, so that H_zz and df/dz are the same and both terms grow by c^2.
+TEST(MapCurvature, ScalesBothTermsOfANormalisedMapByTheSquareIfTheWeightGrowsAndXShrinks) {
+  // Except for eps, (W, x) and (c W, x / c) give the same z, H_zz and df/dz, so that both terms grow by c^2.
   const Problem problem(4);
   const LinearMap map = linear_maps(problem.program)[1];
   Problem scaled(4);

@@ -60,14 +60,14 @@ void for_random_shapes(const Check& check) {
   }
 }
 
-TEST(DenseOperator, MultipliesWithItsMatricesThoughTheyAreNotSymmetric) {
+TEST(DenseOperator, MultipliesWithMatricesThatAreNotSymmetric) {
   for_random_shapes([](Random& random, int64_t problems, int64_t n) {
     const at::Tensor matrices = random.normal({problems, n, n});
     expect_equals(dense(matrices), matrices, random);
   });
 }
 
-TEST(DenseOperator, RefusesWhatIsNoStackOfSquareMatrices) {
+TEST(DenseOperator, RefusesTensorsThatAreNotSquareMatrices) {
   EXPECT_EQ(refusal_of<std::invalid_argument>([] {
               DenseOperator(at::zeros({2, 3, 4}));
             }),

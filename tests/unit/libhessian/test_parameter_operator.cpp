@@ -36,7 +36,8 @@ namespace {
 
 constexpr double tolerance = 1e-12;
 
-/// Token ids through an embedding, positions, both norms, one linear map that is used twice, and a tied head.
+/// Returns a network from token ids through an embedding with positions, both norms, one linear map that is used twice,
+/// and a tied head.
 Program network() {
   Program program;
   program.n_inputs = 2;
@@ -68,7 +69,7 @@ struct Problem : ParameterProblem {
     inputs = {random.integers(0, 6, {sequences, positions}), random.integers(0, 6, {sequences, positions})};
   }
 
-  /// The Hessian of the mean loss by double backward through one vector of all parameters.
+  /// Returns the Hessian of the mean loss by double backward through one vector of all parameters.
   hessian::HessianOperator reference() const {
     std::vector<at::Tensor> parts;
     for (const auto& entry : parameters) {
@@ -110,7 +111,7 @@ TEST(ParameterOperator, IsTheSameWithCheckpointsAnywhere) {
 }
 
 TEST(ParameterOperator, TakesSelectionsThatLeaveInputsOfAStepWithoutTangents) {
-  // Only late parameters, a bias or a gain alone, one of two maps behind the same activation.
+  // Only late parameters, a single bias or gain, one of two maps that read the same activation.
   Problem problem(11);
   const at::Tensor whole = hessian::to_dense(ParameterOperator(problem.plain()))[0];
   for (const std::vector<std::string>& names :
@@ -144,7 +145,7 @@ TEST(ParameterOperator, OfAnUnreadParameterIsZero) {
   EXPECT_GT(largest(dense), 1e-2);
 }
 
-TEST(ParameterTape, IsOfTheSumOfItsLosses) {
+TEST(ParameterTape, DifferentiatesTheSumOfItsLosses) {
   Problem problem(13);
   const ParameterTape tape(problem.program, problem.parameters, problem.inputs, {"map"});
   const at::Tensor losses = hessian::evaluate(problem.program, problem.parameters, problem.inputs);
@@ -174,7 +175,7 @@ TEST(ParameterTape, HoldsNoMoreThanAChunkOfTheLogits) {
     const at::Tensor product = tape.apply(v).view({words, 3});
     constexpr int64_t logits_bytes = 2 * positions * words * 8;
     EXPECT_LT(memory.peak_bytes(), logits_bytes / 2);
-    // By rows of the head: sum over positions of zbardot x^T / T, for the words of a few.
+    // Sums zbardot x^T / T over the positions, for a few rows of the head (words) at a time.
     at::Tensor expected = at::zeros_like(product);
     for (int64_t sequence = 0; sequence < 2; ++sequence) {
       for (int64_t first = 0; first < positions; first += 60) {
@@ -196,7 +197,7 @@ TEST(ParameterTape, HoldsNoMoreThanAChunkOfTheLogits) {
   }
 }
 
-TEST(ParameterTape, RefusesWhatDoesNotFit) {
+TEST(ParameterTape, RefusesInvalidArguments) {
   Problem problem(14);
   const auto refusal = [&](const Program& program, const Parameters& parameters,
                            const std::vector<std::string>& names) {
@@ -223,7 +224,7 @@ TEST(ParameterTape, RefusesWhatDoesNotFit) {
               HasSubstr("expected [k, 16]"));
 }
 
-TEST(ParameterOperator, RefusesWhatDoesNotFit) {
+TEST(ParameterOperator, RefusesInvalidArguments) {
   const Problem problem(15);
   const auto refusal = [](const ParameterProblem& wrong, const ParameterOperatorOptions& options) {
     return support::refusal_of<std::invalid_argument>([&] { ParameterOperator(wrong, options); });

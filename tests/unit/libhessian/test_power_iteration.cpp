@@ -41,7 +41,7 @@ at::Tensor found_value(const ExtremalEigenvalues& ends) {
   return at::where(ends.lambda_max.isnan(), ends.lambda_min, ends.lambda_max);
 }
 
-/// Returns its vector, [S, n].
+/// Returns the eigenvector of that value, [S, n].
 at::Tensor found_vector(const ExtremalEigenvalues& ends) {
   return ends.vector_max + ends.vector_min;  // the other end has the vector zero
 }

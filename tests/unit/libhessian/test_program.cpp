@@ -98,8 +98,8 @@ TEST(Evaluate, TakesOverridesOfAnInputAndOfTheOutput) {
   EXPECT_TRUE(at::equal(evaluate(d.program, d.parameters, std::array{d.x}, options), given));
 }
 
-TEST(Evaluate, UsesAnOverrideOnlyWhereThatValueIsRead) {
-  // Identity gives one use of an activation a value of its own: a perturbation there does not reach the other uses.
+TEST(Evaluate, UsesAnOverrideOnlyForReadersOfThatValue) {
+  // Identity gives one use of an activation a separate value: a perturbation of it does not reach the other uses.
   Program program;
   program.n_inputs = 1;
   const ValueId copy = program.push(Identity{}, {0});

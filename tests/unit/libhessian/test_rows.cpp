@@ -62,7 +62,7 @@ class RowPasses : public testing::TestWithParam<Sizes> {
   }
 };
 
-TEST_P(RowPasses, OfNormsAreTheSameByOneLaneAndBySeveral) {
+TEST_P(RowPasses, NormsAgreeBetweenOneLaneAndSeveral) {
   const at::Tensor n = value();
   const at::Tensor r = per_row_of_value();
   const at::Tensor gain = random.normal({sizes.width});
@@ -87,7 +87,7 @@ TEST_P(RowPasses, OfNormsAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
-TEST_P(RowPasses, OfActivationsAreTheSameByOneLaneAndBySeveral) {
+TEST_P(RowPasses, ActivationsAgreeBetweenOneLaneAndSeveral) {
   const std::vector<at::Tensor> of_value = {value(), value(), value(), value()};
   const std::vector<at::Tensor> of_tangent = {tangent(), tangent(), tangent()};
   expect_same(
@@ -116,7 +116,7 @@ TEST_P(RowPasses, OfActivationsAreTheSameByOneLaneAndBySeveral) {
       {zeros_like_tangent(), zeros_like_tangent()});
 }
 
-TEST_P(RowPasses, OfSoftmaxAreTheSameByOneLaneAndBySeveral) {
+TEST_P(RowPasses, SoftmaxAgreesBetweenOneLaneAndSeveral) {
   const at::Tensor p = at::softmax(value(), -1);
   const at::Tensor e = value();
   const at::Tensor pdot = tangent();
@@ -132,7 +132,7 @@ TEST_P(RowPasses, OfSoftmaxAreTheSameByOneLaneAndBySeveral) {
       {tangent()});
 }
 
-TEST_P(RowPasses, OfRopeAreTheSameByOneLaneAndBySeveral) {
+TEST_P(RowPasses, RopeAgreesBetweenOneLaneAndSeveral) {
   const int64_t heads = 3;
   const int64_t head_dim = 2 * sizes.width;
   const at::Tensor x = random.normal({sizes.sequences * sizes.vectors, sizes.positions, heads, head_dim});

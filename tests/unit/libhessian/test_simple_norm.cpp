@@ -17,7 +17,7 @@
 #include "random_problems.h"
 #include "refusal.h"
 
-// Compares a linear map and the RMSNorm after it as one node of autograd with the two separately.
+// Compares a linear map and the RMSNorm after it as one node of autograd with the two separate steps.
 
 namespace hessian::tests {
 namespace {
@@ -46,7 +46,7 @@ struct Problem {
     program.output = program.push(std::move(join), {branches[0], branches[1]});
   }
 
-  /// Returns the same numbers as new variables.
+  /// Replaces all tensors by new variables of this type with the same numbers.
   void become(at::ScalarType dtype) {
     const auto variable = [dtype](const at::Tensor& tensor) {
       return tensor.detach().to(dtype, false, true).requires_grad_(true);

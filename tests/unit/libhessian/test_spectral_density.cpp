@@ -185,7 +185,7 @@ TEST(SpectralDensity, HasTheAreaOneAndStatesItsWidthAndRitzValues) {
   EXPECT_TRUE(at::equal(density.quadrature.weights, quadrature.weights));
 }
 
-TEST(SpectralDensity, TellsTheMassNearZeroWithItsError) {
+TEST(SpectralDensity, EstimatesTheMassNearZeroWithItsError) {
   // 35 of 50 eigenvalues are zero, and four more are within the threshold.
   Random random(9);
   at::Tensor values = at::zeros({4, 50}, at::kDouble);

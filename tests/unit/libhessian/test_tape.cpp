@@ -99,7 +99,8 @@ TEST(TapeOperator, GivesTheSameProductsForSomeOfTheProblemsInAnyOrder) {
   const TapeOperator op(problem.program, problem.parameters, problem.inputs, 0);
   const at::Tensor v = problem.random.normal({6, 2, op.dim()});
   const at::Tensor whole = op.apply(v);
-  // All but one: uses the existing tape. Two: records a new one. Then problems that the new tape does not have.
+  // All problems but one use the existing tape, two record a new one, and the last subset has problems that the new
+  // tape lacks.
   for (const ProblemIndices& problems :
        {ProblemIndices{5, 0, 1, 2, 3}, ProblemIndices{4, 1}, ProblemIndices{0, 4, 5}}) {
     const at::Tensor some = op.apply(rows_of(v, problems), problems);
@@ -130,7 +131,7 @@ TEST(TapeOperator, TakesSeveralValuesAsSeparateProblems) {
     }
     const at::Tensor dense = at::cat(separate);
     EXPECT_LT(largest(to_dense(op) - dense), tolerance);
-    // Problems with gaps, in no order, of fewer and fewer sequences, and then of more again.
+    // Subsets with gaps, in any order: first of fewer and fewer sequences, then of more again.
     for (const ProblemIndices& problems :
          {ProblemIndices{11, 0, 5, 6, 1}, ProblemIndices{2, 8, 10}, ProblemIndices{4}, ProblemIndices{3, 7}}) {
       const at::Tensor v = problem.random.normal({static_cast<int64_t>(problems.size()), 2, op.dim()});
@@ -185,7 +186,7 @@ TEST(Tape, GivesTheSameProductsWithCheckpoints) {
     Problem problem(seed);
     const std::vector<ValueId> entries = {0, problem.normed, problem.inner};
     const auto steps = static_cast<ValueId>(problem.program.steps.size());
-    // Every step its own segment; segments with several values between them; two segments, the first of one step.
+    // One segment per step; segments of several steps; two segments, the first of one step.
     std::vector<ValueId> every(static_cast<std::size_t>(steps));
     std::iota(every.begin(), every.end(), problem.program.n_inputs);
     const Tape kept(problem.program, problem.parameters, problem.inputs, entries);

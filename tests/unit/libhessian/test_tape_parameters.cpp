@@ -118,7 +118,7 @@ struct Problem {
   tape::RulePtr rule;
 };
 
-/// For sums of at most a few hundred terms of size 1 in float64.
+/// Tolerance for sums of at most a few hundred terms of size 1 in float64.
 constexpr double tolerance = 1e-11;
 
 class ParametricTapeRule : public testing::TestWithParam<Case> {};

@@ -104,7 +104,7 @@ struct Problem {
 };
 
 constexpr uint64_t seeds = 8;
-/// For sums of at most a few hundred terms of size 1 in float64.
+/// Tolerance for sums of at most a few hundred terms of size 1 in float64.
 constexpr double tolerance = 1e-11;
 
 class TapeRule : public testing::TestWithParam<PrimitiveCase> {};
@@ -249,7 +249,7 @@ TEST_P(TapeRule, GivesTheSameOnACudaDevice) {
   }
 }
 
-TEST(TapeRules, OfWideRowsAreTheSameOnACudaDevice) {
+TEST(TapeRules, WideRowsAgreeOnACudaDevice) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -292,7 +292,7 @@ struct Heads {
 };
 
 // Attention by tiles and by batched products, at the same random point and along the same tangents.
-TEST(TapeRules, OfAttentionAreTheSameByTilesAndByBatchedProducts) {
+TEST(TapeRules, AttentionAgreesByTilesAndByBatchedProducts) {
   // Several tiles with a remainder, heads wider and narrower than a vector register, grouped queries, more than 256
   // positions.
   for (const auto [queries, keys, width, positions] :

@@ -74,8 +74,8 @@ at::Tensor with_top(const std::vector<double>& top, int64_t n, Random& random) {
   return at::cat({at::tensor(top, at::kDouble), rest}).unsqueeze(0);
 }
 
-// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5). The
-// comparison in order shows that each is the right one.
+// A residual norm r bounds the distance to some eigenvalue by r (Parlett, The Symmetric Eigenvalue Problem, 4.5).
+// Comparing the eigenvalues in order shows that each is the right one.
 TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
   for (const int64_t n : {1, 2, 5, 20, 65, 120}) {
     const auto seed = static_cast<uint64_t>(n);
@@ -145,7 +145,7 @@ TEST(TopEigenpairs, AgreesWithSpectraOnTheLargestMagnitudes) {
   }
 }
 
-TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursWithABlockAsWide) {
+TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursIfTheBlockIsAsWide) {
   for (const int64_t max_basis : {0, 12}) {
     SCOPED_TRACE("basis " + std::to_string(max_basis));
     Random random(3);
@@ -162,7 +162,7 @@ TEST(TopEigenpairs, FindsAMultipleEigenvalueAsOftenAsItOccursWithABlockAsWide) {
     EXPECT_LT(largest(at::matmul(space, matrix) - 3 * space), 1e-5);
     EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
 
-    // One vector finds one direction of the eigenspace: without a block, this case goes wrong.
+    // A block of one vector finds only one direction of the eigenspace.
     options.block_width = 1;
     options.count = 2;
     options.tolerance = 1e-3;

@@ -27,8 +27,8 @@ class TrainingPasses : public testing::Test {
  protected:
   static constexpr at::ScalarType type = c10::CppTypeToScalarType<T>::value;
   static constexpr at::ScalarType wide = c10::CppTypeToScalarType<Wide<T>>::value;
-  /// Sums are taken in another order: a few units of float64; for bfloat16, one unit of 2^-8, if a result is rounded the
-  /// other way.
+  /// Tolerance for sums in another order: a few units of float64, or one unit of 2^-8 for a bfloat16 result that is
+  /// rounded the other way.
   static constexpr double tolerance = type == at::kDouble ? 1e-13 : 1.01 / 128;
 
   /// Widths around the number of lanes, some not multiples of it; with packs, some lanes have none and some several.
@@ -82,7 +82,7 @@ class TrainingPasses : public testing::Test {
 using Types = testing::Types<double, c10::BFloat16>;
 TYPED_TEST_SUITE(TrainingPasses, Types);
 
-TYPED_TEST(TrainingPasses, OfRmsNormAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, RmsNormAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor x = this->activations(size);
@@ -105,7 +105,7 @@ TYPED_TEST(TrainingPasses, OfRmsNormAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
-TYPED_TEST(TrainingPasses, OfTheGateOfTwoNormsAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, GateOfTwoNormsAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor gate = this->activations(size);
@@ -140,7 +140,7 @@ TYPED_TEST(TrainingPasses, OfTheGateOfTwoNormsAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
-TYPED_TEST(TrainingPasses, OfTheSiluGateAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, SiluGateAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor gate = this->activations(size);
@@ -156,7 +156,7 @@ TYPED_TEST(TrainingPasses, OfTheSiluGateAreTheSameByOneLaneAndBySeveral) {
   }
 }
 
-TYPED_TEST(TrainingPasses, OfCrossEntropyAreTheSameByOneLaneAndBySeveral) {
+TYPED_TEST(TrainingPasses, CrossEntropyAgreesBetweenOneLaneAndSeveral) {
   using T = TypeParam;
   for (const Sizes& size : this->sizes()) {
     const at::Tensor logits = 3 * this->activations(size);

@@ -61,7 +61,7 @@ inline std::span<const std::byte> as_bytes(const std::string& text) {
 using Tensors = std::map<std::string, at::Tensor>;
 using Metadata = std::map<std::string, std::string>;
 
-/// Writes to `to` the tensors and metadata of the safetensors file `from` as `change(tensors, metadata)` leaves them.
+/// Copies the safetensors file `from` to `to` after changing its tensors and metadata by `change(tensors, metadata)`.
 template <typename Change>
 void write_changed(const std::string& from, const std::string& to, const Change& change) {
   const auto original = models::load_safetensors(from);
@@ -95,7 +95,8 @@ struct ZipMember {
   std::uint16_t flags = 0;
 };
 
-/// Returns a zip archive, written from the description of the format; with zip64 records for all entries if asked to.
+/// Returns a zip archive, written from the description of the format; with zip64 records for all entries if `zip64` is
+/// set.
 inline std::string zip_bytes(const std::vector<ZipMember>& members, bool zip64 = false,
                              const std::string& comment = "") {
   std::string file;

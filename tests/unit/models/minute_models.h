@@ -14,7 +14,7 @@
 
 namespace hessian::support {
 
-/// A model of 100 to 300 parameters, whose dense Hessian is cheap.
+/// Returns the configuration of a model of 100 to 300 parameters, whose dense Hessian is cheap.
 inline hessian::models::GptConfig minute_config(hessian::models::Family family, hessian::models::Placement placement) {
   hessian::models::GptConfig config = tiny_config(family, placement);
   config.dim = 4;
@@ -28,7 +28,7 @@ inline hessian::models::GptConfig minute_config(hessian::models::Family family, 
   return config;
 }
 
-/// A model with random gains and biases instead of its symmetric initial ones, in float64.
+/// Returns a float64 model with random gains and biases instead of its symmetric initial ones.
 inline hessian::models::Model random_model(const hessian::models::GptConfig& config, uint64_t seed) {
   auto generator = at::detail::createCPUGenerator(seed);
   hessian::models::Model model{config, {}};

@@ -62,14 +62,14 @@ TEST(AssembleModel, NamesATensorThatIsMissing) {
       "m.pt: tensor 'layers.1.feed_forward.w2.weight' is missing; expected [8, 12] in a llama2 prenorm of 2 layers");
 }
 
-TEST(AssembleModel, NamesATensorThatBelongsNowhere) {
+TEST(AssembleModel, NamesASurplusTensor) {
   EXPECT_EQ(refusal([](Tensors& t) {
               t["layers.2.attention.wq.weight"] = at::zeros({8, 8});
             }),
             "m.pt: tensor 'layers.2.attention.wq.weight' [8, 8] belongs to no part of a llama2 prenorm of 2 layers");
 }
 
-TEST(AssembleModel, GivesTheShapeFoundAndTheShapeWanted) {
+TEST(AssembleModel, NamesTheActualAndTheExpectedShape) {
   EXPECT_EQ(refusal([](Tensors& t) {
               t["layers.0.attention.wq.weight"] = at::zeros({8, 7});
             }),

@@ -44,7 +44,7 @@ TEST(AtomicFile, LeavesNothingBehindWithoutACommit) {
   EXPECT_EQ(files_in(folder), 0U);
 }
 
-TEST(AtomicFile, RemovesWhatAKilledWriterLeft) {
+TEST(AtomicFile, RemovesTheTemporaryFileOfAKilledWriter) {
   const TemporaryFolder folder;
   const std::string path = folder / "out.bin";
   const pid_t child = ::fork();
@@ -84,7 +84,7 @@ TEST(AtomicFile, TwoWritersDoNotDisturbEachOther) {
   EXPECT_EQ(files_in(folder), 1U);
 }
 
-TEST(AtomicFile, ReplacesOnlyIfAskedTo) {
+TEST(AtomicFile, ReplacesOnlyIfRequested) {
   const TemporaryFolder folder;
   const std::string path = folder.write("out.bin", "old");
   const std::string refusal = path + ": already exists; use --overwrite to replace it";
@@ -105,7 +105,7 @@ TEST(AtomicFile, ReplacesTheTargetOfASymbolicLink) {
   EXPECT_EQ(support::read_file(path), "new");
 }
 
-TEST(AtomicFile, WhatKilledWritersLeftIsRemovedByPrefixUnlessItIsBeingWritten) {
+TEST(AtomicFile, RemovesStaleTemporaryFilesByPrefixUnlessTheyAreBeingWritten) {
   const TemporaryFolder folder;
   const AtomicFile alive(folder / "checkpoint-3.bin");
   folder.write(".checkpoint-1.bin.partial-12-0", "half");

@@ -73,7 +73,7 @@ TEST(Checkpoint, ReadsBackWhatWasSaved) {
   }
 }
 
-TEST(Checkpoint, CanReplaceTheFileThatItsTensorsAreViewsOf) {
+TEST(Checkpoint, CanReplaceTheFileThatBacksItsTensors) {
   const TemporaryFolder folder;
   const std::string path = folder / "m.safetensors";
   std::filesystem::copy(small, path);

@@ -18,7 +18,7 @@ using nlohmann::json;
 namespace hessian::tests {
 namespace {
 
-/// The official form: the model arguments of the SimpleGPT code.
+/// Returns a configuration in the official form, the model arguments of the SimpleGPT code.
 json official() {
   return json::parse(R"({"family": "llama3", "norm": "simplegpt", "dim": 4096, "n_layers": 32, "n_heads": 32,
     "n_kv_heads": 8, "vocab_size": 128256, "multiple_of": 1024, "ffn_dim_multiplier": 1.3, "norm_eps": 1e-5,
@@ -159,13 +159,13 @@ TEST(ConfigJson, RefusesNumbersNearTheEndOfTheirTypeInsteadOfOverflowing) {
   EXPECT_NE(refusal_of("ffn_dim_multiplier", 1e300), "");
 }
 
-TEST(ConfigJson, RefusesWhatIsNotAJsonObject) {
+TEST(ConfigJson, RefusesTextThatIsNotAJsonObject) {
   for (const char* text : {"", "[]", "3", "{", "{\"dim\": }", "null", "\"family\"", "{\"dim\": 1e999}"}) {
     EXPECT_EQ(support::refusal_of([&] { config_from_json(text); }), "the configuration is not a JSON object") << text;
   }
 }
 
-TEST(Words, AreReadAsTheyAreWritten) {
+TEST(Words, SurviveTheRoundTrip) {
   for (const Family family : support::all_families()) {
     EXPECT_EQ(models::parse_family(models::to_string(family)), family);
   }

@@ -24,7 +24,8 @@ std::string copy_fixture(const TemporaryFolder& folder, const std::string& name)
   return folder / name;
 }
 
-/// Returns the refusal of a fixture after a change of a JSON file, from the path below the temporary folder on.
+/// Returns the refusal of a fixture after a change of a JSON file, starting with the path relative to the temporary
+/// folder.
 template <typename Change>
 std::string full_refusal(const std::string& name, const std::string& file, const Change& change) {
   const TemporaryFolder folder;
@@ -150,7 +151,7 @@ TEST(HuggingFace, ReadsGpt2WithoutThePrefixAndWithBuffers) {
   }
 }
 
-TEST(HuggingFace, RefusesSettingsThatComputeSomethingElse) {
+TEST(HuggingFace, RefusesSettingsThatChangeTheComputation) {
   EXPECT_EQ(config_refusal("llama_tied", "attention_bias", true),
             "config.json: 'attention_bias' is true, but only false is supported");
   EXPECT_EQ(config_refusal("llama_tied", "mlp_bias", true),

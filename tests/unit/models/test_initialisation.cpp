@@ -18,7 +18,7 @@ using hessian::models::Placement;
 namespace hessian::tests {
 namespace {
 
-/// A model large enough for sampling errors of about one percent.
+/// Returns the configuration of a model large enough for sampling errors of about one percent.
 GptConfig sampled_config(Family family, Placement placement) {
   GptConfig config = support::tiny_config(family, placement);
   config.dim = 128;
@@ -40,7 +40,7 @@ void expect_normal(const std::string& name, const at::Tensor& tensor, double std
   EXPECT_NEAR((x / std).pow(4).mean().item<double>(), 3.0, 5 * std::sqrt(96 / n)) << name;
 }
 
-/// The standard deviation of each matrix in the official codes, by its name without layer.
+/// Returns the standard deviation of a matrix in the official codes, by its name without layer.
 double expected_std(const GptConfig& config, const std::string& name) {
   const bool gpt2 = config.family == Family::gpt2;
   if (name == "tok_embeddings.weight") {
@@ -84,7 +84,7 @@ TEST(InitialiseModel, DrawsEveryTensorFromItsDistribution) {
   }
 }
 
-TEST(InitialiseModel, CutsTheHeadOffAtThreeStandardDeviations) {
+TEST(InitialiseModel, TruncatesTheHeadAtThreeStandardDeviations) {
   GptConfig config = sampled_config(Family::llama2, Placement::simplegpt);
   config.vocab_size = 8000;
   const at::Tensor head = models::initialise_model(config, 12).parameters.at("output.weight").to(at::kDouble);
@@ -126,7 +126,7 @@ TEST(InitialiseModel, GivesEveryPlacementTheSameMatrices) {
   }
 }
 
-TEST(InitialiseModel, DrawsEachMatrixAnew) {
+TEST(InitialiseModel, DrawsEachMatrixIndependently) {
   const Model model = models::initialise_model(support::tiny_config(Family::llama2, Placement::prenorm), 5);
   EXPECT_FALSE(at::equal(model.parameters.at("layers.0.attention.wq.weight"),
                          model.parameters.at("layers.0.attention.wk.weight")));

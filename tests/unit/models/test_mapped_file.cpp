@@ -16,7 +16,7 @@ TEST(MappedFile, ShowsTheBytesOfTheFile) {
   EXPECT_EQ(file->bytes()[7], std::byte{'7'});
 }
 
-TEST(MappedFile, WritesStayOutOfTheFile) {
+TEST(MappedFile, WritesToTheMappingDoNotReachTheFile) {
   const TemporaryFolder folder;
   const std::string path = folder.write("a.bin", "0123456789");
   const auto file = MappedFile::open(path);

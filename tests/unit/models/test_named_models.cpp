@@ -64,7 +64,7 @@ TEST(ModelNames, TakeAnotherVocabulary) {
             "new:llama2-39M-preqknorm: vocab_size is 0, expected 1 to 1073741824");
 }
 
-TEST(ModelLabels, KeepTheNamesOfTheOfficialSizesWhateverVocabularyAndPlacement) {
+TEST(ModelLabels, KeepTheNamesOfTheOfficialSizesForAnyVocabularyAndPlacement) {
   for (const models::NamedSize& size : models::named_sizes()) {
     for (const models::Placement placement : support::all_placements()) {
       const std::string name =
@@ -110,7 +110,7 @@ TEST(ModelLabels, GiveAllPlacementsOfOneArchitectureTheSameSize) {
   }
 }
 
-TEST(ModelLabels, StandNextToTheConfigurationInJson) {
+TEST(ModelLabels, AreWrittenNextToTheConfigurationInJson) {
   const GptConfig config = parse_model_name("new:llama2-39M-preqknorm");
   const std::string json = models::labelled_config_json(config);
   EXPECT_NE(json.find(R"("label":"llama2-39M-preqknorm")"), std::string::npos) << json;

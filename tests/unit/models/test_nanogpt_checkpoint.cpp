@@ -125,7 +125,7 @@ TEST(NanoGptCheckpoint, ReadsEveryProtocolAndModelsWithoutBiases) {
   }
 }
 
-TEST(NanoGptCheckpoint, NeverRunsWhatAFileNames) {
+TEST(NanoGptCheckpoint, NeverCallsFunctionsThatAFileNames) {
   const TemporaryFolder folder;
   const std::string command = "--command 'touch " + (folder / "owned") + "'";
   const auto harmless = load_nanogpt_checkpoint(make_checkpoint(folder, command));

@@ -64,7 +64,7 @@ struct Subject {
 
   int64_t count() const { return tokens.numel(); }
 
-  /// J^T (diag(p) - p p^T) J / N with the Jacobian of all logits.
+  /// Returns J^T (diag(p) - p p^T) J / N with the Jacobian J of all logits.
   at::Tensor gauss_newton() const {
     const at::Tensor z = leaves.logits(tokens);
     const at::Tensor jacobian = leaves.jacobian(z).view({count(), z.size(-1), -1});
@@ -121,7 +121,7 @@ INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, ParametersOf,
                                   models::to_string(std::get<1>(instance.param));
                          });
 
-/// Grouped queries and SimpleNorm; biases, learned positions and a tied head.
+/// Returns one model with grouped queries and SimpleNorm, and one with biases, learned positions and a tied head.
 std::vector<Subject> two_subjects() {
   return {{Family::llama3, Placement::simplegpt, 81}, {Family::gpt2, Placement::prenorm, 82}};
 }
@@ -189,7 +189,7 @@ TEST(ParameterOperatorOfModel, IsTheSameInMicrobatchesWithCheckpointsAndVectorBy
       const at::Tensor v = at::randn({1, 3, whole.dim()}, at::detail::createCPUGenerator(5), at::kDouble);
       const at::Tensor expected = whole.apply(v);
       ParameterOperatorOptions in_parts = options_of(curvature);
-      in_parts.sequences_at_once = 2;  // 2 and 1
+      in_parts.sequences_at_once = 2;  // microbatches of 2 and 1
       const ParameterOperator microbatches(subject.problem(), in_parts);
       EXPECT_EQ(microbatches.sequences_at_once(), 2);
       EXPECT_LT(relative_error(microbatches.apply(v), expected), tolerance);
@@ -231,7 +231,7 @@ TEST(ParameterOperatorOfModel, SampledFisherMatricesScatterAboutGaussNewton) {
     const ParameterOperator gauss_newton(subject.problem(), options_of(Curvature::gauss_newton));
     const at::Tensor v = at::randn({1, 1, gauss_newton.dim()}, at::detail::createCPUGenerator(7), at::kDouble);
     const double expected = (v * gauss_newton.apply(v)).sum().item<double>();
-    // v^T F v over seeds: the mean within four of its standard errors, which four labels a token halve.
+    // Averages v^T F v over seeds. The mean is within four of its standard errors, which four labels per token halve.
     const auto mean_and_error = [&](int64_t labels) {
       std::vector<double> samples;
       for (uint64_t seed = 0; seed < 200; ++seed) {
@@ -248,12 +248,12 @@ TEST(ParameterOperatorOfModel, SampledFisherMatricesScatterAboutGaussNewton) {
     EXPECT_NEAR(mean_of_one, expected, 4 * error_of_one);
     EXPECT_NEAR(mean_of_four, expected, 4 * error_of_four);
     EXPECT_LT(error_of_one, 0.1 * expected) << "the bound above says nothing";
-    // A standard deviation of 200 samples is good to 5 %, a ratio of two to 7 %.
+    // A standard deviation of 200 samples has a relative error of 5 %, a ratio of two of them one of 7 %.
     EXPECT_NEAR(error_of_one / error_of_four, 2.0, 0.5);
   }
 }
 
-TEST(ParameterOperatorOfModel, DrawsLabelsByTheSeedAloneWhateverTheMicrobatches) {
+TEST(ParameterOperatorOfModel, DrawsTheSameLabelsFromASeedForAnyMicrobatches) {
   const Subject subject(Family::llama2, Placement::prenorm, 83);
   const auto dense = [&](uint64_t seed, int64_t sequences_at_once) {
     ParameterOperatorOptions options = options_of(Curvature::fisher);
@@ -267,7 +267,7 @@ TEST(ParameterOperatorOfModel, DrawsLabelsByTheSeedAloneWhateverTheMicrobatches)
   EXPECT_GT(relative_error(dense(10, 0), once), 1e-2);
 }
 
-TEST(ParameterOperatorOfModel, TakesTheMeanOverSeveralLabelsOfAToken) {
+TEST(ParameterOperatorOfModel, AveragesOverSeveralLabelsOfAToken) {
   const Subject subject(Family::gpt2, Placement::simplegpt, 84);
   const at::Tensor others = support::random_tokens(subject.model.config, 3, 4, 85);
   ParameterProblem problem = subject.problem();
@@ -277,7 +277,7 @@ TEST(ParameterOperatorOfModel, TakesTheMeanOverSeveralLabelsOfAToken) {
   EXPECT_LT(relative_error(dense, expected), tolerance);
 }
 
-TEST(ParameterOperatorOfModel, KeepsWithinTheMemoryAllowed) {
+TEST(ParameterOperatorOfModel, StaysWithinItsMemoryLimit) {
   // Long sequences, so that activations outweigh the parameters.
   models::GptConfig config = support::minute_config(Family::llama3, Placement::simplegpt);
   config.max_seq_len = 64;

@@ -87,18 +87,18 @@ TEST(Pickle, FillsAnOrderedDictAndKeepsItsState) {
   EXPECT_EQ(value(pickle, "a").integer, 2) << "the last one of two equal keys, as in Python";
 }
 
-TEST(Pickle, TakesACycleWithoutHarm) {
+TEST(Pickle, ReadsACycle) {
   const Pickle pickle = parse("\x80\x02]q\0h\0a."s);  // l = []; l.append(l)
   EXPECT_EQ(pickle[pickle.root()].items.at(0), pickle.root());
 }
 
-TEST(Pickle, TakesADeepTreeWithoutRecursion) {
+TEST(Pickle, ReadsADeepTreeWithoutRecursion) {
   const std::size_t depth = 1'000'000;
   const Pickle pickle = parse("\x80\x02" + std::string(depth, ']') + std::string(depth - 1, 'a') + ".");
   EXPECT_EQ(pickle.size(), depth);
 }
 
-TEST(Pickle, LimitsWhatAHostileFileMayUse) {
+TEST(Pickle, LimitsTheMemoryThatAHostileFileUses) {
   EXPECT_EQ(refusal("\x80\x02" + std::string(2'000'001, 'N') + "."),
             "data.pkl: the pickle holds more than the 2000000 values that are read here");
   EXPECT_EQ(refusal("\x80\x04N" + std::string(2'000'001, '\x94') + "."),
@@ -109,7 +109,7 @@ TEST(Pickle, LimitsWhatAHostileFileMayUse) {
             "data.pkl: the pickle ends at its byte 13, in the middle of a value");
 }
 
-TEST(Pickle, RefusesDamage) {
+TEST(Pickle, RefusesDamagedPickles) {
   EXPECT_EQ(refusal(""), "data.pkl: the pickle ends at its byte 0, in the middle of a value");
   EXPECT_EQ(refusal("\x80\x06N."), "data.pkl: the pickle has protocol 6; protocols 2 to 5 are read here");
   EXPECT_EQ(refusal("I1\n."),

@@ -31,7 +31,7 @@ double largest(const at::Tensor& a) {
 }
 
 /// Every family with every placement, at a tiny size, in float64. Weights are larger than fresh ones and gains are
-/// random, so that no part of the model is close to doing nothing.
+/// random, so that every operation of the model affects the loss.
 class FamilyAndPlacement : public testing::TestWithParam<GptConfig> {
  protected:
   static Model livened(const GptConfig& config) {
@@ -44,7 +44,7 @@ class FamilyAndPlacement : public testing::TestWithParam<GptConfig> {
     return model;
   }
 
-  /// The activation at a site of a layer.
+  /// Returns the activation at a site of a layer.
   at::Tensor activation(Site site, int64_t layer) const {
     const at::Tensor& residual = residuals[static_cast<std::size_t>(layer)];
     at::Tensor found = residual;
@@ -181,7 +181,7 @@ INSTANTIATE_TEST_SUITE_P(All, FamilyAndPlacement, testing::ValuesIn(every_combin
   return std::string(models::to_string(instance.param.family)) + "_" + models::to_string(instance.param.placement);
 });
 
-TEST(Sites, AreReadAsTheyAreWritten) {
+TEST(Sites, SurviveTheRoundTrip) {
   for (const Site site : models::all_sites()) {
     EXPECT_EQ(models::parse_site(models::to_string(site)), site);
   }

@@ -14,10 +14,11 @@ namespace {
 using support::Fixture;
 using support::relative_error;
 
-// The fixtures hold what the official SimpleGPT code, nanoGPT and transformers compute in float64.
+// The fixtures hold results of the official SimpleGPT code, nanoGPT and transformers in float64.
 class ReferenceModel : public testing::TestWithParam<Fixture> {
  protected:
-  /// The references' loss is the mean over the batch, the toolkit's the mean over each sequence.
+  /// Returns the losses divided by the number of sequences: the references' loss is the mean over the batch, this
+  /// project's the mean over each sequence.
   hessian::ProblemFunction share_of_batch_loss(const models::Forward& forward, int64_t layer) const {
     const auto losses = support::residual_losses(forward, layer, expected.at("targets"));
     const auto sequences = static_cast<double>(tokens.size(0));

@@ -42,7 +42,7 @@ TEST(SafetensorsHeader, GivesNamesTypesShapesRangesAndMetadata) {
   EXPECT_EQ(parsed.metadata.at("step"), "7");
 }
 
-TEST(SafetensorsHeader, RefusesWhatIsNotTrueOfTheFile) {
+TEST(SafetensorsHeader, RefusesHeadersThatContradictTheFile) {
   EXPECT_EQ(header_refusal("abc"), "m.safetensors: has 3 bytes, too few for a safetensors file");
   EXPECT_EQ(header_refusal(support::little_endian(std::uint64_t{500}) + "{}"),
             "m.safetensors: the header says 500 bytes, but only 2 follow; the file is cut short");

@@ -26,7 +26,7 @@ std::vector<std::int64_t> epoch_of(const ShuffledOrder& order, std::int64_t epoc
   return items;
 }
 
-/// Small numbers, and those around the powers of two and four where the network grows by a bit.
+/// Returns small numbers, and those around the powers of two and four at which the network grows by a bit.
 std::vector<std::int64_t> sizes() {
   std::set<std::int64_t> sizes = {1, 2, 3, 10, 100, 1000};
   for (std::int64_t power = 2; power <= 4096; power *= 2) {
@@ -95,7 +95,7 @@ TEST(ShuffledOrder, HasRandomAccess) {
   for (std::int64_t position = 0; position < 5 * 37; ++position) {
     places.push_back(walked.at(position));
   }
-  // Backwards, with a new object.
+  // Reads the epochs backwards with a new object.
   const ShuffledOrder entered(37, 5);
   for (auto position = static_cast<std::int64_t>(places.size()) - 1; position >= 0; --position) {
     const auto place = entered.at(position);

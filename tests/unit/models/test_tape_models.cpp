@@ -14,7 +14,7 @@ namespace {
 
 using support::relative_error;
 
-/// The tape and double backward at every site of every layer: the same products.
+/// Expects the same products from the tape and from double backward at every site of every layer.
 void expect_same_products(const models::Forward& forward, const at::Tensor& tokens, const at::Tensor& targets) {
   const auto residuals = support::residuals_of(forward, tokens);
   for (const models::Site site : models::all_sites()) {
@@ -58,7 +58,7 @@ TEST(TapeOfModel, AgreesWithDoubleBackwardForEveryFamilyAndPlacement) {
       const models::GptConfig config = support::tiny_config(family, placement);
       SCOPED_TRACE(support::name_of(config));
       models::Model model = models::initialise_model(config, 3);
-      // Weights large enough for every primitive to curve.
+      // Weights large enough for every primitive to have significant curvature.
       hessian::Parameters scaled;
       for (const auto& [name, tensor] : model.parameters) {
         scaled.add(name, tensor.dim() == 2 ? tensor.to(at::kDouble) * 10 : tensor.to(at::kDouble));

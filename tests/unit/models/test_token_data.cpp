@@ -74,7 +74,7 @@ TEST(TokenData, CutsWindowsOutOfTextAtItsOffsets) {
   }
 }
 
-TEST(TokenData, DependsOnTheSeedAndNothingElse) {
+TEST(TokenData, DependsOnlyOnTheSeed) {
   const TemporaryFolder folder;
   auto options = options_for(folder.write("t.txt", counting_text()), 256);
   const auto first = load_token_batch(options);
@@ -137,7 +137,7 @@ TEST(TokenData, SaysThatAFileIsTooShort) {
   EXPECT_EQ(refusal(options_for(folder / "absent.txt", 256)), "no such file");
 }
 
-TEST(TokenData, TakesRowsOfASafetensorsAsTheyAre) {
+TEST(TokenData, UsesRowsOfASafetensorsFileUnchanged) {
   DataOptions options;
   options.source = HESSIAN_FIXTURES "/nanogpt/expected.safetensors";
   options.vocab_size = 65;
@@ -192,7 +192,7 @@ TEST(BuiltinText, ComesFromTheChosenFolderAndIsHeldOut) {
   }
 }
 
-TEST(BuiltinText, SaysWhereItWasSearchedFor) {
+TEST(BuiltinText, NamesTheFolderThatLacksIt) {
   const TemporaryFolder folder;
   const Variable variable("HESSIAN_DATA_DIR", folder.path());
   EXPECT_EQ(refusal_of([] { load_token_batch(options_for("builtin", 256)); }),

@@ -48,7 +48,7 @@ TEST(TokenStream, RefusesInconsistentTokenFiles) {
             "train.bin: the token file's header ends at its byte 100, in the middle of a value");
 }
 
-TEST(TokenStream, KnowsWellFormedUtf8) {
+TEST(TokenStream, AcceptsOnlyWellFormedUtf8) {
   const auto invalid = [](const std::string& text) { return models::first_invalid_utf8(as_bytes(text)); };
   for (const std::string text : {"", "plain", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xef\xbf\xbf",
                                  "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"}) {
@@ -64,7 +64,7 @@ TEST(TokenStream, KnowsWellFormedUtf8) {
             "notes.txt: is not UTF-8 text (byte 3 is 0xff); give tokens as a .bin or a .safetensors");
 }
 
-TEST(TokenStream, HoldsOutTheLastTenthFromALineOn) {
+TEST(TokenStream, HoldsOutTheLastTenthFromTheStartOfALine) {
   std::string text;
   for (int line = 0; line < 100; ++line) {
     text += "line number " + std::to_string(line) + "\n";
@@ -123,7 +123,7 @@ TEST(WindowStarts, AreTheSameOnEveryPlatform) {
   EXPECT_NE(models::draw_window_starts(1000, 3, 11, 42, "t"), models::draw_window_starts(1000, 3, 11, 43, "t"));
 }
 
-TEST(WindowStarts, RefuseWhatDoesNotFit) {
+TEST(WindowStarts, RefuseWindowsThatDoNotFit) {
   const auto refusal = [](std::int64_t total, std::int64_t count, std::int64_t length) {
     return refusal_of([&] { models::draw_window_starts(total, count, length, 0, "t.txt"); });
   };

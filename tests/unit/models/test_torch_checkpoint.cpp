@@ -21,7 +21,7 @@ std::string integer(std::int64_t value) {
   return "\x8a\x08" + support::little_endian(value);
 }
 
-/// The pickle of one tensor over storage '0' of `elements` floats.
+/// Returns the pickle of one tensor over storage '0' of `elements` floats.
 std::string tensor_pickle(const std::string& offset, const std::vector<std::int64_t>& shape,
                           const std::vector<std::int64_t>& strides, std::int64_t elements = 6,
                           const std::string& storage = "FloatStorage") {
@@ -56,7 +56,7 @@ TEST(TorchCheckpoint, ReadsOffsetsAndStrides) {
   EXPECT_EQ(read_tensor(folder, tensor_pickle("K\x06", {0, 7}, {7, 1}), six_floats).sizes(), at::IntArrayRef({0, 7}));
 }
 
-TEST(TorchCheckpoint, RefusesATensorThatReachesOutOfItsStorage) {
+TEST(TorchCheckpoint, RefusesATensorThatExceedsItsStorage) {
   const TemporaryFolder folder;
   constexpr std::int64_t huge = std::int64_t{1} << 62;
   struct Case {
@@ -89,7 +89,7 @@ TEST(TorchCheckpoint, RefusesATensorThatReachesOutOfItsStorage) {
   }
 }
 
-TEST(TorchCheckpoint, SaysWhatAFileIsThatItCannotRead) {
+TEST(TorchCheckpoint, DescribesFilesThatItCannotRead) {
   const TemporaryFolder folder;
   const auto refusal = [&](const std::string& contents) {
     const auto path = folder.write("x.pt", contents);

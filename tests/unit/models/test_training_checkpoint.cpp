@@ -22,7 +22,7 @@ using hessian::support::Tensors;
 namespace hessian::tests {
 namespace {
 
-/// Equal as bytes, so that NaN is equal to itself and -0 is not 0.
+/// Compares bytes, so that NaN is equal to itself and -0 is not 0.
 bool same_bits(const at::Tensor& a, const at::Tensor& b) {
   return a.scalar_type() == b.scalar_type() && a.sizes() == b.sizes() &&
          (a.numel() == 0 ||
@@ -66,7 +66,7 @@ void save_changed(const std::string& path, const Change& change) {
   support::write_changed(path, path, change);
 }
 
-/// How a changed example is refused, without the path.
+/// Returns the refusal of a changed example, without the path.
 template <typename Change>
 std::string refusal(const Change& change) {
   const TemporaryFolder folder;
@@ -75,7 +75,7 @@ std::string refusal(const Change& change) {
   return support::refusal_about(path, [&] { models::load_training_checkpoint(path); });
 }
 
-TEST(TrainingCheckpoint, GivesEverythingBackBitForBit) {
+TEST(TrainingCheckpoint, SurvivesTheRoundTripBitForBit) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   for (const models::Family family : support::all_families()) {
@@ -97,7 +97,7 @@ TEST(TrainingCheckpoint, GivesEverythingBackBitForBit) {
   }
 }
 
-TEST(TrainingCheckpoint, LetsTheRandomGeneratorResume) {
+TEST(TrainingCheckpoint, RestoresTheRandomGenerator) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   at::Generator generator = at::detail::createCPUGenerator(5);
@@ -124,7 +124,7 @@ TEST(TrainingCheckpoint, ReadsIntoNewMemory) {
   expect_same(loaded.state.optimizer, saved.state.optimizer);
 }
 
-TEST(TrainingCheckpoint, IsACheckpointOfItsModelToo) {
+TEST(TrainingCheckpoint, IsAlsoACheckpointOfItsModel) {
   const TemporaryFolder folder;
   const TrainingCheckpoint saved = example(models::Family::llama3, models::Placement::preqknorm, at::kDouble);
   models::save_training_checkpoint(saved, folder / "c.safetensors");
@@ -181,7 +181,7 @@ TEST(TrainingCheckpoint, SaysWhatIsDamaged) {
 }
 
 // A limit on file sizes replaces a full disk.
-TEST(TrainingCheckpoint, LeavesTheOldOneAloneWhenTheDiskIsFull) {
+TEST(TrainingCheckpoint, KeepsTheOldFileWhenTheDiskIsFull) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
   const TrainingCheckpoint saved = example(models::Family::llama2, models::Placement::prenorm, at::kFloat);

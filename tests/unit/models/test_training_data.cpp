@@ -40,7 +40,8 @@ TrainingDataOptions options_for(const std::string& source, std::int64_t seq_len,
   return options;
 }
 
-/// A safetensors of `rows` sequences; row r holds tokens 100 r, 100 r + 1, ... and targets that are no shift of them.
+/// Writes a safetensors file of `rows` sequences. Row r holds tokens 100 r, 100 r + 1, ... and targets that are not the
+/// next tokens.
 std::string rows_file(const TemporaryFolder& folder, std::int64_t rows, std::int64_t length) {
   hessian::Parameters tensors;
   const at::Tensor tokens = at::arange(rows).mul(100).unsqueeze(1) + at::arange(length);
@@ -50,7 +51,7 @@ std::string rows_file(const TemporaryFolder& folder, std::int64_t rows, std::int
   return folder / "rows.safetensors";
 }
 
-/// Every number in a window of seq_len + 1 tokens of the counting file.
+/// Returns every number in a window of seq_len + 1 tokens of the counting file.
 std::vector<std::int64_t> window(const TokenBatch& batch, std::int64_t row) {
   std::vector<std::int64_t> numbers;
   for (std::int64_t i = 0; i < batch.tokens.size(1); ++i) {
@@ -113,7 +114,7 @@ TEST(TrainingData, KeepsTheFirstStartThroughAnEpochAndDrawsAnotherInTheNext) {
   EXPECT_GE(begins.size(), 7U);
 }
 
-TEST(TrainingData, GivesTheSameSequencesHoweverTheyAreTaken) {
+TEST(TrainingData, GivesTheSameSequencesInBatchesOfAnySize) {
   const unsigned seed = 20240607;
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
@@ -134,7 +135,7 @@ TEST(TrainingData, GivesTheSameSequencesHoweverTheyAreTaken) {
   }
 }
 
-TEST(TrainingData, FollowsTheSeedAndNothingElse) {
+TEST(TrainingData, DependsOnlyOnTheSeed) {
   const TemporaryFolder folder;
   const std::string source = counting_file(folder, 1000);
   const auto offsets = [&](std::uint64_t seed) {
@@ -158,7 +159,7 @@ TEST(TrainingData, HoldsOutWindowsThatTrainingNeverTouches) {
   EXPECT_NE(data.held_out(10, 0).offsets, data.held_out(10, 1).offsets);
 }
 
-TEST(TrainingData, HoldsTheSameSequencesOutWhateverTheSeedOfTheOrder) {
+TEST(TrainingData, HoldsOutTheSameSequencesForEverySeedOfTheOrder) {
   const TemporaryFolder folder;
   const std::string source = counting_file(folder, 1000);
   expect_equal(TrainingData::open(options_for(source, 7, 1)).held_out(5, 0),
@@ -217,7 +218,7 @@ TEST(TrainingData, TakesRowsOfASafetensorsAndHoldsTheLastTenthOut) {
   EXPECT_TRUE(data.held_out(1, 0).tokens.equal(held_out.tokens.narrow(0, 0, 1)));
 }
 
-TEST(TrainingData, HoldsOneRowOutOfTwoAndCutsRowsToTheSequenceLength) {
+TEST(TrainingData, HoldsOutOneOfTwoRowsAndCutsRowsToTheSequenceLength) {
   const TemporaryFolder folder;
   const auto data = TrainingData::open(options_for(rows_file(folder, 2, 6), 4));
   EXPECT_EQ(data.sequences_per_epoch(), 1);
@@ -225,7 +226,8 @@ TEST(TrainingData, HoldsOneRowOutOfTwoAndCutsRowsToTheSequenceLength) {
   EXPECT_TRUE(data.held_out(1, 0).tokens.equal(at::arange(4).unsqueeze(0) + 100));
 }
 
-// Down to a single window there is one place for the cut; from two windows on it may begin anywhere in the first.
+// If the training tokens hold one window of 8, it starts at token 0; if they hold two or more, the first start is
+// drawn.
 TEST(TrainingData, UsesTheShortestFileThatHoldsOneWindow) {
   const TemporaryFolder folder;
   for (const std::int64_t train : {8, 9, 15, 16, 17, 24, 25}) {
@@ -246,7 +248,7 @@ TEST(TrainingData, UsesTheShortestFileThatHoldsOneWindow) {
   }
 }
 
-TEST(TrainingData, SaysWhatIsTooShort) {
+TEST(TrainingData, NamesDataThatAreTooShort) {
   const TemporaryFolder folder;
   EXPECT_EQ(refusal(options_for(counting_file(folder, 10), 20)),
             "has 9 tokens to train on, but one window takes 21 (a sequence of 20, and the token after it)");

@@ -22,7 +22,7 @@ namespace {
 
 const std::string fixtures = HESSIAN_FIXTURES;
 
-/// One checkpoint of each form that is read; the sharded one among them.
+/// Returns one checkpoint of each accepted format, including a sharded one.
 std::vector<std::string> checkpoints() {
   return {fixtures + "/dense/llama3_simplegpt/model.safetensors", fixtures + "/nanogpt/ckpt.pt",
           fixtures + "/huggingface/gpt2", fixtures + "/huggingface/llama_gqa", fixtures + "/huggingface/llama_tied"};

@@ -25,7 +25,7 @@ TEST(ZipArchive, FindsStoredEntries) {
   }
 }
 
-TEST(ZipArchive, RefusesWhatItDoesNotRead) {
+TEST(ZipArchive, RefusesUnsupportedArchives) {
   EXPECT_EQ(
       refusal(zip_bytes({{"x", "data", 8}})),
       "a.zip: zip entry 'x' is compressed (method 8); torch.save stores without compression, so save it with that");
@@ -44,7 +44,7 @@ TEST(ZipArchive, RefusesAnArchiveCutAnywhere) {
   }
 }
 
-TEST(ZipArchive, NeverPointsOutsideTheFileWhateverIsChanged) {
+TEST(ZipArchive, NeverPointsOutsideADamagedFile) {
   for (const bool zip64 : {false, true}) {
     const std::string whole = zip_bytes({{"a/x", "first"}, {"b", "second"}}, zip64);
     for (std::size_t position = 0; position < whole.size(); ++position) {

@@ -28,7 +28,8 @@ inline std::vector<models::Placement> all_placements() {
   return {Placement::prenorm, Placement::preqknorm, Placement::simplegpt, Placement::postnorm, Placement::sandwich};
 }
 
-/// A model small enough for finite differences; grouped queries in llama3, biases and a tied head in gpt2.
+/// Returns the configuration of a model small enough for finite differences: grouped queries in llama3, biases and a
+/// tied head in gpt2.
 inline models::GptConfig tiny_config(models::Family family, models::Placement placement) {
   const bool gpt2 = family == models::Family::gpt2;
   models::GptConfig config;

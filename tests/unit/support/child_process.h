@@ -1,6 +1,6 @@
 #pragma once
 
-// Child processes that report their progress, so that a test can kill them and check what they reported.
+// Starts child processes that report their progress, so that a test can kill them and check their reports.
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>

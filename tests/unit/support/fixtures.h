@@ -11,7 +11,7 @@
 
 namespace hessian::support {
 
-/// A reference result: a checkpoint, and the results that the code it comes from computes from it in float64.
+/// A reference result: a checkpoint, and the tensors that the code of its origin computes from it in float64.
 struct Fixture {
   std::string model;     ///< path of the checkpoint below tests/fixtures
   std::string expected;  ///< path of the safetensors file with the expected tensors

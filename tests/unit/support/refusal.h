@@ -1,6 +1,6 @@
 #pragma once
 
-// The messages with which code refuses what it is given. Needs no LibTorch.
+// Functions that return the message with which code refuses its input. Needs no LibTorch.
 
 #include <gtest/gtest.h>
 
@@ -11,8 +11,8 @@
 namespace hessian::support {
 
 /// Runs `action` and returns the message of the Exception that it throws; nothing if it returns. Exceptions of other
-/// types pass through, which fails the test. For input that may be accepted or refused, such as damaged files;
-/// refusal_of() is for all else.
+/// types pass through, which fails the test. Use it for input that may be accepted or refused, such as damaged files,
+/// and refusal_of() otherwise.
 template <class Exception = std::runtime_error, class Action>
 std::optional<std::string> possible_refusal(const Action& action) {
   try {

@@ -10,7 +10,7 @@ namespace {
 using experiments::ActivationScale;
 using experiments::ActivationScaleSum;
 
-TEST(ActivationScale, OfPartsIsThatOfTheWhole) {
+TEST(ActivationScale, OfBatchesAddedInTurnIsThatOfAll) {
   at::manual_seed(7);
   const at::Tensor x = at::randn({5, 6, 8}, at::kDouble) * at::arange(1, 9, at::kDouble);
   ActivationScaleSum sum;
@@ -25,14 +25,14 @@ TEST(ActivationScale, OfPartsIsThatOfTheWhole) {
   EXPECT_NEAR(scale.feature_outlier, largest_feature / scale.rms, 1e-12);
 }
 
-TEST(ActivationScale, FindsNoOutlierWhereAllFeaturesAreAlike) {
+TEST(ActivationScale, FindsNoOutlierIfAllFeaturesAreAlike) {
   ActivationScaleSum sum;
   sum.add(at::full({3, 4, 10}, -2.0, at::kDouble));
   EXPECT_DOUBLE_EQ(sum.scale().feature_outlier, 1.0);
   EXPECT_DOUBLE_EQ(sum.scale().rms, 2.0);
 }
 
-TEST(ActivationScale, OutlierIsTheRootOfTheWidthWhereOneFeatureHoldsEverything) {
+TEST(ActivationScale, OutlierIsTheRootOfTheWidthIfOneFeatureHoldsEverything) {
   at::Tensor x = at::zeros({1, 3, 16}, at::kDouble);
   x.select(-1, 5).fill_(3.0);
   ActivationScaleSum sum;
@@ -48,7 +48,7 @@ TEST(ActivationScale, OfZerosIsZeroWithoutOutliers) {
 }
 
 TEST(ActivationScale, SumsBfloat16InFloat64) {
-  // 65,536 squares of 1 would stand still at 256 in bfloat16.
+  // In bfloat16, a sum of 65,536 squares of 1 would stop at 256.
   ActivationScaleSum sum;
   sum.add(at::ones({256, 256}, at::kBFloat16));
   EXPECT_DOUBLE_EQ(sum.scale().rms, 1.0);

@@ -13,7 +13,8 @@
 #include "spectrum/layout.h"
 #include "spectrum/spectrum.h"
 
-// The results of a group of matrices: computed in chunks, named by the layout alone, and reported whatever the group's name.
+// Tests the results of a group of matrices, which are computed in chunks, named by the layout only, and reported for
+// any name of the group.
 
 namespace hessian::tests {
 namespace {
@@ -56,7 +57,7 @@ class GroupSpectra : public testing::TestWithParam<std::string> {
   at::Tensor matrices;
 };
 
-TEST_P(GroupSpectra, AreThoseOfTheDenseMatricesInChunksToo) {
+TEST_P(GroupSpectra, AgreeWithTheDenseMatricesAlsoInChunks) {
   const at::Tensor exact = at::linalg_eigvalsh(matrices);
   const at::Tensor largest = exact.narrow(1, dim - 2, 2).flip({1});
   for (const int64_t at_once : {problems, int64_t{2}}) {
@@ -88,7 +89,7 @@ TEST_P(GroupSpectra, HaveTheShapesOfTheirDatasets) {
   }
 }
 
-TEST_P(GroupSpectra, KeepTheirNumbersWhateverTheNameOfTheGroup) {
+TEST_P(GroupSpectra, HaveTheSameNumbersForAnyNameOfTheGroup) {
   SpectrumReport report;
   report.options = options;
   report.groups = {estimate(problems, GetParam()), estimate(problems, "plain")};
@@ -113,11 +114,11 @@ TEST_P(GroupSpectra, KeepTheirNumbersWhateverTheNameOfTheGroup) {
   EXPECT_THAT(experiments::format_text(report), testing::HasSubstr("effective rank"));
 }
 
-TEST_P(GroupSpectra, WarnOfPairsThatDidNotConvergeAndOfNothingElse) {
+TEST_P(GroupSpectra, WarnOnlyOfPairsThatDidNotConverge) {
   SpectrumReport report;
   report.options = options;
   report.groups = {estimate(problems, GetParam())};
-  report.groups[0].trace->standard_error.zero_();  // zeros that are no flags
+  report.groups[0].trace->standard_error.zero_();  // zeros in an estimate must not count as unconverged
   EXPECT_THAT(experiments::warnings_of(report), testing::IsEmpty());
   report.groups[0].lower->converged[1][0] = 0;
   EXPECT_THAT(experiments::warnings_of(report), testing::ElementsAre(testing::StartsWith("1 eigenpairs did not")));

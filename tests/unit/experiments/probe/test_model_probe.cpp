@@ -9,7 +9,7 @@
 #include "hessian/probe.h"
 #include "probe/subject.h"
 
-// hessian::probe: a model in memory, compared with the eigenvalues of dense Hessians.
+// Compares hessian::probe() of a model in memory with the eigenvalues of dense Hessians.
 
 namespace hessian::tests {
 namespace {
@@ -66,7 +66,7 @@ TEST_P(ModelProbeOptions, MeasuresTheLayersAndTheEndThatAreRequested) {
   }
 }
 
-TEST_P(ModelProbeOptions, TakesWeightsThatAreBeingTrainedAndLeavesThemAlone) {
+TEST_P(ModelProbeOptions, AcceptsTrainableWeightsAndDoesNotChangeThem) {
   const auto before = probe(model, batch, {.layers = {1}});
   models::Model trained{model.config, {}};
   for (const auto& [name, tensor] : model.parameters) {

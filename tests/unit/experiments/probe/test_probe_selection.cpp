@@ -25,7 +25,7 @@ TEST(ProbeSelection, ReadsNumbersAndRangesInOrderAndOnce) {
   EXPECT_THAT(parse_layers("4-4", 4), ElementsAre(4));
 }
 
-TEST(ProbeSelection, RefusesWhatIsNoSelectionOfLayers) {
+TEST(ProbeSelection, RefusesInvalidSelectionsOfLayers) {
   for (const char* text :
        {"", ",", "1,", ",1", "a", "1-", "-1", "3-1", "9", "0-9", "1.5", "0x1", " 1", "99999999999999999999"}) {
     EXPECT_THAT(support::refusal_of<std::invalid_argument>([&] { parse_layers(text, 4); }),

@@ -73,7 +73,7 @@ TEST_P(ProbeSolver, FindsTheSpectralNormFromTheDominantEndWithEveryMethod) {
   for (const Method method : {Method::lanczos, Method::power, Method::spectra}) {
     ProbeOptions options = options_with(Unit::sequence, method);
     options.ends = hessian::Ends::dominant;
-    options.tolerance = 1e-5;  // power iteration stalls where two magnitudes are close
+    options.tolerance = 1e-5;  // power iteration stalls if two magnitudes are close
     options.max_iterations = 5000;
     const auto result = experiments::solve(options, plan_of(2, 64), problem, positions).at(0);
     EXPECT_LT(support::relative_error(result.spectral_norm(), spectrum.abs().amax(1)), 1e-4) << word_of(method);
@@ -82,7 +82,7 @@ TEST_P(ProbeSolver, FindsTheSpectralNormFromTheDominantEndWithEveryMethod) {
   }
 }
 
-TEST_P(ProbeSolver, TakesTheBlockOfOnePositionForUnitToken) {
+TEST_P(ProbeSolver, RestrictsTheHessianToOnePositionForUnitToken) {
   const at::Tensor dense = hessian::to_dense(hessian::HessianOperator(losses, x));
   const int64_t width = x.size(-1);
   const auto result =
@@ -103,7 +103,7 @@ TEST_P(ProbeSolver, GivesTheSameNumbersInGroupsAsAtOnce) {
   EXPECT_LT(support::relative_error(in_groups.lambda_min, at_once.lambda_min), 1e-8);
 }
 
-TEST_P(ProbeSolver, SaysWhatWouldDoWhereOneSequenceDoesNotFit) {
+TEST_P(ProbeSolver, NamesTheMemoryLimitThatOneSequenceNeeds) {
   ProbeOptions options = options_with(Unit::sequence, Method::lanczos);
   options.engine = std::get<1>(GetParam());
   options.memory_bytes = 1000;
@@ -119,7 +119,7 @@ INSTANTIATE_TEST_SUITE_P(EverySiteAndEngine, ProbeSolver,
                          testing::Combine(testing::ValuesIn(models::all_sites()),
                                           testing::Values(Engine::tape, Engine::autograd)));
 
-/// A model large enough for its activations to outweigh what is there in any case.
+/// A model whose activations need far more memory than its weights and all other memory that a plan cannot reduce.
 class ProbeMemory : public testing::TestWithParam<Engine> {
  protected:
   models::GptConfig config = [] {
@@ -157,7 +157,7 @@ class ProbeMemory : public testing::TestWithParam<Engine> {
         [this](int64_t count, int64_t positions) { return problem_of(0, count, positions); });
   }
 
-  /// Bytes that the probe of all layers takes at its peak, divided as the plan says.
+  /// Returns the peak memory, in bytes, of a probe of all layers that follows the plan.
   int64_t peak_of(const ProbeOptions& options, const experiments::MemoryPlan& plan) const {
     const hessian::MemoryScope scope;
     for (int64_t first = 0; first < std::ssize(layers); first += plan.layers_at_once) {
@@ -168,7 +168,7 @@ class ProbeMemory : public testing::TestWithParam<Engine> {
   }
 };
 
-TEST_P(ProbeMemory, StaysWithinThePlanWhateverIsAllowed) {
+TEST_P(ProbeMemory, StaysWithinThePlanForEveryLimit) {
   const bool tape = GetParam() == Engine::tape;
   std::vector<int64_t> limits = {1LL << 32, 12LL << 20};
   if (tape) {
@@ -185,19 +185,19 @@ TEST_P(ProbeMemory, StaysWithinThePlanWhateverIsAllowed) {
     const auto planned = static_cast<double>(plan.predicted_bytes.value());
     EXPECT_LE(planned, static_cast<double>(allowed));
     EXPECT_LT(peak, 1.1 * planned);
-    // 16 products do not fill the basis of 64 vectors that is planned for.
+    // 16 products do not fill the basis of 64 vectors that the plan assumes.
     EXPECT_GT(peak, 0.2 * planned);
   }
   EXPECT_GE(ways.size(), tape ? 4U : 2U);
 }
 
-TEST_P(ProbeMemory, DoesNotChangeWhatIsFound) {
+TEST_P(ProbeMemory, DoesNotChangeTheResults) {
   const ProbeOptions free = options_with(1LL << 32);
   const ProbeOptions scarce = options_with(GetParam() == Engine::tape ? 3LL << 20 : 6LL << 20);
   const auto plan = plan_for(free);
   const auto narrow_plan = plan_for(scarce);
   EXPECT_LT(*narrow_plan.predicted_bytes * 2, *plan.predicted_bytes);
-  // The last layer alone is in both: the same start, the same numbers.
+  // Compares the last layer, which both plans solve from the same start vectors.
   const int64_t last = config.n_layers;
   const auto all = experiments::solve(free, plan, problem_of(0, plan.layers_at_once, 64), {});
   const auto alone = experiments::solve(scarce, narrow_plan, problem_of(last, 1, 64), {});
@@ -221,7 +221,7 @@ TEST_P(ProbeMemory, OfAGroupIsReleasedBeforeTheNext) {
 
 INSTANTIATE_TEST_SUITE_P(Engines, ProbeMemory, testing::Values(Engine::tape, Engine::autograd));
 
-TEST(ProbeSolverOfLayers, FindsTheSameTogetherAsEachAlone) {
+TEST(ProbeSolverOfLayers, FindsTheSameTogetherAndOneByOne) {
   const support::Fixture fixture = support::dense_fixtures().at(5);
   const models::Forward forward(support::load_fixture_model(fixture, at::kDouble));
   const hessian::Parameters expected = support::load_expected(fixture);

@@ -13,7 +13,7 @@
 #include "probe/solver.h"
 #include "probe/subject.h"
 
-// A probe whose weights are fetched when they are needed: what it fetches, and that nothing else changes.
+// Tests a probe that fetches weights when it needs them: which weights it fetches, and that its results stay the same.
 
 namespace hessian::tests {
 namespace {
@@ -39,7 +39,7 @@ class ProbeStreaming : public testing::Test {
   experiments::ProbeSubject streamed{
       models::Forward(models::Model{config, support::deferred(model.parameters, source)}), tokens, targets, 0, ""};
 
-  /// How often each parameter was fetched.
+  /// Returns how often each parameter was fetched.
   std::map<std::string, int> fetches() const {
     std::map<std::string, int> counts;
     for (const auto& names : source->fetched) {
@@ -75,7 +75,7 @@ TEST_F(ProbeStreaming, TheForwardPassReadsEachWeightOnceForAllSequences) {
   EXPECT_LE(source->max_bytes, 2 * bytes_of_layer());
 }
 
-TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierBlock) {
+TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierLayer) {
   const auto record = experiments::record_forward(streamed, {3});
   source->fetched.clear();
   for (const models::Site site : {models::Site::residual, models::Site::ffn_in}) {
@@ -93,7 +93,7 @@ TEST_F(ProbeStreaming, AProbeOfLateLayersReadsNoEarlierBlock) {
   }
 }
 
-TEST_F(ProbeStreaming, ThePlanDividesWhatStreamedWeightsLeave) {
+TEST_F(ProbeStreaming, ThePlanDividesTheMemoryThatStreamedWeightsLeave) {
   const auto record = experiments::record_forward(kept, {0, 1, 2, 3, 4});
   ProbeOptions options;
   options.engine = Engine::tape;
@@ -117,7 +117,7 @@ TEST_F(ProbeStreaming, ThePlanDividesWhatStreamedWeightsLeave) {
   EXPECT_EQ(wide.keep, experiments::Keep::checkpoints);
   EXPECT_GT(wide.product_seconds.value(), 0);
   EXPECT_THAT(describe(wide, models::Site::residual), testing::HasSubstr("weights streamed"));
-  // Less and less memory: ever narrower plans, each within what is allowed, until none is left.
+  // Lowers the memory limit step by step: every plan stays within it, until no plan fits.
   int64_t allowed = *wide.predicted_bytes;
   int plans = 0;
   try {

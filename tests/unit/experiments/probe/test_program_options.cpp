@@ -12,7 +12,7 @@
 #include "probe/probe.h"
 #include "spectrum/command.h"
 
-// Options that are declared once: on the command line, and in the configuration of a run file.
+// Tests options that are declared once for both the command line and the configuration of a run file.
 
 namespace hessian::tests {
 namespace {
@@ -64,7 +64,7 @@ TEST(ProgramOptions, SetTheMembersThatTheyAreBoundTo) {
   EXPECT_FALSE(command.options.is_requested());
 }
 
-TEST(ProgramOptions, StandForTheirFirstWordIfNoneFollows) {
+TEST(ProgramOptions, MeanTheirDefaultWordIfNoneFollows) {
   EXPECT_EQ(parsed({}).options.trace, std::nullopt);
   EXPECT_EQ(parsed({"--trace"}).options.trace, experiments::TraceMethod::hutch_plus_plus);
   EXPECT_EQ(parsed({"--trace", "hutchinson"}).options.trace, experiments::TraceMethod::hutchinson);
@@ -88,7 +88,7 @@ TEST(ProgramOptions, AreReadBackFromTheConfigurationThatTheyWrite) {
   EXPECT_TRUE(read.check);
 }
 
-TEST(ProgramOptions, WithoutAValueHaveNoKey) {
+TEST(ProgramOptions, WithoutAValueWriteNoKey) {
   ProbeOptions options;
   const std::string text = experiments::config_section("probe", experiments::probe_options(options), {"seed"});
   for (const char* absent : {"memory_bytes", "vocab_size", "engine", "seed", "out"}) {

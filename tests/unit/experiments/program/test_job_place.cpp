@@ -47,7 +47,7 @@ std::string refusal() {
   return support::refusal_of<std::invalid_argument>([] { job_place(); });
 }
 
-TEST(JobPlace, IsAloneWithoutALauncher) {
+TEST(JobPlace, IsASingleProcessWithoutALauncher) {
   const Environment environment(Variables{});
   EXPECT_EQ(job_place().size, 1);
   EXPECT_TRUE(job_place().is_first());
@@ -91,7 +91,7 @@ TEST(JobPlace, ReadsTheVariablesOfASlurmStepAndUsesItsFirstHost) {
   EXPECT_FALSE(place.store_is_up);
 }
 
-TEST(JobPlace, IsAloneInABatchScriptWhoseStepHasNotBegun) {
+TEST(JobPlace, IsASingleProcessInABatchScriptBeforeItsStepBegins) {
   const Environment environment(Variables{{"SLURM_PROCID", "0"}});
   EXPECT_EQ(job_place().size, 1);
 }

@@ -1,6 +1,6 @@
 #pragma once
 
-// Run files seen through HDF5's own interface, independent of the code under test.
+// Reads run files through HDF5's own interface, independently of the code under test.
 
 #include <gtest/gtest.h>
 #include <hdf5.h>
@@ -39,7 +39,7 @@ inline std::string raw_text_attribute(hid_t object, const char* name) {
   return value;
 }
 
-/// Name of an integer type on disk: `i32`, `u64`, or `?`.
+/// Returns the name of an integer type on disk: `i32`, `u64`, or `?`.
 inline std::string raw_integer_type(hid_t object, const char* name) {
   const Hdf5Handle attribute(H5Aopen(object, name, H5P_DEFAULT), H5Aclose);
   const Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);

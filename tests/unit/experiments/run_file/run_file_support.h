@@ -19,7 +19,7 @@
 
 namespace hessian::tests {
 
-/// A folder of the test's own, removed with all it holds.
+/// A temporary folder, removed with its contents by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -98,7 +98,7 @@ inline std::string read_text_file(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-/// A message as the programs print it: one line that begins with the file's name.
+/// Checks that a message has the form that the programs print: one line that begins with the file's name.
 inline ::testing::AssertionResult is_one_line_about(const std::string& message, const std::filesystem::path& file) {
   if (!message.starts_with(file.string() + ": ")) {
     return ::testing::AssertionFailure() << "'" << message << "' does not begin with the file's name " << file;

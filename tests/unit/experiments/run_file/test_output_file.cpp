@@ -37,7 +37,7 @@ std::string refusal(const fs::path& path, bool overwrite = false) {
   return message;
 }
 
-TEST(OutputFile, RefusesToReplaceUnlessAsked) {
+TEST(OutputFile, RefusesToReplaceAFileUnlessRequested) {
   const TemporaryFolder folder;
   write_text_file(folder / "run.h5", "precious");
   EXPECT_EQ(refusal(folder / "run.h5"),
@@ -81,7 +81,7 @@ TEST(OutputFile, LetsReadersOfAReplacedFileKeepIt) {
   second.finish();
 }
 
-TEST(OutputFile, SaysWhatIsInTheWay) {
+TEST(OutputFile, NamesTheObstacle) {
   const TemporaryFolder folder;
   write_text_file(folder / "file.txt", "text");
   fs::create_directory(folder / "sub");
@@ -99,7 +99,7 @@ TEST(OutputFile, SaysWhatIsInTheWay) {
   EXPECT_EQ(folder.names().size(), 3U);
 }
 
-TEST(OutputFile, TakesAnOrdinaryNameInTheWorkingFolderAndLeavesNothing) {
+TEST(OutputFile, AcceptsABareNameInTheWorkingFolderAndLeavesNoOtherFile) {
   const TemporaryFolder folder;
   const fs::path before = fs::current_path();
   fs::current_path(folder.path());
@@ -133,7 +133,7 @@ TEST(OutputFile, SaysThatAFolderIsReadOnly) {
   fs::permissions(folder.path(), fs::perms::owner_all);
 }
 
-TEST(OutputFile, RemovesWhatDeadWritersOfTheSameFileLeft) {
+TEST(OutputFile, RemovesTemporaryFilesOfDeadWritersOfTheSameFile) {
   const pid_t dead = ::fork();
   if (dead == 0) {
     ::_exit(0);
@@ -170,12 +170,13 @@ TEST(OutputFile, RemovesWhatDeadWritersOfTheSameFileLeft) {
   ::close(descriptor);
 }
 
-/// Runs `action` in a child process that exits normally, with exit handlers.
+/// The exit status and the output of a child process.
 struct ChildResult {
   int status = -1;     // as of waitpid
   std::string output;  // stdout and stderr
 };
 
+/// Runs `action` in a child process that exits normally, with exit handlers.
 ChildResult run_in_child(const std::function<void()>& action) {
   std::array<int, 2> output{};
   EXPECT_EQ(::pipe(output.data()), 0);
@@ -254,7 +255,7 @@ void check_full(const ChildResult& result, const fs::path& path, const std::stri
   }
 }
 
-TEST(FullDisk, AFileSizeLimitIsOneClearLineAndKeepsWhatWasFlushed) {
+TEST(FullDisk, AFileSizeLimitGivesOneClearLineAndKeepsFlushedRows) {
   for (rlim_t limit = 0; limit < 400'000; limit += limit < 40'000 ? 2'000 : 41'000) {
     const TemporaryFolder folder;
     const fs::path path = folder / "run.h5";
@@ -269,7 +270,7 @@ TEST(FullDisk, AFileSizeLimitIsOneClearLineAndKeepsWhatWasFlushed) {
   }
 }
 
-TEST(FullDisk, IsOneClearLineAndKeepsWhatWasFlushed) {
+TEST(FullDisk, GivesOneClearLineAndKeepsFlushedRows) {
   const TemporaryFolder folder;
   for (int kibibytes = 4; kibibytes <= 400; kibibytes += kibibytes < 64 ? 4 : 44) {
     const fs::path disk = folder / ("disk-" + std::to_string(kibibytes));
@@ -288,7 +289,7 @@ TEST(FullDisk, IsOneClearLineAndKeepsWhatWasFlushed) {
   }
 }
 
-TEST(FullDisk, AWriterDestroyedWithUnwrittenRowsIsSilentAndKeepsWhatWasFlushed) {
+TEST(FullDisk, AWriterDestroyedWithUnwrittenRowsIsSilentAndKeepsFlushedRows) {
   for (rlim_t limit = 60'000; limit < 200'000; limit += 10'000) {
     const TemporaryFolder folder;
     const fs::path path = folder / "run.h5";
@@ -312,7 +313,7 @@ TEST(FullDisk, AWriterDestroyedWithUnwrittenRowsIsSilentAndKeepsWhatWasFlushed) 
   }
 }
 
-TEST(FullDisk, AReadOnlyFileSystemIsOneClearLine) {
+TEST(FullDisk, AReadOnlyFileSystemGivesOneClearLine) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "disk");
   if (::mount("tmpfs", (folder / "disk").c_str(), "tmpfs", MS_RDONLY, "size=64k") != 0) {

@@ -79,7 +79,7 @@ TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
   }
 }
 
-TEST(ProbeLayout, LeavesOutWhatWasNotAskedForAndRefusesBadSites) {
+TEST(ProbeLayout, OmitsDatasetsThatWereNotRequestedAndRefusesBadSites) {
   experiments::ProbeLayoutOptions options{.sites = {{"residual", {0}}}};
   for (const DatasetSpec& dataset : experiments::probe_datasets(options)) {
     EXPECT_EQ(dataset.path.find("check"), std::string::npos);

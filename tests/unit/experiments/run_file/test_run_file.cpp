@@ -37,7 +37,7 @@ const std::vector<DatasetSpec> train_datasets = {
     {"/train/loss", ElementType::float64, {0}, "nats", "training loss"},
 };
 
-TEST(RunFile, StoresWhatDeterminesTheRunInTypedRootAttributes) {
+TEST(RunFile, StoresTheRunInfoInTypedRootAttributes) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   auto writer = RunFileWriter::create(path, example_info(), train_datasets);
@@ -221,7 +221,7 @@ TEST(RunFile, BuffersAppendedRowsUntilAFlushAndCountsThem) {
   writer.flush();
   EXPECT_EQ(rows_in_file(), (std::vector<double>{1, 2, 3, 40, 5, 6, 7, 8}));
 
-  // A few rows, more than the buffer holds, and a few again; the writer is destroyed without a flush.
+  // Appends a few rows, then more than the buffer holds, then a few again, and destroys the writer without a flush.
   const std::vector<double> many(20'000, 9);
   writer.append("/x", std::vector<double>{-1, -2});
   writer.append("/x", many);

@@ -1,4 +1,4 @@
-// Resuming a run that was cut short.
+// Tests how the file of a run that ended early is continued.
 
 #include <hdf5.h>
 
@@ -77,7 +77,7 @@ RunInfo later_info() {
   return info;
 }
 
-/// A run of `rows` rows, finished or not.
+/// Writes a run of `rows` rows, finished or not.
 void write_run(const fs::path& path, int64_t rows, bool finish) {
   auto writer = RunFileWriter::create(path, example_info(), datasets);
   fill_fixed(writer);
@@ -88,7 +88,7 @@ void write_run(const fs::path& path, int64_t rows, bool finish) {
   finish ? writer.finish() : writer.flush();
 }
 
-/// Rows 0, 1, 2 ... as append_row() writes them, and what fill_fixed() wrote.
+/// Checks that the run has rows 0, 1, 2 ... of append_row() and the values of fill_fixed().
 void check_run(const fs::path& path, int64_t rows) {
   const RunFileReader run(path);
   EXPECT_EQ(run.read<std::string>("/fixed/sites").values, (Texts{"residual", "attn_in", ""}));
@@ -117,7 +117,7 @@ void check_run(const fs::path& path, int64_t rows) {
   }
 }
 
-TEST(RunFileContinue, ContinuesAfterTheRowsToKeepOfAFinishedFile) {
+TEST(RunFileContinue, ContinuesAFinishedFileAfterTheRowsToKeep) {
   for (const int64_t kept : {0, 1, 7, 20}) {
     const TemporaryFolder folder;
     const fs::path path = folder / "run.h5";
@@ -155,7 +155,7 @@ TEST(RunFileContinue, KeepsCreationTimeAndPeakMemory) {
   EXPECT_EQ(RunFileReader(path).peak_memory_bytes(), 77);
 }
 
-TEST(RunFileContinue, ContinuesFromWhatAKilledWriterLeft) {
+TEST(RunFileContinue, ContinuesTheFileOfAKilledWriter) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   const auto child = start([&](int progress) {
@@ -213,7 +213,7 @@ TEST(RunFileContinue, KilledWhileResumingLosesNoneOfTheRowsToKeep) {
   EXPECT_EQ(folder.names(), Texts{"run.h5"});
 }
 
-TEST(RunFileContinue, LeavesTheOldFileToItsReaders) {
+TEST(RunFileContinue, KeepsTheOldFileForItsReaders) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   write_run(path, 20, false);
@@ -229,7 +229,7 @@ TEST(RunFileContinue, LeavesTheOldFileToItsReaders) {
   EXPECT_EQ(reader.info(), later_info());
 }
 
-TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
+TEST(RunFileContinue, DoesNotChangeAFileThatItRefuses) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   write_run(path, 80, false);
@@ -276,7 +276,7 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
                             }),
                     keep(80)),
             ": dataset '/fixed/table' is [2, 3], expected [1, 3]");
-  // Found only while copying.
+  // This mismatch is found only while copying.
   EXPECT_EQ(refusal(changed(0, [](DatasetSpec& sites) { sites.text_bytes = 7; }), keep(80)),
             ": dataset '/fixed/sites' given a text of 8 bytes, expected at most 7");
 
@@ -290,7 +290,7 @@ TEST(RunFileContinue, LeavesTheOldFileAsItIsWhenItRefuses) {
   EXPECT_THAT(refusal(changed(0, [](DatasetSpec& sites) { sites.shape = {}; }), keep(80)), HasSubstr("has shape []"));
 }
 
-TEST(RunFileContinue, RefusesWhatIsNotARunFile) {
+TEST(RunFileContinue, RefusesFilesThatAreNotRunFiles) {
   const TemporaryFolder folder;
   const auto refusal = [&](const fs::path& path) {
     std::string message = refusal_of([&] { RunFileWriter::continue_from(path, later_info(), {}, {}); });
@@ -304,7 +304,7 @@ TEST(RunFileContinue, RefusesWhatIsNotARunFile) {
   EXPECT_EQ(folder.names(), Texts{"notes.h5"});
 }
 
-TEST(RunFileContinue, TakesTextsThatHaveBecomeLongerOrOfVariableLength) {
+TEST(RunFileContinue, AcceptsTextsThatHaveBecomeLongerOrOfVariableLength) {
   const TemporaryFolder folder;
   const fs::path path = folder / "run.h5";
   std::vector<DatasetSpec> texts = {{"/x", ElementType::text, {0}, "1", "x", 4}};

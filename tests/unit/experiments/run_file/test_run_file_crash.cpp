@@ -1,5 +1,5 @@
-// A run file survives the death of its writer: killed at random moments, at every system call, and in the middle of a
-// write.
+// Tests that a run file survives the death of its writer, which is killed at random moments, at every system call, and
+// in the middle of a write.
 
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
@@ -117,7 +117,7 @@ void check_file(const fs::path& path, const Progress& progress) {
   }
 }
 
-/// Does what docs/file-format.md recommends to users of other tools.
+/// Reads the file as docs/file-format.md recommends to users of other tools.
 void check_with_plain_tools(const fs::path& path, const Progress& progress) {
   const auto clear = run_command("h5clear -s --increment=0 " + path.string());
   EXPECT_EQ(clear.status, 0) << clear.output;
@@ -147,7 +147,7 @@ void kill_at_random(unsigned seed, std::chrono::microseconds longest,
     rows += progress.rows_flushed;
     files += fs::exists(path) ? 1 : 0;
     check_file(path, progress);
-    // The next writer removes what this one left.
+    // The next writer removes the temporary file of the killed one.
     RunFileWriter::create(path, example_info(), {}, true).finish();
     EXPECT_EQ(folder.names(), std::vector<std::string>{"run.h5"});
     ASSERT_FALSE(::testing::Test::HasFailure()) << "seed " << seed << ", trial " << trial;
@@ -218,8 +218,8 @@ TEST(RunFileCrash, TwoReadersFollowARunningWriterToItsEnd) {
   }
 }
 
-// How a traced child is killed: before or after its n-th system call, or after its n-th write was cut at the end of a
-// page, where the kernel may stop a write on SIGKILL.
+// The moment at which a traced child is killed: before or after its n-th system call, or after its n-th write was cut
+// at the end of a page, where the kernel may stop a write on SIGKILL.
 enum class End { at_system_call, in_the_middle_of_a_write };
 
 #ifdef __x86_64__

@@ -88,7 +88,7 @@ TEST(RunFileReader, TwoReadersInOneProcessSeeWhatAnotherProcessFlushes) {
   }
 }
 
-TEST(RunFileReader, RefusesWhatIsNotARunFileInOneLine) {
+TEST(RunFileReader, RefusesOtherFilesInOneLine) {
   const TemporaryFolder folder;
   const auto refusal = [](const fs::path& path) {
     const std::string message = refusal_of([&] { RunFileReader reader(path); });
@@ -152,7 +152,7 @@ TEST(RunFileReader, SurvivesFilesCutAtAnyLength) {
     const auto message = support::possible_refusal([&] {
       const RunFileReader reader(folder / "cut.h5");
       EXPECT_LE(reader.datasets().size(), 2U);
-      // A whole dataset or a clear message, but never rows that were not there.
+      // Reads a whole dataset or refuses with a clear message, but never returns rows that do not exist.
       for (const double value : reader.read<double>("/train/loss").values) {
         ASSERT_EQ(value, 1.0) << "cut at " << length << " of " << size;
       }
@@ -163,7 +163,7 @@ TEST(RunFileReader, SurvivesFilesCutAtAnyLength) {
   }
 }
 
-TEST(RunFileReader, NamesWhatADatasetHoldsWhenAskedForAnotherType) {
+TEST(RunFileReader, NamesTheTypeOfADatasetIfAnotherIsRequested) {
   const TemporaryFolder folder;
   const std::string name = (folder / "run.h5").string();
   RunFileWriter::create(name, example_info(), train_datasets).finish();
@@ -177,7 +177,7 @@ TEST(RunFileReader, NamesWhatADatasetHoldsWhenAskedForAnotherType) {
   EXPECT_FALSE(reader.contains("/nowhere/at/all"));
 }
 
-TEST(RunFileReader, ReadsTheRowsAskedForAndRefusesOthers) {
+TEST(RunFileReader, ReadsTheRequestedRowsAndRefusesOthers) {
   const TemporaryFolder folder;
   const std::string name = (folder / "run.h5").string();
   auto writer = RunFileWriter::create(name, example_info(),
@@ -227,7 +227,7 @@ TEST(RunFileReader, ReadsFilesRewrittenByOtherToolsWithoutSwmr) {
   EXPECT_EQ(reader.read<double>("/train/loss").values, (std::vector<double>{1.0, 2.0}));
 }
 
-TEST(RunFileReader, DoesNotAllocateWhatADamagedShapeClaims) {
+TEST(RunFileReader, DoesNotAllocateTheSizeThatADamagedShapeClaims) {
   const TemporaryFolder folder;
   RunFileWriter::create(folder / "run.h5", example_info(), train_datasets).finish();
   {

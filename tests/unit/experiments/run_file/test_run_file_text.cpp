@@ -1,4 +1,5 @@
-// Texts in run files: what is written is read back whole, by the reader and by HDF5 itself, or is refused.
+// Tests that texts in run files are read back whole, by the reader and by HDF5 itself, or refused when they are
+// written.
 
 #include <hdf5.h>
 
@@ -37,7 +38,7 @@ DatasetSpec status_dataset(int64_t text_bytes) {
   return {"/sweep/status", ElementType::text, {0}, "1", "outcome of each run", text_bytes};
 }
 
-/// A finished run file with one dataset of texts.
+/// Writes a finished run file with one dataset of texts.
 void write_texts(const fs::path& path, const DatasetSpec& dataset, const Texts& texts) {
   auto writer = RunFileWriter::create(path, example_info(), {dataset});
   writer.append(dataset.path, texts);
@@ -111,7 +112,7 @@ TEST(RunFileText, ReadsBackRandomTextsInRowsOfAnyWidth) {
   }
 }
 
-TEST(RunFileText, LeavesWhatIsNotWrittenEmpty) {
+TEST(RunFileText, ReadsUnwrittenTextsAsEmpty) {
   const TemporaryFolder folder;
   auto writer = RunFileWriter::create(folder / "run.h5", example_info(),
                                       {{"/x", ElementType::text, {2, 3}, "1", "x", 4},
@@ -172,7 +173,7 @@ TEST(RunFileText, RefusesALengthThatDoesNotFitTheType) {
   EXPECT_TRUE(folder.names().empty());
 }
 
-TEST(RunFileText, TakesTextsAsLongAsAChunk) {
+TEST(RunFileText, AcceptsTextsAsLongAsAChunk) {
   const TemporaryFolder folder;
   const Texts texts = {std::string(1 << 20, 'x'), "short", std::string((1 << 20) - 1, 'y')};
   write_texts(folder / "run.h5", status_dataset(1 << 20), texts);
@@ -221,7 +222,7 @@ TEST(RunFileText, ReadsTheOtherKindsOfStringsThatToolsWrite) {
   EXPECT_EQ(reader.datasets().size(), 4U);
 }
 
-TEST(RunFileText, DoesNotAllocateWhatADamagedShapeClaims) {
+TEST(RunFileText, DoesNotAllocateTheSizeThatADamagedShapeClaims) {
   const TemporaryFolder folder;
   write_texts(folder / "run.h5", status_dataset(1000), {"stable"});
   {
@@ -250,7 +251,7 @@ TEST(RunFileText, IsSeenByAReaderThatFollowsTheWriter) {
   EXPECT_EQ(reader.read<std::string>("/sweep/status").values, Texts{text_of(0)});
   first.finish();
 
-  // The same across processes, while the rows of many chunks are written.
+  // Repeats this across processes, while the rows of many chunks are written.
   const auto writer = start([&](int progress) {
     auto run = RunFileWriter::create(path, example_info(), {status_dataset(24)}, true);
     report(progress, 'c');

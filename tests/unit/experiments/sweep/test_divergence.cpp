@@ -23,7 +23,7 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 const DivergenceOptions defaults;
 
-// The training curve of a language model: from `initial` towards `final`, with normal noise.
+// Returns the training curve of a language model: from `initial` towards `final`, with normal noise.
 std::vector<double> descent(std::size_t steps, double initial, double final, double noise = 0, unsigned seed = 1) {
   std::mt19937 generator(seed);
   std::normal_distribution<double> normal(0, 1);
@@ -46,14 +46,14 @@ void observe(DivergenceMonitor& monitor, const std::vector<double>& losses, std:
   }
 }
 
-// The verdict on a finished run with gradient norms of 1.
+// Returns the verdict on a finished run with gradient norms of 1.
 std::optional<Divergence> verdict_on(const std::vector<double>& losses, const DivergenceOptions& options = defaults) {
   DivergenceMonitor monitor(options);
   observe(monitor, losses, 0, losses.size());
   return monitor.finish();
 }
 
-// The definition in the header written out without any state: every window is sorted from scratch.
+// Applies the definition in the header without any state: sorts every window from scratch.
 std::optional<Divergence> verdict_by_definition(const std::vector<double>& losses, const DivergenceOptions& options) {
   double best = losses.front();
   int64_t above = 0;
@@ -94,7 +94,7 @@ TEST(Divergence, AcceptsSmoothAndNoisyDescentOfByteAndWordModels) {
   }
 }
 
-TEST(Divergence, ForgivesASpikeShorterThanItsPatienceWhereverItIs) {
+TEST(Divergence, IgnoresASpikeShorterThanItsPatienceAtAnyStep) {
   const auto length = static_cast<std::size_t>(defaults.patience - 1);
   for (const std::size_t from : {1U, 2U, 7U, 300U, 1800U}) {
     SCOPED_TRACE("spike from step " + std::to_string(from));
@@ -107,7 +107,7 @@ TEST(Divergence, ForgivesASpikeShorterThanItsPatienceWhereverItIs) {
   }
 }
 
-TEST(Divergence, ForgivesManySpikesThatTogetherOutlastItsPatience) {
+TEST(Divergence, IgnoresManySpikesThatTogetherOutlastItsPatience) {
   std::vector<double> losses = descent(3000, 6, 1.5, 0.1);
   for (std::size_t from = 200; from < 2800; from += 200) {
     raise(losses, from, 80, 4);

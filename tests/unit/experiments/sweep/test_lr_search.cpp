@@ -46,13 +46,13 @@ TEST(LrGrid, HasItsRatesEvenlySpacedInLog2WithBothEnds) {
   EXPECT_EQ(experiments::grid_rates({1e308, std::numeric_limits<double>::max(), 1}), (std::vector<double>{1e308}));
 }
 
-TEST(LrGrid, KeepsItsLastRateWhateverTheRounding) {
+TEST(LrGrid, KeepsItsLastRateDespiteRounding) {
   for (const double from : {1e-5, 3e-4, 0.7}) {
     for (const double per_octave : {1.0, 2.0, 3.0, 7.0}) {
       for (int steps = 0; steps < 60; ++steps) {
         SCOPED_TRACE(std::to_string(from) + ", " + std::to_string(per_octave) + " per octave, " +
                      std::to_string(steps));
-        // Step by step, so that rounding errors accumulate.
+        // Multiplies step by step, so that rounding errors accumulate.
         double to = from;
         for (int i = 0; i < steps; ++i) {
           to *= std::pow(2.0, 1 / per_octave);
@@ -88,7 +88,7 @@ TEST(StabilityBracket, TakesAStableRateAboveAnUnstableOne) {
   expect_bracket(stability_bracket({good(1, 1), bad(2, 1), good(4, 1), bad(8, 1), bad(16, 1)}, {1}), 4.0, 8.0);
 }
 
-TEST(StabilityBracket, CountsNoRateAsStableThatLacksASeed) {
+TEST(StabilityBracket, CountsNoRateWithAMissingSeedAsStable) {
   expect_bracket(stability_bracket({good(1, 1), good(1, 2), good(2, 1), bad(4, 1)}, two_seeds), 1.0, 4.0);
 }
 

@@ -48,10 +48,10 @@ SweepConfig configured(double from, double to, double per_octave, double factor)
   return config;
 }
 
-/// Simulated training: returns the outcome of a run.
+/// Simulates training: returns the outcome of a run.
 using Outcome = std::function<CellStatus(const Cell&)>;
 
-/// Runs are stable up to a rate.
+/// Returns a simulation whose runs are stable up to a rate.
 Outcome stable_up_to(double threshold) {
   return [threshold](const Cell& cell) { return cell.lr <= threshold ? CellStatus::stable : CellStatus::diverged; };
 }
@@ -176,7 +176,7 @@ TEST(SweepCells, HaveFoldersThatNameThem) {
   EXPECT_EQ(cell_name(grid_cells(trained).front()), "big model, lr 1.000e-01, seed 0");
 }
 
-TEST(SweepCells, AreLabelledByWhatTheModelIsNotByTheNameItWasMadeFrom) {
+TEST(SweepCells, AreLabelledByTheModelsSizeNotItsConfiguredName) {
   SweepConfig config = configured(0.1, 0.1, 1, 1.2);
   config.models = {"new:llama2-20M-prenorm", "new:llama2-20M-simplegpt"};
   config.train.model.vocab_size = 256;
@@ -185,12 +185,11 @@ TEST(SweepCells, AreLabelledByWhatTheModelIsNotByTheNameItWasMadeFrom) {
   EXPECT_EQ(cell_name(cells.front()), "llama2-0.9M-prenorm, lr 1.000e-01, seed 0");
   EXPECT_EQ(cells.back().label, "llama2-0.9M-simplegpt");
   EXPECT_EQ(cell_folder(config, cells.back()).parent_path().parent_path(), "sweep/llama2-0.9M-simplegpt");
-  config.train.model.n_heads =
-      5;  // heads of width 25, which RoPE refuses: check() says so under the name that was given
+  config.train.model.n_heads = 5;  // heads of width 25, which RoPE refuses: check() names the model as configured
   EXPECT_EQ(model_label(config, config.models[0]), "llama2-20M-prenorm");
 }
 
-TEST(SweepCells, HaveFoldersInsideTheSweepsFolderWhateverTheModelIsCalled) {
+TEST(SweepCells, HaveFoldersInsideTheSweepsFolderForAnyModelName) {
   const SweepConfig config = configured(1e-3, 1e-1, 1, 1.2);
   for (const char* model : {"runs/llama", "runs/llama/", "runs/llama//", "./llama", "llama.pt", "/llama.safetensors"}) {
     EXPECT_EQ(model_label(config, model), "llama") << model;
@@ -256,7 +255,7 @@ TEST(SweepSearch, DecidesARoundOnlyOnceEveryRunBeforeItHasEnded) {
   }
 }
 
-TEST(SweepSearch, DecidesARoundByTheResultsBeforeItAlone) {
+TEST(SweepSearch, DecidesARoundByEarlierResultsOnly) {
   const SweepConfig config = configured(1, 16, 0.5, 1.1);
   const auto results = run_in_stages(config, stable_up_to(3));
   std::vector<CellResult> known;
@@ -312,7 +311,7 @@ TEST(SweepSearch, EndsWithABracketWithinTheFactorAroundTheThresholdOfEachModel) 
 
 TEST(SweepSearch, EndsWithABracketWithinTheFactorIfOutcomesAreRandom) {
   for_random_configurations(300, [](const SweepConfig& config, std::mt19937& generator) {
-    // Random, but the same whenever a run is repeated.
+    // Outcomes are random, but the same whenever a run is repeated.
     const auto salt = static_cast<unsigned>(generator());
     const Outcome outcome = [salt](const Cell& cell) {
       const auto hash = std::hash<std::string>()(cell_name(cell) + std::to_string(salt));
@@ -330,7 +329,7 @@ TEST(SweepSearch, EndsWithABracketWithinTheFactorIfOutcomesAreRandom) {
   });
 }
 
-TEST(SweepSearch, NeverWantsACellThatItDoesNotWantAtTheEnd) {
+TEST(SweepSearch, NeverWantsACellThatItDropsLater) {
   for_random_configurations(100, [](const SweepConfig& config, std::mt19937& generator) {
     const double threshold = config.lr.from * std::exp2(uniform(generator, 0, 8));
     const auto results = search(config, stable_up_to(threshold), generator);
@@ -345,7 +344,7 @@ TEST(SweepSearch, NeverWantsACellThatItDoesNotWantAtTheEnd) {
   });
 }
 
-TEST(SweepSearch, EndsWhicheverRunsFailAndRepeatsNone) {
+TEST(SweepSearch, EndsWhicheverRunsFailAndRepeatsNoRun) {
   for_random_configurations(300, [](const SweepConfig& config, std::mt19937& generator) {
     const double threshold = config.lr.from * std::exp2(uniform(generator, 0, 8));
     const auto salt = static_cast<unsigned>(generator());
@@ -358,7 +357,7 @@ TEST(SweepSearch, EndsWhicheverRunsFailAndRepeatsNone) {
   });
 }
 
-TEST(SweepSearch, CountsStableAndDivergedRunsOfTheModelAlone) {
+TEST(SweepSearch, CountsStableAndDivergedRunsOfTheModelOnly) {
   const std::vector<CellResult> results = {
       ended({"new:llama2-20M-prenorm", 1, 0}, CellStatus::stable),
       ended({"new:llama2-20M-prenorm", 2, 0}, CellStatus::failed),
@@ -374,7 +373,7 @@ TEST(SweepSearch, CountsStableAndDivergedRunsOfTheModelAlone) {
   EXPECT_TRUE(outcomes[1].diverged);
 }
 
-TEST(SweepTasks, AreReadFromWords) {
+TEST(SweepTasks, AreReadFromText) {
   const auto task = experiments::parse_task("2:13");
   EXPECT_EQ(task.stage, 2);
   EXPECT_EQ(task.index, 13);
@@ -463,7 +462,7 @@ TEST_F(SweepTasksOnDisk, OfAllStagesRunEachCellThatASweepWantsExactlyOnce) {
   }
 }
 
-TEST_F(SweepTasksOnDisk, OfARoundAreNotNeededWhileARunBeforeItIsNotFinished) {
+TEST_F(SweepTasksOnDisk, OfARoundAreNotNeededUntilEveryEarlierRunHasFinished) {
   SweepConfig config = configured(1, 2, 1, 1.5);
   config.train.out = folder_.string();
   config.train.divergence.plateau_drop = 0;

@@ -64,7 +64,7 @@ std::vector<CellResult> joined(std::vector<CellResult> a, const std::vector<Cell
   return a;
 }
 
-TEST(SweepTable, HasItsRunsByModelAsConfiguredRateAndSeed) {
+TEST(SweepTable, OrdersRunsByConfiguredModelThenRateThenSeed) {
   const SweepConfig config = configured({simplegpt, prenorm}, {1, 0});
   std::vector<CellResult> results = joined(grid_of(config, prenorm, 2), grid_of(config, simplegpt, 4));
   std::mt19937 generator(3);
@@ -158,7 +158,7 @@ TEST(SweepTable, TakesTheMedianOfTheAllowedRatesOverTheSeedsAtTheLargestStableRa
   }
   const SweepTable table = make_table(config, results);
   EXPECT_EQ(table.models[0].activation_rate, std::exp(1.0));
-  EXPECT_EQ(table.models[0].sharpness_rate, 4);  // of 3 and 5
+  EXPECT_EQ(table.models[0].sharpness_rate, 4);  // the median of 3 and 5
   EXPECT_EQ(table.models[0].preconditioned_rate, std::nullopt);
   EXPECT_THAT(format_text(table, false), HasSubstr("2.718e+00    4.000e+00             -"));
 

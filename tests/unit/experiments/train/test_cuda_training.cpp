@@ -27,7 +27,7 @@ using experiments::Training;
 using support::relative_error;
 using support::TemporaryFolder;
 
-/// Wide enough for the CUDA kernels of training: heads of 32, rows that fill whole packs.
+/// Returns a model wide enough for the CUDA kernels of training: heads of 32, rows that fill whole packs.
 models::Model small_model(models::Family family, models::Placement placement) {
   models::GptConfig config = support::tiny_config(family, placement);
   config.dim = 128;
@@ -63,7 +63,7 @@ TrainConfig run_of(const std::string& source, const std::string& dtype) {
   return config;
 }
 
-/// The numbers 0 to 6 repeated: learned quickly.
+/// Writes the numbers 0 to 6 repeatedly, which a model learns quickly.
 std::string counting_source(const TemporaryFolder& folder) {
   return support::write_tokens(folder, "tokens.bin", at::arange(4000, at::kLong).remainder(7));
 }
@@ -95,7 +95,7 @@ at::Tensor random_vectors(const LinearOperator& op, int64_t k) {
 }
 
 // The order of summation differs, by a relative 1e-16 each.
-TEST(CudaModels, HaveTheGradientsThatTheCpuFinds) {
+TEST(CudaModels, GradientsAgreeWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -111,7 +111,7 @@ TEST(CudaModels, HaveTheGradientsThatTheCpuFinds) {
   });
 }
 
-TEST(CudaModels, HaveTheProductsAndEigenvaluesThatTheCpuFinds) {
+TEST(CudaModels, ProductsAndEigenvaluesAgreeWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -129,7 +129,7 @@ TEST(CudaModels, HaveTheProductsAndEigenvaluesThatTheCpuFinds) {
 }
 
 // Factors of products are rounded by 2^-9 on both devices, their results only on the CPU.
-TEST(CudaModels, WithWeightsInBfloat16HaveTheProductsThatTheCpuFinds) {
+TEST(CudaModels, ProductsWithBfloat16WeightsAgreeWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
@@ -149,7 +149,7 @@ TEST(CudaModels, WithWeightsInBfloat16HaveTheProductsThatTheCpuFinds) {
 
 // Adam turns differences between gradients into differences of up to the learning rate between weights, so that runs in
 // float32 drift apart. In float64 they do not within ten steps.
-TEST(CudaTraining, TakesTheStepsThatTheCpuTakes) {
+TEST(CudaTraining, StepsAgreeWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }

@@ -126,8 +126,9 @@ double relative_difference(const at::Tensor& actual, const at::Tensor& expected)
   return largest_difference(actual, expected) / expected.abs().max().item<double>();
 }
 
-/// Runs both for `steps` updates with varying learning rates and compares them after each, relative to the largest weight
-/// that a tensor has had so far: strong decay with momentum makes weights swing through zero.
+/// Runs the optimizer and its formulas for `steps` updates with varying learning rates and compares them after each,
+/// relative to the largest weight that a tensor has had so far: strong decay with momentum makes weights swing through
+/// zero.
 void expect_formulas(const OptimizerConfig& config, at::ScalarType dtype, int steps, double tolerance) {
   for (const unsigned seed : {1U, 2U, 3U}) {
     SCOPED_TRACE("seed " + std::to_string(seed));

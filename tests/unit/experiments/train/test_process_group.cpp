@@ -37,7 +37,7 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-/// Runs a function as each process of a job. Threads take the place of processes; a group cannot tell the difference.
+/// Runs a function as each process of a job. Uses threads, which a group cannot distinguish from processes.
 void as_each_of(int size, const std::function<void(const ProcessGroup&)>& body) {
   // LibTorch records messages in one buffer per process, which several groups at once cannot share.
   ::setenv("TORCH_FR_BUFFER_SIZE", "0", 1);

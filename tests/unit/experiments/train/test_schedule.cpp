@@ -29,7 +29,7 @@ void expect_numbers(const LearningRateSchedule& schedule, std::initializer_list<
   }
 }
 
-// Returned by the official SimpleGPT code's own schedule for its training configurations.
+// The official SimpleGPT code's own schedule returned these numbers for its training configurations.
 TEST(Schedule, GivesTheOfficialMultipliersOfTheSevenAndEightBillionRecipe) {
   expect_numbers(
       {"linear", 20000, 200, 1, 0.0},

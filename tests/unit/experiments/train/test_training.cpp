@@ -33,7 +33,7 @@ using support::training_of;
 
 constexpr int64_t steps = 10;
 
-/// Ten steps in float64, three of them warm-up.
+/// Returns the configuration of ten steps in float64, three of them warm-up.
 TrainConfig short_run(const std::string& source) {
   TrainConfig config;
   config.steps = steps;
@@ -54,7 +54,7 @@ std::string random_source(const TemporaryFolder& folder, const models::GptConfig
   return support::write_tokens(folder, "tokens.bin", support::random_tokens(config, 1, 2000, 51).squeeze(0));
 }
 
-/// The same recipe without the code under test.
+/// Trains by the same recipe without the code under test.
 class PlainTraining {
  public:
   PlainTraining(TrainConfig config, const models::Model& model)
@@ -151,8 +151,9 @@ void expect_close(double actual, double expected, double tolerance, const char* 
   EXPECT_NEAR(actual, expected, tolerance * std::abs(expected)) << what;
 }
 
-/// Compares both step by step. The kernels order their sums differently, by a relative 1e-15 per step, which accumulates
-/// in the weights and which Adam amplifies where gradients are small. 1e-10 allows for that, but not for a wrong term.
+/// Compares the training under test with PlainTraining step by step. The kernels order their sums differently, by a
+/// relative 1e-15 per step, which accumulates in the weights and which Adam amplifies for small gradients. 1e-10 allows
+/// for that, but not for a wrong term.
 void expect_same_run(const TrainConfig& config, const models::Model& model, bool expect_clipping) {
   constexpr double tolerance = 1e-10;
   Training training = training_of(config, model);
@@ -256,7 +257,7 @@ double held_out_loss(const TrainConfig& config, const models::Model& model) {
   return forward.losses(0, forward.embed(batch.tokens), batch.targets).mean().item<double>();
 }
 
-TEST(Training, ValidatesByTheMeanLossOfTheHeldOutSequencesWhateverTheBatchSize) {
+TEST(Training, ValidatesByTheMeanLossOfTheHeldOutSequencesForAnyBatchSize) {
   for (const models::Family family : support::all_families()) {
     for (const models::Placement placement : support::all_placements()) {
       const models::Model model = tiny_model(family, placement);
@@ -377,7 +378,7 @@ TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
 }
 
 // The rounded weights of an earlier step must not be reused.
-TEST(Training, SeesItsNewWeightsInTheNextBfloat16Step) {
+TEST(Training, UsesItsNewWeightsInTheNextBfloat16Step) {
   const models::Model model = tiny_model();
   const TemporaryFolder folder;
   TrainConfig config = short_run(random_source(folder, model.config));

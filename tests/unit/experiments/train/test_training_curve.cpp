@@ -1,4 +1,4 @@
-// What a run file tells about the curve of a training run, also while it is being written.
+// Tests the curve of a training run as read from its run file, also while the file is being written.
 
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ void append(RunFileWriter& writer, const std::string& dataset, std::initializer_
   writer.append(dataset, std::span<const T>(values.begin(), values.size()));
 }
 
-/// A file with two complete updates; of a third one, everything but the step is written.
+/// Returns a file with two complete updates and a third one that lacks only its step.
 RunFileWriter three_updates(const std::string& path) {
   RunFileWriter writer = RunFileWriter::create(path, {}, experiments::train_datasets({}), false);
   append(writer, "/train/step", {int64_t{1}, int64_t{2}});

@@ -69,7 +69,7 @@ TEST(UpdateRms, TreatsEachGroupOfAModelAsOneLongVector) {
       trained.add(name, tensor.clone().requires_grad_());
     }
     UpdateRms rms(trained);
-    // Repeatedly: an earlier copy must not be kept.
+    // Several rounds, in which a copy of an earlier round must not be used.
     for (int round = 0; round < 3; ++round) {
       std::map<std::string, std::vector<at::Tensor>> updates;
       std::map<std::string, std::vector<at::Tensor>> before;

@@ -32,7 +32,7 @@ std::vector<std::string> figure_words() {
 
 void declare(CLI::App& app, ReproduceOptions& options, Words& words) {
   app.add_option("--scale", words.scale,
-                 "smoke: a check that everything works; cpu: several hours on two cores; gpu: a day on one H100")
+                 "smoke: a check that everything works; cpu: about an hour on two cores; gpu: a day on one H100")
       ->check(CLI::IsMember(reproduce_scale_words))
       ->capture_default_str();
   app.add_option("--out", options.out, "folder for the results and report.html")->check(check_not_empty);

@@ -126,11 +126,12 @@ at::Tensor site_activation(const models::Forward& forward, models::Site site, in
   const models::Forward loaded = forward.with_weights_of(layer);
   std::vector<at::Tensor> activations;
   for (int64_t sequence = 0; sequence < residual.size(0); ++sequence) {
-    loaded.through_layer(layer, residual.narrow(0, sequence, 1), [&](models::Site observed, const at::Tensor& activation) {
-      if (observed == site) {
-        activations.push_back(activation);
-      }
-    });
+    loaded.through_layer(layer, residual.narrow(0, sequence, 1),
+                         [&](models::Site observed, const at::Tensor& activation) {
+                           if (observed == site) {
+                             activations.push_back(activation);
+                           }
+                         });
   }
   return at::cat(activations, 0);
 }

@@ -9,7 +9,7 @@
 
 namespace hessian::experiments {
 
-/// Size of the experiments: a check that everything works (minutes), several hours on two CPU cores, or a day on a
+/// Size of the experiments: a check that everything works (minutes), about an hour on two CPU cores, or a day on a
 /// data-centre GPU.
 enum class ReproduceScale { smoke, cpu, gpu };
 

@@ -30,7 +30,7 @@ double loss_or_nan(const CellResult& result, double RunSummary::*member) {
 }
 
 std::string relative_run_file(const SweepConfig& config, const Cell& cell) {
-  return (std::filesystem::relative(cell_folder(config, cell), config.train.out) / "run.h5").string();
+  return std::filesystem::relative(run_file_in(cell_folder(config, cell)), config.train.out).string();
 }
 
 void add_runs(Columns& runs, const SweepConfig& config, const std::vector<CellResult>& results) {

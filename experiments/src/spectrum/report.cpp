@@ -154,7 +154,9 @@ std::string format_text(const SpectrumReport& report) {
     text += group_text(spectrum);
   }
   if (!report.groups.empty()) {
-    text += "Eigenvalues: median over sequences; +- is a standard error.\n";
+    const bool several = std::any_of(report.groups.begin(), report.groups.end(),
+                                     [](const GroupSpectrum& spectrum) { return spectrum.group.problems > 1; });
+    text += several ? "Eigenvalues: median over sequences; +- is a standard error.\n" : "+- is a standard error.\n";
   }
   if (!report.maps.empty()) {
     text += anatomy_text(report.maps);

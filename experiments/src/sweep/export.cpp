@@ -5,6 +5,7 @@
 #include "hessian/run_file.h"
 #include "run_file/columns.h"
 #include "sweep/table.h"
+#include "train/train.h"
 
 // Writes the table in machine-readable forms: as JSON and as the sweep's run file.
 

@@ -1,6 +1,6 @@
-# hessian_add_library(NAME [WITHOUT_TORCH] FOLDERS ... [ROOT DIR] [INCLUDES DIR] DEPENDS ... USES ... HEADERS ... PLAIN ...)
+# hessian_add_library(NAME [WITHOUT_TORCH] [INTERNAL] FOLDERS ... [ROOT DIR] [INCLUDES DIR] DEPENDS ... USES ... HEADERS ... PLAIN ...)
 #
-# Adds a static library of this project, exported as hessian::NAME.
+# Adds a static library of this project, installed and exported as hessian::NAME unless it is INTERNAL to the programs.
 #   FOLDERS   folders of its sources (its rooms)
 #   ROOT      folder from which its sources include each other's headers; by default src
 #   INCLUDES  folder of its public headers, the only ones that are installed; by default include
@@ -11,7 +11,7 @@
 #             header, which the compiler needs a second to load
 # LibTorch's headers are precompiled once, in the first library, and reused by all others but those WITHOUT_TORCH.
 function(hessian_add_library name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH" "ROOT;INCLUDES" "FOLDERS;DEPENDS;USES;HEADERS;PLAIN")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "WITHOUT_TORCH;INTERNAL" "ROOT;INCLUDES" "FOLDERS;DEPENDS;USES;HEADERS;PLAIN")
   if(NOT arg_ROOT)
     set(arg_ROOT src)
   endif()
@@ -35,7 +35,9 @@ function(hessian_add_library name)
     hessian_precompile(${name})
     set_source_files_properties(${arg_PLAIN} PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
   endif()
-  install(TARGETS ${name} EXPORT hessianTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  if(NOT arg_INTERNAL)
+    install(TARGETS ${name} EXPORT hessianTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  endif()
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${arg_INCLUDES})
     target_include_directories(${name} PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/${arg_INCLUDES}>
                                               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

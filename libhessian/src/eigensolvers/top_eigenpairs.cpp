@@ -57,7 +57,7 @@ KrylovPlan plan_of(const LinearOperator& op, const TopEigenpairsOptions& options
 }  // namespace
 
 TopEigenpairs top_eigenpairs(const LinearOperator& op, const TopEigenpairsOptions& options) {
-  const TopEigenpairs pairs = krylov_eigenpairs(op, plan_of(op, options));
+  TopEigenpairs pairs = krylov_eigenpairs(op, plan_of(op, options));
   if (!pairs.residuals.isfinite().all().item<bool>()) {
     throw std::runtime_error("the operator's product with an eigenvector is not finite");
   }

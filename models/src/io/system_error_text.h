@@ -14,7 +14,7 @@ inline std::string system_error_text(int error) {
 /// Returns system_error_text() of an error met while writing, with a remedy if there is an obvious one:
 /// "No space left on device; free some space or write elsewhere".
 inline std::string write_error_text(int error) {
-  const std::string text = system_error_text(error);
+  std::string text = system_error_text(error);
   switch (error) {
     case ENOSPC:
       return text + "; free some space or write elsewhere";

@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Reads the files and notes the problems of those that cannot be read; a single file must be readable.
+/// Reads the files and records a problem for each that cannot be read. Throws if none can be read.
 std::vector<RunContent> read_runs(const std::vector<fs::path>& files, std::vector<std::string>& problems) {
   std::vector<RunContent> runs;
   for (const fs::path& file : files) {

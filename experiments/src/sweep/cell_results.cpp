@@ -11,8 +11,8 @@ std::vector<Cell> CellResults::add_wanted() {
   for (std::size_t known = results_.size() + 1; known != results_.size();) {
     known = results_.size();
     for (const Cell& cell : wanted_cells(config_, all())) {
-      if (!results_.contains(key(cell))) {
-        results_.emplace(key(cell), read_result(config_, cell));
+      if (!results_.contains(cell_key(config_, cell))) {
+        results_.emplace(cell_key(config_, cell), read_result(config_, cell));
         cells_.push_back(cell);
         added.push_back(cell);
       }
@@ -22,7 +22,7 @@ std::vector<Cell> CellResults::add_wanted() {
 }
 
 void CellResults::set(const CellResult& result) {
-  results_.at(key(result.cell)) = result;
+  results_.at(cell_key(config_, result.cell)) = result;
 }
 
 std::vector<CellResult> CellResults::all() const {

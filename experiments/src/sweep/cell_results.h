@@ -21,7 +21,7 @@ class CellResults {
   /// Replaces the result of a wanted cell.
   void set(const CellResult& result);
 
-  const CellResult& of(const Cell& cell) const { return results_.at(key(cell)); }
+  const CellResult& of(const Cell& cell) const { return results_.at(cell_key(config_, cell)); }
   bool is_pending(const Cell& cell) const { return of(cell).status == CellStatus::pending; }
 
   /// Returns all wanted cells, in the order in which they were added.
@@ -34,8 +34,6 @@ class CellResults {
   int64_t done() const;
 
  private:
-  std::string key(const Cell& cell) const { return cell_folder(config_, cell).string(); }
-
   const SweepConfig& config_;
   std::vector<Cell> cells_;
   std::map<std::string, CellResult> results_;

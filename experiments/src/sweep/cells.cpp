@@ -59,6 +59,10 @@ std::filesystem::path cell_folder(const SweepConfig& config, const Cell& cell) {
          fmt::format("seed-{}", cell.seed);
 }
 
+std::string cell_key(const SweepConfig& config, const Cell& cell) {
+  return cell_folder(config, cell).string();
+}
+
 TrainConfig cell_config(const SweepConfig& config, const Cell& cell) {
   TrainConfig train = config.train;
   train.model.name = cell.model;

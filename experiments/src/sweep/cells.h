@@ -46,6 +46,9 @@ std::string cell_name(const Cell& cell);
 /// Returns the folder of a cell's run: SWEEP/MODEL/lr-RATE/seed-SEED.
 std::filesystem::path cell_folder(const SweepConfig& config, const Cell& cell);
 
+/// Returns the name under which processes and tables know a cell: its folder.
+std::string cell_key(const SweepConfig& config, const Cell& cell);
+
 /// Returns the training configuration of a cell.
 TrainConfig cell_config(const SweepConfig& config, const Cell& cell);
 

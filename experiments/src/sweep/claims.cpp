@@ -16,29 +16,31 @@ const std::string failure_prefix = "failed/";
 CellClaims::CellClaims(const SweepConfig& config, ProcessGroup group) : config_(config), group_(std::move(group)) {}
 
 bool CellClaims::claim(const Cell& cell) {
-  const auto known = own_.find(key(cell));
-  return known != own_.end() ? known->second : own_.emplace(key(cell), group_.claim(key(cell))).first->second;
+  const auto known = own_.find(cell_key(config_, cell));
+  return known != own_.end()
+             ? known->second
+             : own_.emplace(cell_key(config_, cell), group_.claim(cell_key(config_, cell))).first->second;
 }
 
 bool CellClaims::belongs_to_other(const Cell& cell) const {
-  const auto known = own_.find(key(cell));
+  const auto known = own_.find(cell_key(config_, cell));
   return known != own_.end() && !known->second;
 }
 
 void CellClaims::announce_start(const Cell& cell) const {
-  group_.publish(start_prefix + key(cell), "");
+  group_.publish(start_prefix + cell_key(config_, cell), "");
 }
 
 bool CellClaims::was_started(const Cell& cell) const {
-  return group_.find_published(start_prefix + key(cell)).has_value();
+  return group_.find_published(start_prefix + cell_key(config_, cell)).has_value();
 }
 
 void CellClaims::announce_failure(const Cell& cell, const std::string& message) const {
-  group_.publish(failure_prefix + key(cell), message);
+  group_.publish(failure_prefix + cell_key(config_, cell), message);
 }
 
 std::optional<std::string> CellClaims::failure(const Cell& cell) const {
-  return group_.find_published(failure_prefix + key(cell));
+  return group_.find_published(failure_prefix + cell_key(config_, cell));
 }
 
 bool CellClaims::interrupted() const {

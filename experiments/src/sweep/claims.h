@@ -33,8 +33,6 @@ class CellClaims {
   bool interrupted() const;
 
  private:
-  std::string key(const Cell& cell) const { return cell_folder(config_, cell).string(); }
-
   const SweepConfig& config_;
   ProcessGroup group_;
   std::map<std::string, bool> own_;  // per claimed cell, whether it is this process's

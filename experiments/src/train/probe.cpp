@@ -17,7 +17,7 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   options.ends = parse_ends(config.probe.ends);
   options.tolerance = config.probe.tolerance;
   options.max_iterations = config.probe.max_iterations;
-  options.dtype = config.dtype == "float64" ? at::kDouble : at::kFloat;
+  options.dtype = parameter_dtype(config);
   options.device = config.device;
   options.engine = choose_engine({}, device);
   options.seed = held_out_seed;

@@ -23,13 +23,11 @@ models::Model trainable(const models::Model& model, at::Device device, at::Scala
   return copy;
 }
 
-/// Returns the type of the parameters. With bfloat16 only matrix products are rounded: weights stay in float32, because
-/// small updates would be rounded away otherwise.
+}  // namespace
+
 at::ScalarType parameter_dtype(const TrainConfig& config) {
   return config.dtype == "float64" ? at::kDouble : at::kFloat;
 }
-
-}  // namespace
 
 Training::Training(const TrainConfig& config, const models::Model& model, models::TrainingData data, at::Device device,
                    ProcessGroup group)

@@ -15,6 +15,10 @@
 
 namespace hessian::experiments {
 
+/// Returns the type of the parameters. With bfloat16 only matrix products are rounded: weights stay in float32, because
+/// small updates would be rounded away otherwise.
+at::ScalarType parameter_dtype(const TrainConfig& config);
+
 /// Measurements of one update.
 struct UpdateRecord {
   double loss = 0;       ///< mean cross-entropy over the update's tokens, before the update, nats

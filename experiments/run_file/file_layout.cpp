@@ -122,6 +122,9 @@ void create_dataset(hid_t file, const DatasetSpec& dataset, const std::string& s
       H5Dclose, what);
   write_text(created.get(), "units", dataset.units, shown);
   write_text(created.get(), "long_name", dataset.long_name, shown);
+  for (const auto& [name, value] : dataset.numbers) {
+    write_attribute(created.get(), name, H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, &value, shown);
+  }
 }
 
 }  // namespace

@@ -75,6 +75,22 @@ std::optional<std::string> read_text(hid_t object, const char* name) {
   return value;
 }
 
+std::map<std::string, double> read_numbers(hid_t object) {
+  std::map<std::string, double> numbers;
+  const auto add = [](hid_t owner, const char* name, const H5A_info_t*, void* found) -> herr_t {
+    const Hdf5Handle attribute = find_attribute(owner, name);
+    const Hdf5Handle type(H5Aget_type(attribute.get()), H5Tclose);
+    double value = 0;
+    if (is_scalar(attribute.get()) && H5Tget_class(type.get()) == H5T_FLOAT &&
+        H5Aread(attribute.get(), H5T_NATIVE_DOUBLE, &value) >= 0) {
+      static_cast<std::map<std::string, double>*>(found)->emplace(name, value);
+    }
+    return 0;
+  };
+  H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_INC, nullptr, add, &numbers);
+  return numbers;
+}
+
 std::optional<ElementType> element_type(hid_t dataset) {
   const Hdf5Handle type(H5Dget_type(dataset), H5Tclose);
   const H5T_class_t kind = type.valid() ? H5Tget_class(type.get()) : H5T_NO_CLASS;

@@ -2,6 +2,7 @@
 
 // Reads attributes and datasets of an open HDF5 file. Results are empty if the object is absent or of another kind.
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@ std::optional<std::string> read_text(hid_t object, const char* name);
 
 /// Reads a scalar integer attribute into `value`, converted to the type `memory`. Returns whether that succeeded.
 bool read_integer(hid_t object, const char* name, hid_t memory, void* value);
+
+/// Reads all scalar floating-point attributes of an object.
+std::map<std::string, double> read_numbers(hid_t object);
 
 /// Returns the element type of a dataset, or nothing if it has none of the five types.
 std::optional<ElementType> element_type(hid_t dataset);

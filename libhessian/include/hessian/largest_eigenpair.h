@@ -9,6 +9,7 @@ struct EigenpairOptions {
   double tolerance = 1e-3;
   /// The eigenpair to compute: Ends::dominant, Ends::upper or Ends::lower.
   Ends ends = Ends::dominant;
+  CertificateOptions certificate = {};
   /// Largest number of products.
   int64_t max_iterations = 200;
   /// Number of basis vectors stored, at least 8, or n if that is smaller: see LanczosOptions.
@@ -22,8 +23,11 @@ struct Eigenpair {
   double value = 0;
   at::Tensor vector;         ///< [n], a unit vector
   double residual_norm = 0;  ///< ||Hv - lambda v||; some eigenvalue lies within this distance of `value`
-  bool converged = false;    ///< whether residual_norm is within tolerance * spectral norm
-  int64_t iterations = 0;    ///< products used, without that for the residual
+  /// An eigenvalue exceeds this bound (with Ends::dominant in magnitude; with Ends::lower it lies below it) only with
+  /// probability 1 - confidence; NaN without a certificate.
+  double bound = 0;
+  bool converged = false;  ///< whether residual_norm and `bound` are within their tolerances
+  int64_t iterations = 0;  ///< products used, without that for the residual
 };
 
 /// Computes the eigenvalue of largest magnitude of an operator of one problem, with its sign: its magnitude is the spectral

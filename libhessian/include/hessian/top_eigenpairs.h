@@ -10,6 +10,9 @@ struct TopEigenpairsOptions {
   /// Largest residual norm ||Hv - lambda v|| of a converged pair, relative to the spectral norm of its problem.
   double tolerance = 1e-3;
   Ends ends = Ends::both;
+  /// That none of the requested eigenvalues is missing. Only with block width 1; of a multiple eigenvalue, one eigenvector is
+  /// found.
+  CertificateOptions certificate = {};
   /// Largest number of products per problem.
   int64_t max_iterations = 200;
   /// Number b of vectors per product and problem. 1 is Lanczos, which finds one vector of each eigenspace. Larger values are
@@ -36,20 +39,24 @@ struct TopEigenpairs {
   /// norm if the end that determines the norm was not requested.
   at::Tensor spectral_norm;
   at::Tensor iterations;  ///< [S] int32, products per problem until it stopped, without those for the residuals
-  at::Tensor converged;   ///< [S, K] bool, whether the residual is within tolerance * spectral norm
+  at::Tensor converged;   ///< [S, K] bool, whether the residual is within tolerance * spectral norm, and `certified`
+  /// [S] bool, whether every eigenvalue that belongs to the requested ones lies within certify * spectral norm of one of
+  /// `values`. False without a certificate, which `converged` then does without.
+  at::Tensor certified;
+  at::Tensor upper_bound;  ///< [S], upper bound of all eigenvalues; NaN without a certificate, or with Ends::lower
+  at::Tensor lower_bound;  ///< [S], lower bound of all eigenvalues; NaN without a certificate, or with Ends::upper
 };
 
 /// Computes several eigenpairs of S independent symmetric operators at once, by (block) Lanczos with full reorthogonalisation
 /// and thick restart.
 ///
-/// A problem leaves the batch when all its pairs have converged. With Ends::dominant it also continues until no other
-/// eigenvalue can be larger in magnitude: the next Ritz value at each end, plus its residual norm, is smaller. If the
-/// Krylov space of the start vectors is exhausted, the iteration continues with random vectors. See
-/// examples/custom_operator.cpp.
+/// A problem leaves the batch when all its pairs have converged and are certified, or when a product is not finite; then its
+/// numbers are NaN, and its pairs have not converged. Without a certificate, Ends::dominant continues until the next Ritz
+/// value at each end, plus its residual norm, is smaller in magnitude. If the Krylov space of the start vectors is exhausted,
+/// the iteration continues with random vectors. See examples/custom_operator.cpp.
 ///
 /// \param op  symmetric operator
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
-/// \throws std::runtime_error     if a product is not finite
 /// Cost: m / b products of b vectors and O(S n m max_basis) arithmetic, plus K products for the residuals; memory
 /// S n (max_basis + 5 b + K) scalars.
 /// Source: Wu & Simon (2000), Thick-restart Lanczos method for large symmetric eigenvalue problems; Golub & Underwood

@@ -1,13 +1,24 @@
 #include "hessian/eigenvalues.h"
 
+#include <limits>
+
 namespace hessian {
+
+at::Tensor ExtremalEigenvalues::norm_upper() const {
+  return at::maximum(lambda_max_upper, -lambda_min_lower);
+}
 
 at::Tensor ExtremalEigenvalues::spectral_norm() const {
   return at::fmax(lambda_max.abs(), lambda_min.abs());
 }
 
 at::Tensor ExtremalEigenvalues::residual_norm() const {
-  return at::fmax(residual_max, residual_min);
+  // Leaves out an end that was not requested, of which the eigenvalue is NaN as well. Other NaN remain: a residual that is not
+  // finite must not hide behind one that is.
+  const double none = -std::numeric_limits<double>::infinity();
+  const at::Tensor larger = at::maximum(residual_max.masked_fill(lambda_max.isnan(), none),
+                                        residual_min.masked_fill(lambda_min.isnan(), none));
+  return larger.masked_fill(larger == none, std::numeric_limits<double>::quiet_NaN());
 }
 
 at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values) {

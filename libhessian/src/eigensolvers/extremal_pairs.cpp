@@ -10,7 +10,8 @@ ExtremalEigenvalues unknown_ends(const LinearOperator& op) {
   const int64_t problems = op.problems();
   const double unknown = std::numeric_limits<double>::quiet_NaN();
   ExtremalEigenvalues ends;
-  for (at::Tensor* const numbers : {&ends.lambda_max, &ends.lambda_min, &ends.residual_max, &ends.residual_min}) {
+  for (at::Tensor* const numbers : {&ends.lambda_max, &ends.lambda_min, &ends.residual_max, &ends.residual_min,
+                                    &ends.lambda_max_upper, &ends.lambda_min_lower}) {
     *numbers = at::full({problems}, unknown, at::kDouble);
   }
   ends.vector_max = at::zeros({problems, op.dim()}, op.vector_options());

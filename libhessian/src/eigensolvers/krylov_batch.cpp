@@ -35,6 +35,7 @@ KrylovBatch::KrylovBatch(const LinearOperator& op, int64_t width, int64_t max_ba
   for (State& state : states_) {
     state.projection.setZero(max_basis, max_basis);
     state.next_stream = stream + static_cast<uint64_t>(width);
+    state.polynomials = KrylovPolynomials(op.dim());
   }
   take_first(width, stream);
 }
@@ -116,12 +117,23 @@ void KrylovBatch::take_next(at::Tensor w, int64_t j, bool has_room) {
     state.largest_product = std::max(state.largest_product, std::hypot(inside, norms_outside.data_ptr<double>()[i]));
     if (has_room) {
       state.coupling(width_, j) = norm;
-      if (norm <= rounding_level(basis_.options()) * state.largest_product) {
+      const double rounding = rounding_level(basis_.options()) * state.largest_product;
+      if (norm <= rounding) {
         basis_[i][basis_size_ + width_].copy_(fresh_direction(i, known.narrow(0, i, 1)));
+      }
+      if (block_width_ == 1) {
+        record_product(state, std::max(norm, rounding), norm <= rounding);
       }
     }
   }
   width_ += has_room ? 1 : 0;
+}
+
+void KrylovBatch::record_product(State& state, double coupling, bool random_next) const {
+  state.polynomials.add_product(state.projection.row(basis_size_ - 1).head(basis_size_).transpose(), coupling);
+  if (random_next) {
+    state.polynomials.add_start();
+  }
 }
 
 bool KrylovBatch::finite(int64_t i) const {
@@ -198,6 +210,10 @@ void KrylovBatch::restart(const std::vector<RitzPairs>& pairs, const std::vector
       const Eigen::Index column = columns[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)];
       projection(j, j) = ritz.values[column];
       std::copy_n(ritz.coordinates.col(column).data(), basis_size_, rotation[i][j].data_ptr<double>());
+    }
+    if (block_width_ == 1) {
+      const Eigen::Map<const Eigen::MatrixXd> columns_kept(rotation[i].data_ptr<double>(), basis_size_, kept);
+      states_[static_cast<std::size_t>(i)].polynomials.add_restart(columns_kept);
     }
   }
   // One range of coordinates after the other, so that old and new vectors never both exist in full.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "eigensolvers/krylov_polynomials.h"
 #include "hessian/problem_seeds.h"
 
 namespace hessian {
@@ -75,6 +76,12 @@ class KrylovBatch {
   /// Returns whether this holds up to rounding relative to the largest product, for callers without Ritz values.
   bool exhausted(int64_t i) const;
 
+  /// Returns whether the bases span all dimensions, so that the Ritz values are the eigenvalues.
+  bool complete() const { return basis_size_ == op_.dim(); }
+
+  /// Returns the basis of problem i as polynomials of its start vector. Only with one vector per product.
+  const KrylovPolynomials& polynomials(int64_t i) const { return states_[static_cast<std::size_t>(i)].polynomials; }
+
   /// Returns the unit Ritz vectors of these columns, [columns.size(), n].
   at::Tensor ritz_vectors(int64_t i, const RitzPairs& ritz, const RitzColumns& columns) const;
 
@@ -93,11 +100,13 @@ class KrylovBatch {
     Eigen::MatrixXd coupling;    ///< B, [next vectors, vectors of the last product]
     double largest_product = 0;  ///< the largest ||H q|| so far
     uint64_t next_stream = 0;
+    KrylovPolynomials polynomials{0};  ///< with one vector per product
   };
 
   at::Tensor fresh_direction(int64_t i, const at::Tensor& known);
   void take_first(int64_t width, uint64_t stream);
   void take_next(at::Tensor w, int64_t j, bool has_room);
+  void record_product(State& state, double coupling, bool random_next) const;
 
   const LinearOperator& op_;
   int64_t block_width_;

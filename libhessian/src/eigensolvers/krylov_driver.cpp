@@ -81,13 +81,64 @@ bool known_dominant(const RitzPairs& ritz, const RitzColumns& wanted, double lim
   return known_smaller(lower) && known_smaller(upper);
 }
 
-bool converged(const RitzPairs& ritz, const KrylovPlan& plan) {
+bool residuals_small(const RitzPairs& ritz, const KrylovPlan& plan) {
   const double limit = plan.tolerance * ritz.spectral_norm();
   const RitzColumns wanted = columns_of(ritz.values, plan.ends, plan.count);
   const auto small = [&](Eigen::Index column) { return ritz.residuals[column] <= limit; };
   return std::all_of(wanted.begin(), wanted.end(), small) &&
-         (plan.ends != Ends::dominant || known_dominant(ritz, wanted, limit));
+         (plan.certificate.width > 0 || plan.ends != Ends::dominant || known_dominant(ritz, wanted, limit));
 }
+
+/// Signs of the ends at which eigenvalues may be missed: 1 for the upper, -1 for the lower.
+std::vector<double> signs_of(Ends ends) {
+  switch (ends) {
+    case Ends::upper:
+      return {1};
+    case Ends::lower:
+      return {-1};
+    default:
+      return {1, -1};
+  }
+}
+
+/// Returns the share of a problem's risk that belongs to each end and pair.
+double risk_per_pair(const KrylovPlan& plan) {
+  return plan.certificate.risk / static_cast<double>(plan.count * static_cast<int64_t>(signs_of(plan.ends).size()));
+}
+
+/// Returns what the requested pairs claim about one end of the spectrum.
+EndClaim claim_of(const RitzPairs& ritz, const KrylovPlan& plan, double sign) {
+  RitzColumns wanted = columns_of(ritz.values, plan.ends, plan.count);
+  if (plan.ends == Ends::both) {  // first the pairs of the upper end
+    const auto half = static_cast<std::ptrdiff_t>(wanted.size() / 2);
+    wanted = sign > 0 ? RitzColumns(wanted.begin(), wanted.begin() + half)
+                      : RitzColumns(wanted.begin() + half, wanted.end());
+  }
+  EndClaim claim{.sign = sign};
+  for (const Eigen::Index column : wanted) {
+    const double value = sign * ritz.values[column];
+    if (plan.ends != Ends::dominant || value > 0) {
+      claim.values.push_back(value);
+    }
+  }
+  claim.limit = plan.ends == Ends::dominant ? std::abs(ritz.values[wanted.back()]) : claim.values.back();
+  return claim;
+}
+
+/// Returns whether no eigenvalue that belongs to the requested ones was missed.
+bool certified(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const KrylovPlan& plan) {
+  const std::vector<double> signs = signs_of(plan.ends);
+  return batch.complete() || std::all_of(signs.begin(), signs.end(), [&](double sign) {
+           return claim_holds(batch.polynomials(i), claim_of(ritz, plan, sign),
+                              plan.certificate.width * ritz.spectral_norm(), risk_per_pair(plan));
+         });
+}
+
+/// Range of all Ritz values of a problem so far. Restarts may discard some of the outermost.
+struct RitzRange {
+  double smallest = std::numeric_limits<double>::infinity();
+  double largest = -std::numeric_limits<double>::infinity();
+};
 
 /// Returns the initial result, in which no pair is known yet: NaN.
 TopEigenpairs unknown_pairs(const LinearOperator& op, int64_t pairs) {
@@ -96,11 +147,30 @@ TopEigenpairs unknown_pairs(const LinearOperator& op, int64_t pairs) {
   result.values = at::full({op.problems(), pairs}, unknown, at::kDouble);
   result.vectors = at::full({op.problems(), pairs, op.dim()}, unknown, op.vector_options());
   result.spectral_norm = at::full({op.problems()}, unknown, at::kDouble);
+  result.upper_bound = result.spectral_norm.clone();
+  result.lower_bound = result.spectral_norm.clone();
+  result.certified = at::zeros({op.problems()}, at::kBool);
   result.iterations = at::zeros({op.problems()}, at::kInt);
   return result;
 }
 
-void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const KrylovPlan& plan, TopEigenpairs& result) {
+void store_bounds(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const RitzRange& range,
+                  const KrylovPlan& plan, TopEigenpairs& result) {
+  const int64_t problem = batch.problem(i);
+  const double norm = ritz.spectral_norm();
+  const double rounding = plan.certificate.rounding * norm;
+  for (const double sign : signs_of(plan.ends)) {
+    const double from = sign > 0 ? range.largest : range.smallest;
+    const double bound = batch.complete()
+                             ? from + sign * rounding
+                             : outer_bound(batch.polynomials(i), sign, from, norm, rounding, risk_per_pair(plan));
+    (sign > 0 ? result.upper_bound : result.lower_bound)[problem] = bound;
+  }
+  result.certified[problem] = certified(batch, i, ritz, plan);
+}
+
+void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const RitzRange& range, const KrylovPlan& plan,
+           TopEigenpairs& result) {
   const int64_t problem = batch.problem(i);
   const RitzColumns columns = columns_of(ritz.values, plan.ends, plan.count);
   const at::Tensor values = result.values[problem];
@@ -108,6 +178,9 @@ void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const Kry
                  [&](Eigen::Index column) { return ritz.values[column]; });
   result.vectors[problem].copy_(batch.ritz_vectors(i, ritz, columns));
   result.spectral_norm[problem] = ritz.spectral_norm();
+  if (plan.certificate.width > 0) {
+    store_bounds(batch, i, ritz, range, plan, result);
+  }
 }
 
 /// Removes the problems whose last product was not finite.
@@ -127,17 +200,14 @@ void iterate(KrylovBatch& batch, const LinearOperator& op, const KrylovPlan& pla
   int64_t products = 0;
   int64_t next_check =
       plan.stop_when_invariant ? 1 : std::min(plan.ends == Ends::both ? 2 * plan.count : plan.count, op.dim());
+  std::vector<RitzRange> ranges(static_cast<std::size_t>(op.problems()));
   while (!batch.empty()) {
     products += batch.width();
     for (int64_t i = 0; i < batch.size(); ++i) {
       result.iterations[batch.problem(i)] = static_cast<int32_t>(products);
     }
     batch.extend();
-    if (plan.refuse_non_finite) {
-      batch.require_finite();
-    } else {
-      drop_non_finite(batch);
-    }
+    drop_non_finite(batch);
     const bool last = products + batch.width() > plan.max_iterations;
     if (!batch.full() && !last && products < next_check) {
       continue;
@@ -150,10 +220,14 @@ void iterate(KrylovBatch& batch, const LinearOperator& op, const KrylovPlan& pla
     std::vector<RitzColumns> kept;
     for (int64_t i = 0; i < batch.size(); ++i) {
       RitzPairs ritz = batch.ritz_pairs(i);
-      const bool found = products >= plan.min_products && converged(ritz, plan);
-      const bool exhausted = batch.basis_size() == op.dim() || (plan.stop_when_invariant && batch.invariant(i, ritz));
-      if (found || exhausted || last) {
-        store(batch, i, ritz, plan, result);
+      RitzRange& range = ranges[static_cast<std::size_t>(batch.problem(i))];
+      range.smallest = std::min(range.smallest, ritz.values[0]);
+      range.largest = std::max(range.largest, ritz.values[ritz.values.size() - 1]);
+      const bool stops = products >= plan.min_products && residuals_small(ritz, plan);
+      const bool exhausted = plan.stop_when_invariant && batch.invariant(i, ritz);
+      const bool found = (stops || exhausted) && (plan.certificate.width == 0 || certified(batch, i, ritz, plan));
+      if (found || batch.complete() || last) {
+        store(batch, i, ritz, range, plan, result);
       } else {
         unfinished.push_back(i);
         if (batch.full()) {
@@ -181,7 +255,11 @@ TopEigenpairs krylov_eigenpairs(const LinearOperator& op, const KrylovPlan& plan
     iterate(batch, op, plan, result);
   }  // releases the basis: the products for the residuals need its memory
   result.residuals = residual_norms(op, result.vectors, result.values);
+  // Comparisons with NaN are false: a problem that is not finite has not converged.
   result.converged = result.residuals <= plan.tolerance * result.spectral_norm.unsqueeze(1);
+  if (plan.certificate.width > 0) {
+    result.converged.logical_and_(result.certified.unsqueeze(1));
+  }
   return result;
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "eigensolvers/certificate.h"
 #include "hessian/problem_seeds.h"
 #include "hessian/top_eigenpairs.h"
 
@@ -20,10 +21,10 @@ struct KrylovPlan {
   /// Products before convergence is tested. The first Ritz vectors of a random start may have small residual norms far from
   /// the ends of the spectrum, as for an operator close to a multiple of the identity.
   int64_t min_products = 0;
-  /// Stop a problem whose Krylov space is exhausted, instead of continuing with random vectors.
+  /// Stop a problem whose Krylov space is exhausted, instead of continuing with random vectors, unless a certificate is wanted
+  /// and they are needed for it.
   bool stop_when_invariant = false;
-  /// Throw std::runtime_error if a product is not finite, instead of giving up only that problem.
-  bool refuse_non_finite = true;
+  CertificatePlan certificate;
   ProblemSeeds seeds;
 };
 
@@ -31,7 +32,7 @@ struct KrylovPlan {
 /// top_eigenpairs().
 ///
 /// A problem leaves the batch when it stops, so that the remaining ones cost less. A problem whose product is not finite
-/// leaves at once; its values, residuals and vectors are NaN, and none of its pairs has converged.
+/// leaves at once; its values, residuals, bounds and vectors are NaN, and none of its pairs has converged.
 TopEigenpairs krylov_eigenpairs(const LinearOperator& op, const KrylovPlan& plan);
 
 }  // namespace hessian

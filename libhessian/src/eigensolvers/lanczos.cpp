@@ -20,7 +20,9 @@ ExtremalEigenvalues both_ends(const TopEigenpairs& pairs) {
           pairs.vectors.select(1, 0).contiguous(),
           pairs.vectors.select(1, 1).contiguous(),
           pairs.iterations,
-          pairs.converged.all(1)};
+          pairs.converged.all(1),
+          pairs.upper_bound,
+          pairs.lower_bound};
 }
 
 /// Converts single pairs; of the two ends, the one that was not requested is NaN and its vector zero.
@@ -40,7 +42,9 @@ ExtremalEigenvalues one_end(const TopEigenpairs& pairs, Ends ends) {
           vector.masked_fill(vector_is_lower, 0),
           vector.masked_fill(vector_is_lower.logical_not(), 0),
           pairs.iterations,
-          pairs.converged.select(1, 0)};
+          pairs.converged.select(1, 0),
+          pairs.upper_bound,
+          pairs.lower_bound};
 }
 
 }  // namespace
@@ -62,7 +66,7 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
   plan.kept = plan.max_basis / 4;
   plan.min_products = 8;
   plan.stop_when_invariant = true;
-  plan.refuse_non_finite = false;
+  plan.certificate = certificate_plan(op, options.certificate);
   plan.seeds = options.seeds();
   const TopEigenpairs pairs = krylov_eigenpairs(op, plan);
   return options.ends == Ends::both ? both_ends(pairs) : one_end(pairs, options.ends);

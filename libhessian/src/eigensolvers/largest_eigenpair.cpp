@@ -17,6 +17,7 @@ Eigenpair largest_eigenpair(const LinearOperator& op, const EigenpairOptions& op
   }
   const ExtremalEigenvalues ends = lanczos(op, {.tolerance = options.tolerance,
                                                 .ends = options.ends,
+                                                .certificate = options.certificate,
                                                 .max_iterations = options.max_iterations,
                                                 .max_basis = options.max_basis,
                                                 .seed = options.seed});
@@ -25,6 +26,10 @@ Eigenpair largest_eigenpair(const LinearOperator& op, const EigenpairOptions& op
   pair.value = (upper ? ends.lambda_max : ends.lambda_min).item<double>();
   pair.vector = (upper ? ends.vector_max : ends.vector_min)[0];
   pair.residual_norm = ends.residual_norm().item<double>();
+  const at::Tensor bound = options.ends == Ends::dominant ? ends.norm_upper()
+                           : options.ends == Ends::upper  ? ends.lambda_max_upper
+                                                          : ends.lambda_min_lower;
+  pair.bound = bound.item<double>();
   pair.converged = ends.converged.item<bool>();
   pair.iterations = ends.iterations.item<int32_t>();
   return pair;

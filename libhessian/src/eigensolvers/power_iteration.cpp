@@ -3,6 +3,7 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "eigensolvers/extremal_pairs.h"
@@ -42,8 +43,10 @@ DominantPair dominant_pair(const LinearOperator& op, const PowerIterationOptions
       const double lambda = host_value[i].item<double>();
       const double known_scale = scale[problem].item<double>();
       const double limit = options.tolerance * (known_scale > 0 ? known_scale : std::abs(lambda));
-      if (residual[i].item<double>() <= limit || iteration == options.max_iterations) {
-        pair.value[problem] = lambda;
+      const double distance = residual[i].item<double>();
+      const bool finite = std::isfinite(distance);
+      if (distance <= limit || !finite || iteration == options.max_iterations) {
+        pair.value[problem] = finite ? lambda : std::numeric_limits<double>::quiet_NaN();
         pair.vector[problem].copy_(v[i]);
         pair.iterations[problem] = static_cast<int32_t>(iteration);
       } else {

@@ -6,6 +6,7 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "eigensolvers/extremal_pairs.h"
 
@@ -85,7 +86,8 @@ FoundEnds iterated_ends(const LinearOperator& op, int64_t problem, const Lanczos
   if (!(image > 0) || !std::isfinite(image)) {
     // The product with a random vector is zero or not finite, so no iteration is possible.
     const Eigen::VectorXd vector = Eigen::Map<const Eigen::VectorXd>(host_start.data_ptr<double>(), op.dim());
-    return {image, image, vector, vector, 1};
+    const double value = image == 0 ? 0 : std::numeric_limits<double>::quiet_NaN();
+    return {value, value, vector, vector, 1};
   }
   constexpr double shift = 3;
   SpectraMatrix matrix(op, problem, shift * image);

@@ -27,6 +27,7 @@ struct DatasetSpec {
   std::string long_name;
   int64_t text_bytes = 0;  ///< maximum length of a text, 1 to 1 MiB; 0 for numbers, and for variable-length texts that
                            ///< another tool wrote
+  std::map<std::string, double> numbers = {};  ///< further attributes, such as the confidence of bounds
 
   bool operator==(const DatasetSpec&) const = default;
 };

@@ -14,7 +14,8 @@ help:
 	@echo "make test-cuda   run the tests that need a CUDA device"
 	@echo "make soak        kill and resume a sweep of a hundred runs at random, and compare its results with an undisturbed sweep"
 	@echo "                 (some minutes)"
-	@echo "make asan        run the unit tests of the libraries under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make asan        run the unit tests of the libraries, and the fuzzers of the parsers for some seconds each, under"
+	@echo "                 AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make fuzz        build the libFuzzer targets"
 	@echo "make coverage    print the line coverage of libhessian and models by their unit tests"
 	@echo "make bench       run the benchmarks"
@@ -77,8 +78,8 @@ peers:
 asan:
 	@scripts/setup.sh --clang
 	@cmake --preset asan >/dev/null
-	@cmake --build build/asan --target test_libhessian test_models test_run_file
-	@ctest --test-dir build/asan --parallel 2 --output-on-failure --no-tests=error -R 'test_(libhessian|models|run_file)'
+	@cmake --build build/asan --target test_libhessian test_models test_run_file fuzzers
+	@ctest --test-dir build/asan --parallel 2 --output-on-failure --no-tests=error -R '^(test_(libhessian|models|run_file)|fuzz_.*)$$'
 
 fuzz:
 	@scripts/setup.sh --clang

@@ -105,6 +105,11 @@ std::string check_positive_number(const std::string& word) {
   return value && *value > 0 && std::isfinite(*value) ? "" : "'" + word + "' is not a positive number";
 }
 
+std::string check_probability(const std::string& word) {
+  const auto value = parse_number<double>(word);
+  return value && *value > 0 && *value < 1 ? "" : "'" + word + "' is not a number between 0 and 1";
+}
+
 std::string check_not_empty(const std::string& word) {
   return word.empty() ? "is empty" : "";
 }

@@ -34,6 +34,7 @@ std::string version_text(const std::string& program, UsesTorch torch);
 std::string check_positive_integer(const std::string& word);
 std::string check_natural_number(const std::string& word);  ///< 0 included
 std::string check_positive_number(const std::string& word);
+std::string check_probability(const std::string& word);  ///< 0 and 1 excluded
 std::string check_not_empty(const std::string& word);
 
 /// Writes to stdout.

@@ -1,5 +1,6 @@
 #include "run_file/probe_layout.h"
 
+#include <algorithm>
 #include <array>
 #include <set>
 #include <stdexcept>
@@ -22,7 +23,15 @@ constexpr auto spectral_quantities = std::to_array<Quantity>({
     {"lambda_min", ElementType::float64, "nats", "smallest eigenvalue of the activation Hessian"},
     {"residual_norm", ElementType::float64, "nats", "larger residual norm ||H v - lambda v|| of the ends sought"},
     {"iterations", ElementType::int32, "products", "Hessian-vector products until convergence or the limit"},
-    {"converged", ElementType::uint8, "1", "1 where the tolerance was reached, 0 where it was not"},
+    {"converged", ElementType::uint8, "1",
+     "1 where the residual and the upper bound are within their tolerances, 0 where they are not"},
+});
+
+// [P, N, S]: certified bounds, NaN where the eigensolver gives none.
+constexpr Quantity norm_bound = {"norm_upper", ElementType::float64, "nats", "upper bound of the spectral norm"};
+constexpr auto end_bounds = std::to_array<Quantity>({
+    {"lambda_max_upper", ElementType::float64, "nats", "upper bound of the largest eigenvalue"},
+    {"lambda_min_lower", ElementType::float64, "nats", "lower bound of the smallest eigenvalue"},
 });
 
 // [P, N]: one number per probe and row.
@@ -99,6 +108,14 @@ std::vector<DatasetSpec> probe_datasets(const ProbeLayoutOptions& options) {
         {probe_layer_path(site.name), ElementType::int64, {rows}, "1", "layer of each row of site " + site.name});
     for (const Quantity& quantity : spectral_quantities) {
       datasets.push_back(site_dataset(site, quantity, {probes, rows, options.sequences}));
+    }
+    const auto add_bound = [&](const Quantity& quantity) {
+      datasets.push_back(site_dataset(site, quantity, {probes, rows, options.sequences}));
+      datasets.back().numbers = {{"certify", options.certify}, {"confidence", options.confidence}};
+    };
+    add_bound(norm_bound);
+    if (options.both_ends) {
+      std::for_each(end_bounds.begin(), end_bounds.end(), add_bound);
     }
     for (const Quantity& quantity : activation_quantities) {
       datasets.push_back(site_dataset(site, quantity, {probes, rows}));

@@ -20,6 +20,9 @@ struct ProbeLayoutOptions {
   int64_t probes = 1;           ///< P when the file is created; 0 if probes are appended during training
   bool check = false;           ///< adds /probe/SITE/check_relative_difference
   bool plan = false;            ///< adds /plan: planned memory and time, and elapsed time
+  bool both_ends = false;       ///< adds bounds of each end, in addition to that of the norm
+  double certify = 0;           ///< recorded with the bounds: their largest distance, relative to the norm
+  double confidence = 0;        ///< recorded with the bounds: probability with which they all hold
   bool token_position = false;  ///< adds /probe/token_position, for Hessians of one position per sequence
 };
 

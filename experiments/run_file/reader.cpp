@@ -192,7 +192,8 @@ struct RunFileReader::State {
                        *std::move(shape),
                        read_text(dataset, "units").value_or(""),
                        read_text(dataset, "long_name").value_or(""),
-                       text_bytes_of(dataset)};
+                       text_bytes_of(dataset),
+                       read_numbers(dataset)};
   }
 
   // Returns the number of elements; throws if the shape needs far more memory than the file can hold.

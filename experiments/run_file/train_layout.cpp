@@ -24,11 +24,18 @@ void add_updates(std::vector<DatasetSpec>& datasets, const std::vector<std::stri
                       static_cast<int64_t>(longest)});
 }
 
-void add_sharpness(std::vector<DatasetSpec>& datasets, const std::string& group, const std::string& what) {
+void add_sharpness(std::vector<DatasetSpec>& datasets, const ProbeLayoutOptions& options, const std::string& group,
+                   const std::string& what) {
   datasets.push_back({group + "/lambda_max", ElementType::float64, {0}, "nats", what});
+  datasets.push_back({group + "/lambda_max_upper", ElementType::float64, {0}, "nats", "upper bound of lambda_max"});
+  datasets.back().numbers = {{"certify", options.certify}, {"confidence", options.confidence}};
   datasets.push_back({group + "/residual_norm", ElementType::float64, {0}, "nats", "residual norm ||H v - lambda v||"});
   datasets.push_back({group + "/iterations", ElementType::int32, {0}, "products", "Hessian-vector products used"});
-  datasets.push_back({group + "/converged", ElementType::uint8, {0}, "1", "1 where the tolerance was reached"});
+  datasets.push_back({group + "/converged",
+                      ElementType::uint8,
+                      {0},
+                      "1",
+                      "1 where the residual and the upper bound are within their tolerances"});
 }
 
 /// Returns the dataset that holds the step of each row of another dataset.
@@ -66,8 +73,8 @@ std::vector<DatasetSpec> train_datasets(const TrainLayoutOptions& options) {
     const auto probe = probe_datasets(options.probe);
     datasets.insert(datasets.end(), probe.begin(), probe.end());
     if (options.sharpness) {
-      add_sharpness(datasets, sharpness_group, "largest eigenvalue of the parameter Hessian");
-      add_sharpness(datasets, preconditioned_sharpness_group,
+      add_sharpness(datasets, options.probe, sharpness_group, "largest eigenvalue of the parameter Hessian");
+      add_sharpness(datasets, options.probe, preconditioned_sharpness_group,
                     "largest eigenvalue of the parameter Hessian preconditioned by Adam's diagonal");
     }
   }

@@ -17,8 +17,10 @@ namespace hessian {
 struct ProbeModelOptions {
   models::Site site = models::Site::residual;  ///< activation to differentiate the loss with respect to
   std::vector<int64_t> layers = {};            ///< empty: every layer that has the site
-  Ends ends = Ends::both;                      ///< which eigenvalues to compute
+  Ends ends = Ends::dominant;                  ///< which eigenvalues to compute
   double tolerance = 1e-3;                     ///< residual norm ||H v - lambda v|| relative to the spectral norm
+  double certify = 0.01;                       ///< distance of norm_upper relative to the spectral norm
+  double confidence = 0.999;                   ///< probability with which all bounds hold together
   int64_t max_iterations = 200;                ///< maximum number of Hessian-vector products per eigenproblem
   uint64_t seed = 0;                           ///< seed of the start vectors
   std::optional<int64_t> memory_bytes = {};    ///< memory limit, without the weights; absent: 3/4 of the free memory
@@ -31,6 +33,7 @@ struct LayerCurvature {
   at::Tensor spectral_norm;  ///< [S] float64, max |lambda| over the requested ends
   at::Tensor lambda_max;     ///< [S] float64, NaN if this end was not requested
   at::Tensor lambda_min;     ///< [S] float64, NaN if this end was not requested
+  at::Tensor norm_upper;     ///< [S] float64, certified upper bound of spectral_norm: see CertificateOptions
   at::Tensor residual_norm;  ///< [S] float64, the larger ||H v - lambda v|| of the requested ends
   at::Tensor iterations;     ///< [S] int32, Hessian-vector products
   at::Tensor converged;      ///< [S] bool

@@ -27,12 +27,23 @@ void fill(ProbeRow& row, int64_t first, const ExtremalEigenvalues& eigenvalues) 
   put(row.spectral_norm, eigenvalues.spectral_norm(), at::kDouble);
   put(row.lambda_max, eigenvalues.lambda_max, at::kDouble);
   put(row.lambda_min, eigenvalues.lambda_min, at::kDouble);
+  put(row.norm_upper, eigenvalues.norm_upper(), at::kDouble);
+  put(row.lambda_max_upper, eigenvalues.lambda_max_upper, at::kDouble);
+  put(row.lambda_min_lower, eigenvalues.lambda_min_lower, at::kDouble);
   put(row.residual_norm, eigenvalues.residual_norm(), at::kDouble);
   put(row.iterations, eigenvalues.iterations, at::kInt);
   put(row.converged, eigenvalues.converged, at::kByte);
 }
 
 }  // namespace
+
+int64_t count_norms(const ProbeLayoutOptions& layout) {
+  std::size_t rows = 0;
+  for (const ProbedSite& site : layout.sites) {
+    rows += site.layers.size();
+  }
+  return static_cast<int64_t>(rows) * layout.sequences;
+}
 
 std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject) {
   std::mt19937_64 generator(options.seed);
@@ -48,6 +59,9 @@ ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptCo
   ProbeLayoutOptions layout;
   layout.sequences = sequences;
   layout.check = options.check;
+  layout.both_ends = options.ends == Ends::both;
+  layout.certify = options.certify;
+  layout.confidence = options.confidence;
   layout.token_position = options.unit == Unit::token;
   const auto layers = parse_layers(options.layers, config.n_layers, options.layers_option);
   for (const models::Site site : options.sites) {
@@ -82,7 +96,8 @@ ProbeMeasurement::ProbeMeasurement(ProbeOptions options, ProbeSubject subject, a
       layers_(parse_layers(options_.layers, subject_.forward.config().n_layers, options_.layers_option)),
       layout_(probe_layout(options_, subject_.forward.config(), subject_.sequences())),
       record_(record_forward(subject_, layers_)),
-      positions_(draw_positions(options_, subject_)) {
+      positions_(draw_positions(options_, subject_)),
+      certificate_(certificate_of(options_, count_norms(layout_))) {
   plan(device);
   if (options_.check) {
     check_.emplace(subject_, layers_, options_.engine.value(), options_.seed);
@@ -146,7 +161,7 @@ std::size_t ProbeMeasurement::rows() const {
 void ProbeMeasurement::measure_share(const Group& group, std::span<ProbeRow> rows) const {
   const auto begin = positions_.begin() + share_.sequences.first;
   const auto eigenvalues =
-      solve(options_, plans_.at(group.site), problem_at(group), {begin, begin + share_.sequences.count});
+      solve(options_, plans_.at(group.site), problem_at(group), {begin, begin + share_.sequences.count}, certificate_);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     fill(rows[i], share_.sequences.first, eigenvalues[i]);
     if (check_ && share_.sequences.first == 0) {

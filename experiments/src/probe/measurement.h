@@ -22,6 +22,9 @@ namespace hessian::experiments {
 /// \throws std::invalid_argument  if a layer does not exist, or none of them has a site
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
+/// Returns the number of norms that one probe measures.
+int64_t count_norms(const ProbeLayoutOptions& layout);
+
 /// Returns the memory that weights and residuals occupy.
 HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record);
 
@@ -79,6 +82,7 @@ class ProbeMeasurement {
   ProbeLayoutOptions layout_;
   ForwardRecord record_;
   std::vector<int64_t> positions_;
+  CertificateOptions certificate_;
   std::map<models::Site, MemoryPlan> plans_;
   std::vector<Group> groups_;
   std::optional<ProductCheck> check_;

@@ -55,6 +55,8 @@ experiments::ProbeOptions options_of(const ProbeModelOptions& options, at::Devic
   all.layers_option = "layers";
   all.ends = options.ends;
   all.tolerance = options.tolerance;
+  all.certify = options.certify;
+  all.confidence = options.confidence;
   all.max_iterations = options.max_iterations;
   all.seed = options.seed;
   all.memory_bytes = options.memory_bytes;
@@ -70,6 +72,7 @@ LayerCurvature curvature_of(const experiments::ProbeRow& row) {
           .spectral_norm = at::tensor(row.spectral_norm, at::kDouble),
           .lambda_max = at::tensor(row.lambda_max, at::kDouble),
           .lambda_min = at::tensor(row.lambda_min, at::kDouble),
+          .norm_upper = at::tensor(row.norm_upper, at::kDouble),
           .residual_norm = at::tensor(row.residual_norm, at::kDouble),
           .iterations = at::tensor(row.iterations, at::kInt),
           .converged = at::tensor(row.converged, at::kByte).to(at::kBool),

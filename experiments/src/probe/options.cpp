@@ -56,12 +56,21 @@ ProgramOptions probe_options(ProbeOptions& o) {
                  "how Hessian-vector products are computed: by the tangent tape, or by differentiating twice with "
                  "autograd (tape)"}},
       {.flag = "--ends",
-       .field = {"ends", word_target(o.ends, ends_words),
-                 "ends of the spectrum to compute: both, or only the eigenvalue of largest magnitude (dominant), which "
-                 "determines the norm; about twice as fast"}},
+       .field =
+           {"ends", word_target(o.ends, ends_words),
+            "ends of the spectrum to compute: the eigenvalue of largest magnitude (dominant), which determines the "
+            "norm, or both"}},
       {.flag = "--tol",
        .field = {"tolerance", &o.tolerance, "residual norm ||H v - lambda v|| relative to the spectral norm"},
        .check = check_positive_number},
+      {.flag = "--certify",
+       .field = {"certify", &o.certify,
+                 "distance between a norm and its upper bound, relative to the norm, below which the norm is certified "
+                 "(Lanczos only)"},
+       .check = check_positive_number},
+      {.flag = "--confidence",
+       .field = {"confidence", &o.confidence, "probability with which all upper bounds of the run hold"},
+       .check = check_probability},
       {.flag = "--max-iter",
        .field = {"max_iterations", &o.max_iterations, "maximum number of products per eigenproblem"},
        .check = check_positive_integer},

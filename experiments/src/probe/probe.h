@@ -34,8 +34,11 @@ struct ProbeOptions {
   int64_t seq_len = 0;    ///< 0: the length that the data defines, otherwise min(128, the model's maximum)
   Unit unit = Unit::sequence;
   Method method = Method::lanczos;
-  Ends ends = Ends::both;  ///< dominant: only the end that determines the spectral norm
+  Ends ends = Ends::dominant;  ///< dominant: only the end that determines the spectral norm
   double tolerance = 1e-3;
+  double certify = 0.01;      ///< largest distance of an upper bound from its norm, relative to the norm
+  double confidence = 0.999;  ///< probability with which all bounds of the run hold
+  int64_t probes = 1;         ///< number of probes of the run, whose bounds hold together
   int64_t max_iterations = 200;
   std::optional<Engine> engine = {};  ///< absent: the tape if it runs on the device, otherwise autograd
   at::ScalarType dtype = at::kFloat;
@@ -73,7 +76,10 @@ struct ProbeRow {
   int64_t layer = 0;
   std::vector<double> spectral_norm;
   std::vector<double> lambda_max;
-  std::vector<double> lambda_min;  ///< NaN if this end was not requested, as is lambda_max
+  std::vector<double> lambda_min;        ///< NaN if this end was not requested, as is lambda_max
+  std::vector<double> norm_upper;        ///< certified upper bound of spectral_norm; NaN if there is none
+  std::vector<double> lambda_max_upper;  ///< bounds of both ends; NaN unless both were requested
+  std::vector<double> lambda_min_lower;
   std::vector<double> residual_norm;
   std::vector<int32_t> iterations;
   std::vector<uint8_t> converged;
@@ -83,6 +89,9 @@ struct ProbeRow {
 
 /// The results of a probe, as in its run file.
 struct ProbeReport {
+  Ends ends = Ends::dominant;
+  double certify = 0;     ///< see ProbeOptions
+  double confidence = 0;  ///< see ProbeOptions
   std::string model_description;
   std::string device;
   int64_t step = 0;

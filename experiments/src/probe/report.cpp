@@ -24,11 +24,39 @@ int64_t count_unconverged(const ProbeRow& row) {
   return std::count(row.converged.begin(), row.converged.end(), 0);
 }
 
-/// Formats the median of a column. Returns a dash if a number is NaN, because that end of the spectrum was not
+bool all_finite(const std::vector<double>& values) {
+  return std::all_of(values.begin(), values.end(), [](double value) { return std::isfinite(value); });
+}
+
+/// Formats the median of a column. Returns a dash if a number is unknown, because that end of the spectrum or a bound was not
 /// computed.
 std::string median_if_known(const std::vector<double>& values) {
-  const bool known = std::none_of(values.begin(), values.end(), [](double value) { return std::isnan(value); });
-  return known ? fmt::format("{:.4e}", median(values)) : "-";
+  return all_finite(values) ? fmt::format("{:.4e}", median(values)) : "-";
+}
+
+/// Formats the norms of a row: their median, the median of their bounds, and their range.
+std::string norms_of(const ProbeRow& row) {
+  if (!all_finite(row.spectral_norm)) {
+    return fmt::format("{:>12} {:>12} {:>25}", "not finite", "-", "-");
+  }
+  return fmt::format("{:>12.4e} {:>12} {:>25}", median(row.spectral_norm), median_if_known(row.norm_upper),
+                     fmt::format("{:.4e} .. {:.4e}", smallest(row.spectral_norm), largest(row.spectral_norm)));
+}
+
+std::string residual_of(const ProbeRow& row) {
+  return all_finite(row.residual_norm) ? fmt::format("{:.1e}", largest(row.residual_norm)) : "-";
+}
+
+/// Describes how sure the norms are.
+std::string certificate_line(const ProbeReport& report) {
+  const bool bounded = std::any_of(report.rows.begin(), report.rows.end(), [](const ProbeRow& row) {
+    return std::any_of(row.norm_upper.begin(), row.norm_upper.end(), [](double bound) { return !std::isnan(bound); });
+  });
+  return bounded ? fmt::format(
+                       "All norms are at most their upper bounds with probability {}; without *, a bound exceeds its "
+                       "norm by at most {:.3g} %.\n",
+                       report.confidence, 100 * report.certify)
+                 : "The norms are not certified: this method gives no upper bounds.\n";
 }
 
 bool check_failed(const ProbeRow& row) {
@@ -42,20 +70,23 @@ std::string format_table(const ProbeReport& report) {
       fmt::format("{}, step {}, {} sequences of {} tokens, loss {:.4f} nats, on {}\n", report.model_description,
                   report.step, report.sequences, report.seq_len, mean(report.losses), report.device);
   const bool checked = !report.rows.empty() && report.rows.front().check_relative_difference.has_value();
-  text += fmt::format("{:<13} {:>5} {:>12} {:>25} {:>12} {:>10} {:>6} {:>10}{}\n", "site", "layer", "||H_xx||_2",
-                      "range over sequences", "lambda_min", "residual", "iter.", "RMS", checked ? "      check" : "");
+  const bool both_ends = report.ends == Ends::both;
+  text += fmt::format("{:<13} {:>5} {:>12} {:>12} {:>25}{} {:>10} {:>6} {:>10}{}\n", "site", "layer", "||H_xx||_2",
+                      "upper bound", "range over sequences", both_ends ? "   lambda_min" : "", "residual", "iter.",
+                      "RMS", checked ? "      check" : "");
   for (const ProbeRow& row : report.rows) {
-    const std::string range = fmt::format("{:.4e} .. {:.4e}", smallest(row.spectral_norm), largest(row.spectral_norm));
-    text += fmt::format("{:<13} {:>5} {:>12.4e} {:>25} {:>12} {:>10.1e} {:>6} {:>10.4f}", models::to_string(row.site),
-                        row.layer, median(row.spectral_norm), range, median_if_known(row.lambda_min),
-                        largest(row.residual_norm), *std::max_element(row.iterations.begin(), row.iterations.end()),
-                        row.scale.rms);
+    text +=
+        fmt::format("{:<13} {:>5} {}{} {:>10} {:>6} {:>10.4f}", models::to_string(row.site), row.layer, norms_of(row),
+                    both_ends ? fmt::format(" {:>12}", median_if_known(row.lambda_min)) : "", residual_of(row),
+                    *std::max_element(row.iterations.begin(), row.iterations.end()), row.scale.rms);
     if (row.check_relative_difference) {
       text += fmt::format(" {:>10.1e}", *row.check_relative_difference);
     }
     text += count_unconverged(row) > 0 ? " *\n" : "\n";
   }
-  text += "||H_xx||_2 and lambda_min: median over sequences, in nats; residual and iterations: the largest.\n";
+  text += fmt::format("||H_xx||_2{}: median over sequences, in nats; residual and iterations: the largest.\n",
+                      both_ends ? ", upper bound and lambda_min" : " and upper bound");
+  text += certificate_line(report);
   text += fmt::format("peak memory {}", format_bytes(report.peak_memory_bytes));
   if (report.planned_bytes) {
     text += fmt::format(", planned {}", format_bytes(*report.planned_bytes));
@@ -86,6 +117,8 @@ std::string format_json(const ProbeReport& report) {
   if (report.planned_seconds) {
     object["planned_seconds"] = *report.planned_seconds;
   }
+  object["certify"] = report.certify;
+  object["confidence"] = report.confidence;
   object["rows"] = nlohmann::json::array();
   for (const ProbeRow& row : report.rows) {
     nlohmann::json entry;
@@ -94,6 +127,11 @@ std::string format_json(const ProbeReport& report) {
     entry["spectral_norm"] = row.spectral_norm;
     entry["lambda_max"] = row.lambda_max;
     entry["lambda_min"] = row.lambda_min;
+    entry["norm_upper"] = row.norm_upper;
+    if (report.ends == Ends::both) {
+      entry["lambda_max_upper"] = row.lambda_max_upper;
+      entry["lambda_min_lower"] = row.lambda_min_lower;
+    }
     entry["residual_norm"] = row.residual_norm;
     entry["iterations"] = row.iterations;
     entry["converged"] = std::vector<bool>(row.converged.begin(), row.converged.end());
@@ -112,16 +150,22 @@ std::string format_json(const ProbeReport& report) {
 std::vector<std::string> warnings_of(const ProbeReport& report) {
   std::vector<std::string> warnings;
   int64_t unconverged = 0;
+  int64_t not_finite = 0;
   int64_t all = 0;
   for (const ProbeRow& row : report.rows) {
     unconverged += count_unconverged(row);
+    not_finite += std::count_if(row.spectral_norm.begin(), row.spectral_norm.end(),
+                                [](double norm) { return !std::isfinite(norm); });
     all += static_cast<int64_t>(row.converged.size());
   }
-  if (unconverged > 0) {
+  if (not_finite > 0) {
+    warnings.push_back(fmt::format("{} of {} norms are not finite: products of the model overflow", not_finite, all));
+  }
+  if (unconverged > not_finite) {
     warnings.push_back(
-        fmt::format("{} of {} estimates did not converge (marked *): check their residuals, and raise --max-iter or "
-                    "--tol",
-                    unconverged, all));
+        fmt::format("{} of {} norms did not converge (marked *): check their residuals and upper bounds, and raise "
+                    "--max-iter, --tol or --certify",
+                    unconverged - not_finite, all));
   }
   for (const ProbeRow& row : report.rows) {
     if (check_failed(row)) {

@@ -5,12 +5,19 @@
 namespace hessian::experiments {
 namespace {
 
+/// Calls `visit` with each column of numbers per sequence.
+template <class Row, class Visitor>
+void for_each_column(Row& row, const Visitor& visit) {
+  for (auto* column : {&row.spectral_norm, &row.lambda_max, &row.lambda_min, &row.norm_upper, &row.lambda_max_upper,
+                       &row.lambda_min_lower, &row.residual_norm}) {
+    visit(*column);
+  }
+}
+
 /// Calls `visit` with a reference to every number of a row that merge_rows() completes.
 template <class Row, class Visitor>
 void for_each_number(Row& row, const Visitor& visit) {
-  for (auto* column : {&row.spectral_norm, &row.lambda_max, &row.lambda_min, &row.residual_norm}) {
-    std::for_each(column->begin(), column->end(), visit);
-  }
+  for_each_column(row, [&visit](auto& column) { std::for_each(column.begin(), column.end(), visit); });
   std::for_each(row.iterations.begin(), row.iterations.end(), visit);
   std::for_each(row.converged.begin(), row.converged.end(), visit);
   if (row.check_relative_difference) {
@@ -31,8 +38,12 @@ ProbeShare probe_share(const ProcessGroup& group, int64_t sequences) {
 ProbeRow empty_row(models::Site site, int64_t layer, int64_t sequences, bool with_check) {
   const auto count = static_cast<std::size_t>(sequences);
   const std::vector<double> zeros(count, 0.0);
-  ProbeRow row{site, layer, zeros, zeros, zeros, zeros, std::vector<int32_t>(count, 0), std::vector<uint8_t>(count, 0),
-               {},   {}};
+  ProbeRow row;
+  row.site = site;
+  row.layer = layer;
+  for_each_column(row, [&zeros](std::vector<double>& column) { column = zeros; });
+  row.iterations.assign(count, 0);
+  row.converged.assign(count, 0);
   if (with_check) {
     row.check_relative_difference = 0.0;
   }

@@ -1,8 +1,12 @@
 #include "probe/solver.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
 
+#include "config/dtype.h"
 #include "hessian/lanczos.h"
 #include "hessian/power_iteration.h"
 #include "hessian/restricted_operator.h"
@@ -12,8 +16,9 @@ namespace hessian::experiments {
 namespace {
 
 using Result = ExtremalEigenvalues;
-constexpr auto numbers_of_result = {&Result::lambda_max,   &Result::lambda_min, &Result::residual_max,
-                                    &Result::residual_min, &Result::iterations, &Result::converged};
+constexpr auto numbers_of_result = {&Result::lambda_max,   &Result::lambda_min,       &Result::residual_max,
+                                    &Result::residual_min, &Result::lambda_max_upper, &Result::lambda_min_lower,
+                                    &Result::iterations,   &Result::converged};
 
 /// `count` sequences or problems from `first` on.
 struct Range {
@@ -75,6 +80,18 @@ Result joined(const std::vector<Result>& chunks) {
 
 }  // namespace
 
+CertificateOptions certificate_of(const ProbeOptions& options, int64_t norms) {
+  const double product_error = options.dtype == at::kBFloat16 ? 1e-2 : options.dtype == at::kDouble ? 1e-12 : 1e-5;
+  if (options.certify < product_error) {
+    throw std::invalid_argument(fmt::format("--certify {} is below {}, the relative error of products in {}",
+                                            options.certify, product_error, dtype_name(options.dtype)));
+  }
+  return {.certify = options.certify,
+          .confidence = options.confidence,
+          .joint_problems = norms * options.probes,
+          .product_error = product_error};
+}
+
 void for_each_chunk(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
                     const std::vector<int64_t>& positions, const std::function<void(const SequenceChunk&)>& visit) {
   const int64_t sequences = problem.x.size(0);
@@ -93,7 +110,7 @@ void for_each_chunk(const ProbeOptions& options, const MemoryPlan& plan, const P
 }
 
 std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
-                          const std::vector<int64_t>& positions) {
+                          const std::vector<int64_t>& positions, const CertificateOptions& certificate) {
   const std::size_t layers = problem.layers.size();
   std::vector<std::vector<Result>> chunks(layers);
   for_each_chunk(options, plan, problem, positions, [&](const SequenceChunk& chunk) {
@@ -101,6 +118,7 @@ std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, c
     solver_options.ends = options.ends;
     solver_options.tolerance = options.tolerance;
     solver_options.max_iterations = options.max_iterations;
+    solver_options.certificate = certificate;
     solver_options.seed = options.seed;
     solver_options.max_basis = plan.max_basis;
     solver_options.problem_numbers = chunk.problem_numbers;

@@ -26,10 +26,15 @@ struct SequenceChunk {
 void for_each_chunk(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
                     const std::vector<int64_t>& positions, const std::function<void(const SequenceChunk&)>& visit);
 
+/// Returns how the norms of a probe are certified.
+/// \param norms  number of norms that one probe measures
+/// \throws std::invalid_argument  if the precision of the model does not allow it
+CertificateOptions certificate_of(const ProbeOptions& options, int64_t norms);
+
 /// Computes the requested ends of the spectrum of every layer's and sequence's Hessian, with the chosen method. All
 /// layers of the problem are solved together, and as many sequences as the plan says.
 /// \return  for each layer, tensors [S], without eigenvectors
 std::vector<ExtremalEigenvalues> solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
-                                       const std::vector<int64_t>& positions);
+                                       const std::vector<int64_t>& positions, const CertificateOptions& certificate);
 
 }  // namespace hessian::experiments

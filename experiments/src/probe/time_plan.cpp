@@ -10,7 +10,7 @@ namespace hessian::experiments {
 
 TimePlan time_plan(const ProbeOptions& options) {
   constexpr int64_t typical_both = 40;
-  constexpr int64_t typical_dominant = 20;
+  constexpr int64_t typical_dominant = 18;
   constexpr int64_t residual_products = 2;
   TimePlan plan;
   plan.max_products = options.max_iterations + residual_products;

@@ -15,10 +15,15 @@ namespace {
 
 /// Calls `visit(name, values)` for each quantity of a row: first those with a value per sequence, then those with one.
 template <class Visitor>
-void for_each_quantity(const ProbeRow& row, const Visitor& visit) {
+void for_each_quantity(const ProbeRow& row, bool both_ends, const Visitor& visit) {
   visit("spectral_norm", row.spectral_norm);
   visit("lambda_max", row.lambda_max);
   visit("lambda_min", row.lambda_min);
+  visit("norm_upper", row.norm_upper);
+  if (both_ends) {
+    visit("lambda_max_upper", row.lambda_max_upper);
+    visit("lambda_min_lower", row.lambda_min_lower);
+  }
   visit("residual_norm", row.residual_norm);
   visit("iterations", row.iterations);
   visit("converged", row.converged);
@@ -72,7 +77,7 @@ void ProbeWriter::write_row(const ProbeRow& row) {
     throw std::logic_error("the run file has no site " + site);
   }
   const int64_t place = std::find(found->layers.begin(), found->layers.end(), row.layer) - found->layers.begin();
-  for_each_quantity(row, [&](const char* name, const auto& values) {
+  for_each_quantity(row, layout_.both_ends, [&](const char* name, const auto& values) {
     const bool of_sequences = writer_.shape(probe_path(site, name)).size() == 3;
     const Shape offset = of_sequences ? Shape{0, place, 0} : Shape{0, place};
     const Shape count = of_sequences ? Shape{1, 1, layout_.sequences} : Shape{1, 1};
@@ -88,7 +93,7 @@ void append_probe(RunFileWriter& writer, const ProbeLayoutOptions& layout, int64
     std::map<std::string, std::variant<std::vector<double>, std::vector<int32_t>, std::vector<uint8_t>>> columns;
     for (const ProbeRow& row : rows) {
       if (models::to_string(row.site) == site.name) {
-        for_each_quantity(row, [&columns]<class T>(const char* name, const std::vector<T>& values) {
+        for_each_quantity(row, layout.both_ends, [&columns]<class T>(const char* name, const std::vector<T>& values) {
           auto& column = columns.try_emplace(name, std::vector<T>()).first->second;
           auto& joined = std::get<std::vector<T>>(column);
           joined.insert(joined.end(), values.begin(), values.end());

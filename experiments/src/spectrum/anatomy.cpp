@@ -8,6 +8,7 @@
 
 #include "hessian/lanczos.h"
 #include "hessian/map_curvature.h"
+#include "probe/solver.h"
 #include "spectrum/layout.h"
 
 namespace hessian::experiments {
@@ -49,12 +50,14 @@ struct Dominant {
   at::Tensor converged;  // [S]
 };
 
-Dominant dominant(const SpectrumOptions& options, const LinearOperator& op,
+/// \param sequences  number of sequences of the whole run
+Dominant dominant(const SpectrumOptions& options, const LinearOperator& op, int64_t sequences,
                   const std::vector<int64_t>& problem_numbers) {
   LanczosOptions solver_options;
   solver_options.ends = Ends::dominant;
   solver_options.tolerance = options.probe.tolerance;
   solver_options.max_iterations = options.probe.max_iterations;
+  solver_options.certificate = certificate_of(options.probe, sequences);
   solver_options.seed = options.probe.seed;
   solver_options.problem_numbers = problem_numbers;
   const ExtremalEigenvalues ends = lanczos(op, solver_options);
@@ -64,15 +67,15 @@ Dominant dominant(const SpectrumOptions& options, const LinearOperator& op,
 
 /// Dissects a map for the sequences with the given numbers.
 MapAnatomy dissect_chunk(const SpectrumOptions& options, const MapCurvature& curvature, const LayerMap& map,
-                         const std::vector<int64_t>& sequences) {
-  const Dominant gain = dominant(options, *curvature.gain_term(), sequences);
+                         int64_t all_sequences, const std::vector<int64_t>& sequences) {
+  const Dominant gain = dominant(options, *curvature.gain_term(), all_sequences, sequences);
   Dominant whole = gain;  // correct for a map without a norm, since its C is zero
   Dominant bend{at::zeros_like(gain.norm), at::zeros_like(gain.norm), at::zeros_like(gain.vector),
                 at::ones_like(gain.converged)};
   at::Tensor cosine = at::full_like(gain.norm, std::numeric_limits<double>::quiet_NaN());
   if (map.normalised) {
-    whole = dominant(options, *curvature.hessian(), sequences);
-    bend = dominant(options, *curvature.curvature_term(), sequences);
+    whole = dominant(options, *curvature.hessian(), all_sequences, sequences);
+    bend = dominant(options, *curvature.curvature_term(), all_sequences, sequences);
     cosine = (gain.vector * bend.vector).sum(1).abs().to(at::kCPU, at::kDouble);
   }
   return {.map = map,
@@ -120,7 +123,7 @@ MapAnatomy dissect(const SpectrumOptions& options, const ProbeSubject& subject, 
     std::iota(sequences.begin(), sequences.end(), first);
     const MapCurvature curvature(from.program, subject.forward.parameters(),
                                  {x.narrow(0, first, count), subject.targets.narrow(0, first, count)}, *found);
-    MapAnatomy chunk = dissect_chunk(options, curvature, map, sequences);
+    MapAnatomy chunk = dissect_chunk(options, curvature, map, subject.sequences(), sequences);
     const std::vector<StoredTensor> stored = stored_tensors(chunk, count);
     for (std::size_t i = 0; i < stored.size(); ++i) {
       chunks[i].push_back(*stored[i].tensor);

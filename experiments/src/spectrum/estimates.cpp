@@ -8,6 +8,7 @@
 #include "hessian/spectral_density.h"
 #include "hessian/top_eigenpairs.h"
 #include "hessian/trace.h"
+#include "probe/solver.h"
 #include "spectrum/layout.h"
 
 namespace hessian::experiments {
@@ -21,6 +22,7 @@ void compute_ends(const SpectrumOptions& options, int64_t max_basis, const Group
   top.max_basis = std::min(max_basis, dim);
   top.tolerance = options.probe.tolerance;
   top.max_iterations = options.probe.max_iterations;
+  top.certificate = certificate_of(options.probe, result.group.problems);
   top.seed = options.probe.seed;
   top.problem_numbers = chunk.problem_numbers;
   top.ends = has_lower_end(options) ? Ends::both : Ends::upper;

@@ -38,11 +38,16 @@ int64_t count_unconverged(const at::Tensor& converged) {
   return (converged == 0).sum().item<int64_t>();
 }
 
-std::string end_line(const char* name, const SpectrumEnd& end) {
+/// \param certified  whether convergence includes that no eigenvalue is missing
+std::string end_line(const char* name, const SpectrumEnd& end, bool certified) {
+  if (!end.values.isfinite().all().item<bool>()) {
+    return fmt::format("  {} not finite\n", name);
+  }
   const int64_t unconverged = count_unconverged(end.converged);
+  const std::string all_converged = certified ? "; none is missing" : "";
   return fmt::format("  {}{}; largest residual {:.1e}{}\n", name, list(medians(end.values)),
                      end.residuals.max().item<double>(),
-                     unconverged > 0 ? fmt::format(", {} not converged *", unconverged) : "");
+                     unconverged > 0 ? fmt::format(", {} not converged *", unconverged) : all_converged);
 }
 
 /// Formats the mean of an estimate over the matrices and the standard error of this mean for independent matrices.
@@ -59,12 +64,12 @@ std::string density_line(const SpectralDensity& density) {
                      density.mass_near_zero.value.item<double>(), density.mass_near_zero.standard_error.item<double>());
 }
 
-std::string group_text(const GroupSpectrum& spectrum) {
+std::string group_text(const GroupSpectrum& spectrum, bool certified) {
   const SpectrumGroup& group = spectrum.group;
   std::string text = fmt::format("{}, {} entries{}\n", group.description, group.dim,
                                  group.problems > 1 ? fmt::format(", {} sequences", group.problems) : "");
-  text += spectrum.upper ? end_line("upper", *spectrum.upper) : "";
-  text += spectrum.lower ? end_line("lower", *spectrum.lower) : "";
+  text += spectrum.upper ? end_line("upper", *spectrum.upper, certified) : "";
+  text += spectrum.lower ? end_line("lower", *spectrum.lower, certified) : "";
   text += spectrum.trace ? estimate_line("trace", *spectrum.trace) : "";
   text += spectrum.frobenius_norm ? estimate_line("Frobenius norm", *spectrum.frobenius_norm) : "";
   text += spectrum.effective_rank ? estimate_line("effective rank", *spectrum.effective_rank) : "";
@@ -151,12 +156,20 @@ std::string format_text(const SpectrumReport& report) {
     text += fmt::format("{} of\n", report.matrix);
   }
   for (const GroupSpectrum& spectrum : report.groups) {
-    text += group_text(spectrum);
+    text += group_text(spectrum, report.options.block_width == 1);
   }
   if (!report.groups.empty()) {
     const bool several = std::any_of(report.groups.begin(), report.groups.end(),
                                      [](const GroupSpectrum& spectrum) { return spectrum.group.problems > 1; });
     text += several ? "Eigenvalues: median over sequences; +- is a standard error.\n" : "+- is a standard error.\n";
+    if (report.options.top > 0) {
+      text += report.options.block_width > 1
+                  ? "Block Lanczos has no certificate: eigenvalues may be missing.\n"
+                  : fmt::format(
+                        "None is missing: every eigenvalue of these ranks lies within {:.3g} % of the spectral norm of "
+                        "one of those listed, with probability {}; repetitions are not counted.\n",
+                        100 * report.options.probe.certify, report.options.probe.confidence);
+    }
   }
   if (!report.maps.empty()) {
     text += anatomy_text(report.maps);
@@ -190,8 +203,10 @@ std::vector<std::string> warnings_of(const SpectrumReport& report) {
   if (unconverged == 0) {
     return {};
   }
-  return {fmt::format("{} eigenpairs did not converge (marked *): check their residuals, and raise --max-iter or --tol",
-                      unconverged)};
+  return {
+      fmt::format("{} eigenpairs did not converge (marked *): check their residuals, and raise --max-iter, --tol or "
+                  "--certify",
+                  unconverged)};
 }
 
 }  // namespace hessian::experiments

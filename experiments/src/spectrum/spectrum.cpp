@@ -1,5 +1,6 @@
 #include "spectrum/spectrum.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 #include "hessian/device.h"
 #include "probe/measurement.h"
 #include "probe/memory_plan.h"
+#include "probe/solver.h"
 #include "probe/subject.h"
 #include "probe/writer.h"
 #include "program/statistics.h"
@@ -63,28 +65,31 @@ std::string config_text(SpectrumOptions options, const ProbeSubject& subject) {
 /// Makes one measurement, from reading the model to writing the run file.
 class Measurement {
  public:
-  Measurement(const SpectrumOptions& options, const ProbeOutput& output, const Job& job)
-      : options_(options),
+  Measurement(SpectrumOptions options, const ProbeOutput& output, const Job& job)
+      : options_(std::move(options)),
         output_(output),
         job_(job),
         memory_(compute_memory(job.device, job.place)),
-        subject_(load_subject(options.probe, job.device)),
-        layers_(options.target == Target::activations
-                    ? parse_layers(options.probe.layers, subject_.forward.config().n_layers)
+        subject_(load_subject(options_.probe, job.device)),
+        layers_(options_.target == Target::activations
+                    ? parse_layers(options_.probe.layers, subject_.forward.config().n_layers)
                     : std::vector<int64_t>{}),
         record_(record_forward(subject_, layers_)) {
-    if (options.has_spectra()) {
-      sources_ = options.target == Target::activations ? activation_groups(options_, subject_, record_, memory_)
-                                                       : parameter_groups(options_, subject_, memory_);
+    if (options_.has_spectra()) {
+      sources_ = options_.target == Target::activations ? activation_groups(options_, subject_, record_, memory_)
+                                                        : parameter_groups(options_, subject_, memory_);
     }
-    if (options.decompose) {
+    if (options_.decompose) {
       maps_ = layer_maps(subject_.forward, layers_);
       if (maps_.empty()) {
-        throw std::invalid_argument("--decompose: --layer '" + options.probe.layers +
+        throw std::invalid_argument("--decompose: --layer '" + options_.probe.layers +
                                     "' is only the input of the final norm, which has no linear maps");
       }
       plan_maps();
     }
+    // The bounds of all matrices hold together; a map has three.
+    options_.probe.probes = std::max<int64_t>(1, static_cast<int64_t>(sources_.size() + 3 * maps_.size()));
+    certificate_of(options_.probe, 1);  // checks the options before the run file is created
     begin_report();
   }
 
@@ -222,7 +227,7 @@ class Measurement {
     }
   }
 
-  const SpectrumOptions& options_;
+  SpectrumOptions options_;
   const ProbeOutput& output_;
   const Job& job_;
   ComputeMemory memory_;

@@ -86,6 +86,9 @@ void check_probe(const TrainConfig::Probe& probe) {
   expect_at_least(1, "probe.max_iterations", probe.max_iterations);
   expect_word("probe.ends", probe.ends, ends_words);
   expect_positive("probe.tolerance", probe.tolerance);
+  expect_positive("probe.certify", probe.certify);
+  expect_value(probe.confidence > 0 && probe.confidence < 1, "probe.confidence", probe.confidence,
+               "a number between 0 and 1");
   std::vector<std::string> sites = {"all"};
   for (const models::Site site : models::all_sites()) {
     sites.emplace_back(models::to_string(site));
@@ -163,8 +166,10 @@ ConfigFields train_fields(TrainConfig& c) {
       {"probe.layers", &c.probe.layers, "all, or layers such as 0,3,5-7"},
       {"probe.sites", &c.probe.sites, "residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all"},
       {"probe.sequences", &c.probe.sequences, "held-out sequences, the same every time"},
-      {"probe.ends", &c.probe.ends, "ends of the spectrum: both, or only the dominant one, which is faster"},
+      {"probe.ends", &c.probe.ends, "ends of the spectrum: dominant, which determines the norm, or both"},
       {"probe.tolerance", &c.probe.tolerance, "largest residual norm, relative to the spectral norm"},
+      {"probe.certify", &c.probe.certify, "largest distance of a norm's upper bound, relative to the norm"},
+      {"probe.confidence", &c.probe.confidence, "probability with which all upper bounds of the run hold"},
       {"probe.max_iterations", &c.probe.max_iterations, "maximum Hessian-vector products per eigenproblem"},
       {"probe.sharpness", &c.probe.sharpness,
        "also the largest eigenvalue of the parameter Hessian, bare and preconditioned"},

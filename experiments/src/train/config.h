@@ -78,8 +78,10 @@ struct TrainConfig {
     std::string layers = "all";
     std::vector<std::string> sites = {"residual"};
     int64_t sequences = 4;
-    std::string ends = "both";
+    std::string ends = "dominant";
     double tolerance = 1e-2;
+    double certify = 0.05;
+    double confidence = 0.999;
     int64_t max_iterations = 200;
     bool sharpness = false;
   } probe;

@@ -16,6 +16,9 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   options.seq_len = config.data.seq_len;
   options.ends = parse_ends(config.probe.ends);
   options.tolerance = config.probe.tolerance;
+  options.certify = config.probe.certify;
+  options.confidence = config.probe.confidence;
+  options.probes = config.probe.every > 0 ? config.steps / config.probe.every + 2 : 1;  // also at start and end
   options.max_iterations = config.probe.max_iterations;
   options.dtype = parameter_dtype(config);
   options.device = config.device;
@@ -63,7 +66,12 @@ void TrainProbe::run(const Training& training, std::optional<TrainWriter>& write
   std::vector<Sharpness> sharpness;
   if (sharpness_) {
     const models::Model model = frozen(training.forward());
-    const SharpnessOptions options{options_.tolerance, options_.max_iterations, options_.seed};
+    const SharpnessOptions options{
+        .tolerance = options_.tolerance,
+        .max_iterations = options_.max_iterations,
+        .seed = options_.seed,
+        .certificate = {
+            .certify = options_.certify, .confidence = options_.confidence, .joint_problems = 2 * options_.probes}};
     sharpness.push_back(measure_sharpness(model, sequences_, {}, options));
     const auto preconditioner = training.optimizer().preconditioner();
     // SGD has no preconditioner, nor has Adam before the first update.

@@ -35,6 +35,7 @@ Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch
   }
   LanczosOptions lanczos_options;
   lanczos_options.ends = Ends::upper;
+  lanczos_options.certificate = options.certificate;
   lanczos_options.tolerance = options.tolerance;
   lanczos_options.max_iterations = options.max_iterations;
   lanczos_options.seed = options.seed;
@@ -42,6 +43,7 @@ Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch
   const ExtremalEigenvalues ends = lanczos(*op, lanczos_options);
   Sharpness sharpness;
   sharpness.lambda_max = ends.lambda_max.item<double>();
+  sharpness.lambda_max_upper = ends.lambda_max_upper.item<double>();
   sharpness.residual_norm = ends.residual_max.item<double>();
   sharpness.iterations = ends.iterations.item<int32_t>();
   sharpness.converged = ends.converged.item<bool>() ? 1 : 0;

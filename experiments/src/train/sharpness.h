@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "hessian/eigenvalues.h"
 #include "hessian/models/model.h"
 #include "hessian/models/token_data.h"
 
@@ -13,15 +14,16 @@ namespace hessian::experiments {
 
 /// Largest eigenvalue of the Hessian of the mean loss with respect to all parameters.
 struct Sharpness {
-  double lambda_max = 0;     ///< nats
-  double residual_norm = 0;  ///< ||Hv - lambda v||
+  double lambda_max = 0;        ///< nats
+  double lambda_max_upper = 0;  ///< certified upper bound of lambda_max
+  double residual_norm = 0;     ///< ||Hv - lambda v||
   int32_t iterations = 0;
   uint8_t converged = 0;
 
   /// Returns the placeholder that a run file records if nothing was measured.
   static Sharpness unknown() {
     constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-    return {nan, nan, -1, 0};
+    return {nan, nan, nan, -1, 0};
   }
 };
 
@@ -29,6 +31,7 @@ struct SharpnessOptions {
   double tolerance = 1e-2;
   int64_t max_iterations = 200;
   uint64_t seed = 0;
+  CertificateOptions certificate = {};
 };
 
 /// Computes the sharpness lambda_max(H), or with a preconditioner P the preconditioned sharpness

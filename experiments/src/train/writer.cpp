@@ -64,6 +64,7 @@ void TrainWriter::write_probe(int64_t step, const std::vector<double>& losses, c
   const std::vector<std::string> groups = {sharpness_group, preconditioned_sharpness_group};
   for (std::size_t i = 0; i < sharpness.size(); ++i) {
     append_one(writer_, groups.at(i) + "/lambda_max", sharpness[i].lambda_max);
+    append_one(writer_, groups.at(i) + "/lambda_max_upper", sharpness[i].lambda_max_upper);
     append_one(writer_, groups.at(i) + "/residual_norm", sharpness[i].residual_norm);
     append_one(writer_, groups.at(i) + "/iterations", sharpness[i].iterations);
     append_one(writer_, groups.at(i) + "/converged", sharpness[i].converged);

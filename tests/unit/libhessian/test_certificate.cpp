@@ -121,7 +121,7 @@ struct Recurrence {
 };
 
 double risk_of(double kernel, int64_t n) {
-  return start_component_probability(1 / kernel, n) / (15.0 / 16);
+  return std::min(1.0, start_component_probability(1 / kernel, n) / (15.0 / 16));
 }
 
 TEST(KrylovPolynomials, GiveTheComponentsOfTheVectorsAlongEachEigenvector) {

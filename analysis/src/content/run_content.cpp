@@ -28,7 +28,7 @@ std::vector<T> rows_of(std::vector<T> values, std::size_t rows, std::size_t widt
   return values;
 }
 
-std::optional<SiteProbes> read_site(TolerantReader& reader, const std::string& site,
+std::optional<SiteProbes> read_site(TolerantReader& reader, const RunFileReader& run, const std::string& site,
                                     std::vector<std::string>& problems) {
   using experiments::probe_path;
   SiteProbes probes;
@@ -56,6 +56,9 @@ std::optional<SiteProbes> read_site(TolerantReader& reader, const std::string& s
   probes.spectral_norm = rows_of(std::move(norms.values), rows, estimates);
   probes.lambda_max = estimate("lambda_max");
   probes.lambda_min = estimate("lambda_min");
+  if (run.contains(probe_path(site, "norm_upper"))) {  // older files lack it
+    probes.norm_upper = estimate("norm_upper");
+  }
   probes.residual_norm = estimate("residual_norm");
   probes.converged = rows_of(reader.column<uint8_t>(probe_path(site, "converged")), rows, estimates);
   probes.rms = scale("rms");
@@ -174,7 +177,7 @@ RunContent read_run(const std::filesystem::path& path) {
   const std::string layer_prefix = experiments::probe_layer_path("");
   for (const auto& dataset : content.datasets) {
     if (dataset.path.starts_with(layer_prefix)) {
-      if (auto site = read_site(reader, dataset.path.substr(layer_prefix.size()), content.problems)) {
+      if (auto site = read_site(reader, run, dataset.path.substr(layer_prefix.size()), content.problems)) {
         content.sites.push_back(std::move(*site));
       }
     }

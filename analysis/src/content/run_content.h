@@ -21,6 +21,7 @@ struct SiteProbes {
   std::vector<double> spectral_norm;    ///< [P, N, S], nats
   std::vector<double> lambda_max;       ///< [P, N, S], nats
   std::vector<double> lambda_min;       ///< [P, N, S], nats
+  std::vector<double> norm_upper;       ///< [P, N, S], nats; empty in files without certificates
   std::vector<double> residual_norm;    ///< [P, N, S], nats
   std::vector<uint8_t> converged;       ///< [P, N, S]
   std::vector<double> rms;              ///< [P, N]

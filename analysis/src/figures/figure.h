@@ -19,7 +19,7 @@ struct Axis {
   std::vector<std::string> names;  ///< names instead of the numbers 1, 2, ... on an x axis, which is drawn vertically
 };
 
-enum class Mark { line, points, line_and_points, open_points, crosses };
+enum class Mark { line, points, line_and_points, open_points, crosses, bounds };
 
 /// Points (x, y) and a band around them. Missing points are NaN.
 struct Curve {

@@ -22,7 +22,27 @@ void warn_of_unconverged(const LabelledSite& site, std::size_t probe, Figure& fi
   }
 }
 
-/// Draws one probe by layer: median and range over sequences; open circles mark layers with unconverged estimates.
+/// Returns marks at the medians of the upper bounds where these are visibly above the medians of the norms.
+Curve bounds_of(const LabelledSite& site, std::size_t probe, const std::string& label, const std::string& color) {
+  constexpr double visible = 1.02;
+  Curve bounds;
+  bounds.label = label + ", upper bound";
+  bounds.in_legend = false;
+  bounds.color = color;
+  bounds.mark = Mark::bounds;
+  for (std::size_t row = 0; !site.probes->norm_upper.empty() && row < site.probes->layers.size(); ++row) {
+    const double norm = summarise(site.probes->over_sequences(site.probes->spectral_norm, probe, row)).median;
+    const double bound = summarise(site.probes->over_sequences(site.probes->norm_upper, probe, row)).median;
+    if (std::isfinite(bound) && bound > visible * norm) {
+      bounds.x.push_back(static_cast<double>(site.probes->layers[row]));
+      bounds.y.push_back(bound);
+    }
+  }
+  return bounds;
+}
+
+/// Draws one probe by layer: median and range over sequences; open circles mark layers with unconverged estimates, and
+/// triangles upper bounds that are visibly above them.
 void add_norms(const LabelledSite& site, std::size_t probe, const std::string& label, const std::string& color,
                Figure& figure) {
   Curve curve;
@@ -44,6 +64,9 @@ void add_norms(const LabelledSite& site, std::size_t probe, const std::string& l
   figure.curves.push_back(std::move(curve));
   if (!open.x.empty()) {
     figure.curves.push_back(std::move(open));
+  }
+  if (Curve bounds = bounds_of(site, probe, label, color); !bounds.x.empty()) {
+    figure.curves.push_back(std::move(bounds));
   }
   warn_of_unconverged(site, probe, figure);
 }
@@ -69,6 +92,10 @@ Figure norms_by_layer(const std::string& name, const std::vector<LabelledSite>& 
       add_norms(site, last, site.label + ", step " + std::to_string(site.probes->steps[last]), site.color, figure);
     }
     figure.caption = "The last probe of each run: median over its sequences; the band is their range.";
+  }
+  if (std::any_of(figure.curves.begin(), figure.curves.end(),
+                  [](const Curve& curve) { return curve.mark == Mark::bounds; })) {
+    figure.caption += " Triangles are certified upper bounds, where they lie more than 2 % above the median.";
   }
   choose_y_scale(figure);
   return figure;

@@ -76,6 +76,8 @@ std::string style_of(const Curve& curve) {
       return "with points " + line + " pt 7 ps 0.8";
     case Mark::open_points:
       return "with points " + line + " pt 6 ps 1.3";
+    case Mark::bounds:
+      return fmt::format("with points lc rgb '{}' lw 1 pt 10 ps 0.8", curve.color);
     default:
       return "with points " + line + " pt 2 ps 1";
   }

@@ -39,11 +39,11 @@ Table facts_of(const std::vector<RunContent>& runs, const std::vector<std::strin
 /// Lists the last probe of a site, a row per layer.
 Table probe_table(const SiteProbes& site, const std::string& label) {
   const std::size_t last = site.steps.size() - 1;
-  Table table{
-      label + ": " + site.site + " at step " + std::to_string(site.steps[last]) + ", " +
-          std::to_string(site.sequences) + " sequences; norms and eigenvalues in nats",
-      {"layer", "‖Hₓₓ‖₂, median", "range", "λmin, median", "largest residual norm", "converged", "RMS", "largest |x|"},
-      {}};
+  Table table{label + ": " + site.site + " at step " + std::to_string(site.steps[last]) + ", " +
+                  std::to_string(site.sequences) + " sequences; norms and eigenvalues in nats",
+              {"layer", "‖Hₓₓ‖₂, median", "upper bound", "range", "λmin, median", "largest residual norm", "converged",
+               "RMS", "largest |x|"},
+              {}};
   for (std::size_t row = 0; row < site.layers.size(); ++row) {
     const Summary norm = summarise(site.over_sequences(site.spectral_norm, last, row));
     const auto number_of = [&](const std::vector<double>& values) {
@@ -52,7 +52,8 @@ Table probe_table(const SiteProbes& site, const std::string& label) {
     const auto summary_of = [&](const std::vector<double>& values) {
       return values.empty() ? Summary{NAN, NAN, NAN} : summarise(site.over_sequences(values, last, row));
     };
-    table.rows.push_back({std::to_string(site.layers[row]), text_of(norm.median), range_text(norm),
+    table.rows.push_back({std::to_string(site.layers[row]), text_of(norm.median),
+                          text_of(summary_of(site.norm_upper).median), range_text(norm),
                           text_of(summary_of(site.lambda_min).median), text_of(summary_of(site.residual_norm).high),
                           fmt::format("{} of {}", site.converged_count(last, row), site.sequences),
                           text_of(number_of(site.rms)), text_of(number_of(site.abs_max))});

@@ -105,6 +105,23 @@ TEST(Figures, DrawNormsOverTrainingAsAHeatMapOfLayersAndSteps) {
   EXPECT_THAT(figure.heat_map->values, ElementsAre(1.5, 5.5, 9.5, 3.5, 7.5, 11.5));
 }
 
+TEST(Figures, MarkUpperBoundsThatLieVisiblyAboveTheirNorms) {
+  RunContent run = empty_run("run.h5", "");
+  run.sites = {counting_site("residual", {0})};
+  // Medians of the norms: 1.5 and 3.5. The first layer's bounds are close, the second's are not.
+  run.sites[0].norm_upper = {1.01, 2.01, 3.5, 4.5};
+  const Figure figure = figure_named(figures_of({run}), "spectral-norm-residual");
+  const Curve& bounds = curve_named(figure, "step 0, upper bound");
+  EXPECT_EQ(bounds.mark, Mark::bounds);
+  EXPECT_FALSE(bounds.in_legend);
+  EXPECT_THAT(bounds.x, ElementsAre(1));
+  EXPECT_THAT(bounds.y, ElementsAre(4));
+  EXPECT_THAT(figure.caption, testing::HasSubstr("upper bounds"));
+  run.sites[0].norm_upper = {1.01, 2.01, 3.01, 4.01};
+  EXPECT_THAT(figure_named(figures_of({run}), "spectral-norm-residual").caption,
+              testing::Not(testing::HasSubstr("upper bounds")));
+}
+
 TEST(Figures, UseOneColourScaleForSeveralHeatMaps) {
   RunContent a = empty_run("a.h5", "seed = 1\n");
   RunContent b = empty_run("b.h5", "seed = 2\n");

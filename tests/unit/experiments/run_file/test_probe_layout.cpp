@@ -25,6 +25,7 @@ struct ExpectedDataset {
   ElementType type;
   Shape shape;
   std::string units;
+  std::map<std::string, double> numbers = {};
 };
 
 TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
@@ -32,6 +33,9 @@ TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
   const experiments::ProbeLayoutOptions options{.sites = {{"residual", {0, 1, 2}}, {"ffn_in", {1}}},
                                                 .sequences = sequences,
                                                 .check = true,
+                                                .both_ends = true,
+                                                .certify = 0.02,
+                                                .confidence = 0.99,
                                                 .token_position = true};
   // Written out by hand from docs/file-format.md.
   std::map<std::string, ExpectedDataset> expected = {
@@ -44,6 +48,10 @@ TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
     expected["/probe/layer/" + site] = {ElementType::int64, {rows}, "1"};
     for (const char* name : {"spectral_norm", "lambda_max", "lambda_min", "residual_norm"}) {
       expected[prefix + name] = {ElementType::float64, {1, rows, sequences}, "nats"};
+    }
+    for (const char* name : {"norm_upper", "lambda_max_upper", "lambda_min_lower"}) {
+      expected[prefix + name] = {
+          ElementType::float64, {1, rows, sequences}, "nats", {{"certify", 0.02}, {"confidence", 0.99}}};
     }
     expected[prefix + "iterations"] = {ElementType::int32, {1, rows, sequences}, "products"};
     expected[prefix + "converged"] = {ElementType::uint8, {1, rows, sequences}, "1"};
@@ -68,6 +76,7 @@ TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
     const DatasetSpec found = reader.describe(path);
     EXPECT_EQ(found.type, want.type) << path;
     EXPECT_EQ(found.shape, want.shape) << path;
+    EXPECT_EQ(found.numbers, want.numbers) << path;
 
     const Hdf5Handle dataset(H5Dopen2(file.get(), path.c_str(), H5P_DEFAULT), H5Dclose);
     EXPECT_EQ(raw_text_attribute(dataset.get(), "units"), want.units) << path;
@@ -84,6 +93,8 @@ TEST(ProbeLayout, OmitsDatasetsThatWereNotRequestedAndRefusesBadSites) {
   for (const DatasetSpec& dataset : experiments::probe_datasets(options)) {
     EXPECT_EQ(dataset.path.find("check"), std::string::npos);
     EXPECT_NE(dataset.path, "/probe/token_position");
+    EXPECT_NE(dataset.path, "/probe/residual/lambda_max_upper");
+    EXPECT_NE(dataset.path, "/probe/residual/lambda_min_lower");
   }
   options.sites.push_back({"residual", {1}});
   EXPECT_THROW(experiments::probe_datasets(options), std::invalid_argument);

@@ -53,6 +53,7 @@ class ProbeSolver : public testing::TestWithParam<std::tuple<models::Site, Engin
     ProbeOptions options;
     options.unit = unit;
     options.method = method;
+    options.ends = Ends::both;
     options.tolerance = 1e-9;
     return options;
   }
@@ -65,6 +66,13 @@ TEST_P(ProbeSolver, FindsTheEndsOfTheDenseSpectrumWithEveryMethod) {
         experiments::solve(options_with(Unit::sequence, method), plan_of(2, 64), problem, positions).at(0);
     EXPECT_LT(support::relative_error(result.lambda_max, spectrum.amax(1)), 1e-8) << word_of(method);
     EXPECT_LT(support::relative_error(result.lambda_min, spectrum.amin(1)), 1e-8) << word_of(method);
+    if (method == Method::lanczos) {
+      EXPECT_TRUE((result.lambda_max_upper >= spectrum.amax(1)).all().item<bool>());
+      EXPECT_TRUE((result.lambda_min_lower <= spectrum.amin(1)).all().item<bool>());
+      EXPECT_LT(support::relative_error(result.norm_upper(), spectrum.abs().amax(1)), 0.01);
+    } else {
+      EXPECT_TRUE(result.norm_upper().isnan().all().item<bool>());
+    }
   }
 }
 
@@ -228,6 +236,7 @@ TEST(ProbeSolverOfLayers, FindsTheSameTogetherAndOneByOne) {
   const auto residuals = support::residuals_of(forward, expected.at("tokens"));
   const at::Tensor targets = expected.at("targets");
   ProbeOptions options;
+  options.ends = Ends::both;
   options.tolerance = 1e-6;
   for (const models::Site site : models::all_sites()) {
     SCOPED_TRACE(models::to_string(site));

@@ -29,7 +29,8 @@ using analysis::Verdict;
 
 using Matrix = std::vector<std::vector<double>>;  // [P, N]: probes, layers
 
-/// Returns the probes of a site with these norms and RMS values. Of three sequences one has a norm a hundred times as large.
+/// Returns the probes of a site with these norms, medians of three sequences, and these RMS values. The largest and the
+/// smallest norm of the sequences have the opposite order.
 SiteProbes site_of(const Matrix& norms, const Matrix& rms, const std::string& name = "residual") {
   SiteProbes site;
   site.site = name;
@@ -40,7 +41,7 @@ SiteProbes site_of(const Matrix& norms, const Matrix& rms, const std::string& na
   for (std::size_t probe = 0; probe < norms.size(); ++probe) {
     site.steps.push_back(static_cast<int64_t>(10 * probe));
     for (const double norm : norms[probe]) {
-      site.spectral_norm.insert(site.spectral_norm.end(), {100 * norm, norm, norm});
+      site.spectral_norm.insert(site.spectral_norm.end(), {1000 / norm, norm, 0.001 / norm});
       site.converged.insert(site.converged.end(), {1, 1, 1});
     }
     site.rms.insert(site.rms.end(), rms[probe].begin(), rms[probe].end());
@@ -104,7 +105,7 @@ std::vector<PlacedRun> runs_with_failures(std::size_t failing, int64_t seed = 0,
   const std::vector<double> rms(10, rms_of_prenorm);
   return {run_of("simplegpt", seed, {site_of({high, simple}, {ones, ones})}),
           run_of("preqknorm", seed, {site_of({middle, middle}, {ones, ones})}),
-          run_of("prenorm", seed, {site_of({low, pre}, {rms, rms})})};
+          run_of("prenorm", seed, {site_of({low, pre}, {std::vector<double>(10, 9.0), rms})})};
 }
 
 TEST(OrderOfNorms, HoldsInNineOfTenCasesAfterTheFirstProbe) {

@@ -133,6 +133,11 @@ TEST(RatesOfAllSeeds, AreNotStableIfOneSeedDivergedFailedOrIsNotFinished) {
   }
 }
 
+TEST(RatesOfAllSeeds, AreUsefulByTheMedianLossAndNotByThatOfTheBestOrWorstSeed) {
+  EXPECT_EQ(rates_of(sweep_of({{"prenorm", 1, {2, 2, 2}}, {"prenorm", 2, {2.05, 2.5, 2.6}}}), "prenorm", {}).useful, 1);
+  EXPECT_EQ(rates_of(sweep_of({{"prenorm", 1, {2, 2, 2}}, {"prenorm", 2, {2.05, 2.05, 9}}}), "prenorm", {}).useful, 2);
+}
+
 TEST(RatesOfAllSeeds, AreUnknownIfNoRateIsStable) {
   const Rates rates = rates_of(sweep_of({{"prenorm", 1, {diverged, 3}}}), "prenorm", {});
   EXPECT_TRUE(std::isnan(rates.stable) && std::isnan(rates.useful) && std::isnan(rates.best_loss));

@@ -205,7 +205,7 @@ TEST(TracesOfMatrices, AreExactForDiagonalMatrices) {
     const at::Tensor scale = at::arange(1, problems + 1, at::kDouble);
     EXPECT_TRUE(close(found.trace->value, 7 * scale));
     EXPECT_TRUE(close(found.frobenius_norm->value, std::sqrt(31.0) * scale));
-    EXPECT_TRUE(close(found.effective_rank->value, at::full({problems}, 49.0 / 31)));
+    EXPECT_TRUE(close(found.effective_rank->value, at::full({problems}, 49.0 / 31, at::kDouble)));
     EXPECT_TRUE(close(found.diagonal->value, diagonal));
     for (const Estimate& exact : {*found.trace, *found.frobenius_norm, *found.effective_rank, *found.diagonal}) {
       EXPECT_LT(exact.standard_error.max().item<double>(), 1e-7);

@@ -2,12 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "fixtures.h"
 #include "hessian/dense_operator.h"
 #include "hessian/models/training_checkpoint.h"
 #include "loader_support.h"
@@ -80,7 +81,7 @@ class ParameterGroups : public testing::Test {
     return matrix.index_select(0, places).index_select(1, places);
   }
 
-  at::Tensor hessian() const { return support::dense_hessian(model, tokens, targets); }
+  at::Tensor exact_hessian() const { return support::dense_hessian(model, tokens, targets); }
 
   /// Returns the mean over all tokens of J^T (diag(p) - p p^T) J.
   at::Tensor gauss_newton() const {
@@ -103,7 +104,7 @@ class ParameterGroups : public testing::Test {
 
 TEST_F(ParameterGroups, HaveTheMatrixSizeAndNameOfTheirGlobs) {
   options.params = {"*", "layers.0.attention.*", "*norm*", "output.weight"};
-  const at::Tensor whole = hessian();
+  const at::Tensor whole = exact_hessian();
   const std::vector<std::pair<std::string, at::Tensor>> expected = {
       {"all", entries_of([](const std::string&) { return true; })},
       {"layers.0.attention.-",
@@ -123,10 +124,10 @@ TEST_F(ParameterGroups, HaveTheMatrixSizeAndNameOfTheirGlobs) {
 }
 
 TEST_F(ParameterGroups, HaveTheCurvatureThatIsRequested) {
-  EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian), hessian()), 1e-11);
+  EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian), exact_hessian()), 1e-11);
   EXPECT_LT(relative_error(matrix(CurvatureMatrix::ggn), gauss_newton()), 1e-11);
   EXPECT_LT(relative_error(matrix(CurvatureMatrix::fisher), fisher()), 1e-11);
-  EXPECT_LT(relative_error(matrix(CurvatureMatrix::fd_hessian), hessian()), 1e-5);
+  EXPECT_LT(relative_error(matrix(CurvatureMatrix::fd_hessian), exact_hessian()), 1e-5);
 }
 
 TEST_F(ParameterGroups, AverageOverTheSequencesInAnyOrder) {
@@ -192,13 +193,13 @@ TEST_F(ParameterGroups, ArePreconditionedByTheStateOfATrainingCheckpoint) {
   models::save_training_checkpoint({model, state}, options.probe.model);
 
   const at::Tensor d = at::cat(scale);
-  const at::Tensor whole = d.unsqueeze(1) * hessian() * d;
+  const at::Tensor whole = d.unsqueeze(1) * exact_hessian() * d;
   options.adam = true;
   EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian), whole), 1e-10);
   const at::Tensor places = entries_of([](const std::string& name) { return name.find("norm") != std::string::npos; });
   EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian, "*norm*"), submatrix(whole, places)), 1e-10);
   options.adam = false;
-  EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian), hessian()), 1e-11);
+  EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian), exact_hessian()), 1e-11);
 }
 
 TEST_F(ParameterGroups, DivideTheMemoryBetweenVectorsAndProducts) {

@@ -81,6 +81,15 @@ ProbeProblem known_problem() {
   return problem_of(matrices_with(known_spectra()));
 }
 
+/// Returns the problem of one layer whose sequences have the eigenvalues -1, ..., 1, so many that each digit costs products.
+ProbeProblem dense_problem(int64_t of_sequences, double factor = 1) {
+  constexpr int64_t large = 60;
+  const at::Tensor spectra = at::linspace(-1, 1, large, at::kDouble).expand({1, of_sequences, large});
+  ProbeProblem problem = problem_of(factor * matrices_with(spectra));
+  problem.x = at::zeros({of_sequences, 1, large}, at::kDouble);
+  return problem;
+}
+
 MemoryPlan plan_of(int64_t sequences_at_once, int64_t max_basis = 64) {
   MemoryPlan plan;
   plan.sequences_at_once = sequences_at_once;
@@ -151,12 +160,10 @@ TEST(SolverOfMatrices, FindsTheEndsThatAreRequestedAndLeavesTheOthersUnknown) {
 }
 
 TEST(SolverOfMatrices, StopsAtTheToleranceRelativeToTheNormAndNoLater) {
-  // Many eigenvalues close to the ends, so that each digit costs products.
-  const at::Tensor spectra = at::linspace(-100, 100, dim, at::kDouble).expand({1, 2, dim});
-  const ProbeProblem problem = problem_of(matrices_with(spectra));
   at::Tensor previous;
   for (const double tolerance : {1e-1, 1e-3, 1e-10}) {
-    const auto result = experiments::solve(options_with(Method::lanczos, tolerance), plan_of(2), problem, {}).front();
+    const auto result =
+        experiments::solve(options_with(Method::lanczos, tolerance), plan_of(2), dense_problem(3, 100), {}).front();
     EXPECT_TRUE(result.converged.all().item<bool>());
     EXPECT_LE(result.residual_max.max().item<double>(), tolerance * 100);
     EXPECT_LE(result.residual_min.max().item<double>(), tolerance * 100);
@@ -182,7 +189,9 @@ TEST(SolverOfMatrices, FlagsExactlyTheSequencesThatDoNotConverge) {
     EXPECT_TRUE(at::equal(stacked(results, &Result::converged), is_easy)) << stacked(results, &Result::converged);
     const at::Tensor residuals = stacked(results, &Result::residual_max);
     EXPECT_TRUE(at::equal(residuals < 1e-9 * 5, is_easy)) << residuals;
-    EXPECT_LE(stacked(results, &Result::iterations).max().item<int>(), 3);
+    if (method == Method::lanczos) {  // Spectra fills its first basis whatever the limit
+      EXPECT_LE(stacked(results, &Result::iterations).max().item<int>(), 3);
+    }
   }
 }
 
@@ -204,13 +213,12 @@ TEST(SolverOfMatrices, GivesTheResidualNormsOfTheEigenpairsThatItReturns) {
 }
 
 TEST(SolverOfMatrices, UsesAsManyBasisVectorsAsThePlanAllows) {
-  constexpr int64_t large = 60;
-  ProbeProblem problem = problem_of(matrices_with(at::linspace(-1, 1, large, at::kDouble).expand({1, 1, large})));
-  problem.x = at::zeros({1, 1, large}, at::kDouble);
-  const auto products = [&problem](int64_t max_basis) {
-    return experiments::solve(options_with(), plan_of(1, max_basis), problem, {}).front().iterations.item<int>();
+  const auto products = [](int64_t max_basis) {
+    return experiments::solve(options_with(), plan_of(1, max_basis), dense_problem(1), {})
+        .front()
+        .iterations.item<int>();
   };
-  EXPECT_LE(products(64), large);
+  EXPECT_LE(products(64), 60);
   EXPECT_GT(products(8), products(64));  // it restarts
 }
 
@@ -299,14 +307,14 @@ TEST(SolverOfMatrices, SolvesThePositionOfEachSequenceForUnitToken) {
 
 TEST(SolverOfMatrices, ScalesWithItsMatrices) {
   // Eigenvalues and residual norms have the unit of the matrices; the tolerance is relative.
-  const at::Tensor matrices = matrices_with(at::linspace(-1, 1, dim, at::kDouble).expand({1, sequences, dim}));
-  ProbeOptions options = options_with(Method::lanczos, 1e-3);
-  const auto one = experiments::solve(options, plan_of(2), problem_of(matrices), {}).front();
+  const ProbeOptions options = options_with(Method::lanczos, 1e-3);
+  const auto one = experiments::solve(options, plan_of(2), dense_problem(3), {}).front();
   for (const double factor : {1e-6, 1e6}) {
-    const auto scaled = experiments::solve(options, plan_of(2), problem_of(matrices * factor), {}).front();
+    const auto scaled = experiments::solve(options, plan_of(2), dense_problem(3, factor), {}).front();
     EXPECT_TRUE(close(scaled.lambda_max, factor * one.lambda_max, 1e-9));
     EXPECT_TRUE(close(scaled.lambda_min, factor * one.lambda_min, 1e-9));
     EXPECT_TRUE(close(scaled.residual_max, factor * one.residual_max, 1e-6));
+    EXPECT_TRUE(close(scaled.residual_min, factor * one.residual_min, 1e-6));
     EXPECT_TRUE(at::equal(scaled.iterations, one.iterations));
     EXPECT_TRUE(scaled.converged.all().item<bool>());
   }

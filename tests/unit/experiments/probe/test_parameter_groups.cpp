@@ -81,7 +81,11 @@ class ParameterGroups : public testing::Test {
     return matrix.index_select(0, places).index_select(1, places);
   }
 
-  at::Tensor exact_hessian() const { return support::dense_hessian(model, tokens, targets); }
+  /// Returns the Hessian of all parameters. Computes it once: it is the same in all tests.
+  at::Tensor exact_hessian() const {
+    static const at::Tensor exact = support::dense_hessian(model, tokens, targets);
+    return exact;
+  }
 
   /// Returns the mean over all tokens of J^T (diag(p) - p p^T) J.
   at::Tensor gauss_newton() const {

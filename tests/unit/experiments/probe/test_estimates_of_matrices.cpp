@@ -29,22 +29,29 @@ using experiments::TraceMethod;
 constexpr int64_t problems = 3;
 constexpr int64_t dim = 12;
 
-/// Counts the products with an operator, and its calls.
+/// The products of all operators of a group.
+struct Count {
+  int64_t products = 0;
+  int64_t first_width = 0;  ///< number of vectors per matrix in the first call
+};
+
+/// Counts the products with matrices.
 class CountingOperator final : public LinearOperator {
  public:
-  CountingOperator(at::Tensor matrices, int64_t* products) : op_(std::move(matrices)), products_(products) {}
+  CountingOperator(at::Tensor matrices, Count* count) : op_(std::move(matrices)), count_(count) {}
   int64_t problems() const override { return op_.problems(); }
   int64_t dim() const override { return op_.dim(); }
   at::TensorOptions vector_options() const override { return op_.vector_options(); }
 
  private:
   at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
-    *products_ += v.size(0) * v.size(1);
+    count_->first_width = count_->products == 0 ? v.size(1) : count_->first_width;
+    count_->products += v.size(0) * v.size(1);
     return op_.apply(v, problems);
   }
 
   DenseOperator op_;
-  int64_t* products_;
+  Count* count_;
 };
 
 /// Returns symmetric matrices with these eigenvalues [..., n] and random eigenvectors.
@@ -62,26 +69,23 @@ struct Estimation {
   int64_t max_basis = dim;
 };
 
-GroupSpectrum estimate(const SpectrumOptions& options, const Estimation& of, int64_t* products = nullptr) {
+GroupSpectrum estimate(const SpectrumOptions& options, const Estimation& of, Count* counted = nullptr) {
   const int64_t count = of.matrices.size(0);
   std::vector<int64_t> numbers = of.numbers;
   if (numbers.empty()) {
     numbers.resize(static_cast<std::size_t>(count));
     std::iota(numbers.begin(), numbers.end(), int64_t{0});
   }
-  int64_t counted = 0;
+  Count unused;
+  Count* const counter = counted != nullptr ? counted : &unused;
   const SpectrumGroup group{"group", "a test's matrices", count, of.matrices.size(1)};
-  GroupSpectrum found = experiments::estimate_group(options, group, of.max_basis, [&](const auto& visit) {
+  return experiments::estimate_group(options, group, of.max_basis, [&](const auto& visit) {
     for (int64_t first = 0; first < count; first += of.at_once) {
       const int64_t of_chunk = std::min(of.at_once, count - first);
-      visit({std::make_shared<CountingOperator>(of.matrices.narrow(0, first, of_chunk), &counted),
+      visit({std::make_shared<CountingOperator>(of.matrices.narrow(0, first, of_chunk), counter),
              {numbers.begin() + first, numbers.begin() + first + of_chunk}});
     }
   });
-  if (products != nullptr) {
-    *products = counted;
-  }
-  return found;
 }
 
 SpectrumOptions top_options(int64_t top) {
@@ -132,11 +136,16 @@ TEST(EndsOfMatrices, AreTheOutermostEigenvaluesFromTheOutsideIn) {
 TEST(EndsOfMatrices, HaveALowerEndForHessiansOnly) {
   for (const auto matrix : {CurvatureMatrix::hessian, CurvatureMatrix::fd_hessian, CurvatureMatrix::ggn,
                             CurvatureMatrix::fisher, CurvatureMatrix::mc_fisher}) {
+    const bool is_hessian = matrix == CurvatureMatrix::hessian || matrix == CurvatureMatrix::fd_hessian;
     SpectrumOptions options = top_options(1);
     options.matrix = matrix;
-    const GroupSpectrum found = estimate(options, {known_matrices()});
+    Count count;
+    const GroupSpectrum found = estimate(options, {known_matrices()}, &count);
     EXPECT_TRUE(close(found.upper->values, scaled_rows({8})));
-    EXPECT_EQ(found.lower.has_value(), matrix == CurvatureMatrix::hessian || matrix == CurvatureMatrix::fd_hessian);
+    EXPECT_EQ(found.lower.has_value(), is_hessian);
+    // One product for the residual of each pair.
+    const auto residuals = count.products - found.iterations.sum().item<int64_t>();
+    EXPECT_EQ(residuals, is_hessian ? 2 * problems : problems) << "computed although nobody asked";
   }
 }
 
@@ -162,15 +171,18 @@ TEST(EndsOfMatrices, AreNoMoreThanTheMatrixHas) {
   EXPECT_TRUE(close(found.lower->values[0], at::arange(-3, 9, at::kDouble)));
 }
 
-TEST(EndsOfMatrices, CountAnEigenvalueAsOftenAsTheBlockIsWide) {
+TEST(EndsOfMatrices, AreFoundWithAsManyVectorsPerProductAsTheBlockIsWide) {
   at::Tensor eigenvalues = at::arange(dim, at::kDouble);
   eigenvalues.narrow(0, dim - 3, 3).fill_(20);  // threefold
   const at::Tensor matrix = matrices_with(eigenvalues.unsqueeze(0));
   SpectrumOptions options = top_options(3);
-  options.block_width = 3;
-  EXPECT_TRUE(close(estimate(options, {matrix}).upper->values[0], at::tensor({20, 20, 20})));
-  options.block_width = 1;
-  EXPECT_LT(estimate(options, {matrix}).iterations.item<double>(), dim + 1);
+  for (const int64_t block_width : {1, 2, 3}) {
+    options.block_width = block_width;
+    Count count;
+    const GroupSpectrum found = estimate(options, {matrix}, &count);
+    EXPECT_EQ(count.first_width, block_width);
+    EXPECT_TRUE(block_width < 3 || close(found.upper->values[0], at::tensor({20, 20, 20})));
+  }
 }
 
 TEST(EndsOfMatrices, ObeyToleranceLimitAndBasis) {
@@ -230,9 +242,9 @@ TEST(TracesOfMatrices, ByHutchPlusPlusAreExactForALowRank) {
 
 TEST(TracesOfMatrices, TakeFourProductsPerSample) {
   const auto products_of = [](const SpectrumOptions& options) {
-    int64_t products = 0;
-    estimate(options, {known_matrices()}, &products);
-    return products / problems;
+    Count count;
+    estimate(options, {known_matrices()}, &count);
+    return count.products / problems;
   };
   SpectrumOptions options = trace_options();
   options.samples = 5;
@@ -257,9 +269,9 @@ SpectrumOptions density_options(int64_t samples, int64_t steps) {
 }
 
 TEST(DensityOfMatrices, TakesTheSamplesAndStepsThatAreRequested) {
-  int64_t products = 0;
-  const GroupSpectrum found = estimate(density_options(5, 4), {known_matrices(), 2}, &products);
-  EXPECT_EQ(products, problems * 5 * 4);
+  Count count;
+  const GroupSpectrum found = estimate(density_options(5, 4), {known_matrices(), 2}, &count);
+  EXPECT_EQ(count.products, problems * 5 * 4);
   EXPECT_EQ(found.density->quadrature.nodes.sizes(), at::IntArrayRef({problems * 5, 4}));
   EXPECT_EQ(found.density->quadrature.weights.sizes(), at::IntArrayRef({problems * 5, 4}));
   EXPECT_EQ(estimate(density_options(5, dim + 9), {known_matrices()}).density->quadrature.nodes.size(1), dim);

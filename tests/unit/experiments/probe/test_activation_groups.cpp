@@ -164,6 +164,16 @@ TEST_F(AnatomyOfMaps, HasTheNormsOfTheDenseTermsOfEverySequenceInAnyOrderAndChun
   }
 }
 
+TEST_F(AnatomyOfMaps, DrawsStartVectorsBySeedAndSequenceAndNotByChunk) {
+  const auto map = experiments::layer_maps(models::Forward(model), {1}).front();
+  options.probe.max_iterations = 2;  // the norms still depend on the start vectors
+  const at::Tensor together = anatomy_of({0, 1, 2}, map, 3).norm;
+  EXPECT_LT(relative_error(anatomy_of({0, 1, 2}, map, 1).norm, together), 1e-9);
+  EXPECT_LT(relative_error(anatomy_of({0, 1, 2}, map, 2).norm, together), 1e-9);
+  options.probe.seed = 1;
+  EXPECT_GT(((anatomy_of({0, 1, 2}, map, 3).norm - together) / together).abs().min().item<double>(), 1e-6);
+}
+
 TEST_F(AnatomyOfMaps, SaysWhetherAllThreeEigenproblemsConverged) {
   const auto map = experiments::layer_maps(models::Forward(model), {1}).front();
   options.probe.max_iterations = 2;

@@ -341,6 +341,18 @@ TEST(CostOfNorms, IsTheMedianOfTheQuotientsOfEachRoundInAnyOrder) {
   }
 }
 
+TEST(CostOfNorms, IsNotThatOfTheFastestRound) {
+  const TemporaryFolder folder;
+  const Claim claim = cost_claim(folder, {{"m-prenorm", 0, 1},
+                                          {"m-simplegpt", 0, 1.02},
+                                          {"m-prenorm", 1, 1},
+                                          {"m-simplegpt", 1, 1.07},
+                                          {"m-prenorm", 2, 1},
+                                          {"m-simplegpt", 2, 1.08}});
+  EXPECT_EQ(claim.ours, "m: +7 % (+2 … +8)");
+  EXPECT_EQ(claim.verdict, Verdict::does_not_hold);
+}
+
 TEST(CostOfNorms, MayBeFivePercentOfEachSizeAtMost) {
   const TemporaryFolder folder;
   const auto verdict = [&folder](double small, double large) {

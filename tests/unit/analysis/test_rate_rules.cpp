@@ -29,7 +29,7 @@ constexpr double diverged = std::numeric_limits<double>::quiet_NaN();
 constexpr double failed = -1;
 constexpr double pending = -2;
 
-/// Final losses of the seeds 0, 1, 2, ... at a rate, or what became of the run.
+/// Final losses of the seeds 0, 1, 2, ... at a rate, or why there is none.
 struct Row {
   std::string placement;
   double lr;
@@ -192,6 +192,18 @@ TEST(RatesSection, ComparesRatesAtWhichNoSeedDiverged) {
   EXPECT_EQ(stable.verdict, Verdict::does_not_hold);
   EXPECT_EQ(claim_with(claims, "largest useful rate").ours, "llama2: 1");
   EXPECT_EQ(claim_with(claims, "ratio of stable rates grows").verdict, Verdict::undecided) << "it has one size";
+}
+
+TEST(RatesSection, SeparatesStableFromUsefulRates) {
+  const auto claims = rates_section(results_of({{"llama2", sweep_of({{"prenorm", 1, {3, 3}},
+                                                                     {"simplegpt", 1, {2, 2}},
+                                                                     {"simplegpt", 2, {2, 2.1}},
+                                                                     {"simplegpt", 8, {2.5, 2.5}}})}}))
+                          .claims;
+  EXPECT_EQ(claim_with(claims, "largest stable learning rate").ours, "llama2: 8");
+  EXPECT_EQ(claim_with(claims, "largest stable learning rate").verdict, Verdict::holds);
+  EXPECT_EQ(claim_with(claims, "largest useful rate").ours, "llama2: 2");
+  EXPECT_EQ(claim_with(claims, "largest useful rate").verdict, Verdict::does_not_hold);
 }
 
 /// Returns a sweep of two seeds in which the largest stable rate of SimpleNorm is `ratio` times that of PreNorm. One of

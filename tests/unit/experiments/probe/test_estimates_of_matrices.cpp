@@ -145,7 +145,7 @@ TEST(EndsOfMatrices, HaveALowerEndForHessiansOnly) {
     EXPECT_EQ(found.lower.has_value(), is_hessian);
     // One product for the residual of each pair.
     const auto residuals = count.products - found.iterations.sum().item<int64_t>();
-    EXPECT_EQ(residuals, is_hessian ? 2 * problems : problems) << "computed although nobody asked";
+    EXPECT_EQ(residuals, is_hessian ? 2 * problems : problems) << "the lower end was not requested";
   }
 }
 

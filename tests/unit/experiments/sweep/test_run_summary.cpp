@@ -15,8 +15,7 @@
 #include "run_file/train_layout.h"
 #include "train/config.h"
 
-// Reads what became of a training run from run files whose numbers were chosen, and compares it with results worked out by
-// hand.
+// Summarises run files with chosen numbers, and compares the outcome with results worked out by hand.
 
 namespace hessian::tests {
 namespace {

@@ -23,6 +23,9 @@ UNITS = {
     "spectral_norm": "nats",
     "lambda_max": "nats",
     "lambda_min": "nats",
+    "norm_upper": "nats",
+    "lambda_max_upper": "nats",
+    "lambda_min_lower": "nats",
     "residual_norm": "nats",
     "iterations": "products",
     "converged": "1",
@@ -168,7 +171,7 @@ def test_activation_scales_of_the_embedding_are_computed_from_its_rows(probe, ll
 
 
 def test_spectral_norm_is_the_larger_end_of_the_spectrum(probe, llama, tokens):
-    run = probe.run("--model", llama, "--data", tokens, "--site", "all")
+    run = probe.run("--model", llama, "--data", tokens, "--site", "all", "--ends", "both")
     for site in SITES:
         ends = numpy.maximum(abs(run[f"{site}/lambda_max"]), abs(run[f"{site}/lambda_min"]))
         assert (run[f"{site}/spectral_norm"] == ends).all()

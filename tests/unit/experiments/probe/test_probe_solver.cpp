@@ -185,16 +185,18 @@ TEST_P(ProbeMemory, StaysWithinThePlanForEveryLimit) {
   std::set<std::string> ways;
   for (const int64_t allowed : limits) {
     SCOPED_TRACE(hessian::format_bytes(allowed) + " allowed");
-    const ProbeOptions options = options_with(allowed);
+    ProbeOptions options = options_with(allowed);
+    // A limit beyond the size of the basis, which is therefore allocated in full, and few products.
+    options.max_iterations = 200;
+    options.tolerance = 0.5;
     const experiments::MemoryPlan plan = plan_for(options);
     SCOPED_TRACE(describe(plan, models::Site::residual));
     ways.insert(describe(plan, models::Site::residual));
     const auto peak = static_cast<double>(peak_of(options, plan));
     const auto planned = static_cast<double>(plan.predicted_bytes.value());
     EXPECT_LE(planned, static_cast<double>(allowed));
-    EXPECT_LT(peak, 1.1 * planned);
-    // 16 products do not fill the basis of 64 vectors that the plan assumes.
-    EXPECT_GT(peak, 0.2 * planned);
+    EXPECT_LT(peak, 1.02 * planned);
+    EXPECT_GT(peak, 0.9 * planned);
   }
   EXPECT_GE(ways.size(), tape ? 4U : 2U);
 }

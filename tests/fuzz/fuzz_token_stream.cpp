@@ -3,7 +3,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "data/token_stream.h"
+#include "tokens/token_stream.h"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "data/token_stream.h"
+#include "tokens/token_stream.h"
 #include "probe/problem.h"
 #include "probe/solver.h"
 

@@ -8,10 +8,10 @@
 #include <string_view>
 #include <utility>
 
-#include "data/token_stream.h"
 #include "formats/safetensors.h"
 #include "io/mapped_file.h"
 #include "io/messages.h"
+#include "tokens/token_stream.h"
 
 namespace hessian::models {
 namespace {

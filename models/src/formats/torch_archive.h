@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "formats/pickle.h"
+#include "pickle/pickle.h"
 #include "formats/zip_archive.h"
 #include "io/stored_type.h"
 

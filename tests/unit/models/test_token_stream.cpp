@@ -4,9 +4,10 @@
 #include <map>
 #include <set>
 
-#include "data/token_stream.h"
+#include "io/utf8.h"
 #include "loader_support.h"
 #include "refusal.h"
+#include "tokens/token_stream.h"
 
 using hessian::models::TokenStream;
 using hessian::support::as_bytes;

@@ -1,4 +1,4 @@
-#include "data/token_stream.h"
+#include "tokens/token_stream.h"
 
 #include <algorithm>
 #include <array>
@@ -6,6 +6,7 @@
 
 #include "io/byte_reader.h"
 #include "io/messages.h"
+#include "io/utf8.h"
 
 namespace hessian::models {
 namespace {
@@ -36,28 +37,6 @@ std::span<const std::byte> llmc_tokens(std::span<const std::byte> file, const Ll
          body.size());
   }
   return body;
-}
-
-bool is_continuation(std::byte value) {
-  return (value & std::byte{0xc0}) == std::byte{0x80};
-}
-
-/// Returns the length of the well-formed UTF-8 sequence at the start of `bytes`, or 0.
-std::size_t utf8_sequence(std::span<const std::byte> bytes) {
-  const auto first = std::to_integer<unsigned>(bytes[0]);
-  if (first < 0x80) {
-    return 1;
-  }
-  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || length > bytes.size() ||
-      !std::ranges::all_of(bytes.subspan(1, length - 1), is_continuation)) {
-    return 0;
-  }
-  // Overlong forms, surrogates, and code points above 0x10ffff differ in the second byte.
-  const auto second = std::to_integer<unsigned>(bytes[1]);
-  const bool wrong = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
-                     (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
-  return wrong ? 0 : length;
 }
 
 /// Draws `count` different numbers in [0, bound), ascending, with every set equally likely.
@@ -112,18 +91,6 @@ std::int64_t TokenStream::operator[](std::int64_t position) const {
 
 TokenStream TokenStream::part(std::int64_t begin, std::int64_t length) const {
   return {bytes_.subspan(static_cast<std::size_t>(begin) * width_, static_cast<std::size_t>(length) * width_), width_};
-}
-
-std::size_t first_invalid_utf8(std::span<const std::byte> bytes) {
-  std::size_t position = 0;
-  while (position < bytes.size()) {
-    const std::size_t length = utf8_sequence(bytes.subspan(position));
-    if (length == 0) {
-      return position;
-    }
-    position += length;
-  }
-  return position;
 }
 
 std::int64_t held_out_begin(const TokenStream& stream) {

@@ -38,10 +38,6 @@ class TokenStream {
   std::size_t width_;
 };
 
-/// Returns the position of the first byte that is not part of well-formed UTF-8; the size if there is none.
-/// Source: The Unicode Standard, table 3-7.
-std::size_t first_invalid_utf8(std::span<const std::byte> bytes);
-
 /// Returns the position at which the held-out tenth of a stream begins: after nine tenths, and in text after the next
 /// end of a line.
 std::int64_t held_out_begin(const TokenStream& stream);

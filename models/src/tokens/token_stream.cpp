@@ -1,7 +1,6 @@
 #include "tokens/token_stream.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
 
 #include "io/byte_reader.h"
@@ -10,34 +9,6 @@
 
 namespace hessian::models {
 namespace {
-
-/// Header of an llm.c token file: magic number, version, number of tokens, and 253 unused numbers, all int32.
-struct LlmcFormat {
-  std::int32_t magic;
-  std::int32_t version;
-  std::size_t width;
-};
-
-constexpr std::array<LlmcFormat, 2> llmc_formats = {{{20240520, 1, 2}, {20240801, 7, 4}}};
-constexpr std::size_t llmc_header_bytes = 256 * sizeof(std::int32_t);
-
-/// Returns the tokens of an llm.c file after its header.
-std::span<const std::byte> llmc_tokens(std::span<const std::byte> file, const LlmcFormat& format,
-                                       const std::string& source) {
-  ByteReader reader(file, source, "the token file's header");
-  const auto header = reader.take(llmc_header_bytes);
-  const auto version = load_little_endian<std::int32_t>(header.subspan(4));
-  const auto tokens = load_little_endian<std::int32_t>(header.subspan(8));
-  if (version != format.version) {
-    fail(source, "is an llm.c token file of version {}, expected {}", version, format.version);
-  }
-  const auto body = file.subspan(llmc_header_bytes);
-  if (tokens < 0 || body.size() != static_cast<std::size_t>(tokens) * format.width) {
-    fail(source, "says that it holds {} tokens of {} bytes, but {} bytes follow its header", tokens, format.width,
-         body.size());
-  }
-  return body;
-}
 
 /// Draws `count` different numbers in [0, bound), ascending, with every set equally likely.
 /// Source: Floyd's algorithm, Bentley & Floyd, CACM 30 (1987) 754.
@@ -58,45 +29,46 @@ TokenStream TokenStream::text(std::span<const std::byte> file, const std::string
     fail(source, "is not UTF-8 text (byte {} is 0x{:02x}); give tokens as a .bin or a .safetensors", invalid,
          std::to_integer<unsigned>(file[invalid]));
   }
-  return {file, 1};
+  return {file, TokenType::uint8};
 }
 
-TokenStream TokenStream::bin(std::span<const std::byte> file, const std::string& source) {
-  constexpr std::size_t nanogpt_width = 2;
-  if (file.size() >= sizeof(std::int32_t)) {
-    const auto magic = load_little_endian<std::int32_t>(file);
-    for (const auto& format : llmc_formats) {
-      if (magic == format.magic) {
-        return {llmc_tokens(file, format, source), format.width};
-      }
-    }
-  }
-  if (file.size() % nanogpt_width != 0) {
-    fail(source, "has {} bytes, which is not a whole number of uint16 tokens", file.size());
-  }
-  return {file, nanogpt_width};
+TokenStream TokenStream::bin(std::span<const std::byte> file, const std::string& source,
+                             const TokenFileOptions& options) {
+  const TokenFileBody body = read_token_file(file, options, source);
+  return {body.bytes, body.type};
+}
+
+TokenStream TokenStream::numbers(std::span<const std::byte> bytes, TokenType type) {
+  return {bytes, type};
 }
 
 std::int64_t TokenStream::operator[](std::int64_t position) const {
-  const auto bytes = bytes_.subspan(static_cast<std::size_t>(position) * width_, width_);
-  switch (width_) {
-    case 1:
+  const std::size_t width = size_bytes(type_);
+  const auto bytes = bytes_.subspan(static_cast<std::size_t>(position) * width, width);
+  switch (type_) {
+    case TokenType::uint8:
       return load_little_endian<std::uint8_t>(bytes);
-    case 2:
+    case TokenType::uint16:
       return load_little_endian<std::uint16_t>(bytes);
-    default:
+    case TokenType::uint32:
       return load_little_endian<std::uint32_t>(bytes);
+    case TokenType::int32:
+      return load_little_endian<std::int32_t>(bytes);
+    case TokenType::int64:
+      return load_little_endian<std::int64_t>(bytes);
   }
+  return 0;
 }
 
 TokenStream TokenStream::part(std::int64_t begin, std::int64_t length) const {
-  return {bytes_.subspan(static_cast<std::size_t>(begin) * width_, static_cast<std::size_t>(length) * width_), width_};
+  const std::size_t width = size_bytes(type_);
+  return {bytes_.subspan(static_cast<std::size_t>(begin) * width, static_cast<std::size_t>(length) * width), type_};
 }
 
 std::int64_t held_out_begin(const TokenStream& stream) {
   const std::int64_t total = stream.size();
   const std::int64_t tenth = total - total / 10;
-  if (stream.width() != 1) {
+  if (stream.type() != TokenType::uint8) {
     return tenth;
   }
   for (std::int64_t position = tenth; position < total; ++position) {

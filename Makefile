@@ -1,7 +1,7 @@
 # `make demo` and `make test` do everything, set-up included. LIBTORCH=/path builds against another LibTorch.
 PRESET ?= release
 BUILD := build/$(PRESET)
-# The target to build: `programs` for the five programs, or `all` for tests and benchmarks as well.
+# The target to build: `programs` for the six programs, or `all` for tests and benchmarks as well.
 TARGET ?= programs
 
 .PHONY: help setup build demo test test-cuda soak bench bench-cuda peers asan fuzz coverage docs format lint clean
@@ -9,7 +9,7 @@ TARGET ?= programs
 help:
 	@echo "make demo        set up, build, train three small models, compare their curvature and largest stable rates"
 	@echo "make test        set up, build, run all tests"
-	@echo "make build       set up and build the five programs; TARGET=all adds tests and benchmarks;"
+	@echo "make build       set up and build the six programs; TARGET=all adds tests and benchmarks;"
 	@echo "                 PRESET=release (default), debug, asan, cuda or ci"
 	@echo "make test-cuda   run the tests that need a CUDA device"
 	@echo "make soak        kill and resume a sweep of a hundred runs at random, and compare its results with an undisturbed sweep"
@@ -20,7 +20,7 @@ help:
 	@echo "make coverage    print the line coverage of libhessian and models by their unit tests"
 	@echo "make bench       run the benchmarks"
 	@echo "make bench-cuda  run the benchmarks of a CUDA device and write gpu-measurements.txt (ten minutes)"
-	@echo "make peers       time training steps, Hessian-vector products and probes, and compare with other tools; installs them"
+	@echo "make peers       time training steps, products, probes and tokenizers, and compare with other tools; installs them"
 	@echo "                 into .venv-peers (several GB: PyTorch for CUDA is among them)"
 	@echo "make docs        build the reference of the public headers in build/docs"
 	@echo "make lint        check the layout of the sources, common mistakes, and which room includes which"
@@ -74,6 +74,7 @@ peers:
 	@scripts/setup.sh --peers
 	@.venv-peers/bin/python tests/peers/train_step.py $(BUILD)/bin
 	@.venv-peers/bin/python tests/peers/hvp.py $(BUILD)/bin
+	@.venv-peers/bin/python tests/peers/tokenize_text.py $(BUILD)/bin
 
 asan:
 	@scripts/setup.sh --clang
@@ -84,7 +85,7 @@ asan:
 fuzz:
 	@scripts/setup.sh --clang
 	@cmake --preset fuzz >/dev/null
-	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream
+	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream libfuzzer_tokenizer
 
 # Deletes the counters of an earlier run, to which new ones would be added. Discards gcov's errors: a test reads the stderr of a
 # child that cannot write.

@@ -7,6 +7,7 @@ configure_package_config_file(cmake/hessianConfig.cmake.in ${CMAKE_BINARY_DIR}/h
                               INSTALL_DESTINATION ${_package_dir})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/hessianConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_BINARY_DIR}/hessianConfig.cmake ${CMAKE_BINARY_DIR}/hessianConfigVersion.cmake cmake/FindLibTorch.cmake
+              cmake/FindPCRE2.cmake cmake/FindSentencePiece.cmake
         DESTINATION ${_package_dir})
 
 # hessian.pc locates the installed tree relative to itself, so that the tree can be moved.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains three norm placements of one small model on the built-in text, with probes during training, and compares them. Then
-# searches for the largest stable learning rate of each and draws everything on one page. Takes a few minutes on two cores.
+# searches for the largest stable learning rate of each and draws everything on one page. Last, trains a tokenizer and a model that
+# reads text with it, and probes that model on a text file. Takes a few minutes on two cores.
 #
 # Usage: scripts/demo.sh BUILD_FOLDER
 set -euo pipefail
@@ -23,6 +24,14 @@ python3 scripts/compare_probes.py "${runs[@]}"
 echo "searching for the largest stable learning rate of each ..."
 "$bin/hessian-sweep" configs/demo-sweep.toml --set out=demo/sweep --overwrite
 "$bin/hessian-plot" "${runs[@]/%//run.h5}" demo/sweep/sweep.h5 --out demo/report --csv --report >/dev/null
+echo "training on words: a tokenizer of 1024 tokens, a model that reads it, and its curvature on a text file ..."
+mkdir -p demo/words
+"$bin/hessian-tokens" --train-bpe 1024 data/kjv.txt --out demo/words/tokenizer.json --overwrite
+"$bin/hessian-train" configs/demo-train.toml --set out=demo/words/run --set data.tokenizer=demo/words --set model.vocab_size=1024 \
+  --set steps=50 --set schedule.warmup=5 --set probe.every=0 --set "model.name=new:llama2-20M-simplegpt" --overwrite --json \
+  >demo/words/run.json
+"$bin/hessian-probe" --model demo/words/run/checkpoint-00000050.safetensors --data README.md --sequences 4 --layer all \
+  --ends dominant --out demo/words/probe.h5 --overwrite
 echo
 # Prints the findings from the head of the report.
 sed -n '/<h2>Findings</,/<\/section>/s|^<p>\(.*\)</p>$|\1\n|p' "$report"

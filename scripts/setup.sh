@@ -71,7 +71,8 @@ gnuplot gnuplot-nox"
   fi
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   local libraries=(libeigen3-dev libspectra-dev libhdf5-dev libcli11-dev libgtest-dev libgmock-dev libbenchmark-dev
-    nlohmann-json3-dev libspdlog-dev libfmt-dev libtomlplusplus-dev libkainjow-mustache-dev zlib1g-dev)
+    nlohmann-json3-dev libspdlog-dev libfmt-dev libtomlplusplus-dev libkainjow-mustache-dev zlib1g-dev libicu-dev
+    libpcre2-dev libsentencepiece-dev)
   local installed
   # dpkg-query fails if it does not know one of them.
   installed=$({ dpkg-query -W -f '${Package} ${Status}\n' "${libraries[@]}" 2>/dev/null || true; } |

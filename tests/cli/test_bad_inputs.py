@@ -176,7 +176,7 @@ def test_text_needs_a_vocabulary_of_256(probe, llama, text_file):
     for name, data in (("builtin", "builtin"), ("notes.txt", "notes.txt")):
         line = probe.fails(1, "--model", llama, "--data", data)
         assert line.startswith(
-            f"{name}: is text, which is read as bytes with a vocabulary of 256, but the model has 31; give --data"
+            f"{name}: is text, and without a tokenizer its bytes are the tokens, a vocabulary of 256; but the model has 31. "
         )
 
 

@@ -12,7 +12,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 # A path in backticks that begins with a folder of the project, and a link to a file.
 PATH = re.compile(r"`((?:libhessian|models|experiments|analysis|configs|docs|examples|tests|scripts|cmake)/[\w./-]*)`")
 LINK = re.compile(r"\]\(([\w./-]+)\)")
-PROGRAMS = ["hessian-probe", "hessian-train", "hessian-sweep", "hessian-plot", "hessian-reproduce"]
+PROGRAMS = ["hessian-probe", "hessian-train", "hessian-sweep", "hessian-plot", "hessian-reproduce", "hessian-tokens"]
 
 
 def output(name, option):

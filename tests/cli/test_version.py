@@ -7,7 +7,7 @@ import pytest
 
 from programs import ROOT, program
 
-PROGRAMS = ("hessian-probe", "hessian-train", "hessian-sweep", "hessian-plot", "hessian-reproduce")
+PROGRAMS = ("hessian-probe", "hessian-train", "hessian-sweep", "hessian-plot", "hessian-reproduce", "hessian-tokens")
 CMAKE = (ROOT / "CMakeLists.txt").read_text()
 VERSION = re.search(r"project\(hessian VERSION ([\d.]+)", CMAKE).group(1)
 
@@ -21,7 +21,7 @@ def version_line(name):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_version_names_program_commit_and_libraries(name):
-    libraries = "" if name == "hessian-plot" else r", LibTorch \d+\.\d+\.\d+, (without CUDA|CUDA \d+\.\d+)"
+    libraries = "" if name in ("hessian-plot", "hessian-tokens") else r", LibTorch \d+\.\d+\.\d+, (without CUDA|CUDA \d+\.\d+)"
     commit = r"([0-9a-f]{7}|unknown)(-dirty)?"
     line = version_line(name)
     assert re.fullmatch(rf"{name} {re.escape(VERSION)} \(commit {commit}{libraries}\)", line), line

@@ -5,9 +5,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include "data/token_stream.h"
 #include "probe/problem.h"
 #include "probe/solver.h"
+#include "tokens/token_stream.h"
 
 namespace hessian::experiments {
 namespace {

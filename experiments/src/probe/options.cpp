@@ -4,6 +4,7 @@
 #include "config/options.h"
 #include "probe/probe.h"
 #include "program/program.h"
+#include "tokens/token_file.h"
 
 namespace hessian::experiments {
 namespace {
@@ -17,6 +18,15 @@ WordListTarget sites_target(std::vector<models::Site>& sites) {
             return words;
           },
           [&sites](const std::vector<std::string>& words) { sites = parse_sites(words); }};
+}
+
+std::string check_token_type(const std::string& word) {
+  try {
+    models::parse_token_type(word);
+    return {};
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
 }
 
 WordTarget dtype_target(at::ScalarType& dtype) {
@@ -40,8 +50,19 @@ ProgramOptions probe_options(ProbeOptions& o) {
       {.flag = "--site",
        .field = {"sites", sites_target(o.sites), "residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all"}},
       {.flag = "--data",
-       .field = {"data", &o.data, "UTF-8 text, tokens (.bin), a safetensors file with tokens and targets, or builtin"},
+       .field = {"data", &o.data,
+                 "text (UTF-8; .txt, .jsonl, also with .gz; a folder, or several with commas between them), tokens "
+                 "(.bin), a safetensors file with tokens and targets, or builtin"},
        .check = check_not_empty},
+      {.flag = "--tokenizer",
+       .field = {"tokenizer", &o.tokenizer,
+                 "file or folder of the tokenizer for text (the one in the model's folder); bytes: a token per byte"},
+       .check = check_not_empty},
+      {.flag = "--bos", .field = {"bos", &o.begin_token, "begin each sequence with the tokenizer's beginning token"}},
+      {.flag = "--token-type",
+       .field = {"token_type", &o.token_type,
+                 "type of a token file without a header: uint8, uint16, uint32, int32 or int64 (uint16)"},
+       .check = check_token_type},
       {.flag = "--sequences",
        .field = {"sequences", &o.sequences, "number of sequences (8)"},
        .check = check_positive_integer},

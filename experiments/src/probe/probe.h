@@ -30,8 +30,11 @@ struct ProbeOptions {
   std::string layers_option = "--layer";  ///< the option's name in messages
   std::vector<models::Site> sites = {models::Site::residual};
   std::string data = "builtin";
-  int64_t sequences = 0;  ///< 0: all sequences of the data if it defines their number, otherwise 8
-  int64_t seq_len = 0;    ///< 0: the length that the data defines, otherwise min(128, the model's maximum)
+  std::string tokenizer = {};   ///< of text data; empty: the one in the model's folder; bytes: none
+  bool begin_token = false;     ///< begin each window with the tokenizer's beginning token
+  std::string token_type = {};  ///< of a token file without a header; empty: uint16
+  int64_t sequences = 0;        ///< 0: all sequences of the data if it defines their number, otherwise 8
+  int64_t seq_len = 0;          ///< 0: the length that the data defines, otherwise min(128, the model's maximum)
   Unit unit = Unit::sequence;
   Method method = Method::lanczos;
   Ends ends = Ends::dominant;  ///< dominant: only the end that determines the spectral norm

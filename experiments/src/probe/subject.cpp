@@ -27,9 +27,22 @@ models::LoadedCheckpoint load_model(const ProbeOptions& options) {
   }
 }
 
+/// Returns the tokenizer that the options name, or that lies in the model's folder. Empty: text is read as bytes.
+std::string tokenizer_of(const ProbeOptions& options) {
+  if (options.tokenizer == "bytes") {
+    return {};
+  }
+  return options.tokenizer.empty() && !models::is_model_name(options.model)
+             ? models::find_model_tokenizer(options.model)
+             : options.tokenizer;
+}
+
 models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConfig& config) {
   models::DataOptions data;
   data.source = options.data;
+  data.tokenizer = tokenizer_of(options);
+  data.begin_token = options.begin_token;
+  data.token_type = options.token_type;
   data.sequences = options.sequences;
   data.seq_len = options.seq_len;
   data.max_seq_len = config.max_seq_len;

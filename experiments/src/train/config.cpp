@@ -11,6 +11,7 @@
 #include "config/dtype.h"
 #include "hessian/models/named_models.h"
 #include "probe/probe.h"
+#include "tokens/token_file.h"
 #include "train/expected_value.h"
 
 namespace hessian::experiments {
@@ -49,6 +50,9 @@ void check_model(const TrainConfig::Model& model) {
 }
 
 void check_data(const TrainConfig::Data& data) {
+  if (!data.token_type.empty()) {
+    expect_word("data.token_type", data.token_type, models::token_type_words);
+  }
   expect_at_least(1, "data.seq_len", data.seq_len);
   expect_at_least(1, "data.batch_size", data.batch_size);
   expect_at_least(1, "data.accumulation", data.accumulation);
@@ -139,7 +143,14 @@ ConfigFields train_fields(TrainConfig& c) {
       {"model.n_heads", &c.model.n_heads, "of a new model; 0: as its size has it"},
       {"model.n_kv_heads", &c.model.n_kv_heads, "of a new model; 0: as its size has it, or n_heads"},
       {"model.ffn_hidden_dim", &c.model.ffn_hidden_dim, "of a new model; 0: derived from dim"},
-      {"data.source", &c.data.source, "builtin, a text file, tokens (.bin), or a .safetensors with tokens and targets"},
+      {"data.source", &c.data.source,
+       "builtin, text (files or folders, with commas between them), tokens (.bin), or a .safetensors with tokens and "
+       "targets"},
+      {"data.tokenizer", &c.data.tokenizer,
+       "file or folder of the tokenizer for text; empty: the one in the folder of the checkpoint to start from, else a "
+       "token per byte; bytes: a token per byte"},
+      {"data.token_type", &c.data.token_type,
+       "of tokens (.bin) without a header: uint8, uint16, uint32, int32 or int64; empty: uint16"},
       {"data.seq_len", &c.data.seq_len, "tokens per sequence"},
       {"data.batch_size", &c.data.batch_size, "sequences per forward and backward pass"},
       {"data.accumulation", &c.data.accumulation, "forward and backward passes per update"},

@@ -35,6 +35,8 @@ struct TrainConfig {
 
   struct Data {
     std::string source = "builtin";
+    std::string tokenizer;
+    std::string token_type;
     int64_t seq_len = 128;
     int64_t batch_size = 8;
     int64_t accumulation = 1;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <filesystem>
+#include <string>
+
 #include "hessian/models/model.h"
 #include "hessian/models/training_data.h"
 #include "train/config.h"
@@ -9,6 +12,14 @@ namespace hessian::experiments {
 /// Returns the weights that a run starts from: randomly initialised, or loaded from a checkpoint.
 /// \throws std::invalid_argument, std::runtime_error  if the configuration names no model that can be made or read
 models::Model initial_model(const TrainConfig& config);
+
+/// Returns the tokenizer that the configuration names, or that lies in the folder of the checkpoint to start from. Empty:
+/// text is read as bytes.
+std::string tokenizer_of(const TrainConfig& config);
+
+/// Copies the files of the tokenizer that encodes a run's text into its folder, where hessian-probe finds them next to the
+/// checkpoints. Does nothing for other data.
+void copy_tokenizer(const TrainConfig& config, const std::filesystem::path& folder);
 
 /// Opens a run's data for a model of that architecture.
 /// \throws std::invalid_argument  if its sequences are longer than the model's positions

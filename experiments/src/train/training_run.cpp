@@ -97,6 +97,7 @@ void TrainingRun::begin() {
 
 TrainWriter TrainingRun::open_run_file() {
   make_folder(folder_);
+  copy_tokenizer(config_, folder_);
   if (!report_.checkpoint.empty()) {
     const ReplayedRun replayed = replay_run(report_.run_file, training_.step(), monitor_);
     report_.loss = replayed.loss;

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "data/token_stream.h"
+#include "tokens/token_stream.h"
 
 namespace hessian::models {
 namespace {

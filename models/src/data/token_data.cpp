@@ -4,14 +4,20 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <numeric>
+#include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 
-#include "data/token_stream.h"
+#include "data/token_cache.h"
 #include "formats/safetensors.h"
+#include "hessian/models/tokenizer.h"
 #include "io/mapped_file.h"
 #include "io/messages.h"
+#include "tokens/text_files.h"
+#include "tokens/token_stream.h"
 
 namespace hessian::models {
 namespace {
@@ -23,16 +29,52 @@ bool is_builtin(const DataOptions& options) {
   return options.source == builtin;
 }
 
-void check_text_vocab(const DataOptions& options) {
+void check_byte_vocab(const DataOptions& options) {
   const bool fits =
       options.vocab_size == byte_vocab || (options.accept_larger_vocab && options.vocab_size > byte_vocab);
   if (!fits) {
     fail(options.source,
-         "is text, which is read as bytes with a vocabulary of 256, but the model has {}; give --data with its own "
-         "tokens: "
-         "a .bin (uint16), or a .safetensors with 'tokens' and 'targets'",
+         "is text, and without a tokenizer its bytes are the tokens, a vocabulary of 256; but the model has {}. Give "
+         "--tokenizer, or its own tokens with --data: a .bin, or a .safetensors with 'tokens' and 'targets'",
          options.vocab_size);
   }
+}
+
+Tokenizer load_tokenizer(const DataOptions& options) {
+  Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
+  if (tokenizer.vocab_size() > options.vocab_size) {
+    fail(tokenizer.path(),
+         "has ids up to {}, but the model has a vocabulary of {} (ids 0 to {}); give its own tokenizer with "
+         "--tokenizer, or bytes for a token per byte",
+         tokenizer.vocab_size() - 1, options.vocab_size, options.vocab_size - 1);
+  }
+  return tokenizer;
+}
+
+/// Returns the token that --bos asks for.
+std::int64_t begin_token_of(const std::optional<Tokenizer>& tokenizer) {
+  if (!tokenizer) {
+    throw std::runtime_error("--bos needs a tokenizer, which knows the beginning token; give --tokenizer");
+  }
+  if (!tokenizer->begin_token()) {
+    fail(tokenizer->path(), "has no token that begins a text, which --bos asks for");
+  }
+  return *tokenizer->begin_token();
+}
+
+/// Returns the text of several documents as bytes, with a line end between them.
+at::Tensor join_bytes(const std::vector<std::string>& paths) {
+  std::string text;
+  for (const std::string& path : paths) {
+    const TextFile file = TextFile::open(path);
+    for (const std::string_view document : file.documents()) {
+      text += text.empty() ? "" : "\n";
+      text += document;
+    }
+  }
+  const at::Tensor bytes = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);
+  std::ranges::copy(text, bytes.data_ptr<std::uint8_t>());
+  return bytes;
 }
 
 /// Throws for the first id that is not in the vocabulary, with its position.
@@ -91,11 +133,12 @@ TokenBatch load_rows(const DataOptions& options) {
 }  // namespace
 
 struct TokenDataset::Tokens {
-  std::shared_ptr<const MappedFile> file;
+  std::shared_ptr<const void> memory;  // what the stream is a view of
   std::string source;
-  TokenStream stream;  // over the mapped file
-  std::int64_t begin;  // of the split in the file, in tokens
+  TokenStream stream;  // of the split
+  std::int64_t begin;  // of the split in the source, in tokens
   std::int64_t vocab_size;
+  std::optional<std::int64_t> begin_token;  // before each window
 };
 
 TokenDataset::TokenDataset(std::shared_ptr<const Tokens> tokens) : tokens_(std::move(tokens)) {}
@@ -104,45 +147,104 @@ std::int64_t TokenDataset::size() const {
   return tokens_->stream.size();
 }
 
-TokenDataset TokenDataset::open(const DataOptions& options) {
-  const bool text = !options.source.ends_with(".bin");
+namespace {
+
+/// A stream and what keeps its memory alive.
+struct OpenedStream {
+  std::shared_ptr<const void> memory;
+  TokenStream stream;
+};
+
+OpenedStream open_numbers(const at::Tensor& numbers, TokenType type) {
+  const auto owner = std::make_shared<const at::Tensor>(numbers);
+  const std::span<const std::byte> bytes(static_cast<const std::byte*>(owner->const_data_ptr()), owner->nbytes());
+  return {owner, TokenStream::numbers(bytes, type)};
+}
+
+OpenedStream open_text(const DataOptions& options, const std::optional<Tokenizer>& tokenizer) {
+  const std::string source = is_builtin(options) ? find_builtin_text() : options.source;
+  if (tokenizer) {
+    return open_numbers(encode_text_files(source, *tokenizer), TokenType::int32);
+  }
+  check_byte_vocab(options);
+  const auto paths = find_text_files(source);
+  if (paths.size() == 1 && !paths[0].ends_with(".gz") && !paths[0].ends_with(".jsonl")) {
+    const auto file = MappedFile::open(paths[0]);
+    return {file, TokenStream::text(file->bytes(), file->path())};
+  }
+  return open_numbers(join_bytes(paths), TokenType::uint8);
+}
+
+OpenedStream open_token_file(const DataOptions& options) {
+  TokenFileOptions file_options;
+  file_options.vocab_size = options.vocab_size;
+  if (!options.token_type.empty()) {
+    file_options.type = parse_token_type(options.token_type);
+  }
+  const auto file = MappedFile::open(options.source);
+  return {file, TokenStream::bin(file->bytes(), file->path(), file_options)};
+}
+
+}  // namespace
+
+TokenDataset TokenDataset::open_whole(const DataOptions& options) {
   if (options.source.ends_with(".safetensors")) {
     fail(options.source, "holds whole sequences to probe; to draw from, give a text or a token .bin");
   }
-  if (text) {
-    check_text_vocab(options);
+  const bool text = is_text_source(options.source);
+  std::optional<Tokenizer> tokenizer;
+  if (!options.tokenizer.empty() && (text || options.begin_token)) {
+    tokenizer = load_tokenizer(options);
   }
-  const auto file = MappedFile::open(is_builtin(options) ? find_builtin_text() : options.source);
-  const TokenStream all =
-      text ? TokenStream::text(file->bytes(), file->path()) : TokenStream::bin(file->bytes(), file->path());
-  auto split = options.split;
-  if (!split && is_builtin(options)) {
-    split = Split::held_out;
-  }
+  const auto begin = options.begin_token ? std::optional(begin_token_of(tokenizer)) : std::optional<std::int64_t>();
+  const auto [memory, stream] = text ? open_text(options, tokenizer) : open_token_file(options);
+  return TokenDataset(
+      std::make_shared<const Tokens>(Tokens{memory, options.source, stream, 0, options.vocab_size, begin}));
+}
+
+TokenDataset TokenDataset::part(std::optional<Split> split) const {
+  const TokenStream& all = tokens_->stream;
   const std::int64_t border = split ? held_out_begin(all) : 0;
   const std::int64_t begin = split == Split::held_out ? border : 0;
   const std::int64_t end = split == Split::train ? border : all.size();
-  return TokenDataset(std::make_shared<const Tokens>(
-      Tokens{file, options.source, all.part(begin, end - begin), begin, options.vocab_size}));
+  Tokens tokens = *tokens_;
+  tokens.stream = all.part(begin, end - begin);
+  tokens.begin = begin;
+  return TokenDataset(std::make_shared<const Tokens>(std::move(tokens)));
+}
+
+TokenDataset TokenDataset::open(const DataOptions& options) {
+  const bool holds_out = !options.split && is_builtin(options);
+  return open_whole(options).part(holds_out ? Split::held_out : options.split);
+}
+
+std::pair<TokenDataset, TokenDataset> TokenDataset::open_splits(const DataOptions& options) {
+  const TokenDataset whole = open_whole(options);
+  return {whole.part(Split::train), whole.part(Split::held_out)};
 }
 
 TokenBatch TokenDataset::draw(std::int64_t sequences, std::int64_t seq_len, std::uint64_t seed) const {
-  return windows(draw_window_starts(size(), sequences, seq_len + 1, seed, tokens_->source), seq_len);
+  const std::int64_t window = seq_len + (tokens_->begin_token ? 0 : 1);
+  return windows(draw_window_starts(size(), sequences, window, seed, tokens_->source), seq_len);
 }
 
 TokenBatch TokenDataset::windows(const std::vector<std::int64_t>& starts, std::int64_t seq_len) const {
-  const auto& [file, source, stream, begin, vocab_size] = *tokens_;
+  const auto& [memory, source, stream, begin, vocab_size, begin_token] = *tokens_;
   const auto count = static_cast<std::int64_t>(starts.size());
+  const std::int64_t window = seq_len + (begin_token ? 0 : 1);
   const at::Tensor ids = at::empty({count, seq_len + 1}, at::kLong);
   auto* out = ids.data_ptr<std::int64_t>();
   TokenBatch batch;
   for (const std::int64_t start : starts) {
-    if (start < 0 || start > size() - seq_len - 1) {
-      fail(source, "a window of {} tokens at {} reaches beyond the {} that there are", seq_len + 1, start, size());
+    if (start < 0 || start > size() - window) {
+      fail(source, "a window of {} tokens at {} reaches beyond the {} that there are", window, start, size());
     }
-    for (std::int64_t i = 0; i <= seq_len; ++i) {
+    if (begin_token) {
+      *out++ = *begin_token;
+    }
+    for (std::int64_t i = 0; i < window; ++i) {
       const std::int64_t id = stream[start + i];
-      if (id >= vocab_size) {
+      if (id < 0 || id >= vocab_size) {
         fail(source, "token {} is {}, but the model has a vocabulary of {} (ids 0 to {})", begin + start + i, id,
              vocab_size, vocab_size - 1);
       }
@@ -157,11 +259,25 @@ TokenBatch TokenDataset::windows(const std::vector<std::int64_t>& starts, std::i
 
 TokenBatch load_token_batch(const DataOptions& options) {
   if (options.source.ends_with(".safetensors")) {
+    if (options.begin_token) {
+      fail(options.source, "holds whole sequences, before which --bos cannot put a token");
+    }
     return load_rows(options);
   }
   const std::int64_t sequences = options.sequences == 0 ? default_sequences : options.sequences;
   const std::int64_t seq_len = options.seq_len == 0 ? std::min(default_seq_len, options.max_seq_len) : options.seq_len;
   return TokenDataset::open(options).draw(sequences, seq_len, options.seed);
+}
+
+std::string find_model_tokenizer(const std::string& model) {
+  std::error_code error;
+  const std::filesystem::path path(model);
+  const auto folder = std::filesystem::is_directory(path, error) ? path : path.parent_path();
+  return Tokenizer::find(folder.empty() ? "." : folder.string()).value_or("");
+}
+
+bool is_text_source(const std::string& source) {
+  return !source.ends_with(".bin") && !source.ends_with(".safetensors");
 }
 
 }  // namespace hessian::models

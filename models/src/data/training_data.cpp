@@ -16,13 +16,14 @@ std::int64_t held_out_rows(std::int64_t rows) {
   return std::max<std::int64_t>(1, rows / 10);
 }
 
-DataOptions data_options(const TrainingDataOptions& options, Split split) {
+DataOptions data_options(const TrainingDataOptions& options) {
   DataOptions data;
   data.source = options.source;
+  data.tokenizer = options.tokenizer;
+  data.token_type = options.token_type;
   data.seq_len = options.seq_len;
   data.vocab_size = options.vocab_size;
   data.accept_larger_vocab = options.accept_larger_vocab;
-  data.split = split;
   return data;
 }
 
@@ -38,15 +39,15 @@ TrainingData::TrainingData(TrainingDataOptions options, std::optional<Streams> s
 
 TrainingData TrainingData::open(const TrainingDataOptions& options) {
   if (options.source.ends_with(".safetensors")) {
-    TokenBatch rows = load_token_batch(data_options(options, Split::train));
+    TokenBatch rows = load_token_batch(data_options(options));
     const std::int64_t count = rows.tokens.size(0);
     if (count < 2) {
       fail(options.source, "has one sequence; training needs at least two, since one is held out");
     }
     return {options, std::nullopt, std::move(rows), count - held_out_rows(count), 1};
   }
-  Streams streams{TokenDataset::open(data_options(options, Split::train)),
-                  TokenDataset::open(data_options(options, Split::held_out))};
+  auto [train, held_out] = TokenDataset::open_splits(data_options(options));
+  Streams streams{std::move(train), std::move(held_out)};
   const std::int64_t window = options.seq_len + 1;
   const std::int64_t total = streams.train.size();
   if (total < window) {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "formats/pickle.h"
 #include "formats/zip_archive.h"
 #include "io/stored_type.h"
+#include "pickle/pickle.h"
 
 namespace hessian::models {
 

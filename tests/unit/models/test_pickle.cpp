@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "formats/pickle.h"
 #include "loader_support.h"
+#include "pickle/pickle.h"
 #include "refusal.h"
 
 using hessian::models::Pickle;

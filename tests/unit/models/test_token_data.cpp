@@ -140,9 +140,8 @@ TEST(TokenData, TakesTextOnlyForAByteVocabulary) {
   const TemporaryFolder folder;
   auto options = options_for(folder.write("t.txt", counting_text()), 65);
   const std::string complaint =
-      "is text, which is read as bytes with a vocabulary of 256, but the model has 65; give --data with its own "
-      "tokens: a "
-      ".bin (uint16), or a .safetensors with 'tokens' and 'targets'";
+      "is text, and without a tokenizer its bytes are the tokens, a vocabulary of 256; but the model has 65. Give "
+      "--tokenizer, or its own tokens with --data: a .bin, or a .safetensors with 'tokens' and 'targets'";
   EXPECT_EQ(refusal(options), complaint);
   options.accept_larger_vocab = true;
   EXPECT_EQ(refusal(options), complaint);

@@ -4,9 +4,10 @@
 #include <map>
 #include <set>
 
-#include "data/token_stream.h"
+#include "io/utf8.h"
 #include "loader_support.h"
 #include "refusal.h"
+#include "tokens/token_stream.h"
 
 using hessian::models::TokenStream;
 using hessian::support::as_bytes;
@@ -38,7 +39,10 @@ TEST(TokenStream, ReadsTheThreeFormsOfTokenFiles) {
 }
 
 TEST(TokenStream, RefusesInconsistentTokenFiles) {
-  EXPECT_EQ(bin_refusal("abc"), "train.bin: has 3 bytes, which is not a whole number of uint16 tokens");
+  EXPECT_EQ(
+      bin_refusal("abc"),
+      "train.bin: has 3 bytes, which is not a whole number of uint16 tokens; give --token-type if they are of another "
+      "type");
   EXPECT_EQ(bin_refusal(llmc_file(20240520, 2, 0, "")), "train.bin: is an llm.c token file of version 2, expected 1");
   EXPECT_EQ(bin_refusal(llmc_file(20240520, 1, 3, "abcd")),
             "train.bin: says that it holds 3 tokens of 2 bytes, but 4 bytes follow its header");

@@ -5,11 +5,11 @@
 #include <random>
 #include <set>
 
-#include "data/token_stream.h"
 #include "formats/safetensors.h"
 #include "hessian/models/training_data.h"
 #include "loader_support.h"
 #include "refusal.h"
+#include "tokens/token_stream.h"
 
 using hessian::models::TokenBatch;
 using hessian::models::TrainingData;

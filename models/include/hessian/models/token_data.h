@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace hessian::models {
@@ -24,16 +25,23 @@ inline constexpr std::int64_t default_sequences = 8;
 inline constexpr std::int64_t default_seq_len = 128;
 
 struct DataOptions {
-  /// A UTF-8 text (bytes as tokens), a token `.bin` of nanoGPT or llm.c, a `.safetensors` with `tokens` and `targets`
-  /// [B, T], or "builtin": the King James Bible.
+  /// UTF-8 text: a file, a folder of text files, or several of these with commas between them (*.txt, or *.jsonl with a
+  /// document in the field "text" of each line, and .gz of these); a token `.bin` of hessian-tokens, nanoGPT or llm.c; a
+  /// `.safetensors` with `tokens` and `targets` [B, T]; or "builtin": the King James Bible.
   std::string source = "builtin";
+  /// File or folder of the tokenizer that encodes text, see Tokenizer::load(). Empty: a token per byte.
+  std::string tokenizer = {};
+  /// Whether every window begins with the tokenizer's beginning token, followed by seq_len tokens of the data.
+  bool begin_token = false;
+  std::string token_type =
+      {};  ///< type of a `.bin` without a header: uint8, uint16, uint32, int32, int64; empty: uint16
   std::int64_t sequences = 0;  ///< 0: all rows of a safetensors, default_sequences otherwise
   /// 0: the length of a safetensors' rows; otherwise default_seq_len, or max_seq_len if that is shorter
   std::int64_t seq_len = 0;
   std::int64_t max_seq_len = default_seq_len;  ///< longest sequence that the model takes
   std::uint64_t seed = 0;  ///< seed of the random windows; unused by a safetensors, which is read from its first row
   std::int64_t vocab_size = 0;       ///< the model's
-  bool accept_larger_vocab = false;  ///< accept text for a vocabulary of more than 256 (a newly initialised model)
+  bool accept_larger_vocab = false;  ///< accept bytes for a vocabulary of more than 256 (a newly initialised model)
   std::optional<Split> split;  ///< absent: held_out of builtin, the whole of any other file; unused by a safetensors
 };
 
@@ -44,6 +52,10 @@ class TokenDataset {
   /// \throws std::runtime_error  one line, beginning with the file
   static TokenDataset open(const DataOptions& options);
 
+  /// Returns the first nine tenths and the last tenth of the source, which is read once.
+  /// \param options  as for open(), but without the split
+  static std::pair<TokenDataset, TokenDataset> open_splits(const DataOptions& options);
+
   /// Returns the number of tokens in the split.
   std::int64_t size() const;
 
@@ -52,13 +64,17 @@ class TokenDataset {
   /// \throws std::runtime_error  if there are too few tokens, or one is not in the vocabulary
   TokenBatch draw(std::int64_t sequences, std::int64_t seq_len, std::uint64_t seed) const;
 
-  /// Returns the windows that start at given positions of the split, in tokens from its start.
+  /// Returns the windows that start at given positions of the split, in tokens from its start. With a beginning token
+  /// they have that token and seq_len others.
   /// \throws std::runtime_error  if a window reaches beyond the end, or a token is not in the vocabulary
   TokenBatch windows(const std::vector<std::int64_t>& starts, std::int64_t seq_len) const;
 
  private:
   struct Tokens;
   explicit TokenDataset(std::shared_ptr<const Tokens> tokens);
+
+  static TokenDataset open_whole(const DataOptions& options);
+  TokenDataset part(std::optional<Split> split) const;
 
   std::shared_ptr<const Tokens> tokens_;
 };
@@ -68,6 +84,12 @@ class TokenDataset {
 /// \throws std::runtime_error  one line, beginning with the file; a token outside the vocabulary is named with its
 ///                             position
 TokenBatch load_token_batch(const DataOptions& options);
+
+/// Returns the tokenizer of a checkpoint: the one in its folder, or in the folder of its file. Empty: there is none.
+std::string find_model_tokenizer(const std::string& model);
+
+/// Returns whether a source of data is text, which a tokenizer encodes, rather than tokens.
+bool is_text_source(const std::string& source);
 
 /// Returns the path of the built-in text, kjv.txt: in the folder that the environment variable HESSIAN_DATA_DIR names,
 /// else next to the installed programs (../share/hessian), else in the data folder of the source tree.

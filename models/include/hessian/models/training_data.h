@@ -12,6 +12,8 @@ namespace hessian::models {
 
 struct TrainingDataOptions {
   std::string source = "builtin";  ///< as DataOptions::source
+  std::string tokenizer = {};      ///< as DataOptions::tokenizer
+  std::string token_type = {};     ///< as DataOptions::token_type
   std::int64_t seq_len = default_seq_len;
   std::int64_t vocab_size = 0;       ///< the model's
   bool accept_larger_vocab = false;  ///< as DataOptions::accept_larger_vocab

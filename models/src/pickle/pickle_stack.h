@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "formats/pickle.h"
+#include "pickle/pickle.h"
 
 namespace hessian::models {
 

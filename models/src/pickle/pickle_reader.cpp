@@ -1,13 +1,13 @@
-#include "formats/pickle_reader.h"
+#include "pickle/pickle_reader.h"
 
 #include <bit>
 #include <cstdint>
 #include <utility>
 
-#include "formats/pickle_opcodes.h"
-#include "formats/pickle_stack.h"
 #include "io/byte_reader.h"
 #include "io/messages.h"
+#include "pickle/pickle_opcodes.h"
+#include "pickle/pickle_stack.h"
 
 namespace hessian::models {
 namespace {

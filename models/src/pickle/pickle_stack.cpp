@@ -1,4 +1,4 @@
-#include "formats/pickle_stack.h"
+#include "pickle/pickle_stack.h"
 
 #include <algorithm>
 #include <utility>

@@ -4,7 +4,7 @@
 #include <span>
 #include <string>
 
-#include "formats/pickle.h"
+#include "pickle/pickle.h"
 
 namespace hessian::models {
 

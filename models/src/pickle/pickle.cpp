@@ -1,7 +1,7 @@
-#include "formats/pickle.h"
+#include "pickle/pickle.h"
 
-#include "formats/pickle_reader.h"
 #include "io/messages.h"
+#include "pickle/pickle_reader.h"
 
 namespace hessian::models {
 

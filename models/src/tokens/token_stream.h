@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "tokens/token_file.h"
+
 namespace hessian::models {
 
 /// A view of the bytes of a file as a sequence of token ids. The bytes must outlive it.
@@ -16,31 +18,28 @@ class TokenStream {
   /// \throws std::runtime_error  "notes.txt: not UTF-8 text (byte 17 is 0xff); ..."
   static TokenStream text(std::span<const std::byte> file, const std::string& source);
 
-  /// Makes a stream of a token file of nanoGPT (uint16 without a header) or of llm.c (a header of 256 int32 with magic
-  /// number 20240520, version 1, uint16 tokens; or 20240801, version 7, uint32 tokens). Little-endian.
-  /// \throws std::runtime_error  one line, if the length does not match
-  /// Source: karpathy/nanoGPT, prepare.py of each data set; karpathy/llm.c, dev/data/data_common.py.
-  static TokenStream bin(std::span<const std::byte> file, const std::string& source);
+  /// Makes a stream of a token file; see read_token_file().
+  /// \throws std::runtime_error  one line, if it is no token file, or one of another type
+  static TokenStream bin(std::span<const std::byte> file, const std::string& source,
+                         const TokenFileOptions& options = {});
 
-  std::int64_t size() const { return static_cast<std::int64_t>(bytes_.size() / width_); }
+  /// Makes a stream of numbers in memory.
+  static TokenStream numbers(std::span<const std::byte> bytes, TokenType type);
+
+  std::int64_t size() const { return static_cast<std::int64_t>(bytes_.size() / size_bytes(type_)); }
   std::int64_t operator[](std::int64_t position) const;
 
   /// Returns the `length` tokens from `begin` on.
   TokenStream part(std::int64_t begin, std::int64_t length) const;
 
-  /// Returns the bytes per token: 1, 2 or 4.
-  std::size_t width() const { return width_; }
+  TokenType type() const { return type_; }
 
  private:
-  TokenStream(std::span<const std::byte> bytes, std::size_t width) : bytes_(bytes), width_(width) {}
+  TokenStream(std::span<const std::byte> bytes, TokenType type) : bytes_(bytes), type_(type) {}
 
   std::span<const std::byte> bytes_;
-  std::size_t width_;
+  TokenType type_;
 };
-
-/// Returns the position of the first byte that is not part of well-formed UTF-8; the size if there is none.
-/// Source: The Unicode Standard, table 3-7.
-std::size_t first_invalid_utf8(std::span<const std::byte> bytes);
 
 /// Returns the position at which the held-out tenth of a stream begins: after nine tenths, and in text after the next
 /// end of a line.

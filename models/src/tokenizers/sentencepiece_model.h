@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "tokenizers/encoder.h"
+
+namespace hessian::models {
+
+/// Reads a tokenizer.model of sentencepiece with sentencepiece's own library.
+/// \param source  the file's name, for messages
+/// \throws std::runtime_error  one line, beginning with `source`
+EncoderPointer parse_sentencepiece(std::string_view bytes, const std::string& source);
+
+}  // namespace hessian::models

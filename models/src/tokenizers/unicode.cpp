@@ -1,0 +1,156 @@
+#include "tokenizers/unicode.h"
+
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+#include <unicode/ucasemap.h>
+#include <unicode/uchar.h>
+#include <unicode/uniset.h>
+
+#include <memory>
+#include <stdexcept>
+
+#include "io/utf8.h"
+
+namespace hessian::models {
+namespace {
+
+void check(UErrorCode status) {
+  if (U_FAILURE(status) != 0) {
+    throw std::runtime_error(std::string("ICU: ") + u_errorName(status));
+  }
+}
+
+const icu::Normalizer2& normalizer(NormalizationForm form) {
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* found = nullptr;
+  switch (form) {
+    case NormalizationForm::nfc:
+      found = icu::Normalizer2::getNFCInstance(status);
+      break;
+    case NormalizationForm::nfd:
+      found = icu::Normalizer2::getNFDInstance(status);
+      break;
+    case NormalizationForm::nfkc:
+      found = icu::Normalizer2::getNFKCInstance(status);
+      break;
+    case NormalizationForm::nfkd:
+      found = icu::Normalizer2::getNFKDInstance(status);
+      break;
+  }
+  check(status);
+  return *found;
+}
+
+// The versions of Unicode in the reference: huggingface/tokenizers uses crates with old tables.
+constexpr std::uint8_t last_punctuation_version = 8;
+constexpr const char* normalized_set = "[:age=9.0:]";
+
+/// Whether a version of Unicode has a code point.
+bool is_assigned(UChar32 code, std::uint8_t version) {
+  UVersionInfo age;
+  u_charAge(code, age);
+  return age[0] != 0 && age[0] <= version;
+}
+
+icu::StringPiece piece(std::string_view text) {
+  if (text.size() > INT32_MAX / 4) {
+    throw std::runtime_error("a text of " + std::to_string(text.size()) +
+                             " bytes is too long to be normalized in one piece; divide it into several files");
+  }
+  return {text.data(), static_cast<std::int32_t>(text.size())};
+}
+
+/// The mapping to lower case of no language in particular.
+struct CaseMap {
+  UCaseMap* map = nullptr;
+
+  CaseMap() {
+    UErrorCode status = U_ZERO_ERROR;
+    map = ucasemap_open("", 0, &status);
+    check(status);
+  }
+  CaseMap(const CaseMap&) = delete;
+  CaseMap& operator=(const CaseMap&) = delete;
+  ~CaseMap() { ucasemap_close(map); }
+};
+
+void append_lower_case(std::string_view code_point, std::string& result) {
+  static const CaseMap lower;
+  char buffer[32];
+  UErrorCode status = U_ZERO_ERROR;
+  const auto length = ucasemap_utf8ToLower(lower.map, buffer, sizeof(buffer), code_point.data(),
+                                           static_cast<std::int32_t>(code_point.size()), &status);
+  check(status);
+  result.append(buffer, static_cast<std::size_t>(length));
+}
+
+}  // namespace
+
+std::string normalized(std::string_view text, NormalizationForm form) {
+  const icu::Normalizer2& all = normalizer(form);
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::StringPiece input = piece(text);
+  const bool is_normalized = all.isNormalizedUTF8(input, status) != 0;
+  check(status);
+  if (is_normalized) {
+    return std::string(text);
+  }
+  static const icu::UnicodeSet old_code_points(normalized_set, status);
+  check(status);
+  const icu::FilteredNormalizer2 old(all, old_code_points);
+  std::string result;
+  icu::StringByteSink<std::string> sink(&result, input.size());
+  old.normalizeUTF8(0, input, sink, nullptr, status);
+  check(status);
+  return result;
+}
+
+std::string lower_case(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = utf8_length(text[i]);
+    if (length == 1) {
+      result += text[i] >= 'A' && text[i] <= 'Z' ? static_cast<char>(text[i] + 32) : text[i];
+    } else {
+      append_lower_case(text.substr(i, length), result);
+    }
+    i += length;
+  }
+  return result;
+}
+
+bool is_whitespace(char32_t code_point) {
+  return u_isUWhiteSpace(static_cast<UChar32>(code_point)) != 0;
+}
+
+bool is_numeric(char32_t code_point) {
+  return (U_GET_GC_MASK(static_cast<UChar32>(code_point)) & U_GC_N_MASK) != 0;
+}
+
+bool is_punctuation(char32_t code_point) {
+  const auto code = static_cast<UChar32>(code_point);
+  if (code < 0x80) {
+    return u_isgraph(code) != 0 && u_isalnum(code) == 0;
+  }
+  return (U_GET_GC_MASK(code) & U_GC_P_MASK) != 0 && is_assigned(code, last_punctuation_version);
+}
+
+bool is_word(char32_t code_point) {
+  const auto code = static_cast<UChar32>(code_point);
+  return u_isUAlphabetic(code) != 0 || (U_GET_GC_MASK(code) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) != 0 ||
+         u_hasBinaryProperty(code, UCHAR_JOIN_CONTROL) != 0;
+}
+
+std::string short_property_name(const std::string& name) {
+  const auto category = u_getPropertyValueEnum(UCHAR_GENERAL_CATEGORY_MASK, name.c_str());
+  if (category != UCHAR_INVALID_CODE) {
+    return u_getPropertyValueName(UCHAR_GENERAL_CATEGORY_MASK, category, U_SHORT_PROPERTY_NAME);
+  }
+  if (u_getPropertyValueEnum(UCHAR_SCRIPT, name.c_str()) != UCHAR_INVALID_CODE) {
+    return "sc:" + name;
+  }
+  return name;
+}
+
+}  // namespace hessian::models

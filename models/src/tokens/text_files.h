@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/mapped_file.h"
+
+namespace hessian::models {
+
+/// Returns the text files that a source names: a file; a folder, whose text files are taken in the order of their names;
+/// or several of these, separated by commas. Text files are *.txt, *.jsonl, and *.txt.gz and *.jsonl.gz in folders; a
+/// file that is named itself may have any name.
+/// \throws std::runtime_error  for a name that does not exist, and for a folder without text files
+std::vector<std::string> find_text_files(const std::string& source);
+
+/// The text of a file: one document, or one per line of a .jsonl. Files that end in .gz are decompressed.
+class TextFile {
+ public:
+  /// \throws std::runtime_error  one line, beginning with the path: for a file that cannot be read, holds no text, is
+  ///                             no UTF-8 ("byte 17 is 0xff"), or is a .jsonl with a line that has no "text"
+  static TextFile open(const std::string& path);
+
+  /// Returns the documents. The views live as long as this object and its copies.
+  const std::vector<std::string_view>& documents() const { return documents_; }
+
+  /// Returns a number that changes if the file does.
+  std::uint64_t digest() const { return digest_; }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  TextFile() = default;
+
+  std::string path_;
+  std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const std::vector<std::string>> texts_;  // what is not in the file as it stands
+  std::vector<std::string_view> documents_;
+  std::uint64_t digest_ = 0;
+};
+
+}  // namespace hessian::models

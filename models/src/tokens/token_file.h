@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace hessian::models {
+
+/// The numbers of a token file.
+enum class TokenType { uint8, uint16, uint32, int32, int64 };
+
+/// Words for token types on the command line, in the order of the enumeration.
+extern const std::vector<std::string> token_type_words;
+
+std::size_t size_bytes(TokenType type);
+const std::string& to_string(TokenType type);
+
+/// \throws std::runtime_error  naming the accepted words
+TokenType parse_token_type(const std::string& word);
+
+/// What is known about a token file apart from its contents.
+struct TokenFileOptions {
+  std::optional<TokenType> type = {};  ///< of a file without a header; absent: uint16, as nanoGPT writes it
+  std::int64_t vocab_size = 0;         ///< of the model that reads it; 0: unknown
+};
+
+/// The numbers in a token file.
+struct TokenFileBody {
+  std::span<const std::byte> bytes;
+  TokenType type = TokenType::uint16;
+};
+
+/// Recognises a token file and returns its numbers. Little-endian. Forms:
+/// - this project's: the header of token_file_header(), then uint16 or uint32;
+/// - llm.c's: a header of 256 int32 with magic number 20240520, version 1, then uint16; or 20240801, version 7, uint32;
+/// - bare numbers, as nanoGPT writes them.
+///
+/// Bare numbers are refused if they look like another type than they are read as: every other uint16 is 0 in a file of
+/// uint32, three of four are in one of int64, and bytes of text are text.
+/// \param source  the file's name, for messages
+/// \throws std::runtime_error  one line that says what was found and what to give
+/// Source: karpathy/nanoGPT, prepare.py of each data set; karpathy/llm.c, dev/data/data_common.py.
+TokenFileBody read_token_file(std::span<const std::byte> file, const TokenFileOptions& options,
+                              const std::string& source);
+
+/// Returns the header of a token file of this project: the magic text "HESSTOKS", and as little-endian numbers the
+/// version 1 (uint32), the bytes per token (uint32), the number of tokens (uint64) and the vocabulary size (uint64).
+std::string token_file_header(TokenType type, std::uint64_t tokens, std::uint64_t vocab_size);
+
+}  // namespace hessian::models

@@ -157,6 +157,8 @@ def checkpoint_contents(options, state):
         "best_val_loss": 2.5,
         "config": {"dataset": "shakespeare_char", "big": 1 << 100, "compile": True},
     }
+    for key in options.omit:
+        del (contents["model_args"] if key in contents["model_args"] else contents)[key]
     if options.command:
         contents[options.command_key] = RunsACommand(options.command)
     return contents
@@ -178,6 +180,7 @@ def parse_arguments():
     parser.add_argument("--mask-buffer", action="store_true", help="with attn.bias, the causal mask of old checkpoints")
     parser.add_argument("--untied-head", action="store_true", help="lm_head.weight with values of its own")
     parser.add_argument("--drop", action="append", default=[], metavar="NAME", help="leave a tensor out")
+    parser.add_argument("--omit", action="append", default=[], metavar="KEY", help="leave out an entry or a model argument")
     parser.add_argument("--claim-dim", type=int, help="n_embd in model_args, whatever the tensors are")
     parser.add_argument("--compress", action="store_true", help="deflate the zip's entries")
     parser.add_argument("--command", help="a shell command that a careless reader would run")

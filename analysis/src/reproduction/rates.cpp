@@ -73,7 +73,8 @@ ClaimSection rates_section(const StabilityResults& results) {
   rates.section.title = "(d) The largest stable learning rate";
   rates.section.warnings = results.warnings;
   rates.section.paragraphs = {fmt::format(
-      "A rate is stable if no seed diverged. Gradient clipping and the decay of the rate keep runs from "
+      "A rate is stable if every seed finished and none diverged. Gradient clipping and the decay of the rate keep "
+      "runs from "
       "diverging long after they have stopped learning well, so a second measure is given: the largest rate "
       "whose loss is within {} nats of the placement's best.",
       useful_margin)};

@@ -77,15 +77,16 @@ Figure drift_along(const std::vector<PlacedRun>& runs, const std::string& family
   return figure;
 }
 
-/// Returns the largest drift over sites, layers and probes: one number per seed.
+/// Returns the largest drift over sites, layers and probes: one number per seed. Runs without a probe after the first are
+/// left out.
 Summary largest_drift(const std::vector<PlacedRun>& runs, const std::string& placement) {
   std::vector<double> largest;
   for (const PlacedRun& run : runs) {
     if (run.placement == placement) {
-      double of_run = 1;
+      double of_run = std::nan("");
       for (const SiteProbes& site : run.content.sites) {
-        for (std::size_t probe = 0; probe < site.steps.size(); ++probe) {
-          of_run = std::max(of_run, drift_of(site, probe));
+        for (std::size_t probe = 1; probe < site.steps.size(); ++probe) {
+          of_run = std::fmax(of_run, drift_of(site, probe));
         }
       }
       largest.push_back(of_run);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -17,22 +18,23 @@ std::vector<int64_t> seeds_of(const SweepRuns& runs) {
   return {seeds.begin(), seeds.end()};
 }
 
-/// Returns the final losses of a placement by rate, of one seed or of all. Rates at which a run diverged are left out.
+/// Returns the final losses of a placement by rate, of one seed or of all. Rates at which a run diverged, failed or is not
+/// finished are left out.
 std::map<double, std::vector<double>> stable_losses(const SweepRuns& runs, const std::string& placement,
                                                     std::optional<int64_t> seed) {
   std::map<double, std::vector<double>> losses;
-  std::set<double> diverged;
+  std::set<double> not_stable;
   for (std::size_t i = 0; i < runs.model.size(); ++i) {
     if (placement_of(runs.model[i]) != placement || (seed && runs.seed[i] != *seed)) {
       continue;
     }
     if (runs.status[i] == "stable") {
       losses[runs.lr[i]].push_back(runs.final_loss[i]);
-    } else if (runs.status[i] == "diverged") {
-      diverged.insert(runs.lr[i]);
+    } else {
+      not_stable.insert(runs.lr[i]);
     }
   }
-  for (const double rate : diverged) {
+  for (const double rate : not_stable) {
     losses.erase(rate);
   }
   return losses;
@@ -121,8 +123,11 @@ Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id,
 Verdict ascends_with_size(const Figure& figure) {
   std::vector<bool> cases;
   for (const Curve& curve : figure.curves) {
-    if (curve.y.size() > 1) {
-      cases.push_back(std::is_sorted(curve.y.begin(), curve.y.end()) && curve.y.front() < curve.y.back());
+    std::vector<double> known;
+    std::copy_if(curve.y.begin(), curve.y.end(), std::back_inserter(known),
+                 [](double value) { return std::isfinite(value); });
+    if (known.size() > 1) {
+      cases.push_back(std::is_sorted(known.begin(), known.end()) && known.front() < known.back());
     }
   }
   return verdict_of(cases);

@@ -37,7 +37,8 @@ StabilityResults read_stability(const std::vector<ReproducedSweep>& sweeps);
 /// Returns a number of the sweep's summary for the model of a placement, NaN if there is none.
 double summary_number(const SweepRuns& runs, const std::string& placement, const std::string& name);
 
-/// The largest rate at which nothing diverged, the largest whose loss is within the margin of the best, and that loss.
+/// The largest stable rate, the largest one whose loss is within the margin of the best, and the best loss, the smallest
+/// median over seeds. A rate is stable if every seed has finished and none diverged.
 struct Rates {
   double stable = std::nan("");
   double useful = std::nan("");
@@ -57,7 +58,7 @@ Summary gain_of(const SweepRuns& runs, const std::string& placement, const std::
 Figure against_size(const std::vector<ReadSweep>& sweeps, const std::string& id, const std::string& title,
                     const std::string& label, const std::function<Summary(const SweepRuns&)>& number);
 
-/// Returns whether the values of every family with at least two sizes ascend.
+/// Returns whether the values of every family with at least two known ones ascend.
 Verdict ascends_with_size(const Figure& figure);
 
 /// Formats the values of each curve: `llama2: 3, 5; llama3: 2, 4`.

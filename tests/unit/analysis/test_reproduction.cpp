@@ -6,16 +6,15 @@
 #include <cmath>
 #include <cstdlib>
 #include <map>
-#include <stdexcept>
 
+#include "claims.h"
 #include "run_file/probe_layout.h"
 #include "run_file_support.h"
+#include "table_file.h"
 
 using hessian::analysis::Claim;
 using hessian::analysis::ReproductionFiles;
 using hessian::analysis::Verdict;
-using hessian::experiments::DatasetSpec;
-using hessian::experiments::ElementType;
 using hessian::experiments::RunFileWriter;
 using hessian::tests::TemporaryFolder;
 using testing::HasSubstr;
@@ -24,52 +23,6 @@ using testing::HasSubstr;
 
 namespace hessian::tests {
 namespace {
-
-experiments::RunInfo info(const std::string& program) {
-  experiments::RunInfo info;
-  info.program = program;
-  info.model = "{}";
-  return info;
-}
-
-/// Columns of one length as a run file.
-class TableFile {
- public:
-  void add(const std::string& path, std::vector<double> values) {
-    add_as(path, ElementType::float64, std::move(values));
-  }
-  void add(const std::string& path, std::vector<int64_t> values) {
-    add_as(path, ElementType::int64, std::move(values));
-  }
-  void add(const std::string& path, std::vector<uint8_t> values) {
-    add_as(path, ElementType::uint8, std::move(values));
-  }
-  void add(const std::string& path, std::vector<std::string> values) {
-    add_as(path, ElementType::text, std::move(values));
-  }
-
-  void write(const std::filesystem::path& path) const {
-    std::filesystem::create_directories(path.parent_path());
-    auto writer = RunFileWriter::create(path, info("test"), specs_, true);
-    for (const auto& write_column : writes_) {
-      write_column(writer);
-    }
-    writer.finish();
-  }
-
- private:
-  template <class T>
-  void add_as(const std::string& path, ElementType type, std::vector<T> values) {
-    const auto rows = static_cast<int64_t>(values.size());
-    specs_.push_back({path, type, {rows}, "1", "test", type == ElementType::text ? 80 : 0});
-    writes_.emplace_back([path, rows, values = std::move(values)](RunFileWriter& writer) {
-      writer.write(path, {0}, {rows}, std::span<const T>(values));
-    });
-  }
-
-  std::vector<DatasetSpec> specs_;
-  std::vector<std::function<void(RunFileWriter&)>> writes_;
-};
 
 /// One run of a simulated sweep.
 struct Run {
@@ -147,7 +100,7 @@ void write_probes(const std::filesystem::path& path, double norm, double drift) 
   experiments::ProbeLayoutOptions layout;
   layout.sites = {{"residual", {0, 1, 2}}};
   layout.probes = 2;
-  auto writer = RunFileWriter::create(path, info("hessian-train"), experiments::probe_datasets(layout), true);
+  auto writer = RunFileWriter::create(path, info_of("hessian-train"), experiments::probe_datasets(layout), true);
   write_probe_layers(writer, layout);
   const std::vector<int64_t> steps = {0, 10};
   const std::vector<double> norms = {norm, norm, norm, norm / 2, norm / 2, norm / 2};
@@ -171,15 +124,6 @@ class Reproduction : public testing::Test {
   }
 
   std::vector<Claim> claims() { return write_reproduction(files, folder / "out"); }
-
-  static const Claim& claim_with(const std::vector<Claim>& claims, const std::string& text) {
-    for (const Claim& claim : claims) {
-      if (claim.text.find(text) != std::string::npos) {
-        return claim;
-      }
-    }
-    throw std::runtime_error("no claim has '" + text + "'");
-  }
 
   /// Writes points of exact power laws of ||W|| for the linear map and SimpleNorm.
   void write_synthetic(double linear_slope, double simple_slope) {

@@ -197,6 +197,58 @@ TEST(HuggingFace, TakesTheRopeBaseFromEitherPlace) {
   EXPECT_EQ(model.config.family, models::Family::llama3);
 }
 
+/// Returns a fixture's model after a change of its configuration.
+template <typename Change>
+models::Model with_config(const std::string& name, const Change& change) {
+  const TemporaryFolder folder;
+  const std::string path = copy_fixture(folder, name);
+  auto json = nlohmann::json::parse(support::read_file(path + "/config.json"));
+  change(json);
+  folder.write(name + "/config.json", json.dump());
+  return load_huggingface_model(path);
+}
+
+void expect_same(const models::Model& model, const models::Model& expected) {
+  EXPECT_EQ(model.config, expected.config);
+  ASSERT_EQ(model.parameters.size(), expected.parameters.size());
+  for (const auto& [name, tensor] : expected.parameters) {
+    EXPECT_TRUE(model.parameters.at(name).equal(tensor)) << name;
+  }
+}
+
+// transformers ties the head of GPT-2 by default and that of Llama not.
+TEST(HuggingFace, TiesTheHeadOfGpt2AndNotThatOfLlamaIfTheConfigurationDoesNotSay) {
+  const auto without_key = [](nlohmann::json& json) { json.erase("tie_word_embeddings"); };
+  for (const std::string name : {"gpt2", "llama_gqa"}) {
+    const auto model = with_config(name, without_key);
+    EXPECT_EQ(model.config.tied_head, name == "gpt2");
+    EXPECT_EQ(model.parameters.contains("output.weight"), name == "llama_gqa");
+    expect_same(model, load_huggingface_model(fixtures + name));
+  }
+  EXPECT_EQ(full_refusal("llama_tied", "config.json", without_key),
+            "llama_tied: tensor 'lm_head.weight' [89, 32] is absent");
+}
+
+TEST(HuggingFace, ReadsShardsInEitherOrder) {
+  const TemporaryFolder folder;
+  const std::string path = copy_fixture(folder, "llama_gqa");
+  const auto reversed = [](std::string name) {
+    char& digit = name.at(std::string("model-0000").size());  // 1 to 9
+    digit = static_cast<char>('1' + '9' - digit);
+    return "reversed-" + name;
+  };
+  auto index = nlohmann::json::parse(support::read_file(path + "/model.safetensors.index.json"));
+  for (auto& shard : index["weight_map"]) {
+    const std::string name = shard;
+    if (std::filesystem::exists(path + "/" + name)) {
+      std::filesystem::rename(path + "/" + name, path + "/" + reversed(name));
+    }
+    shard = reversed(name);
+  }
+  folder.write("llama_gqa/model.safetensors.index.json", index.dump());
+  expect_same(load_huggingface_model(path), load_huggingface_model(fixtures + "llama_gqa"));
+}
+
 TEST(HuggingFace, RefusesTensorsThatDoNotFit) {
   EXPECT_EQ(config_refusal("llama_tied", "intermediate_size", 81),
             "model.safetensors: tensor 'model.layers.0.mlp.gate_proj.weight' is [80, 32], expected [81, 32]");

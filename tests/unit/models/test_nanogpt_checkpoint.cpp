@@ -125,6 +125,26 @@ TEST(NanoGptCheckpoint, ReadsEveryProtocolAndModelsWithoutBiases) {
   }
 }
 
+// nanoGPT's GPTConfig has `bias: bool = True`, which older checkpoints do not store.
+TEST(NanoGptCheckpoint, HasBiasesAndStepZeroIfItDoesNotSay) {
+  const TemporaryFolder folder;
+  const auto complete = load_nanogpt_checkpoint(make_checkpoint(folder, ""));
+  const auto [model, step] = load_nanogpt_checkpoint(make_checkpoint(folder, "--omit bias --omit iter_num"));
+  EXPECT_TRUE(model.config.bias);
+  EXPECT_EQ(model.config, complete.model.config);
+  EXPECT_TRUE(model.parameters.contains("norm.bias"));
+  EXPECT_EQ(complete.training_step, 5);
+  EXPECT_EQ(step, 0);
+}
+
+TEST(NanoGptCheckpoint, NamesTheArgumentThatIsAbsent) {
+  const TemporaryFolder folder;
+  for (const std::string key : {"n_layer", "n_head", "n_embd", "block_size", "vocab_size", "model_args", "model"}) {
+    EXPECT_EQ(refusal(folder, "--omit " + key),
+              "has no '" + key + "'; a nanoGPT checkpoint is a dict with 'model', 'model_args' and 'iter_num'");
+  }
+}
+
 TEST(NanoGptCheckpoint, NeverCallsFunctionsThatAFileNames) {
   const TemporaryFolder folder;
   const std::string command = "--command 'touch " + (folder / "owned") + "'";

@@ -74,6 +74,42 @@ TEST(TokenData, CutsWindowsOutOfTextAtItsOffsets) {
   }
 }
 
+TEST(TokenData, HasEightSequencesOf128TokensOrAsManyAsTheModelTakesByDefault) {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 10; ++i) {
+    text += counting_text();
+  }
+  DataOptions options;
+  options.source = folder.write("t.txt", text);
+  options.vocab_size = 256;
+  const auto sizes_with = [&options](std::int64_t max_seq_len) {
+    options.max_seq_len = max_seq_len;
+    return load_token_batch(options).tokens.sizes().vec();
+  };
+  EXPECT_EQ(sizes_with(512), (std::vector<std::int64_t>{8, 128}));
+  EXPECT_EQ(sizes_with(32), (std::vector<std::int64_t>{8, 32}));
+  options.sequences = 3;
+  EXPECT_EQ(sizes_with(32), (std::vector<std::int64_t>{3, 32}));
+  options.seq_len = 40;
+  EXPECT_EQ(sizes_with(512), (std::vector<std::int64_t>{3, 40}));
+}
+
+TEST(TokenData, HasEveryRowOfASafetensorsFileAtItsLengthByDefault) {
+  const TemporaryFolder folder;
+  const at::Tensor ids = at::arange(11 * 200).view({11, 200}).remainder(50);
+  DataOptions options;
+  options.source = rows_file(folder, ids, ids);
+  options.vocab_size = 50;
+  EXPECT_TRUE(load_token_batch(options).tokens.equal(ids));
+  EXPECT_TRUE(load_token_batch(options).targets.equal(ids));
+}
+
+TEST(TokenData, IsTheWholeOfAFileByDefault) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(models::TokenDataset::open(options_for(folder.write("t.txt", counting_text()), 256)).size(), 200);
+}
+
 TEST(TokenData, DependsOnlyOnTheSeed) {
   const TemporaryFolder folder;
   auto options = options_for(folder.write("t.txt", counting_text()), 256);

@@ -66,6 +66,18 @@ TEST_P(ModelProbeOptions, MeasuresTheLayersAndTheEndThatAreRequested) {
   }
 }
 
+TEST_P(ModelProbeOptions, GivesSequencesInTheOppositeOrderTheirOwnResults) {
+  const ProbeModelOptions options{.tolerance = 1e-10, .max_iterations = 500};
+  const auto layers = probe(model, batch, options);
+  const auto swapped = probe(model, {batch.tokens.flip({0}), batch.targets.flip({0}), {}}, options);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    EXPECT_LT(support::relative_error(swapped[i].lambda_max, layers[i].lambda_max.flip({0})), 1e-8) << i;
+    EXPECT_LT(support::relative_error(swapped[i].lambda_min, layers[i].lambda_min.flip({0})), 1e-8) << i;
+    EXPECT_GT(support::relative_error(swapped[i].lambda_max, layers[i].lambda_max), 1e-3) << "equal sequences";
+    EXPECT_NEAR(swapped[i].rms, layers[i].rms, 1e-12) << i;
+  }
+}
+
 TEST_P(ModelProbeOptions, AcceptsTrainableWeightsAndDoesNotChangeThem) {
   const auto before = probe(model, batch, {.layers = {1}});
   models::Model trained{model.config, {}};

@@ -48,6 +48,19 @@ TEST(ProgramOptions, SetTheMembersThatTheyAreBoundTo) {
   const ProbeCommand command = parsed({"--tol", "0.25", "--site", "ffn_in,residual", "--unit", "token", "--engine",
                                        "autograd", "--memory", "2KiB", "--dtype", "float64", "--ends", "dominant",
                                        "--seed", "9223372036854775807", "--params", "a*,b", "--overwrite"});
+  const auto measured = parsed({"--sequences", "3", "--seq-len", "5", "--density", "--adam", "--vectors", "--samples",
+                                "6", "--steps", "12", "--top", "4", "--block-width", "2"})
+                            .options;
+  EXPECT_EQ(measured.probe.sequences, 3);
+  EXPECT_EQ(measured.probe.seq_len, 5);
+  EXPECT_TRUE(measured.density && measured.adam && measured.vectors);
+  EXPECT_FALSE(measured.diagonal || measured.decompose || measured.probe.check);
+  EXPECT_EQ(measured.samples, 6);
+  EXPECT_EQ(measured.steps, 12);
+  EXPECT_EQ(measured.top, 4);
+  EXPECT_EQ(measured.block_width, 2);
+  EXPECT_TRUE(parsed({"--diagonal"}).options.diagonal);
+  EXPECT_TRUE(parsed({"--decompose"}).options.decompose);
   const ProbeOptions& probe = command.options.probe;
   EXPECT_EQ(probe.model, "m.pt");
   EXPECT_EQ(probe.tolerance, 0.25);
@@ -62,6 +75,86 @@ TEST(ProgramOptions, SetTheMembersThatTheyAreBoundTo) {
   EXPECT_EQ(command.output.path, "run.h5");
   EXPECT_TRUE(command.output.overwrite);
   EXPECT_FALSE(command.options.is_requested());
+}
+
+/// An option with its default, as the configuration of a run file writes it, and its value after other words.
+struct ExpectedOption {
+  std::string flag;
+  std::string key;
+  std::string value;  ///< as TOML; empty: the key is left out
+  std::vector<std::string> words;
+  std::string changed;
+};
+
+const std::vector<ExpectedOption> expected_options = {
+    {"--model", "model", "'m.pt'", {}, ""},  // given by parsed()
+    {"--layer", "layers", "'all'", {"0,2"}, "'0,2'"},
+    {"--site", "sites", "[ 'residual' ]", {"ffn_in"}, "[ 'ffn_in' ]"},
+    {"--data", "data", "'builtin'", {"a.txt"}, "'a.txt'"},
+    {"--sequences", "sequences", "0", {"3"}, "3"},
+    {"--seq-len", "seq_len", "0", {"5"}, "5"},
+    {"--unit", "unit", "'sequence'", {"token"}, "'token'"},
+    {"--method", "method", "'lanczos'", {"power"}, "'power'"},
+    {"--engine", "engine", "", {"autograd"}, "'autograd'"},
+    {"--ends", "ends", "'both'", {"dominant"}, "'dominant'"},
+    {"--tol", "tolerance", "0.001", {"0.25"}, "0.25"},
+    {"--max-iter", "max_iterations", "200", {"7"}, "7"},
+    {"--dtype", "dtype", "'float32'", {"float64"}, "'float64'"},
+    {"--device", "device", "'auto'", {"cpu"}, "'cpu'"},
+    {"--memory", "memory_bytes", "", {"2KiB"}, "2048"},
+    {"--vocab-size", "vocab_size", "", {"9"}, "9"},
+    {"--seed", "seed", "0", {"11"}, "11"},
+    {"--check", "check", "false", {}, "true"},
+    {"--target", "target", "'activations'", {"parameters"}, "'parameters'"},
+    {"--operator", "operator", "'hessian'", {"mc-fisher"}, "'mc-fisher'"},
+    {"--params", "params", "[ '*' ]", {"a*,b"}, "[ 'a*', 'b' ]"},
+    {"--adam", "adam", "false", {}, "true"},
+    {"--top", "top", "0", {"4"}, "4"},
+    {"--block-width", "block_width", "1", {"2"}, "2"},
+    {"--vectors", "vectors", "false", {}, "true"},
+    {"--density", "density", "false", {}, "true"},
+    {"--trace", "trace", "'none'", {"hutchinson"}, "'hutchinson'"},
+    {"--diagonal", "diagonal", "false", {}, "true"},
+    {"--decompose", "decompose", "false", {}, "true"},
+    {"--samples", "samples", "8", {"6"}, "6"},
+    {"--steps", "steps", "64", {"12"}, "12"},
+};
+
+/// Returns the options of hessian-probe that a run file records.
+experiments::ProgramOptions recorded_options(ProbeCommand& command) {
+  experiments::ProgramOptions all = experiments::probe_options(command.options.probe);
+  const auto more = experiments::spectrum_options(command.options);
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+TEST(ProgramOptions, HaveTheDocumentedDefaults) {
+  ProbeCommand command = parsed({});
+  const auto options = recorded_options(command);
+  ASSERT_EQ(options.size(), expected_options.size());
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    const ExpectedOption& expected = expected_options[i];
+    EXPECT_EQ(options[i].flag, expected.flag);
+    EXPECT_EQ(options[i].field.key, expected.key);
+    EXPECT_EQ(value_text(options[i].field), expected.value) << expected.flag;
+  }
+}
+
+TEST(ProgramOptions, ChangeTheirOwnValueAndNoOther) {
+  for (const ExpectedOption& given : expected_options) {
+    if (given.changed.empty()) {
+      continue;
+    }
+    std::vector<std::string> words = {given.flag};
+    words.insert(words.end(), given.words.begin(), given.words.end());
+    ProbeCommand command = parsed(words);
+    const auto options = recorded_options(command);
+    for (std::size_t i = 0; i < options.size(); ++i) {
+      const ExpectedOption& expected = expected_options.at(i);
+      EXPECT_EQ(value_text(options[i].field), expected.flag == given.flag ? expected.changed : expected.value)
+          << expected.flag << " after " << given.flag;
+    }
+  }
 }
 
 TEST(ProgramOptions, MeanTheirDefaultWordIfNoneFollows) {

@@ -45,8 +45,19 @@ std::string expected_text(int64_t row) {
   return "\xce\xbb = " + std::to_string(row);
 }
 
-/// Creates a run file with initial contents, appends and flushes rows, and finishes; reports each step once it is done.
-void write_run(const fs::path& path, int64_t rows, int progress) {
+void append_row(RunFileWriter& writer, int64_t row) {
+  std::vector<double> values;
+  for (int64_t column = 0; column < row_width; ++column) {
+    values.push_back(expected_value(row, column));
+  }
+  writer.append("/train/step", std::span(&row, 1));
+  writer.append("/train/loss", values);
+  writer.append("/train/name", std::vector<std::string>{expected_text(row)});
+}
+
+/// Creates a run file with initial contents, appends and flushes rows, appends `pending` more without a flush, and
+/// finishes; reports each step once it is done.
+void write_run(const fs::path& path, int64_t rows, int progress, int64_t pending = 0) {
   report(progress, 's');
   auto writer = RunFileWriter::create(path, example_info(),
                                       {{"/train/step", ElementType::int64, {0}, "steps", "training step"},
@@ -58,15 +69,12 @@ void write_run(const fs::path& path, int64_t rows, int progress) {
                                       });
   report(progress, 'c');
   for (int64_t row = 0; row < rows; ++row) {
-    std::vector<double> values;
-    for (int64_t column = 0; column < row_width; ++column) {
-      values.push_back(expected_value(row, column));
-    }
-    writer.append("/train/step", std::span(&row, 1));
-    writer.append("/train/loss", values);
-    writer.append("/train/name", std::vector<std::string>{expected_text(row)});
+    append_row(writer, row);
     writer.flush();
     report(progress, 'r');
+  }
+  for (int64_t row = rows; row < rows + pending; ++row) {
+    append_row(writer, row);
   }
   writer.set_peak_memory_bytes(1);
   writer.finish();
@@ -98,7 +106,9 @@ void check_rows(const RunFileReader& reader, int64_t rows_flushed) {
   }
 }
 
-void check_file(const fs::path& path, const Progress& progress) {
+/// Checks the file that a killed writer left.
+/// \param all_rows  rows that a finished file has, whether or not they were flushed before finish(); 0: unknown
+void check_file(const fs::path& path, const Progress& progress, int64_t all_rows = 0) {
   if (!fs::exists(path)) {
     EXPECT_FALSE(progress.created);
     return;
@@ -108,7 +118,7 @@ void check_file(const fs::path& path, const Progress& progress) {
     EXPECT_EQ(reader.info(), example_info());
     EXPECT_EQ(reader.datasets().size(), 4U);
     EXPECT_EQ(reader.read<double>("/probe/loss").values, known_at_the_start);
-    check_rows(reader, progress.rows_flushed);
+    check_rows(reader, reader.finished() ? std::max(all_rows, progress.rows_flushed) : progress.rows_flushed);
     if (progress.finished) {
       EXPECT_TRUE(reader.finished());
     }
@@ -118,7 +128,7 @@ void check_file(const fs::path& path, const Progress& progress) {
 }
 
 /// Reads the file as docs/file-format.md recommends to users of other tools.
-void check_with_plain_tools(const fs::path& path, const Progress& progress) {
+void check_with_plain_tools(const fs::path& path, const Progress& progress, int64_t all_rows = 0) {
   const auto clear = run_command("h5clear -s --increment=0 " + path.string());
   EXPECT_EQ(clear.status, 0) << clear.output;
   const auto dump = run_command("h5dump -d /train/step " + path.string());
@@ -126,7 +136,7 @@ void check_with_plain_tools(const fs::path& path, const Progress& progress) {
   if (progress.rows_flushed > 0) {
     EXPECT_THAT(dump.output, ::testing::ContainsRegex("[ ,]" + std::to_string(progress.rows_flushed - 1) + "[,\n]"));
   }
-  check_file(path, progress);
+  check_file(path, progress, all_rows);
 }
 
 /// Starts `action` 50 times and kills it after up to `longest`.
@@ -218,6 +228,9 @@ TEST(RunFileCrash, TwoReadersFollowARunningWriterToItsEnd) {
   }
 }
 
+constexpr int64_t traced_flushed_rows = 3;
+constexpr int64_t traced_pending_rows = 2;
+
 // The moment at which a traced child is killed: before or after its n-th system call, or after its n-th write was cut
 // at the end of a page, where the kernel may stop a write on SIGKILL.
 enum class End { at_system_call, in_the_middle_of_a_write };
@@ -251,7 +264,7 @@ std::optional<Progress> kill_at(End end, int64_t n, const fs::path& path, bool* 
       return;
     }
     ::raise(SIGSTOP);
-    write_run(path, 3, progress);
+    write_run(path, traced_flushed_rows, progress, traced_pending_rows);
   });
   int status = 0;
   ::waitpid(child.process, &status, 0);
@@ -289,9 +302,10 @@ void kill_at_every(End end, int64_t stride) {
     if (!progress) {
       break;
     }
-    check_file(folder / "run.h5", *progress);
+    constexpr int64_t all_rows = traced_flushed_rows + traced_pending_rows;
+    check_file(folder / "run.h5", *progress, all_rows);
     if (fs::exists(folder / "run.h5") && ++files % 10 == 0 && tools) {
-      check_with_plain_tools(folder / "run.h5", *progress);
+      check_with_plain_tools(folder / "run.h5", *progress, all_rows);
     }
     ASSERT_FALSE(::testing::Test::HasFailure()) << "killed at occasion " << n;
   }
@@ -300,11 +314,11 @@ void kill_at_every(End end, int64_t stride) {
   EXPECT_GT(n, end == End::at_system_call ? 100 : 0);
 }
 
-TEST(RunFileCrash, KilledAtAnySystemCallLeavesNoFileOrOneThatHoldsEveryRowFlushed) {
+TEST(RunFileCrash, KilledAtAnySystemCallLeavesNoFileOrOneThatHoldsEveryRowFlushedAndAllRowsIfItIsFinished) {
   kill_at_every(End::at_system_call, 1);
 }
 
-TEST(RunFileCrash, KilledInTheMiddleOfAnyWriteLeavesNoFileOrOneThatHoldsEveryRowFlushed) {
+TEST(RunFileCrash, KilledInTheMiddleOfAnyWriteLeavesNoFileOrOneThatHoldsEveryRowFlushedAndAllRowsIfItIsFinished) {
 #ifndef __x86_64__
   GTEST_SKIP() << "system calls are only changed on x86-64";
 #endif

@@ -9,11 +9,14 @@
 #include <atomic>
 #include <cstdlib>
 #include <functional>
+#include <mutex>
 #include <set>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "hessian/parameters.h"
+#include "probe/share.h"
 #include "train/parameter_shard.h"
 
 namespace hessian::tests {
@@ -111,6 +114,75 @@ TEST(ProcessGroup, ExchangesTensorsAndTextsAsDocumented) {
       EXPECT_EQ(group.find_published("text of nobody"), std::nullopt);
     });
     EXPECT_EQ(claims, 1);
+  }
+}
+
+TEST(ProbeShare, GivesEverySequenceOfEveryGroupToOneProcess) {
+  constexpr int64_t groups = 5;
+  using Item = std::tuple<int64_t, int64_t, int64_t>;  // number of sequences, group, sequence
+  std::multiset<Item> expected;
+  for (const int64_t sequences : {1, 2, 3, 5}) {
+    for (int64_t item = 0; item < groups * sequences; ++item) {
+      expected.emplace(sequences, item / sequences, item % sequences);
+    }
+  }
+  for (const int size : {2, 3, 4}) {
+    std::multiset<Item> covered;
+    std::mutex mutex;
+    as_each_of(size, [&](const ProcessGroup& group) {
+      for (const int64_t sequences : {1, 2, 3, 5}) {
+        const auto share = experiments::probe_share(group, sequences);
+        const std::lock_guard lock(mutex);
+        for (int64_t g = share.first_group; g < groups; g += share.group_stride) {
+          for (int64_t s = share.sequences.first; s < share.sequences.first + share.sequences.count; ++s) {
+            covered.emplace(sequences, g, s);
+          }
+        }
+      }
+    });
+    EXPECT_EQ(covered, expected) << size << " processes";
+  }
+}
+
+/// Returns a row whose entry of sequence s is s + 1, plus a hundred times the place of the column.
+experiments::ProbeRow numbered_row(int64_t first, int64_t count, int64_t sequences) {
+  experiments::ProbeRow row = experiments::empty_row(models::Site::residual, 3, sequences, true);
+  for (int64_t s = first; s < first + count; ++s) {
+    const auto i = static_cast<std::size_t>(s);
+    const auto number = static_cast<double>(s + 1);
+    row.spectral_norm[i] = number;
+    row.lambda_max[i] = 100 + number;
+    row.lambda_min[i] = -200 - number;
+    row.residual_norm[i] = 300 + number;
+    row.iterations[i] = static_cast<int32_t>(400 + s);
+    row.converged[i] = static_cast<uint8_t>(s % 2);
+  }
+  return row;
+}
+
+TEST(ProbeShare, CompletesTheRowsOfEveryProcessWhicheverComputedThem) {
+  constexpr int64_t sequences = 4;
+  for (const bool swapped : {false, true}) {
+    as_each_of(2, [swapped](const ProcessGroup& group) {
+      const bool low = (group.rank() == 0) != swapped;
+      // The other process computes the other half of the first row and nothing of the second.
+      std::vector<experiments::ProbeRow> rows = {numbered_row(low ? 0 : 2, 2, sequences),
+                                                 numbered_row(0, low ? sequences : 0, sequences)};
+      rows[0].check_relative_difference = low ? 0.25 : 0.0;
+      rows[1].check_relative_difference = low ? 0.0 : 0.5;
+      experiments::merge_rows(group, rows);
+      const experiments::ProbeRow expected = numbered_row(0, sequences, sequences);
+      for (const experiments::ProbeRow& row : rows) {
+        EXPECT_EQ(row.spectral_norm, expected.spectral_norm);
+        EXPECT_EQ(row.lambda_max, expected.lambda_max);
+        EXPECT_EQ(row.lambda_min, expected.lambda_min);
+        EXPECT_EQ(row.residual_norm, expected.residual_norm);
+        EXPECT_EQ(row.iterations, expected.iterations);
+        EXPECT_EQ(row.converged, expected.converged);
+      }
+      EXPECT_EQ(rows[0].check_relative_difference, 0.25);
+      EXPECT_EQ(rows[1].check_relative_difference, 0.5);
+    });
   }
 }
 

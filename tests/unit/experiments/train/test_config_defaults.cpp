@@ -1,0 +1,214 @@
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "hessian/models/named_models.h"
+#include "loader_support.h"
+#include "sweep/config.h"
+#include "train/config.h"
+
+// Compares the default of every key of a training run and of a sweep with a list of its own, and what a configuration means
+// where a key has no value of its own.
+
+namespace hessian::tests {
+namespace {
+
+using experiments::architecture_of;
+using experiments::ConfigField;
+using experiments::ConfigFields;
+using experiments::ConfigTarget;
+using experiments::SweepConfig;
+using experiments::TrainConfig;
+
+/// A key with its default, as TOML, and the member that it sets.
+struct ExpectedField {
+  std::string key;
+  std::string value;
+  ConfigTarget member;
+};
+
+/// Returns the keys of a training run. Those of the optimizer, the schedule and clipping are the recipe of the SimpleGPT
+/// code; those of divergence are derived where DivergenceOptions declares them.
+std::vector<ExpectedField> expected_of_training(TrainConfig& c, const std::string& checkpoint_every = "500") {
+  return {
+      {"out", "''", &c.out},
+      {"steps", "1000", &c.steps},
+      {"seed", "0", &c.seed},
+      {"device", "'auto'", &c.device},
+      {"dtype", "'float32'", &c.dtype},
+      {"threads", "0", &c.threads},
+      {"model.name", "'new:llama2-20M-prenorm'", &c.model.name},
+      {"model.vocab_size", "256", &c.model.vocab_size},
+      {"model.dim", "0", &c.model.dim},
+      {"model.n_layers", "0", &c.model.n_layers},
+      {"model.n_heads", "0", &c.model.n_heads},
+      {"model.n_kv_heads", "0", &c.model.n_kv_heads},
+      {"model.ffn_hidden_dim", "0", &c.model.ffn_hidden_dim},
+      {"data.source", "'builtin'", &c.data.source},
+      {"data.seq_len", "128", &c.data.seq_len},
+      {"data.batch_size", "8", &c.data.batch_size},
+      {"data.accumulation", "1", &c.data.accumulation},
+      {"optimizer.name", "'adamw'", &c.optimizer.name},
+      {"optimizer.lr", "0.001", &c.optimizer.lr},
+      {"optimizer.beta1", "0.9", &c.optimizer.beta1},
+      {"optimizer.beta2", "0.95", &c.optimizer.beta2},
+      {"optimizer.eps", "1e-08", &c.optimizer.eps},
+      {"optimizer.momentum", "0.9", &c.optimizer.momentum},
+      {"optimizer.weight_decay", "0.1", &c.optimizer.weight_decay},
+      {"optimizer.decay", "'all'", &c.optimizer.decay},
+      {"optimizer.clip", "1.0", &c.optimizer.clip},
+      {"schedule.name", "'linear'", &c.schedule.name},
+      {"schedule.warmup", "10", &c.schedule.warmup},
+      {"schedule.decay", "100", &c.schedule.decay},
+      {"schedule.final_fraction", "0.0", &c.schedule.final_fraction},
+      {"validation.every", "100", &c.validation.every},
+      {"validation.sequences", "32", &c.validation.sequences},
+      {"log.update_every", "100", &c.log.update_every},
+      {"checkpoint.every", checkpoint_every, &c.checkpoint.every},
+      {"checkpoint.keep", "2", &c.checkpoint.keep},
+      {"probe.every", "0", &c.probe.every},
+      {"probe.layers", "'all'", &c.probe.layers},
+      {"probe.sites", "[ 'residual' ]", &c.probe.sites},
+      {"probe.sequences", "4", &c.probe.sequences},
+      {"probe.ends", "'both'", &c.probe.ends},
+      {"probe.tolerance", "0.01", &c.probe.tolerance},
+      {"probe.max_iterations", "200", &c.probe.max_iterations},
+      {"probe.sharpness", "false", &c.probe.sharpness},
+      {"divergence.margin", "0.5", &c.divergence.margin},
+      {"divergence.patience", "100", &c.divergence.patience},
+      {"divergence.smoothing", "11", &c.divergence.smoothing},
+      {"divergence.plateau_drop", "1.0", &c.divergence.plateau_drop},
+      {"divergence.plateau_steps", "0", &c.divergence.plateau_steps},
+      {"divergence.stop", "true", &c.stop_when_diverged},
+  };
+}
+
+std::vector<ExpectedField> expected_of_sweep(SweepConfig& c) {
+  std::vector<ExpectedField> expected = expected_of_training(c.train, "0");
+  const std::vector<ExpectedField> own = {
+      {"sweep.models", "[ 'new:llama2-20M-prenorm', 'new:llama2-20M-preqknorm', 'new:llama2-20M-simplegpt' ]",
+       &c.models},
+      {"sweep.seeds", "[ 0, 1, 2 ]", &c.seeds},
+      {"sweep.lr.from", "0.001", &c.lr.from},
+      {"sweep.lr.to", "0.1", &c.lr.to},
+      {"sweep.lr.per_octave", "1.0", &c.lr.per_octave},
+      {"sweep.bisect", "true", &c.bisect},
+      {"sweep.factor", "1.189207115002721", &c.factor},  // 2^(1/4)
+      {"sweep.jobs", "1", &c.jobs},
+  };
+  expected.insert(expected.end(), own.begin(), own.end());
+  return expected;
+}
+
+/// Returns the variable that a key sets.
+const void* variable_of(const ConfigTarget& target) {
+  return std::visit(
+      []<class Target>(const Target& variable) -> const void* {
+        if constexpr (std::is_pointer_v<Target>) {
+          return variable;
+        } else {
+          return nullptr;
+        }
+      },
+      target);
+}
+
+void expect_fields(const ConfigFields& fields, const std::vector<ExpectedField>& expected) {
+  ASSERT_EQ(fields.size(), expected.size());
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    EXPECT_EQ(fields[i].key, expected[i].key);
+    EXPECT_EQ(experiments::value_text(fields[i]), expected[i].value) << expected[i].key;
+    EXPECT_EQ(variable_of(fields[i].target), variable_of(expected[i].member)) << expected[i].key;
+  }
+}
+
+TEST(ConfigDefaults, OfEveryKeyOfATrainingRunAreAsDocumented) {
+  TrainConfig config;
+  read_config_text("", "text", train_fields(config));
+  expect_fields(train_fields(config), expected_of_training(config));
+}
+
+TEST(ConfigDefaults, OfEveryKeyOfASweepAreThoseOfATrainingRunExceptThatItSavesNoCheckpoints) {
+  SweepConfig config;
+  read_config_text("", "text", sweep_fields(config));
+  expect_fields(sweep_fields(config), expected_of_sweep(config));
+}
+
+TEST(ConfigDefaults, OfTheFolderIsTheNameOfTheFileWithoutItsEnding) {
+  const support::TemporaryFolder folder;
+  const std::string path = folder.write("of.two.toml", "steps = 20\n");
+  EXPECT_EQ(experiments::load_train_config(path, {}).out, "of.two");
+  EXPECT_EQ(experiments::load_sweep_config(path, {}).train.out, "of.two");
+  EXPECT_EQ(experiments::load_train_config(path, {"out=elsewhere"}).out, "elsewhere");
+  EXPECT_EQ(experiments::load_sweep_config(path, {"out=elsewhere"}).train.out, "elsewhere");
+}
+
+models::GptConfig architecture(const std::string& name, const TrainConfig::Model& overrides) {
+  TrainConfig config;
+  config.model = overrides;
+  config.model.name = name;
+  return architecture_of(config);
+}
+
+TEST(ConfigDefaults, OfAModelsShapeAreThoseOfItsSize) {
+  for (const std::string name : {"new:gpt2-10M-prenorm", "new:llama2-20M-simplegpt", "new:llama3-8B-preqknorm"}) {
+    const models::GptConfig named = models::parse_model_name(name, {});
+    EXPECT_EQ(architecture(name, {.vocab_size = 0}), named) << name;
+    models::GptConfig of_bytes = named;
+    of_bytes.vocab_size = 256;
+    EXPECT_EQ(architecture(name, {}), of_bytes) << name;
+    EXPECT_EQ(architecture(name, {.n_layers = 3}).n_layers, 3);
+    EXPECT_EQ(architecture(name, {.n_layers = 3}).dim, named.dim);
+  }
+}
+
+TEST(ConfigDefaults, OfTheFeedForwardLayerFollowTheWidthInMultiplesOf32) {
+  // 2 (4 64) / 3 = 170; the size itself has 768, a multiple of 256.
+  EXPECT_EQ(architecture("new:llama2-20M-prenorm", {}).ffn_hidden_dim, 768);
+  EXPECT_EQ(architecture("new:llama2-20M-prenorm", {.dim = 64}).ffn_hidden_dim, 192);
+  EXPECT_EQ(architecture("new:llama2-20M-prenorm", {.dim = 64, .ffn_hidden_dim = 100}).ffn_hidden_dim, 100);
+  EXPECT_EQ(architecture("new:gpt2-10M-prenorm", {.dim = 96}).ffn_hidden_dim, 384);
+}
+
+TEST(ConfigDefaults, OfTheHeadsAreUngroupedUnlessTheSizeGroupsThem) {
+  const auto heads = [](const std::string& name, const TrainConfig::Model& overrides) {
+    const models::GptConfig config = architecture(name, overrides);
+    return std::vector{config.n_heads, config.n_kv_heads, config.head_dim};
+  };
+  using Numbers = std::vector<int64_t>;
+  EXPECT_EQ(heads("new:llama2-20M-prenorm", {}), (Numbers{4, 4, 64}));
+  EXPECT_EQ(heads("new:llama2-20M-prenorm", {.n_heads = 2}), (Numbers{2, 2, 128}));
+  EXPECT_EQ(heads("new:llama2-20M-prenorm", {.n_kv_heads = 2}), (Numbers{4, 2, 64}));
+  EXPECT_EQ(heads("new:llama3-8B-prenorm", {}), (Numbers{32, 8, 128}));
+  EXPECT_EQ(heads("new:llama3-8B-prenorm", {.n_heads = 64}), (Numbers{64, 8, 64}));
+  EXPECT_EQ(heads("new:llama3-8B-prenorm", {.n_heads = 64, .n_kv_heads = 16}), (Numbers{64, 16, 64}));
+}
+
+TEST(ConfigDefaults, OfDivergenceLeaveOutThePlateauForAModelThatHasLeftItAlready) {
+  TrainConfig config;
+  config.divergence.margin = 0.75;
+  config.divergence.plateau_drop = 2;
+  EXPECT_EQ(divergence_of(config).plateau_drop, 2);
+  config.model.name = "model.safetensors";
+  EXPECT_EQ(divergence_of(config).plateau_drop, 0);
+  EXPECT_EQ(divergence_of(config).margin, 0.75);
+}
+
+TEST(ConfigDefaults, OfTheScheduleAreTheMembersOfTheSameNames) {
+  TrainConfig config;
+  config.steps = 70;
+  config.schedule = {"wsd", 3, 20, 0.25};
+  const experiments::LearningRateSchedule schedule = schedule_of(config);
+  EXPECT_EQ(schedule.name, "wsd");
+  EXPECT_EQ(multiplier(schedule, 0), 0.25);  // the first of 3 steps of warm-up
+  EXPECT_EQ(multiplier(schedule, 3), 1);
+  EXPECT_EQ(multiplier(schedule, 49), 1);  // the decay begins 20 steps before the end
+  EXPECT_NEAR(multiplier(schedule, 69), 0.25 + 0.75 / 20, 1e-12);
+}
+
+}  // namespace
+}  // namespace hessian::tests

@@ -15,6 +15,10 @@ constexpr const char* clear_line = "\r\033[K";
 
 }  // namespace
 
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
 ProgressLine::ProgressLine(std::string label)
     : label_(std::move(label)), shown_(isatty(STDERR_FILENO) != 0), start_(std::chrono::steady_clock::now()) {}
 
@@ -28,7 +32,7 @@ void ProgressLine::update(int64_t done, int64_t total) {
   if (!shown_ || done < 1) {
     return;
   }
-  const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  const double elapsed = seconds_since(start_);
   const double left = elapsed / static_cast<double>(done) * static_cast<double>(total - done);
   const std::string line =
       fmt::format("{}{}: {} of {}, {} left", clear_line, label_, done, total, format_seconds(left));

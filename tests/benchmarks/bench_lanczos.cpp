@@ -53,19 +53,34 @@ void measure_overhead(benchmark::State& state, const std::string& model, int64_t
   state.counters["products"] = products;
 }
 
-void lanczos(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len) {
-  measure_overhead(state, model, sequences, seq_len, "lanczos_overhead",
-                   [](const LinearOperator& op) { return hessian::lanczos(op).iterations.max().item<double>() + 2; });
+/// Solves with and without the certificate, for the dominant end and for both. `products` is the mean per problem.
+void lanczos(benchmark::State& state, const std::string& model, Ends ends, double certify) {
+  measure_overhead(state, model, 4, 128, "lanczos_overhead", [ends, certify](const LinearOperator& op) {
+    const ExtremalEigenvalues found = hessian::lanczos(op, {.ends = ends, .certificate = {.certify = certify}});
+    return found.iterations.to(at::kDouble).mean().item<double>() + (ends == Ends::both ? 2 : 1);
+  });
 }
 
-BENCHMARK_CAPTURE(lanczos, llama2_20M_prenorm_4x128, "new:llama2-20M-prenorm", 4, 128)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(3);
-BENCHMARK_CAPTURE(lanczos, llama2_20M_simplegpt_4x128, "new:llama2-20M-simplegpt", 4, 128)
-    ->UseManualTime()
-    ->Unit(benchmark::kMillisecond)
-    ->Iterations(3);
+void measure_lanczos(const std::string& model) {
+  for (const Ends ends : {Ends::dominant, Ends::both}) {
+    for (const double certify : {0.0, 0.01}) {
+      const std::string name = std::string("lanczos/") + model + (ends == Ends::both ? "/both_ends" : "/dominant") +
+                               (certify > 0 ? "/certified" : "/residual_only");
+      benchmark::RegisterBenchmark(
+          name.c_str(),
+          [model, ends, certify](benchmark::State& state) { lanczos(state, "new:" + model, ends, certify); })
+          ->UseManualTime()
+          ->Unit(benchmark::kMillisecond)
+          ->Iterations(3);
+    }
+  }
+}
+
+[[maybe_unused]] const bool registered = [] {
+  measure_lanczos("llama2-20M-prenorm");
+  measure_lanczos("llama2-20M-simplegpt");
+  return true;
+}();
 
 /// Finds the four largest and the four smallest eigenvalues with `width` vectors per product.
 void top_eigenpairs(benchmark::State& state, const std::string& model, int64_t sequences, int64_t seq_len,

@@ -8,7 +8,7 @@ import programs
 from programs import program
 
 SITES = ("residual", "attn_in", "attn_proj_in", "ffn_in", "ffn_down_in")
-OF_SEQUENCES = ("spectral_norm", "lambda_max", "lambda_min", "residual_norm", "iterations", "converged")
+OF_SEQUENCES = ("spectral_norm", "lambda_max", "lambda_min", "norm_upper", "residual_norm", "iterations", "converged")
 OF_ROWS = ("rms", "abs_max", "abs_mean", "feature_outlier")
 PROGRESS = re.compile(rb"(\d+) of (\d+), [^\r\x1b]* left")
 

@@ -23,6 +23,9 @@ UNITS = {
     "spectral_norm": "nats",
     "lambda_max": "nats",
     "lambda_min": "nats",
+    "norm_upper": "nats",
+    "lambda_max_upper": "nats",
+    "lambda_min_lower": "nats",
     "residual_norm": "nats",
     "iterations": "products",
     "converged": "1",
@@ -55,7 +58,7 @@ def parse_toml(text):
     return table
 
 
-def expected_datasets(layers, sequences, check, token):
+def expected_datasets(layers, sequences, check, token, both):
     """Returns the shape of each dataset by its path."""
     datasets = {"/probe/step": (1,), "/probe/loss": (1, sequences)}
     datasets.update({f"/plan/{name}": (1,) for name in ("weights_streamed", "memory_bytes", "seconds", "elapsed_seconds")})
@@ -64,17 +67,22 @@ def expected_datasets(layers, sequences, check, token):
     for site in SITES:
         rows = layers + 1 if site == "residual" else layers
         datasets[f"/probe/layer/{site}"] = (rows,)
-        for name in OF_SEQUENCES:
+        for name in OF_SEQUENCES + (("lambda_max_upper", "lambda_min_lower") if both else ()):
             datasets[f"/probe/{site}/{name}"] = (1, rows, sequences)
         for name in OF_ROWS + (("check_relative_difference",) if check else ()):
             datasets[f"/probe/{site}/{name}"] = (1, rows)
     return datasets
 
 
-@pytest.mark.parametrize("options", [(), ("--check", "--unit", "token")], ids=["plain", "check and token"])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--ends", "both", "--check", "--unit", "token", "--confidence", 0.99, "--certify", 0.02)],
+    ids=["plain", "everything"],
+)
 def test_holds_exactly_the_datasets_of_the_format(probe, nanogpt, options):
     run = probe.run("--model", nanogpt, "--site", "all", "--sequences", 3, "--seq-len", 8, *options)
-    expected = expected_datasets(3, 3, check="--check" in options, token="token" in options)
+    everything = len(options) > 0
+    expected = expected_datasets(3, 3, check=everything, token=everything, both=everything)
     assert {path: values.shape for path, values in run.datasets.items()} == expected
     for path, values in run.datasets.items():
         name = path if path in UNITS else path.split("/")[-1]
@@ -83,7 +91,16 @@ def test_holds_exactly_the_datasets_of_the_format(probe, nanogpt, options):
         attributes = run.dataset_attributes[path]
         assert attributes["units"] == ("1" if integer else UNITS[name]), path
         assert isinstance(attributes["long_name"], str) and len(attributes["long_name"]) > 4, path
-        assert numpy.isfinite(values).all(), path
+        if everything or not name.startswith("lambda_"):
+            assert numpy.isfinite(values).all(), path
+        if name in ("norm_upper", "lambda_max_upper", "lambda_min_lower"):
+            confidence, certify = (0.99, 0.02) if everything else (0.999, 0.01)
+            assert (attributes["confidence"], attributes["certify"]) == (confidence, certify), path
+    for site in SITES:
+        # Of the dominant end alone, one eigenvalue is known: its magnitude is the norm.
+        known = numpy.fmax(abs(run[f"{site}/lambda_max"]), abs(run[f"{site}/lambda_min"]))
+        assert (known == run[f"{site}/spectral_norm"]).all()
+        assert (run[f"{site}/norm_upper"] >= run[f"{site}/spectral_norm"]).all()
     assert run["step"].tolist() == [7]
 
 
@@ -168,7 +185,7 @@ def test_activation_scales_of_the_embedding_are_computed_from_its_rows(probe, ll
 
 
 def test_spectral_norm_is_the_larger_end_of_the_spectrum(probe, llama, tokens):
-    run = probe.run("--model", llama, "--data", tokens, "--site", "all")
+    run = probe.run("--model", llama, "--data", tokens, "--site", "all", "--ends", "both")
     for site in SITES:
         ends = numpy.maximum(abs(run[f"{site}/lambda_max"]), abs(run[f"{site}/lambda_min"]))
         assert (run[f"{site}/spectral_norm"] == ends).all()

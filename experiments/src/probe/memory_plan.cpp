@@ -9,6 +9,7 @@
 
 #include "config/device_option.h"
 #include "hessian/memory.h"
+#include "program/progress.h"
 
 namespace hessian::experiments {
 namespace {
@@ -35,7 +36,7 @@ Cost measure_cost(const ProbeProblem& problem, int64_t sequences, Keep keep) {
   const auto start = std::chrono::steady_clock::now();
   // Reading a number waits for the device to finish.
   op->apply(vectors).sum().item<double>();
-  return {scope.peak_bytes(), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
+  return {scope.peak_bytes(), seconds_since(start)};
 }
 
 /// Measures what the candidate plans need. Remembers the last measurement, because several candidates share it.

@@ -42,10 +42,7 @@ void check_batch(const models::TokenBatch& batch, int64_t max_seq_len) {
 experiments::ProbeSubject subject_of(const models::Model& model, const models::TokenBatch& batch) {
   const at::Tensor& first = model.parameters.begin()->second;
   const at::Device device = model.parameters.any_deferred() ? at::Device(at::kCPU) : first.device();
-  models::Model constants{model.config, {}};
-  for (const auto& [name, tensor] : model.parameters.to(device, first.scalar_type())) {
-    constants.parameters.add(name, tensor.detach());
-  }
+  const models::Model constants{model.config, model.parameters.to(device, first.scalar_type()).detached()};
   return {models::Forward(constants), batch.tokens.to(device), batch.targets.to(device), 0, ""};
 }
 

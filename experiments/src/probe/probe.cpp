@@ -16,6 +16,7 @@
 #include "probe/measurement.h"
 #include "probe/subject.h"
 #include "probe/writer.h"
+#include "program/progress.h"
 
 namespace hessian::experiments {
 
@@ -111,7 +112,7 @@ void measure_rows(ProbeMeasurement& measurement, std::optional<ProbeWriter>& wri
   }
   std::stable_sort(report.rows.begin(), report.rows.end(),
                    [](const ProbeRow& a, const ProbeRow& b) { return a.layer < b.layer; });
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  report.seconds = seconds_since(begin);
 }
 
 }  // namespace

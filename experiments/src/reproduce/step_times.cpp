@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "config/device_option.h"
+#include "program/progress.h"
 #include "program/statistics.h"
 #include "run_file/columns.h"
 #include "sweep/cells.h"
@@ -15,7 +16,7 @@ namespace {
 double seconds_of_update(Training& training) {
   const auto start = std::chrono::steady_clock::now();
   training.update();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return seconds_since(start);
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ void SweepDashboard::progress(const std::vector<RunningCell>& running, int64_t d
   }
   text += fmt::format("{} of {} runs done", done, wanted);
   if (done > done_before_) {
-    const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    const double elapsed = seconds_since(start_);
     const double left = elapsed / static_cast<double>(done - done_before_) * static_cast<double>(wanted - done);
     text += fmt::format(", about {} left", format_seconds(left));
   }

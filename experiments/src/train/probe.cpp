@@ -29,11 +29,7 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
 
 /// Returns the current weights, detached from autograd.
 models::Model frozen(const models::Forward& forward) {
-  models::Model model{forward.config(), {}};
-  for (const auto& [name, tensor] : forward.parameters()) {
-    model.parameters.add(name, tensor.detach());
-  }
-  return model;
+  return {forward.config(), forward.parameters().detached()};
 }
 
 }  // namespace

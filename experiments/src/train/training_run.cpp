@@ -6,15 +6,12 @@
 #include "hessian/device.h"
 #include "hessian/models/named_models.h"
 #include "program/interrupt.h"
+#include "program/progress.h"
 #include "run_file/output_file.h"
 #include "train/setup.h"
 
 namespace hessian::experiments {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 RunInfo run_info(const TrainOptions& options, const models::GptConfig& architecture, at::Device device) {
   TrainConfig config = options.config;

@@ -11,7 +11,7 @@ namespace hessian {
 /// \return  [S], in the units of H
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
 /// \throws std::runtime_error     if a product is not finite
-/// Cost: one product per sample; memory 3 S n scalars.
+/// Cost: one product per sample; memory 4 S n scalars.
 /// Source: Martinsson & Tropp (2020), Randomized numerical linear algebra, section 4.8, with A = H^T H.
 Estimate frobenius_norm(const LinearOperator& op, const SampleOptions& options = {});
 
@@ -24,7 +24,7 @@ Estimate frobenius_norm(const LinearOperator& op, const SampleOptions& options =
 /// \return  [S]; NaN for H = 0
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
 /// \throws std::runtime_error     if a product is not finite
-/// Cost: one product per sample; memory 3 S n scalars.
+/// Cost: one product per sample; memory 4 S n scalars.
 /// Source: Bell & Dean (1970) for the ratio; Casella & Berger, Statistical Inference, 2nd ed., section 5.5.4 for the
 /// error.
 Estimate participation_ratio(const LinearOperator& op, const SampleOptions& options = {});

@@ -79,6 +79,9 @@ class Parameters {
   /// deferred ones are loaded one by one.
   Parameters to(at::Device device, at::ScalarType dtype) const;
 
+  /// Returns the tensors detached from autograd, with shared storage. None may be deferred.
+  Parameters detached() const;
+
  private:
   std::vector<Entry> entries_;
   std::unordered_map<std::string, std::size_t> index_;

@@ -26,7 +26,7 @@ struct PowerIterationOptions {
 /// close, as is common for indefinite Hessians, the iteration stalls and the result is marked as not converged.
 ///
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
-/// Cost: one product per iteration, and one per residual; memory 5 S n scalars.
+/// Cost: one product per iteration, and one per residual; memory 8 S n scalars.
 /// Source: Golub & Van Loan, Matrix Computations, 4th ed., section 8.2.
 ExtremalEigenvalues power_extremes(const LinearOperator& op, const PowerIterationOptions& options = {});
 

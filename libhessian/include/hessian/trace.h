@@ -14,7 +14,7 @@ struct TraceEstimate : Estimate {  // value and standard error [S]
 /// Unbiased. For symmetric H one sample has the variance 2 (||H||_F^2 - sum H_ii^2).
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
 /// \throws std::runtime_error     if a product is not finite
-/// Cost: one product per sample; memory 3 S n scalars.
+/// Cost: one product per sample; memory 4 S n scalars.
 /// Source: Hutchinson (1990), A stochastic estimator of the trace of the influence matrix for Laplacian smoothing
 /// splines.
 TraceEstimate hutchinson_trace(const LinearOperator& op, const SampleOptions& options = {});

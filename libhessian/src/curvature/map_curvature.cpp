@@ -127,9 +127,7 @@ MapCurvature::MapCurvature(const Program& program, const Parameters& parameters,
                            const LinearMap& map) {
   auto point = std::make_shared<Point>();
   point->map = alone(program, map);
-  for (const auto& [name, tensor] : parameters) {
-    point->parameters.add(name, tensor.detach());
-  }
+  point->parameters = parameters.detached();
   {
     const Tape tape(program, parameters, inputs, {map.input, map.output});
     point->x = tape.activation(0);

@@ -13,9 +13,6 @@
 namespace hessian {
 namespace {
 
-/// Largest number of logits stored at once.
-constexpr int64_t max_logits = int64_t{1} << 22;
-
 struct Head {
   std::string weight;
   ValueId input = 0;
@@ -52,7 +49,7 @@ at::Tensor input_of_head(const ParameterProblem& problem, const Head& head, int6
 
 }  // namespace
 
-void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed) {
+void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed, int64_t max_logits) {
   const c10::NoGradGuard no_grad;
   const Head head = head_of(problem.program);
   const at::Tensor& weight = problem.parameters.at(head.weight);

@@ -12,9 +12,10 @@ struct Tiles {
   int64_t items;
   int64_t items_per_tile;
 
-  /// Returns tiles of about 16384 elements: small enough for a core's cache, large enough to be worth a thread's start.
-  static Tiles of(int64_t items, int64_t elements_per_item) {
-    return {items, std::max<int64_t>(1, 16384 / std::max<int64_t>(1, elements_per_item))};
+  /// Returns tiles of about this number of elements, by default small enough for a core's cache and large enough to be worth
+  /// a thread's start.
+  static Tiles of(int64_t items, int64_t elements_per_item, int64_t elements_per_tile = 16384) {
+    return {items, std::max<int64_t>(1, elements_per_tile / std::max<int64_t>(1, elements_per_item))};
   }
 
   int64_t count() const { return (items + items_per_tile - 1) / items_per_tile; }

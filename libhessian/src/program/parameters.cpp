@@ -84,6 +84,14 @@ at::Tensor Parameters::rows(const std::string& table, const at::Tensor& ids) con
   return found == sources_.end() ? at::embedding(at(table), ids) : found->second->rows(table, ids);
 }
 
+Parameters Parameters::detached() const {
+  Parameters constants;
+  for (const auto& [name, tensor] : *this) {
+    constants.add(name, tensor.detach());
+  }
+  return constants;
+}
+
 Parameters Parameters::to(at::Device device, at::ScalarType dtype) const {
   Parameters converted;
   for (const auto& [name, tensor] : entries_) {

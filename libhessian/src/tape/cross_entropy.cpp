@@ -8,11 +8,6 @@
 namespace hessian::tape {
 namespace {
 
-/// Maximum number of logits, or of entries of their tangents, that exist at once.
-constexpr int64_t max_logits = int64_t{1} << 22;
-/// Maximum number of probabilities that are kept.
-constexpr int64_t max_probabilities = int64_t{1} << 26;
-
 /// The rule of f = mean_T(logsumexp(z) - z[target]) with z = x W^T and p = softmax(z), e the targets' unit vectors:
 ///   fdot = sum_T((p - e) zdot) / T    xbar = fbar (p - e) W / T    Wbar = fbar (p - e)^T x / T
 ///   xbardot = zbardot W + zbar Wdot + fbardot (p - e) W / T        Wbardot = zbardot^T x + zbar^T xdot
@@ -27,12 +22,13 @@ constexpr int64_t max_probabilities = int64_t{1} << 26;
 class CrossEntropyRule final : public Rule {
  public:
   CrossEntropyRule(const CrossEntropyHead& head, at::Tensor x, const at::Tensor& targets, const Parameters& parameters,
-                   const Demand& demand)
+                   const Demand& demand, const CrossEntropyLimits& limits)
       : weight_name_(head.weight),
         x_(std::move(x)),
         weight_(parameters.at(head.weight)),
         curvature_(demand.curvature),
-        keeps_(x_.size(0) * positions() * classes() <= max_probabilities) {
+        max_logits_(limits.max_logits),
+        keeps_(x_.size(0) * positions() * classes() <= limits.max_probabilities) {
     const at::Tensor labels = targets.dim() == 2 ? targets.unsqueeze(-1) : targets;  // [S, T, M]
     if (curvature_ == Curvature::fisher || (curvature_ == Curvature::hessian && demand.varies(head.weight))) {
       labels_ = labels;
@@ -117,7 +113,7 @@ class CrossEntropyRule final : public Rule {
 
   template <class Body>
   void for_chunks(const Body& body) const {
-    const int64_t size = std::max<int64_t>(1, max_logits / (x_.size(0) * classes()));
+    const int64_t size = std::max<int64_t>(1, max_logits_ / (x_.size(0) * classes()));
     for (int64_t first = 0; first < positions(); first += size) {
       body(first, std::min(size, positions() - first));
     }
@@ -138,7 +134,7 @@ class CrossEntropyRule final : public Rule {
     for_chunks([&](int64_t first, int64_t count) {
       const Chunk chunk = make_chunk(first, count, index++, tangents);
       // Processes all vectors at once if the tangents of their logits are small enough, otherwise in groups.
-      const int64_t group = std::max<int64_t>(1, max_logits / chunk.p.numel());
+      const int64_t group = std::max<int64_t>(1, max_logits_ / chunk.p.numel());
       for (int64_t vector = 0; vector < tangents.vectors(); vector += group) {
         add_terms(chunk, tangents, vector, std::min(group, tangents.vectors() - vector));
       }
@@ -219,6 +215,7 @@ class CrossEntropyRule final : public Rule {
   at::Tensor x_;
   at::Tensor weight_;
   Curvature curvature_;
+  int64_t max_logits_;
   bool keeps_;
   at::Tensor labels_;             // [S, T, M], if the tangents need them
   std::vector<at::Tensor> kept_;  // per chunk: p
@@ -230,7 +227,12 @@ class CrossEntropyRule final : public Rule {
 
 RulePtr record(const CrossEntropyHead& head, std::span<const at::Tensor> inputs, const Parameters& parameters,
                const Demand& demand) {
-  return std::make_unique<CrossEntropyRule>(head, inputs[0], inputs[1], parameters, demand);
+  return record_cross_entropy(head, inputs, parameters, demand, {});
+}
+
+RulePtr record_cross_entropy(const CrossEntropyHead& head, std::span<const at::Tensor> inputs,
+                             const Parameters& parameters, const Demand& demand, const CrossEntropyLimits& limits) {
+  return std::make_unique<CrossEntropyRule>(head, inputs[0], inputs[1], parameters, demand, limits);
 }
 
 }  // namespace hessian::tape

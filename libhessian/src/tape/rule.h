@@ -119,6 +119,16 @@ RulePtr record(const CrossEntropyHead& head, std::span<const at::Tensor> inputs,
 /// Records attention whose tangents are computed tile by tile (CPU only) or as batched products of whole heads.
 RulePtr record_attention(const CausalAttention& attention, std::span<const at::Tensor> inputs, bool tiled);
 
+/// Limits of the memory of a CrossEntropyHead.
+struct CrossEntropyLimits {
+  int64_t max_logits = int64_t{1} << 22;         ///< logits, or entries of their tangents, that exist at once
+  int64_t max_probabilities = int64_t{1} << 26;  ///< probabilities that are kept; more are recomputed for each product
+};
+
+/// Records a CrossEntropyHead that stays within these limits.
+RulePtr record_cross_entropy(const CrossEntropyHead& head, std::span<const at::Tensor> inputs,
+                             const Parameters& parameters, const Demand& demand, const CrossEntropyLimits& limits);
+
 /// Records any primitive.
 /// \throws std::invalid_argument  for an Embedding whose table does not vary: token ids have no tangents
 RulePtr record_operation(const Operation& operation, std::span<const at::Tensor> inputs, const Parameters& parameters,

@@ -62,7 +62,7 @@ inline std::vector<int64_t> numbers_from(int64_t first, int64_t count) {
 /// Computes the ascending eigenvalues of symmetric matrices [S, n, n] by Eigen's dense solver, [S, n].
 at::Tensor dense_eigenvalues(const at::Tensor& matrices);
 
-/// Forwards products to another operator and records the problems that they are for.
+/// Forwards products to another operator and records the vectors, and the problems that they are for.
 class RecordingOperator final : public hessian::LinearOperator {
  public:
   explicit RecordingOperator(const hessian::LinearOperator& op) : op_(op) {}
@@ -73,12 +73,15 @@ class RecordingOperator final : public hessian::LinearOperator {
 
   /// The problems of each call of apply(), in order.
   const std::vector<hessian::ProblemIndices>& calls() const { return calls_; }
+  /// The vectors of each call, [problems, k, n].
+  const std::vector<at::Tensor>& vectors() const { return vectors_; }
   /// Returns the number of vectors multiplied with a problem.
   int64_t products(int64_t problem) const { return products_[static_cast<std::size_t>(problem)]; }
 
  private:
   at::Tensor do_apply(const at::Tensor& v, const hessian::ProblemIndices& problems) const override {
     calls_.push_back(problems);
+    vectors_.push_back(v.clone());
     for (const int64_t problem : problems) {
       products_[static_cast<std::size_t>(problem)] += v.size(1);
     }
@@ -87,6 +90,7 @@ class RecordingOperator final : public hessian::LinearOperator {
 
   const hessian::LinearOperator& op_;
   mutable std::vector<hessian::ProblemIndices> calls_;
+  mutable std::vector<at::Tensor> vectors_;
   mutable std::vector<int64_t> products_ = std::vector<int64_t>(static_cast<std::size_t>(op_.problems()), 0);
 };
 

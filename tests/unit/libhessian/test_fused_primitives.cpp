@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hessian/evaluate.h"
+#include "kernels/fused/rms_norm.h"
 #include "random_problems.h"
 #include "refusal.h"
 
@@ -315,6 +316,48 @@ TEST(FusedRmsNorm, SumsTheGainsGradientOverManyRows) {
   const Problem problem = rms_norm(random, 1, 5003, 33);
   EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-12);
   EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-5);
+}
+
+// Groups of one row, of several with a shorter last one, and a single group, chosen by either limit.
+TEST(RowGroups, DoNotChangeTheGradientsOfGains) {
+  Random random(19);
+  constexpr int64_t rows = 11;
+  constexpr int64_t width = 6;
+  const auto variable = [&](at::IntArrayRef shape) { return random.normal(shape).requires_grad_(true); };
+  const at::Tensor gate = variable({rows, width});
+  const at::Tensor up = variable({rows, width});
+  const at::Tensor gate_gain = variable({width});
+  const at::Tensor up_gain = variable({width});
+  const at::Tensor dy = random.normal({rows, width});
+  constexpr double eps = 0.1;
+  const auto norm = [](const at::Tensor& x, const at::Tensor& gain) {
+    return x * (x.square().mean(-1, true) + eps).rsqrt() * gain;
+  };
+  const auto plain = torch::autograd::grad({norm(gate, gate_gain)}, {gate, gate_gain}, {dy});
+  const auto gated = torch::autograd::grad({at::silu(norm(gate, gate_gain)) * norm(up, up_gain)},
+                                           {gate, gate_gain, up, up_gain}, {dy});
+  const c10::NoGradGuard no_grad;
+  const auto value = fused::rms_norm_value(gate, gate_gain, eps);
+  const fused::NormOperand gate_operand{gate, gate_gain, eps};
+  const fused::NormOperand up_operand{up, up_gain, eps};
+  const auto gated_value = fused::gated_norm_value(gate_operand, up_operand);
+  struct Expected {
+    fused::RowGroups limits;
+    int64_t rows_per_group;
+  };
+  for (const auto& [limits, per_group] : {Expected{{100, 1}, 1}, Expected{{100, 3 * width}, 3}, Expected{{3, 1}, 4},
+                                          Expected{{3, 5 * width}, 5}, Expected{{1, 1}, rows}}) {
+    SCOPED_TRACE("groups of " + std::to_string(per_group));
+    EXPECT_EQ(limits.rows_per_group(rows, width), per_group);
+    const auto found = fused::rms_norm_gradients(dy, gate, gate_gain, value.inverse_rms, limits);
+    EXPECT_LT(largest(found.dx - plain[0]), 1e-13);
+    EXPECT_LT(largest(found.dgain - plain[1]), 1e-13);
+    const auto both = fused::gated_norm_gradients(dy, gate_operand, up_operand, gated_value.inverse_rms, limits);
+    EXPECT_LT(largest(both.gate.dx - gated[0]), 1e-13);
+    EXPECT_LT(largest(both.gate.dgain - gated[1]), 1e-13);
+    EXPECT_LT(largest(both.up.dx - gated[2]), 1e-13);
+    EXPECT_LT(largest(both.up.dgain - gated[3]), 1e-13);
+  }
 }
 
 TEST(FusedRmsNorm, MapsARowOfZerosToZerosWithAFiniteGradient) {

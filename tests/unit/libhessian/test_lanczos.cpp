@@ -14,6 +14,7 @@
 #include "hessian/spectra_solver.h"
 #include "random_problems.h"
 #include "refusal.h"
+#include "true_residuals.h"
 
 using hessian::DenseOperator;
 using hessian::ExtremalEigenvalues;
@@ -29,11 +30,10 @@ using hessian::support::Spectrum;
 namespace hessian::tests {
 namespace {
 
-/// Computes ||Hv - lambda v|| of both ends in float64, [S, 2].
-at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& result) {
-  const at::Tensor v = at::stack({result.vector_max, result.vector_min}, 1).to(at::kDouble);
-  const at::Tensor lambda = at::stack({result.lambda_max, result.lambda_min}, 1).unsqueeze(-1);
-  return (at::matmul(v, matrices.to(at::kDouble)) - lambda * v).norm(2, -1);
+/// Computes the residual norms of both ends, [S, 2].
+at::Tensor residuals_of_ends(const at::Tensor& matrices, const ExtremalEigenvalues& result) {
+  return support::true_residuals(matrices, at::stack({result.vector_max, result.vector_min}, 1),
+                                 at::stack({result.lambda_max, result.lambda_min}, 1));
 }
 
 void expect_unit_vectors(const ExtremalEigenvalues& result, double tolerance) {
@@ -99,7 +99,7 @@ TEST(Lanczos, FindsOnlyTheRequestedEnd) {
         EXPECT_LE(dominant.iterations.item<int>(), both);
         const bool upper = !std::isnan(dominant.lambda_max.item<double>());
         EXPECT_NE(upper, !std::isnan(dominant.lambda_min.item<double>())) << "one end, and no more";
-        const at::Tensor residuals = true_residuals(matrix, dominant);  // NaN at the other end
+        const at::Tensor residuals = residuals_of_ends(matrix, dominant);  // NaN at the other end
         EXPECT_NEAR(residuals[0][upper ? 0 : 1].item<double>(), dominant.residual_norm().item<double>(), 1e-12 * norm);
 
         options.ends = hessian::Ends::upper;
@@ -133,6 +133,23 @@ TEST(Lanczos, NeedsFewerProductsForTheDominantEndThanForBoth) {
   EXPECT_LT(hessian::lanczos(op, options).iterations.item<int>(), both / 2);
 }
 
+TEST(Lanczos, DoesNotTakeTheEndThatConvergesFirstForTheDominantOne) {
+  // The single value at the upper end is found long before the crowded lower end, which is larger in magnitude by 2 %.
+  const at::Tensor values = at::cat({at::linspace(-1.02, -0.2, 300, at::kDouble), at::ones({1}, at::kDouble)});
+  for (const double sign : {1.0, -1.0}) {
+    // The start vectors have no preferred direction: a diagonal matrix is as general as any of this spectrum.
+    const DenseOperator op(at::diag_embed(sign * values).unsqueeze(0));
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      SCOPED_TRACE("seed " + std::to_string(seed) + ", sign " + std::to_string(sign));
+      const ExtremalEigenvalues result = lanczos(op, {.tolerance = 1e-3, .ends = Ends::dominant, .seed = seed});
+      EXPECT_TRUE(result.converged.item<bool>());
+      // Half of the distance between the two ends.
+      EXPECT_NEAR(result.spectral_norm().item<double>(), 1.02, 0.01);
+      EXPECT_TRUE(std::isnan((sign > 0 ? result.lambda_max : result.lambda_min).item<double>()));
+    }
+  }
+}
+
 TEST(Lanczos, FindsTheEndsThroughManyRestartsOfASmallBasis) {
   // Far fewer vectors than a matrix of size 300 needs, so that the result depends on what the restarts keep.
   for (const int64_t max_basis : {8, 9, 12, 16}) {
@@ -163,7 +180,7 @@ TEST(Lanczos, ReportsTheTrueResidualNorms) {
     options.max_basis = 20;
     options.max_iterations = 2000;
     const ExtremalEigenvalues result = hessian::lanczos(DenseOperator(matrices), options);
-    const at::Tensor expected = true_residuals(matrices, result);
+    const at::Tensor expected = residuals_of_ends(matrices, result);
     // Rounding in float64 of a product with a matrix of norm about 25.
     EXPECT_LT(largest(result.residual_max - expected.select(1, 0)), 1e-12);
     EXPECT_LT(largest(result.residual_min - expected.select(1, 1)), 1e-12);
@@ -184,8 +201,9 @@ TEST(Lanczos, SaysThatItHasNotConvergedIfTheIterationsDoNotSuffice) {
     const ExtremalEigenvalues result = hessian::lanczos(DenseOperator(matrices), options);
     EXPECT_FALSE(result.converged.any().item<bool>());
     EXPECT_TRUE((result.iterations == iterations).all().item<bool>());
-    EXPECT_LT(largest(at::maximum(result.residual_max, result.residual_min) - true_residuals(matrices, result).amax(1)),
-              1e-12);
+    EXPECT_LT(
+        largest(at::maximum(result.residual_max, result.residual_min) - residuals_of_ends(matrices, result).amax(1)),
+        1e-12);
     // Ritz values never leave the spectrum.
     EXPECT_TRUE((result.lambda_max <= exact.amax(1) + 1e-10).all().item<bool>());
     EXPECT_TRUE((result.lambda_min >= exact.amin(1) - 1e-10).all().item<bool>());
@@ -208,7 +226,7 @@ TEST(Lanczos, ReportsConvergenceTruthfullyIfRoundingPreventsTheTolerance) {
     EXPECT_NEAR(result.lambda_min.item<double>(), exact.min().item<double>(), 1e-5 * norm);
     EXPECT_EQ(result.converged.item<bool>(), result.residual_norm().item<double>() <= 1e-13 * norm);
     // The products for the residuals are in float32 as well.
-    EXPECT_LT(largest(result.residual_norm() - true_residuals(matrix, result).amax(1)), 1e-5 * norm + 1e-30);
+    EXPECT_LT(largest(result.residual_norm() - residuals_of_ends(matrix, result).amax(1)), 1e-5 * norm + 1e-30);
   }
 }
 

@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <optional>
+#include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -108,6 +111,30 @@ TEST(ParameterOperator, IsTheSameWithCheckpointsAnywhere) {
     EXPECT_LT(largest(hessian::to_dense(ParameterOperator(problem.plain(), options)) - expected),
               tolerance * largest(expected));
   }
+}
+
+TEST(ParameterOperator, IsTheSameWithinAMemoryLimit) {
+  // A limit makes it process vectors one after another, and sequences in microbatches of as many as fit.
+  Problem problem(16, /*sequences=*/5);
+  const at::Tensor expected = hessian::to_dense(ParameterOperator(problem.plain()));
+  const at::Tensor v = problem.random.normal({1, 4, expected.size(1)});
+  const auto within = [&](int64_t memory_bytes) {
+    return ParameterOperator(problem.plain(), {.memory_bytes = memory_bytes});
+  };
+  std::set<int64_t> microbatches;
+  for (int64_t memory_bytes = 1 << 20; memory_bytes > 2048; memory_bytes = memory_bytes * 9 / 10) {
+    std::optional<ParameterOperator> op;
+    try {
+      op.emplace(within(memory_bytes));
+    } catch (const std::runtime_error&) {
+      break;  // not even one sequence fits
+    }
+    if (microbatches.insert(op->sequences_at_once()).second) {
+      SCOPED_TRACE(std::to_string(op->sequences_at_once()) + " sequences at once");
+      EXPECT_LT(largest(op->apply(v) - at::matmul(v, expected)), 1e-11 * largest(expected));
+    }
+  }
+  EXPECT_EQ(microbatches, (std::set<int64_t>{1, 2, 3, 4, 5}));
 }
 
 TEST(ParameterOperator, TakesSelectionsThatLeaveInputsOfAStepWithoutTangents) {
@@ -263,6 +290,9 @@ TEST(ParameterSelection, FollowsThePatternsAndKeepsTheOrder) {
   EXPECT_THAT(refusal({"tok*", "norm"}), testing::AllOf(HasSubstr("'norm'"), HasSubstr("tok.weight")));
   EXPECT_THAT(refusal({"layers.*.attention"}), HasSubstr("no parameter matches"));
   EXPECT_THAT(refusal({"norm.weight?"}), HasSubstr("no parameter matches"));
+  EXPECT_THAT(refusal({"none"}), testing::EndsWith("layers.10.attention.wq.weight, norm.weight"));
+  parameters.add("output.weight", at::zeros({1}));
+  EXPECT_THAT(refusal({"none"}), testing::EndsWith("layers.10.attention.wq.weight, norm.weight, ..."));
   EXPECT_THAT(refusal({""}), HasSubstr("no parameter matches"));
   EXPECT_THAT(refusal({}), HasSubstr("no pattern"));
 }

@@ -11,6 +11,7 @@
 #include "hessian/dense_operator.h"
 #include "random_problems.h"
 #include "refusal.h"
+#include "true_residuals.h"
 
 using hessian::DenseOperator;
 using hessian::ExtremalEigenvalues;
@@ -46,10 +47,9 @@ at::Tensor found_vector(const ExtremalEigenvalues& ends) {
   return ends.vector_max + ends.vector_min;  // the other end has the vector zero
 }
 
-/// Computes ||Hv - lambda v|| of the end that was found, [S].
-at::Tensor true_residuals(const at::Tensor& matrices, const ExtremalEigenvalues& ends) {
-  const at::Tensor v = found_vector(ends).unsqueeze(1);
-  return (at::matmul(v, matrices) - found_value(ends).view({-1, 1, 1}) * v).norm(2, 2).squeeze(1);
+/// Computes the residual norm of the end that was found, [S].
+at::Tensor residual_of_found(const at::Tensor& matrices, const ExtremalEigenvalues& ends) {
+  return support::true_residuals(matrices, found_vector(ends).unsqueeze(1), found_value(ends).unsqueeze(1)).squeeze(1);
 }
 
 TEST(PowerExtremes, FindsTheEigenvalueOfLargestMagnitudeWithItsSign) {
@@ -64,7 +64,7 @@ TEST(PowerExtremes, FindsTheEigenvalueOfLargestMagnitudeWithItsSign) {
     const ExtremalEigenvalues ends = hessian::power_extremes(DenseOperator(matrices), dominant());
     EXPECT_LT(largest(found_value(ends) - values.select(1, 0)), 1e-9);
     EXPECT_TRUE(ends.converged.all().item<bool>());
-    EXPECT_LT(largest(ends.residual_norm() - true_residuals(matrices, ends)), 1e-13);
+    EXPECT_LT(largest(ends.residual_norm() - residual_of_found(matrices, ends)), 1e-13);
     EXPECT_LT(largest(found_vector(ends).norm(2, 1) - 1), 1e-13);
   }
 }
@@ -79,7 +79,7 @@ TEST(PowerExtremes, SaysThatItStallsIfTheTwoLargestMagnitudesAreEqual) {
   EXPECT_FALSE(ends.converged.item<bool>());
   EXPECT_EQ(ends.iterations.item<int>(), 500);
   EXPECT_GT(ends.residual_norm().item<double>(), 0.1);
-  EXPECT_LT(largest(ends.residual_norm() - true_residuals(matrix, ends)), 1e-12);
+  EXPECT_LT(largest(ends.residual_norm() - residual_of_found(matrix, ends)), 1e-12);
   options.ends = hessian::Ends::both;
   EXPECT_FALSE(hessian::power_extremes(DenseOperator(matrix), options).converged.item<bool>());
 }

@@ -1,8 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cmath>
+#include <string>
 #include <vector>
 
+#include "kernels/parallel.h"
 #include "kernels/rows/passes.h"
 #include "kernels/rows/run_rows.h"
 #include "random_problems.h"
@@ -152,6 +155,30 @@ TEST_P(RowPasses, RopeAgreesBetweenOneLaneAndSeveral) {
 
 INSTANTIATE_TEST_SUITE_P(ManySizes, RowPasses,
                          testing::Values(Sizes{1, 1, 1, 1}, Sizes{2, 3, 2, 4}, Sizes{3, 1, 5, 7}, Sizes{2, 4, 3, 33}));
+
+TEST(Tiles, CoverEveryItemOnce) {
+  for (const int64_t items : {0, 1, 5, 6, 13}) {
+    for (const int64_t elements_per_item : {0, 1, 3, 100}) {
+      for (const int64_t elements_per_tile : {1, 6, 10, 16384}) {
+        SCOPED_TRACE(std::to_string(items) + " items of " + std::to_string(elements_per_item) + " in tiles of " +
+                     std::to_string(elements_per_tile));
+        const auto tiles = fused::Tiles::of(items, elements_per_item, elements_per_tile);
+        std::vector<std::atomic<int>> visits(static_cast<std::size_t>(items));
+        fused::for_each_tile(tiles, [&](int64_t tile) {
+          // At most the number of elements, except for single items.
+          EXPECT_TRUE(tiles.end(tile) - tiles.begin(tile) == 1 ||
+                      (tiles.end(tile) - tiles.begin(tile)) * elements_per_item <= elements_per_tile);
+          for (int64_t item = tiles.begin(tile); item < tiles.end(tile); ++item) {
+            ++visits[static_cast<std::size_t>(item)];
+          }
+        });
+        for (const auto& count : visits) {
+          EXPECT_EQ(count.load(), 1);
+        }
+      }
+    }
+  }
+}
 
 TEST(RowMap, FindsTheValueOfEveryTangent) {
   constexpr int64_t sequences = 3;

@@ -15,6 +15,7 @@
 #include "hessian/lanczos.h"
 #include "random_problems.h"
 #include "refusal.h"
+#include "true_residuals.h"
 
 using hessian::DenseOperator;
 using hessian::Ends;
@@ -27,6 +28,7 @@ using hessian::support::RecordingOperator;
 using hessian::support::refusal_of;
 using hessian::support::spectra_of_size;
 using hessian::support::Spectrum;
+using hessian::support::true_residuals;
 
 namespace hessian::tests {
 namespace {
@@ -46,12 +48,6 @@ at::Tensor wanted_of(const at::Tensor& ascending, Ends ends, int64_t count) {
       return ascending.gather(1, ascending.abs().argsort(1, /*descending=*/true)).narrow(1, 0, count);
   }
   return {};
-}
-
-/// Computes ||Hv - lambda v|| of every pair in float64, [S, K].
-at::Tensor true_residuals(const at::Tensor& matrices, const TopEigenpairs& pairs) {
-  const at::Tensor v = pairs.vectors.to(at::kDouble);
-  return (at::matmul(v, matrices.to(at::kDouble)) - pairs.values.unsqueeze(2) * v).norm(2, 2);
 }
 
 double distance_from_orthonormal(const at::Tensor& vectors) {
@@ -103,7 +99,8 @@ TEST(TopEigenpairs, AgreesWithEigenOnRandomMatricesOfEverySpectrum) {
             }
             EXPECT_LE(pairs.spectral_norm.item<double>(), norm * (1 + 1e-12));
             EXPECT_GE(pairs.spectral_norm.item<double>(), largest(pairs.values));
-            EXPECT_LT(largest(pairs.residuals - true_residuals(matrix, pairs)), 1e-13 * norm + 1e-300);
+            EXPECT_LT(largest(pairs.residuals - true_residuals(matrix, pairs.vectors, pairs.values)),
+                      1e-13 * norm + 1e-300);
             if (ends != Ends::both || 2 * count <= n) {
               EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-11);
             }
@@ -220,7 +217,7 @@ TEST(TopEigenpairs, SaysWhatHasConvergedIfTheIterationsDoNotSuffice) {
       const RecordingOperator op(dense);
       const TopEigenpairs pairs = hessian::top_eigenpairs(op, options);
       // Rounding in float64 of a product with matrices of norm about 17.
-      EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs)), 1e-12);
+      EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs.vectors, pairs.values)), 1e-12);
       const at::Tensor small = pairs.residuals <= 1e-2 * pairs.spectral_norm.unsqueeze(1);
       // Block Lanczos has no certificate, so that residuals alone decide.
       EXPECT_TRUE(at::equal(pairs.converged, width == 1 ? small.logical_and(pairs.certified.unsqueeze(1)) : small));
@@ -294,8 +291,38 @@ TEST(TopEigenpairs, FindsTheLargestMagnitudesInOrder) {
     // The error of an eigenvalue is the squared residual, (5 * tolerance)^2, over the gap, at least 0.5.
     EXPECT_LT(largest(pairs.values - values.narrow(0, 0, 5)), std::max(100 * tolerance * tolerance, 1e-9));
     EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-12);
-    EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs)), 1e-12);
+    EXPECT_LT(largest(pairs.residuals - true_residuals(matrices, pairs.vectors, pairs.values)), 1e-12);
     EXPECT_TRUE(at::equal(pairs.converged, pairs.residuals <= tolerance * 5));
+  }
+}
+
+TEST(TopEigenpairs, DoesNotTakePairsThatConvergeFirstForTheDominantOnes) {
+  // Separate values at one end converge long before the crowded other end, which is larger in magnitude.
+  const at::Tensor crowded = at::linspace(-1.02, -0.2, 300, at::kDouble);
+  for (const int64_t count : {1, 2}) {
+    const at::Tensor separate = at::tensor({1.01, 1.0}, at::kDouble).narrow(0, 2 - count, count);
+    for (const double sign : {1.0, -1.0}) {
+      const DenseOperator op(at::diag_embed(sign * at::cat({crowded, separate})).unsqueeze(0));
+      for (uint64_t seed = 0; seed < 20; ++seed) {
+        SCOPED_TRACE("seed " + std::to_string(seed) + ", " + std::to_string(count) + " pairs, sign " +
+                     std::to_string(sign));
+        const TopEigenpairs pairs =
+            top_eigenpairs(op, {.count = count, .tolerance = 1e-3, .ends = Ends::dominant, .seed = seed});
+        EXPECT_TRUE(pairs.converged.all().item<bool>());
+        EXPECT_LT(largest(pairs.values + sign * 1.02), 0.01);
+      }
+    }
+  }
+}
+
+TEST(TopEigenpairs, GivesOrthonormalVectorsIfOneEigenvalueIsFarLargerThanTheOthers) {
+  Random random(22);
+  at::Tensor values = 1e-9 * random.normal({1, 100});
+  values[0][0] = 1;
+  const DenseOperator op(random.with_spectrum(values));
+  for (const Ends ends : {Ends::upper, Ends::dominant, Ends::lower}) {
+    const TopEigenpairs pairs = top_eigenpairs(op, {.count = 6, .ends = ends, .block_width = 3});
+    EXPECT_LT(distance_from_orthonormal(pairs.vectors), 1e-14);
   }
 }
 

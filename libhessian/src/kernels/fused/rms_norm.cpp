@@ -8,18 +8,14 @@
 #include "kernels/rows/run_rows.h"
 
 namespace hessian::fused {
-namespace {
 
-/// Returns the number of rows over which one group sums the gradient of the gain. The groups, and therefore the bits of
-/// the sum, depend only on the sizes and the kind of device. On the CPU, adding up at most 64 groups costs little
-/// compared with the rows; a CUDA device has 100 to 200 multiprocessors, and each gets several groups.
-int64_t rows_per_group(int64_t rows, int64_t width, c10::Device device) {
-  const int64_t max_groups = device.is_cuda() ? 1024 : 64;
-  const int64_t min_rows = device.is_cuda() ? 1 : std::max<int64_t>(1, 16384 / width);
-  return std::max(min_rows, (rows + max_groups - 1) / max_groups);
+RowGroups RowGroups::on(c10::Device device) {
+  return device.is_cuda() ? RowGroups{1024, 1} : RowGroups{64, 16384};
 }
 
-}  // namespace
+int64_t RowGroups::rows_per_group(int64_t rows, int64_t width) const {
+  return std::max({int64_t{1}, min_entries / width, (rows + max_groups - 1) / max_groups});
+}
 
 RmsNormValue rms_norm_value(const at::Tensor& x, const at::Tensor& gain, double eps) {
   const at::Tensor g = gain.to(wide_type(x)).contiguous();
@@ -35,13 +31,13 @@ RmsNormValue rms_norm_value(const at::Tensor& x, const at::Tensor& gain, double 
 }
 
 RmsNormGradients rms_norm_gradients(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
-                                    const at::Tensor& inverse_rms) {
+                                    const at::Tensor& inverse_rms, const RowGroups& limits) {
   const at::Tensor up = dy.contiguous();
   const at::Tensor g = gain.to(wide_type(x)).contiguous();
   const at::Tensor dx = at::empty_like(x);
   const int64_t width = x.size(-1);
   const int64_t rows = inverse_rms.numel();
-  const int64_t per_group = rows_per_group(rows, width, x.device());
+  const int64_t per_group = limits.rows_per_group(rows, width);
   const int64_t groups = (rows + per_group - 1) / per_group;
   const at::Tensor gain_sums = at::empty({groups, width}, g.options());
   for_type_of(x, [&]<class T>(T) {
@@ -81,7 +77,7 @@ GatedNormValue gated_norm_value(const NormOperand& gate, const NormOperand& up) 
 }
 
 GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand& gate, const NormOperand& up,
-                                        const at::Tensor& inverse_rms) {
+                                        const at::Tensor& inverse_rms, const RowGroups& limits) {
   const at::Tensor& x = gate.x;
   const at::Tensor down = dz.contiguous();
   const at::Tensor gate_gain = gate.gain.to(wide_type(x)).contiguous();
@@ -90,7 +86,7 @@ GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand&
   const at::Tensor dup = at::empty_like(x);
   const int64_t width = x.size(-1);
   const int64_t rows = inverse_rms.size(0);
-  const int64_t per_group = rows_per_group(rows, width, x.device());
+  const int64_t per_group = limits.rows_per_group(rows, width);
   const int64_t groups = (rows + per_group - 1) / per_group;
   const at::Tensor gain_sums = at::empty({groups, 2, width}, gate_gain.options());
   for_type_of(x, [&]<class T>(T) {

@@ -22,10 +22,27 @@ struct RmsNormGradients {
   at::Tensor dgain;  ///< as the gain
 };
 
+/// Limits of the groups of rows over which the gradient of a gain is summed. The groups, and therefore the bits of the
+/// sum, depend only on the sizes and the kind of device.
+struct RowGroups {
+  int64_t max_groups = 1;
+  int64_t min_entries = 1;  ///< entries of a group of several rows
+
+  /// Returns the limits for a device. On the CPU, adding up at most 64 groups costs little compared with the rows; a CUDA
+  /// device has 100 to 200 multiprocessors, and each gets several groups.
+  static RowGroups on(c10::Device device);
+  /// Returns the number of rows per group.
+  int64_t rows_per_group(int64_t rows, int64_t width) const;
+};
+
 /// Computes the gradients of RMSNorm from that of its result.
 /// \param dy  as x, with any strides
 RmsNormGradients rms_norm_gradients(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
-                                    const at::Tensor& inverse_rms);
+                                    const at::Tensor& inverse_rms, const RowGroups& limits);
+inline RmsNormGradients rms_norm_gradients(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& gain,
+                                           const at::Tensor& inverse_rms) {
+  return rms_norm_gradients(dy, x, gain, inverse_rms, RowGroups::on(x.device()));
+}
 
 /// The operands of a norm.
 struct NormOperand {
@@ -50,6 +67,10 @@ struct GatedNormGradients {
 /// Computes the gradients of gated_norm_value() from that of z.
 /// \param dz  as z, with any strides
 GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand& gate, const NormOperand& up,
-                                        const at::Tensor& inverse_rms);
+                                        const at::Tensor& inverse_rms, const RowGroups& limits);
+inline GatedNormGradients gated_norm_gradients(const at::Tensor& dz, const NormOperand& gate, const NormOperand& up,
+                                               const at::Tensor& inverse_rms) {
+  return gated_norm_gradients(dz, gate, up, inverse_rms, RowGroups::on(gate.x.device()));
+}
 
 }  // namespace hessian::fused

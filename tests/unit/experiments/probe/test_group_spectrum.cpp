@@ -9,6 +9,9 @@
 #include <string>
 
 #include "hessian/dense_operator.h"
+#include "hessian/diagonal.h"
+#include "hessian/norms.h"
+#include "hessian/trace.h"
 #include "spectrum/estimates.h"
 #include "spectrum/layout.h"
 #include "spectrum/spectrum.h"
@@ -76,6 +79,24 @@ TEST_P(GroupSpectra, AgreeWithTheDenseMatricesAlsoInChunks) {
     const at::Tensor diagonal_error = (found.diagonal->value - matrices.diagonal(0, 1, 2)).abs();
     EXPECT_TRUE((diagonal_error <= 6 * found.diagonal->standard_error + 1e-9).all().item<bool>());
   }
+}
+
+TEST_P(GroupSpectra, TakeFourTimesAsManySamplesForTracesNormAndDiagonalAsForADensity) {
+  options.samples = 3;
+  const DenseOperator op(matrices);
+  const SampleOptions samples{.samples = 12, .seed = options.probe.seed};
+  const auto expect_same = [](const Estimate& found, const Estimate& expected) {
+    EXPECT_TRUE(at::equal(found.value, expected.value));
+    EXPECT_TRUE(at::equal(found.standard_error, expected.standard_error));
+  };
+  const GroupSpectrum found = estimate(problems);
+  expect_same(*found.trace, hutchinson_trace(op, samples));
+  expect_same(*found.frobenius_norm, frobenius_norm(op, samples));
+  expect_same(*found.effective_rank, participation_ratio(op, samples));
+  expect_same(*found.diagonal, estimate_diagonal(op, samples));
+  EXPECT_EQ(found.density->quadrature.nodes.size(0), 3 * problems);
+  options.trace = experiments::TraceMethod::hutch_plus_plus;
+  expect_same(*estimate(problems).trace, hutch_plus_plus_trace(op, {.products = 12, .seed = options.probe.seed}));
 }
 
 TEST_P(GroupSpectra, HaveTheShapesOfTheirDatasets) {

@@ -33,7 +33,7 @@ class ModelProbe : public testing::TestWithParam<models::Site> {
 
 TEST_P(ModelProbe, FindsTheEndsOfTheDenseSpectraOfEveryLayer) {
   const models::Site site = GetParam();
-  const auto layers = probe(model, batch, {.site = site, .tolerance = 1e-9, .max_iterations = 500});
+  const auto layers = probe(model, batch, {.site = site, .ends = Ends::both, .tolerance = 1e-9, .max_iterations = 500});
   ASSERT_EQ(static_cast<int64_t>(layers.size()), models::site_layers(model.config, site));
   for (std::size_t i = 0; i < layers.size(); ++i) {
     SCOPED_TRACE(models::site_name(site, layers[i].layer));
@@ -44,6 +44,8 @@ TEST_P(ModelProbe, FindsTheEndsOfTheDenseSpectraOfEveryLayer) {
     EXPECT_LT(support::relative_error(layers[i].spectral_norm, exact.abs().amax(1)), 1e-8);
     EXPECT_LT((layers[i].residual_norm / layers[i].spectral_norm).max().item<double>(), 1e-9);
     EXPECT_TRUE(layers[i].converged.all().item<bool>());
+    EXPECT_TRUE((layers[i].norm_upper >= exact.abs().amax(1)).all().item<bool>());
+    EXPECT_LT(support::relative_error(layers[i].norm_upper, exact.abs().amax(1)), 0.01);
     EXPECT_GT(layers[i].iterations.min().item<int>(), 0);
   }
 }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "loader_support.h"
+#include "optimizer_formulas.h"
 #include "refusal.h"
 
 namespace hessian::tests {
@@ -21,6 +22,7 @@ namespace {
 using experiments::clip_gradients;
 using experiments::Optimizer;
 using OptimizerConfig = experiments::TrainConfig::Optimizer;
+using support::OptimizerFormulas;
 using support::refusal_of;
 
 OptimizerConfig adamw() {
@@ -81,43 +83,6 @@ class Problem {
   Parameters parameters_;
 };
 
-/// The formulas of optimizer.h, in float64.
-struct Formulas {
-  Formulas(OptimizerConfig its_config, std::vector<at::Tensor> values)
-      : config(std::move(its_config)), weights(std::move(values)) {
-    for (const at::Tensor& w : weights) {
-      first.push_back(at::zeros_like(w));
-      second.push_back(at::zeros_like(w));
-    }
-  }
-
-  void update(const std::vector<at::Tensor>& gradients, double lr) {
-    ++t;
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      const bool decays = config.decay == "all" || weights[i].dim() == 2;
-      const double wd = decays ? config.weight_decay : 0.0;
-      if (config.name == "sgd") {
-        const at::Tensor g = gradients[i] + wd * weights[i];
-        first[i] = t == 1 ? g : config.momentum * first[i] + g;
-        weights[i] = weights[i] - lr * first[i];
-      } else {
-        const at::Tensor& g = gradients[i];
-        first[i] = config.beta1 * first[i] + (1 - config.beta1) * g;
-        second[i] = config.beta2 * second[i] + (1 - config.beta2) * g * g;
-        const at::Tensor m = first[i] / (1 - std::pow(config.beta1, t));
-        const at::Tensor v = second[i] / (1 - std::pow(config.beta2, t));
-        weights[i] = weights[i] * (1 - lr * wd) - lr * m / (v.sqrt() + config.eps);
-      }
-    }
-  }
-
-  OptimizerConfig config;
-  std::vector<at::Tensor> weights;
-  std::vector<at::Tensor> first;
-  std::vector<at::Tensor> second;
-  int t = 0;
-};
-
 double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a.to(at::kDouble) - b).abs().max().item<double>();
 }
@@ -135,7 +100,7 @@ void expect_formulas(const OptimizerConfig& config, at::ScalarType dtype, int st
     std::mt19937 random(seed);
     Problem problem(seed, dtype);
     Optimizer optimizer(config, problem.parameters());
-    Formulas formulas(config, problem.values());
+    OptimizerFormulas formulas(config, problem.values());
     std::vector<double> largest(formulas.weights.size(), 0);
     for (int step = 1; step <= steps; ++step) {
       const double lr = 1e-3 * static_cast<double>(1 + random() % 20);
@@ -346,7 +311,7 @@ TEST(Preconditioner, FollowsItsFormulaForEveryParameter) {
     config.eps = 1e-3;
     Problem problem(10, at::kDouble);
     Optimizer optimizer(config, problem.parameters());
-    Formulas formulas(config, problem.values());
+    OptimizerFormulas formulas(config, problem.values());
     for (int step = 1; step <= 12; ++step) {
       formulas.update(problem.next_gradients(), 0.01);
       optimizer.update(0.01);

@@ -16,6 +16,7 @@
 
 #include "fixtures.h"
 #include "hessian/models/forward.h"
+#include "optimizer_formulas.h"
 #include "refusal.h"
 #include "tiny_models.h"
 #include "training_support.h"
@@ -27,6 +28,7 @@ using experiments::TrainConfig;
 using experiments::Training;
 using experiments::UpdateRecord;
 using support::open_data;
+using support::OptimizerFormulas;
 using support::refusal_of;
 using support::TemporaryFolder;
 using support::training_of;
@@ -58,12 +60,13 @@ std::string random_source(const TemporaryFolder& folder, const models::GptConfig
 class PlainTraining {
  public:
   PlainTraining(TrainConfig config, const models::Model& model)
-      : config_(std::move(config)), data_(open_data(config_, model.config.vocab_size)), model_{model.config, {}} {
+      : config_(std::move(config)),
+        data_(open_data(config_, model.config.vocab_size)),
+        model_{model.config, {}},
+        formulas_(config_.optimizer, in_float64(model.parameters)) {
     for (const auto& [name, tensor] : model.parameters) {
-      weights_.push_back(tensor.detach().to(at::kDouble, false, true).requires_grad_());
+      weights_.push_back(formulas_.weights[weights_.size()].clone().requires_grad_());
       model_.parameters.add(name, weights_.back());
-      first_.push_back(at::zeros_like(weights_.back()));
-      second_.push_back(at::zeros_like(weights_.back()));
     }
   }
 
@@ -91,13 +94,22 @@ class PlainTraining {
     record.lr = config_.optimizer.lr *
                 (s < warmup ? (s + 1) / (warmup + 1) : 1 - (s - warmup) / (static_cast<double>(steps) - warmup));
     ++step_;
+    formulas_.update(gradients, record.lr);
     for (std::size_t i = 0; i < weights_.size(); ++i) {
-      move(i, gradients[i], record.lr);
+      weights_[i].copy_(formulas_.weights[i]);
     }
     return record;
   }
 
  private:
+  static std::vector<at::Tensor> in_float64(const Parameters& parameters) {
+    std::vector<at::Tensor> values;
+    for (const auto& [name, tensor] : parameters) {
+      values.push_back(tensor.detach().to(at::kDouble));
+    }
+    return values;
+  }
+
   std::vector<at::Tensor> mean_gradient(double& loss) {
     const models::Forward forward(model_, Numerics::wide, Derivatives::any);
     std::vector<at::Tensor> sum;
@@ -119,29 +131,11 @@ class PlainTraining {
     return sum;
   }
 
-  void move(std::size_t i, const at::Tensor& gradient, double lr) {
-    const auto& o = config_.optimizer;
-    at::Tensor& w = weights_[i];
-    const double decay = o.decay == "all" || w.dim() == 2 ? o.weight_decay : 0;
-    if (o.name == "sgd") {
-      const at::Tensor g = gradient + decay * w;
-      first_[i] = step_ == 1 ? g : o.momentum * first_[i] + g;
-      w.copy_(w - lr * first_[i]);
-    } else {
-      first_[i] = o.beta1 * first_[i] + (1 - o.beta1) * gradient;
-      second_[i] = o.beta2 * second_[i] + (1 - o.beta2) * gradient * gradient;
-      const at::Tensor m = first_[i] / (1 - std::pow(o.beta1, step_));
-      const at::Tensor v = second_[i] / (1 - std::pow(o.beta2, step_));
-      w.copy_(w * (1 - lr * decay) - lr * m / (v.sqrt() + o.eps));
-    }
-  }
-
   TrainConfig config_;
   models::TrainingData data_;
   models::Model model_;
+  OptimizerFormulas formulas_;
   std::vector<at::Tensor> weights_;
-  std::vector<at::Tensor> first_;
-  std::vector<at::Tensor> second_;
   int64_t seen_ = 0;
   int step_ = 0;
   bool clipped_ = false;

@@ -181,8 +181,11 @@ def choose_stability(folder):
                     "/train/val_step": [20], "/train/val_loss": [BEST_LOSSES[placement][size] + 0.2 * (lr > 2**-5)],
                     # The multiplier of the first of two steps of warm-up is 1/3: 2 / (lambda / 3) is the rate.
                     "/probe/residual/lambda_max": 6 / activation * at_the_start,
+                    "/probe/residual/converged": numpy.ones(shape),
                     "/probe/sharpness/lambda_max": 6 / sharpness * at_the_start[:, 0, 0],
                     "/probe/preconditioned_sharpness/lambda_max": 6 / activation * at_the_start[:, 0, 0],
+                    "/probe/sharpness/converged": numpy.ones(shape[0]),
+                    "/probe/preconditioned_sharpness/converged": numpy.ones(shape[0]),
                 })  # fmt: skip
 
 
@@ -208,10 +211,11 @@ def of_families(text):
         ("ratio of stable rates grows", of_families("64, 4, 1"), "does not hold"),
         ("gain in loss", of_families("1, 0.4, 0.5"), "does not hold"),
         # Ranks 5, 14 and 23 of nine models each, against 3.5 (six models), 12.5 (twelve) and 23 (nine):
-        # (6 94.5 - 3 81 + 6 81 - 3 13.5) / sqrt(18 81 (6 110.25 + 12 2.25 + 9 81)).
-        ("2 / λmax", "rank correlation 0.54 over 27 models", "holds"),
-        ("2 / sharpness", "rank correlation -0.54 over 27 models", "does not hold"),
-        ("Adam's limit", "rank correlation 0.54 over 27 models", "holds"),
+        # (6 94.5 - 3 81 + 6 81 - 3 13.5) / sqrt(18 81 (6 110.25 + 12 2.25 + 9 81)) = 0.535. Its z is 0.598 +- 0.218, which is
+        # within two standard errors of 0.549, that of 0.5.
+        ("2 / λmax", "rank correlation 0.54 ± 0.16 over 27 models", "undecided"),
+        ("2 / sharpness", "rank correlation -0.54 ± 0.16 over 27 models", "does not hold"),
+        ("Adam's limit", "rank correlation 0.54 ± 0.16 over 27 models", "undecided"),
     ],
 )
 def test_a_claim_follows_from_chosen_numbers(by_hand, words, here, verdict):

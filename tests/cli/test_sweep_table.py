@@ -104,11 +104,11 @@ def test_the_summary_follows_from_the_runs(file):
         }
         assert summary["best_loss"] == pytest.approx(min(means.values()), rel=1e-12)
         assert summary["best_lr"] == min(means, key=means.get)
-        # Over the grid only; a loss above the initial one counts as the initial one.
+        # Over the grid only; a loss above the initial one, or of a run that diverged, counts as the initial one.
         clipped = [
             statistics.mean(
                 row["initial_loss"]
-                if numpy.isnan(row["final_loss"])
+                if row["status"] == "diverged" or numpy.isnan(row["final_loss"])
                 else min(row["final_loss"], row["initial_loss"])
                 for row in runs_with(rows, model, lr)
             )

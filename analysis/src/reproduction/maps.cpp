@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@ struct SyntheticPoints {
   std::vector<std::string> map;
   std::vector<int64_t> width;
   std::vector<double> weight_norm;
+  std::vector<int64_t> seed;
   std::vector<double> spectral_norm;
   std::vector<uint8_t> converged;
 };
@@ -27,9 +30,9 @@ const std::vector<std::string> map_names = {"linear", "rmsnorm before", "simplen
 
 SyntheticPoints read_points(const std::filesystem::path& file) {
   const experiments::RunFileReader run(file);
-  return {run.read<std::string>("/synthetic/map").values, run.read<int64_t>("/synthetic/width").values,
-          run.read<double>("/synthetic/weight_norm").values, run.read<double>("/synthetic/spectral_norm").values,
-          run.read<uint8_t>("/synthetic/converged").values};
+  return {run.read<std::string>("/synthetic/map").values,      run.read<int64_t>("/synthetic/width").values,
+          run.read<double>("/synthetic/weight_norm").values,   run.read<int64_t>("/synthetic/seed").values,
+          run.read<double>("/synthetic/spectral_norm").values, run.read<uint8_t>("/synthetic/converged").values};
 }
 
 /// A slope with the half width of its 95 % confidence interval.
@@ -37,35 +40,6 @@ struct Slope {
   double value = std::nan("");
   double half_width = std::nan("");
 };
-
-/// Fits log y against log x by least squares; NaN for fewer than three points.
-/// Source: Draper & Smith, Applied Regression Analysis, 3rd ed., section 1.4, with the normal quantile in place of
-/// Student's.
-Slope log_slope(const std::vector<double>& x, const std::vector<double>& y) {
-  const auto n = static_cast<double>(x.size());
-  if (x.size() < 3) {
-    return {};
-  }
-  std::vector<double> u(x.size());
-  std::vector<double> v(x.size());
-  std::transform(x.begin(), x.end(), u.begin(), [](double value) { return std::log(value); });
-  std::transform(y.begin(), y.end(), v.begin(), [](double value) { return std::log(value); });
-  const double mean_u = std::accumulate(u.begin(), u.end(), 0.0) / n;
-  const double mean_v = std::accumulate(v.begin(), v.end(), 0.0) / n;
-  double uu = 0;
-  double uv = 0;
-  for (std::size_t i = 0; i < u.size(); ++i) {
-    uu += (u[i] - mean_u) * (u[i] - mean_u);
-    uv += (u[i] - mean_u) * (v[i] - mean_v);
-  }
-  const double slope = uv / uu;
-  double squares = 0;
-  for (std::size_t i = 0; i < u.size(); ++i) {
-    const double error = v[i] - mean_v - slope * (u[i] - mean_u);
-    squares += error * error;
-  }
-  return {slope, 1.96 * std::sqrt(squares / (n - 2) / uu)};
-}
 
 /// Returns the width of the rows in which the weight norm varies, that is, differs from 1.
 int64_t width_of_norms(const SyntheticPoints& points) {
@@ -84,7 +58,43 @@ enum class Against { weight_norm, width };
 struct MapPoints {
   std::vector<double> x;
   std::vector<double> norm;
+  std::vector<int64_t> seed;
 };
+
+/// Returns the logarithms of values minus their means over the values of the same seed.
+std::vector<double> logs_within_seeds(const std::vector<double>& values, const std::vector<int64_t>& seeds) {
+  std::map<int64_t, std::vector<double>> by_seed;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    by_seed[seeds[i]].push_back(std::log(values[i]));
+  }
+  std::vector<double> centred;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::vector<double>& of_seed = by_seed[seeds[i]];
+    const double mean = std::accumulate(of_seed.begin(), of_seed.end(), 0.0) / static_cast<double>(of_seed.size());
+    centred.push_back(std::log(values[i]) - mean);
+  }
+  return centred;
+}
+
+/// Fits log ||H_xx|| against log x by least squares with an intercept per seed; NaN with fewer than two points more than
+/// there are seeds.
+/// Source: docs/math.md, "Single maps".
+Slope log_slope(const MapPoints& points) {
+  const std::size_t seeds = std::set<int64_t>(points.seed.begin(), points.seed.end()).size();
+  if (points.x.size() < seeds + 2) {
+    return {};
+  }
+  const auto degrees = static_cast<double>(points.x.size() - seeds - 1);
+  const std::vector<double> u = logs_within_seeds(points.x, points.seed);
+  const std::vector<double> v = logs_within_seeds(points.norm, points.seed);
+  const double uu = std::inner_product(u.begin(), u.end(), u.begin(), 0.0);
+  const double slope = std::inner_product(u.begin(), u.end(), v.begin(), 0.0) / uu;
+  double squares = 0;
+  for (std::size_t i = 0; i < u.size(); ++i) {
+    squares += (v[i] - slope * u[i]) * (v[i] - slope * u[i]);
+  }
+  return {slope, 1.96 * std::sqrt(squares / degrees / uu)};
+}
 
 MapPoints points_of(const SyntheticPoints& all, const std::string& map, Against against) {
   const int64_t fixed_width = width_of_norms(all);
@@ -94,6 +104,7 @@ MapPoints points_of(const SyntheticPoints& all, const std::string& map, Against 
     if (all.map[i] == map && chosen) {
       points.x.push_back(against == Against::weight_norm ? all.weight_norm[i] : static_cast<double>(all.width[i]));
       points.norm.push_back(all.spectral_norm[i]);
+      points.seed.push_back(all.seed[i]);
     }
   }
   return points;
@@ -103,8 +114,7 @@ MapPoints points_of(const SyntheticPoints& all, const std::string& map, Against 
 std::vector<Slope> slopes_of(const SyntheticPoints& all, Against against) {
   std::vector<Slope> slopes;
   for (const std::string& map : map_names) {
-    const MapPoints points = points_of(all, map, against);
-    slopes.push_back(log_slope(points.x, points.norm));
+    slopes.push_back(log_slope(points_of(all, map, against)));
   }
   return slopes;
 }
@@ -136,7 +146,7 @@ std::string slope_text(const Slope& slope) {
 }
 
 Table slope_table(const std::vector<Slope>& against_norm, const std::vector<Slope>& against_width) {
-  Table table{"Slopes of log ‖Hₓₓ‖₂, least squares over all points, with 95 % confidence",
+  Table table{"Slopes of log ‖Hₓₓ‖₂, least squares with an intercept per seed, with 95 % confidence",
               {"map", "against ‖W‖₂", "against width"},
               {}};
   for (std::size_t k = 0; k < map_names.size(); ++k) {

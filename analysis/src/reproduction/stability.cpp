@@ -18,26 +18,37 @@ std::vector<int64_t> seeds_of(const SweepRuns& runs) {
   return {seeds.begin(), seeds.end()};
 }
 
-/// Returns the final losses of a placement by rate, of one seed or of all. Rates at which a run diverged, failed or is not
-/// finished are left out.
+/// Returns the final losses of a placement by rate, of one seed or of all. Rates at which a run diverged, failed, is not
+/// finished or does not exist are left out.
 std::map<double, std::vector<double>> stable_losses(const SweepRuns& runs, const std::string& placement,
                                                     std::optional<int64_t> seed) {
+  const std::size_t complete = seed ? 1 : seeds_of(runs).size();
   std::map<double, std::vector<double>> losses;
-  std::set<double> not_stable;
   for (std::size_t i = 0; i < runs.model.size(); ++i) {
-    if (placement_of(runs.model[i]) != placement || (seed && runs.seed[i] != *seed)) {
-      continue;
-    }
-    if (runs.status[i] == "stable") {
+    if (placement_of(runs.model[i]) == placement && (!seed || runs.seed[i] == *seed) && runs.status[i] == "stable") {
       losses[runs.lr[i]].push_back(runs.final_loss[i]);
-    } else {
-      not_stable.insert(runs.lr[i]);
     }
   }
-  for (const double rate : not_stable) {
-    losses.erase(rate);
-  }
+  std::erase_if(losses, [complete](const auto& of_rate) { return of_rate.second.size() < complete; });
   return losses;
+}
+
+/// Returns whether a run of a placement, of one seed or of all, failed or is not finished.
+bool lacks_runs(const SweepRuns& runs, const std::string& placement, std::optional<int64_t> seed) {
+  for (std::size_t i = 0; i < runs.model.size(); ++i) {
+    if (placement_of(runs.model[i]) == placement && (!seed || runs.seed[i] == *seed) &&
+        (runs.status[i] == "failed" || runs.status[i] == "pending")) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// Returns the quotient of two placements' rates; NaN if either lacks runs, because these may change its rates.
+double quotient(const SweepRuns& runs, double Rates::*rate, const std::string& placement, const std::string& baseline,
+                std::optional<int64_t> seed) {
+  const bool known = !lacks_runs(runs, placement, seed) && !lacks_runs(runs, baseline, seed);
+  return known ? rates_of(runs, placement, seed).*rate / (rates_of(runs, baseline, seed).*rate) : std::nan("");
 }
 
 }  // namespace
@@ -78,10 +89,10 @@ Summary ratio_of(const SweepRuns& runs, double Rates::*rate, const std::string& 
                  const std::string& baseline) {
   std::vector<double> of_seeds;
   for (const int64_t seed : seeds_of(runs)) {
-    of_seeds.push_back(rates_of(runs, placement, seed).*rate / (rates_of(runs, baseline, seed).*rate));
+    of_seeds.push_back(quotient(runs, rate, placement, baseline, seed));
   }
   Summary ratio = summarise(of_seeds);
-  ratio.median = rates_of(runs, placement, {}).*rate / (rates_of(runs, baseline, {}).*rate);
+  ratio.median = quotient(runs, rate, placement, baseline, {});
   ratio.low = std::fmin(ratio.low, ratio.median);
   ratio.high = std::fmax(ratio.high, ratio.median);
   return ratio;

@@ -38,7 +38,7 @@ StabilityResults read_stability(const std::vector<ReproducedSweep>& sweeps);
 double summary_number(const SweepRuns& runs, const std::string& placement, const std::string& name);
 
 /// The largest stable rate, the largest one whose loss is within the margin of the best, and the best loss, the smallest
-/// median over seeds. A rate is stable if every seed has finished and none diverged.
+/// median over seeds. A rate is stable if every seed of the sweep has finished there and none diverged.
 struct Rates {
   double stable = std::nan("");
   double useful = std::nan("");
@@ -48,7 +48,8 @@ struct Rates {
 /// Computes the rates of a placement from the runs of one seed, or of all seeds.
 Rates rates_of(const SweepRuns& runs, const std::string& placement, std::optional<int64_t> seed);
 
-/// Returns the quotient of two placements' rates over all seeds, and its range over single seeds.
+/// Returns the quotient of two placements' rates over all seeds, and its range over single seeds. NaN in place of a quotient
+/// of placements of which a run failed or is not finished.
 Summary ratio_of(const SweepRuns& runs, double Rates::*rate, const std::string& placement, const std::string& baseline);
 
 /// Returns the difference of best losses, baseline - placement, over seeds: positive if the placement is better.

@@ -37,6 +37,31 @@ double rank_correlation(const std::vector<double>& x, const std::vector<double>&
   return uv / std::sqrt(uu * vv);
 }
 
+/// Spearman's rank correlation of n points, with Fisher's z and the standard error of z.
+/// Source: docs/math.md, "Rank correlation"; Bonett & Wright (2000), Psychometrika 65.
+struct Correlation {
+  double value;
+  double z;
+  double z_error;
+
+  Correlation(const std::vector<double>& x, const std::vector<double>& y) : value(rank_correlation(x, y)) {
+    const auto n = static_cast<double>(x.size());
+    // A correlation of 1 would leave no error; this one is half way to the next smaller one.
+    const double largest = 1 - 6 / (n * n * n - n);
+    z = std::atanh(std::clamp(value, -largest, largest));
+    z_error = std::sqrt((1 + value * value / 2) / (n - 3));
+  }
+
+  /// Returns the standard error of the correlation itself.
+  [[nodiscard]] double error() const { return (1 - std::pow(std::tanh(z), 2)) * z_error; }
+
+  /// Returns whether the correlation is above a limit, `undecided` within two standard errors of it.
+  [[nodiscard]] Verdict above(double limit) const {
+    const double distance = z - std::atanh(limit);
+    return std::abs(distance) > 2 * z_error ? verdict_of({distance > 0}) : Verdict::undecided;
+  }
+};
+
 /// A rate that a curvature allows, by its name in the summary of a sweep.
 struct AllowedRate {
   const char* id;
@@ -83,14 +108,22 @@ Claim threshold_claim(const AllowedRate& allowed, const Figure& figure) {
     x.insert(x.end(), curve.x.begin(), curve.x.end());
     y.insert(y.end(), curve.y.begin(), curve.y.end());
   }
-  const double correlation = x.size() > 2 ? rank_correlation(x, y) : std::nan("");
-  const bool known = std::isfinite(correlation);
-  return {std::string("the largest stable rate follows ") + allowed.label,
-          "g",
-          allowed.paper,
-          known ? fmt::format("rank correlation {:.2f} over {} models", correlation, x.size()) : "–",
-          known ? verdict_of({correlation > least_correlation}) : Verdict::undecided,
-          "rank correlation above 0.5"};
+  Claim claim{
+      std::string("the largest stable rate follows ") + allowed.label,
+      "g",
+      allowed.paper,
+      "–",
+      Verdict::undecided,
+      "rank correlation above 0.5 by two standard errors of Fisher's z; does not hold if it is below by as much"};
+  constexpr std::size_t least_models = 4;
+  if (x.size() >= least_models) {
+    if (const Correlation correlation(x, y); std::isfinite(correlation.value)) {
+      claim.ours = fmt::format("rank correlation {:.2f} ± {:.2f} over {} models", correlation.value,
+                               correlation.error(), x.size());
+      claim.verdict = correlation.above(least_correlation);
+    }
+  }
+  return claim;
 }
 
 }  // namespace

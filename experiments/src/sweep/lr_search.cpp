@@ -94,8 +94,10 @@ double mean_loss(const RateOutcomes& rate, Loss loss) {
   return sum / static_cast<double>(rate.runs.size());
 }
 
+/// Returns the loss of a run that enters the sensitivity. What the losses of a diverged run happen to be when it stops does
+/// not say how bad its rate is, so it counts with its initial loss.
 double clipped_loss(const RunOutcome& run) {
-  return std::fmin(run.final_loss, run.initial_loss);  // fmin() ignores a NaN
+  return run.diverged ? run.initial_loss : std::fmin(run.final_loss, run.initial_loss);  // fmin() ignores a NaN
 }
 
 std::optional<double> sensitivity(const std::vector<RateOutcomes>& rates, const std::vector<double>& grid) {

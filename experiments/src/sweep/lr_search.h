@@ -87,7 +87,8 @@ int bisection_rounds(double ratio, double factor = default_bisection_factor);
 /// Summarises the runs of one model.
 ///
 /// `best_loss` is the smallest mean over the seeds of the final loss, over all stable rates. With
-/// l(eta) = mean over the seeds of min(final loss, initial loss), where NaN counts as the initial loss,
+/// l(eta) = mean over the seeds of min(final loss, initial loss), or of the initial loss if the run diverged or its final
+/// loss is NaN,
 ///     lr_sensitivity = mean over eta in the grid of l(eta)  -  min over eta in the grid of l(eta).
 /// Rates that bisection added do not enter lr_sensitivity: they would give the edge of stability more weight than the
 /// rest.

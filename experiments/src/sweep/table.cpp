@@ -47,6 +47,11 @@ std::optional<double> quotient(const std::optional<double>& a, const std::option
   return a && b ? std::optional(*a / *b) : std::nullopt;
 }
 
+/// Returns whether every run of a model has an outcome.
+bool is_complete(const ModelSummary& model) {
+  return model.pending + model.failed == 0;
+}
+
 /// Returns a label without the placement: "llama2-0.9M" for "llama2-0.9M-simplegpt".
 std::string stem_of(const std::string& label) {
   return label.substr(0, label.rfind('-'));
@@ -58,8 +63,8 @@ std::vector<StabilityRatio> ratios_of(const std::vector<ModelSummary>& models) {
     const auto baseline = std::find_if(models.begin(), models.end(), [&](const ModelSummary& other) {
       return other.label == stem_of(model.label) + baseline_suffix && other.label != model.label;
     });
-    if (baseline == models.end() || model.pending > 0 || baseline->pending > 0) {
-      continue;  // the largest stable rate so far need not be the final one
+    if (baseline == models.end() || !is_complete(model) || !is_complete(*baseline)) {
+      continue;  // the missing runs may change the largest stable rate
     }
     const StabilityBracket& own = model.lr.bracket;
     const StabilityBracket& theirs = baseline->lr.bracket;
@@ -163,8 +168,7 @@ std::string format_text(const SweepTable& table, bool rates) {
 }
 
 bool is_finished(const SweepTable& table) {
-  return std::all_of(table.models.begin(), table.models.end(),
-                     [](const ModelSummary& model) { return model.pending + model.failed == 0; });
+  return std::all_of(table.models.begin(), table.models.end(), is_complete);
 }
 
 std::vector<std::string> warnings_of(const SweepTable& table) {
@@ -178,7 +182,7 @@ std::vector<std::string> warnings_of(const SweepTable& table) {
       warnings.push_back(fmt::format("{}: {}; --resume continues", model.label,
                                      runs_text(model.pending, "is not finished", "are not finished")));
     }
-    if (model.failed + model.pending > 0) {
+    if (!is_complete(model)) {
       continue;  // their results may change the bracket
     }
     if (!model.lr.bracket.largest_stable) {

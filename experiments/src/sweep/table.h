@@ -22,7 +22,8 @@ struct ModelSummary {
   int64_t failed = 0;
 };
 
-/// Ratio of the largest stable rates of a model and of its PreNorm counterpart, with the range that the brackets allow.
+/// Ratio of the largest stable rates of a model and of its PreNorm counterpart, with the range that the brackets allow. Models
+/// with failed or unfinished runs have none.
 struct StabilityRatio {
   std::string label;
   std::string baseline;

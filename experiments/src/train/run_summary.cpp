@@ -29,10 +29,23 @@ double final_loss(const TrainingCurve& curve, const RecordedValidation& validati
   return std::accumulate(curve.losses.end() - tail, curve.losses.end(), 0.0) / static_cast<double>(tail);
 }
 
+/// Reads a dataset of estimates, [P] or [P, N, S]; those that have not converged become NaN. `group` is the group of the run
+/// file that has them and their `converged`.
+DatasetValues<double> converged_lambdas(const RunFileReader& run, const std::string& group) {
+  DatasetValues<double> lambdas = run.read<double>(group + "/lambda_max");
+  const std::vector<uint8_t> converged = run.read<uint8_t>(group + "/converged").values;
+  for (std::size_t i = 0; i < lambdas.values.size(); ++i) {
+    if (i >= converged.size() || converged[i] == 0) {
+      lambdas.values[i] = unknown;
+    }
+  }
+  return lambdas;
+}
+
 /// Returns lambda_max(H_xx) at each probe: the largest over layers, since one unstable layer makes a step unstable, of
-/// the median over sequences. NaN if the upper end of a spectrum was not computed.
+/// the median over sequences. NaN if the upper end of a spectrum was not computed or has not converged.
 std::vector<double> activation_lambdas(const RunFileReader& run) {
-  const auto [values, shape] = run.read<double>(probe_path("residual", "lambda_max"));
+  const auto [values, shape] = converged_lambdas(run, "/probe/residual");
   std::vector<double> lambdas;
   for (auto row = values.begin(); row != values.end();) {
     double largest = -std::numeric_limits<double>::infinity();
@@ -68,9 +81,9 @@ void read_thresholds(const RunFileReader& run, const TrainConfig& config, RunSum
   }
   if (run.contains(sharpness_group + "/lambda_max")) {
     const double beta = config.optimizer.beta1;
-    summary.sharpness_rate = allowed_rate(run, config, 2.0, run.read<double>(sharpness_group + "/lambda_max").values);
+    summary.sharpness_rate = allowed_rate(run, config, 2.0, converged_lambdas(run, sharpness_group).values);
     summary.preconditioned_rate = allowed_rate(run, config, (2 + 2 * beta) / (1 - beta),
-                                               run.read<double>(preconditioned_sharpness_group + "/lambda_max").values);
+                                               converged_lambdas(run, preconditioned_sharpness_group).values);
   }
 }
 

@@ -21,7 +21,8 @@ struct RunSummary {
   double tokens_per_second = 0;  ///< over all steps, without probes and validations
   std::optional<Divergence> divergence;
   /// Peak learning rates up to which the measured curvature predicts stable training: the minimum over the probes of
-  /// c / (lambda m), with m the schedule's multiplier at the probe. Absent if the run has no such probe.
+  /// c / (lambda m), with m the schedule's multiplier at the probe. Probes with an estimate that has not converged are left
+  /// out. Absent if the run has no such probe.
   std::optional<double> activation_rate;      ///< c = 2; lambda: largest over layers of the median of lambda_max(H_xx)
   std::optional<double> sharpness_rate;       ///< c = 2; lambda: sharpness
   std::optional<double> preconditioned_rate;  ///< c = (2 + 2 beta1) / (1 - beta1); lambda: preconditioned sharpness

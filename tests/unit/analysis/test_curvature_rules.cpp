@@ -244,6 +244,7 @@ struct MapRow {
   int64_t width;
   double weight_norm;
   double spectral_norm;
+  int64_t seed = 0;
 };
 
 std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
@@ -251,16 +252,19 @@ std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<M
   std::vector<int64_t> width;
   std::vector<double> weight_norm;
   std::vector<double> spectral_norm;
+  std::vector<int64_t> seed;
   for (const MapRow& row : rows) {
     map.push_back(row.map);
     width.push_back(row.width);
     weight_norm.push_back(row.weight_norm);
     spectral_norm.push_back(row.spectral_norm);
+    seed.push_back(row.seed);
   }
   TableFile file;
   file.add("/synthetic/map", map);
   file.add("/synthetic/width", width);
   file.add("/synthetic/weight_norm", weight_norm);
+  file.add("/synthetic/seed", seed);
   file.add("/synthetic/spectral_norm", spectral_norm);
   file.add("/synthetic/converged", std::vector<uint8_t>(rows.size(), 1));
   file.write(folder / "synthetic.h5");
@@ -285,6 +289,30 @@ TEST(SlopesOfMaps, AreLeastSquaresWithAConfidenceIntervalAtTheWidthWhoseWeightsV
   EXPECT_EQ(claim_with(claims, "linear map grows").verdict, Verdict::holds);
   EXPECT_EQ(claim_with(claims, "does not depend on").ours, "slope 0.000 ± 0.000");
   EXPECT_EQ(claim_with(claims, "does not depend on").verdict, Verdict::holds);
+}
+
+TEST(SlopesOfMaps, HaveAnInterceptPerSeed) {
+  const TemporaryFolder folder;
+  // Slope 2 from two seeds. Logarithms of the norms: -1, 0, 1 and 0, 1, 2; intercepts 0 and -5; errors 0.03, -0.06, 0.03 and
+  // -0.01, 0.02, -0.01. Squares: 0.006 over 6 - 2 - 1 degrees of freedom and 2 + 2: 1.96 sqrt(0.006 / 12) = 0.044.
+  // One intercept for all would give the slope 0.64.
+  const auto point = [](double log_norm, double log_curvature, int64_t seed) {
+    return MapRow{"linear", 64, std::exp(log_norm), std::exp(log_curvature), seed};
+  };
+  std::vector<MapRow> rows = {point(-1, -1.97, 0), point(0, -0.06, 0), point(1, 2.03, 0),
+                              point(0, -5.01, 1),  point(1, -2.98, 1), point(2, -1.01, 1)};
+  for (int order = 0; order < 2; ++order) {
+    EXPECT_EQ(claim_with(map_claims(folder, rows), "linear map grows").ours, "slope 2.000 ± 0.044");
+    std::rotate(rows.begin(), rows.begin() + 2, rows.end());
+  }
+}
+
+TEST(SlopesOfMaps, AreUnknownWithoutAPointMoreThanTheLineOfEachSeedTakes) {
+  const TemporaryFolder folder;
+  std::vector<MapRow> rows = {{"linear", 64, 2, 4, 0}, {"linear", 64, 4, 16, 0}, {"linear", 64, 3, 9, 1}};
+  EXPECT_EQ(claim_with(map_claims(folder, rows), "linear map grows").verdict, Verdict::undecided);
+  rows.push_back({"linear", 64, 6, 36, 1});
+  EXPECT_EQ(claim_with(map_claims(folder, rows), "linear map grows").ours, "slope 2.000 ± 0.000");
 }
 
 TEST(SlopesOfMaps, MustBeWithinFiveHundredthsOfTheTheory) {

@@ -133,6 +133,15 @@ TEST(RatesOfAllSeeds, AreNotStableIfOneSeedDivergedFailedOrIsNotFinished) {
   }
 }
 
+TEST(RatesOfAllSeeds, AreNotStableIfASeedHasNoRunThere) {
+  // Seed 1 of PreNorm has no run at 4.
+  const SweepRuns runs = sweep_of({{"prenorm", 1, {3, 3}}, {"prenorm", 4, {2}}, {"simplegpt", 4, {2, 2}}});
+  expect_rates(rates_of(runs, "prenorm", {}), 1, 1, 3);
+  expect_rates(rates_of(runs, "prenorm", 0), 4, 4, 2);
+  expect_rates(rates_of(runs, "prenorm", 1), 1, 1, 3);
+  expect_rates(rates_of(runs, "simplegpt", {}), 4, 4, 2);
+}
+
 TEST(RatesOfAllSeeds, AreUsefulByTheMedianLossAndNotByThatOfTheBestOrWorstSeed) {
   EXPECT_EQ(rates_of(sweep_of({{"prenorm", 1, {2, 2, 2}}, {"prenorm", 2, {2.05, 2.5, 2.6}}}), "prenorm", {}).useful, 1);
   EXPECT_EQ(rates_of(sweep_of({{"prenorm", 1, {2, 2, 2}}, {"prenorm", 2, {2.05, 2.05, 9}}}), "prenorm", {}).useful, 2);
@@ -175,6 +184,23 @@ TEST(RatioOfRates, IncludesTheRatioOfAllSeedsInItsRange) {
                                    {"simplegpt", 4, {2.15, 2.15}}});
   // SimpleNorm is useful up to 2 and 1 for the seeds, and up to 4 by the medians 2.5, 2.5 and 2.15.
   expect_summary(ratio_of(runs, &Rates::useful, "simplegpt", "prenorm"), 1, 0.25, 1);
+}
+
+TEST(RatioOfRates, IsUnknownIfARunOfEitherPlacementFailedOrIsNotFinished) {
+  for (const double missing : {failed, pending}) {
+    for (const std::string placement : {"simplegpt", "prenorm"}) {
+      std::vector<Row> rows = disagreeing;
+      rows.push_back({placement, 32, {diverged, missing, diverged}});
+      // Seed 1, whose ratio is 2 / 2, is out of the range, too: of the others it is 8 / 4 and 16 / 4.
+      const Summary ratio = ratio_of(sweep_of(rows), &Rates::stable, "simplegpt", "prenorm");
+      EXPECT_TRUE(std::isnan(ratio.median)) << placement;
+      EXPECT_NEAR(ratio.low, 2, 1e-12) << placement;
+      EXPECT_NEAR(ratio.high, 4, 1e-12) << placement;
+    }
+    std::vector<Row> rows = disagreeing;
+    rows.push_back({"preqknorm", 32, {diverged, missing, diverged}});
+    expect_summary(ratio_of(sweep_of(rows), &Rates::stable, "simplegpt", "prenorm"), 1, 1, 4);
+  }
 }
 
 TEST(GainInLoss, IsTheMedianOfTheSeedsOwnGains) {
@@ -318,36 +344,71 @@ std::vector<Claim> thresholds_of(const std::vector<std::pair<double, double>>& p
   return thresholds_section(results_of(sweeps)).claims;
 }
 
+/// Returns the claim on the activation's curvature for allowed rates 1, 2, 3, ... and these stable rates.
+Claim claim_on(const std::vector<double>& stable) {
+  std::vector<std::pair<double, double>> points;
+  for (const double rate : stable) {
+    points.emplace_back(static_cast<double>(points.size() + 1), rate);
+  }
+  return claim_with(thresholds_of(points), "2 / λmax");
+}
+
 TEST(ThresholdsSection, GivesTiesTheMeanOfTheirRanks) {
   for (const bool reversed : {false, true}) {
     // Ranks 1 2 3 4 and 3 1 3 3: correlation 1 / sqrt(15). With ranks 2 1 3 4 it would be 0.8.
+    // Its error is (1 - 1/15) sqrt((1 + 1/30) / (4 - 3)) = 0.949.
     Claim claim = claim_with(thresholds_of({{1, 2}, {2, 1}, {3, 2}, {4, 2}}, reversed), "2 / λmax");
-    EXPECT_EQ(claim.ours, "rank correlation 0.26 over 4 models");
-    EXPECT_EQ(claim.verdict, Verdict::does_not_hold);
-    // Ranks 1 2 3 and 1.5 1.5 3: 1.5 / sqrt(3), whichever side has the tie.
-    claim = claim_with(thresholds_of({{1, 1}, {2, 1}, {8, 3}}, reversed), "2 / λmax");
-    EXPECT_EQ(claim.ours, "rank correlation 0.87 over 3 models");
-    EXPECT_EQ(claim.verdict, Verdict::holds);
-    EXPECT_EQ(claim_with(thresholds_of({{1, 1}, {1, 2}, {3, 8}}, reversed), "2 / λmax").ours, claim.ours);
+    EXPECT_EQ(claim.ours, "rank correlation 0.26 ± 0.95 over 4 models");
+    // Ranks 1 2 3 4 and 1.5 1.5 3 4: 4.5 / sqrt(5 4.5), whichever side has the tie. The error is that of 1 - 6/60 = 0.9:
+    // (1 - 0.81) sqrt((1 + 0.9 / 2) / (4 - 3)) = 0.229.
+    claim = claim_with(thresholds_of({{1, 1}, {2, 1}, {8, 3}, {9, 4}}, reversed), "2 / λmax");
+    EXPECT_EQ(claim.ours, "rank correlation 0.95 ± 0.23 over 4 models");
+    EXPECT_EQ(claim_with(thresholds_of({{1, 1}, {1, 2}, {3, 8}, {4, 9}}, reversed), "2 / λmax").ours, claim.ours);
   }
 }
 
-TEST(ThresholdsSection, RequiresACorrelationAboveOneHalfOfAtLeastThreeModels) {
-  const auto verdict = [](const std::vector<std::pair<double, double>>& points) {
-    return claim_with(thresholds_of(points), "2 / λmax").verdict;
+// With n = 9, rho = 1 - (sum of squared differences of ranks) / 120 and s = sqrt((1 + rho^2 / 2) / 6); atanh(0.5) = 0.549.
+TEST(ThresholdsSection, RequiresACorrelationTwoStandardErrorsAboveOrBelowOneHalf) {
+  const auto expect = [](const std::vector<double>& stable, const std::string& text, Verdict verdict) {
+    EXPECT_EQ(claim_on(stable).ours, "rank correlation " + text + " over 9 models");
+    EXPECT_EQ(claim_on(stable).verdict, verdict) << text;
   };
-  EXPECT_EQ(verdict({{1, 1}, {2, 3}, {3, 2}}), Verdict::does_not_hold) << "it is 0.5";
-  EXPECT_EQ(verdict({{1, 1}, {2, 3}, {3, 2}, {4, 4}}), Verdict::holds) << "it is 0.8";
-  EXPECT_EQ(verdict({{1, 3}, {2, 2}, {3, 1}}), Verdict::does_not_hold) << "it is -1";
-  EXPECT_EQ(verdict({{1, 1}, {2, 2}}), Verdict::undecided);
-  EXPECT_EQ(verdict({{1, 1}, {2, 2}, {3, NAN}}), Verdict::undecided) << "one is unknown";
-  EXPECT_EQ(verdict({{1, 2}, {2, 2}, {3, 2}}), Verdict::undecided) << "all rates are equal";
+  // 2: z = 2.390, s = 0.497; 2.390 - 0.994 = 1.395.
+  expect({1, 2, 3, 4, 5, 6, 8, 7, 9}, "0.98 ± 0.02", Verdict::holds);
+  // 24: z = 1.099, s = 0.469; 1.099 - 0.938 = 0.161, although 0.8 is above 0.5.
+  expect({1, 2, 4, 3, 7, 8, 5, 9, 6}, "0.80 ± 0.17", Verdict::undecided);
+  // 120: z = 0, s = 0.408; 0.816, although 0 is below 0.5.
+  expect({4, 5, 7, 8, 2, 6, 1, 3, 9}, "0.00 ± 0.41", Verdict::undecided);
+  // 144: z = -0.203, s = 0.412; -0.203 + 0.825 = 0.622.
+  expect({7, 5, 9, 2, 6, 1, 3, 4, 8}, "-0.20 ± 0.40", Verdict::undecided);
+  // 156: z = -0.310, s = 0.417; -0.310 + 0.835 = 0.525.
+  expect({9, 6, 3, 2, 8, 5, 4, 1, 7}, "-0.30 ± 0.38", Verdict::does_not_hold);
+}
+
+// A correlation of +-1 is taken as +-(1 - 6 / (n^3 - n)), and s = sqrt(1.5 / (n - 3)).
+TEST(ThresholdsSection, IsNotCertainOfFewModelsInPerfectOrder) {
+  // n = 5: atanh(0.95) = 1.832, s = 0.866; 1.832 - 1.732 = 0.100. n = 6: atanh(0.9714) = 2.117, s = 0.707; 0.703.
+  EXPECT_EQ(claim_on({1, 2, 3, 4, 5}).verdict, Verdict::undecided);
+  EXPECT_EQ(claim_on({1, 2, 3, 4, 5, 6}).verdict, Verdict::holds);
+  EXPECT_EQ(claim_on({1, 2, 3, 4, 5, 6}).ours, "rank correlation 1.00 ± 0.04 over 6 models");
+  // n = 4: -atanh(0.9) = -1.472, s = 1.225; -1.472 + 2.449 = 0.977. n = 5: -1.832 + 1.732 = -0.100.
+  EXPECT_EQ(claim_on({4, 3, 2, 1}).verdict, Verdict::undecided);
+  EXPECT_EQ(claim_on({5, 4, 3, 2, 1}).verdict, Verdict::does_not_hold);
+}
+
+TEST(ThresholdsSection, IsUndecidedOfFewerThanFourModelsOrEqualRates) {
+  for (const std::vector<double>& stable :
+       {std::vector<double>{1, 2, 3}, {1, 2, 3, NAN}, {2, 2, 2, 2, 2, 2, 2, 2}, {}}) {
+    EXPECT_EQ(claim_on(stable).ours, "–");
+    EXPECT_EQ(claim_on(stable).verdict, Verdict::undecided);
+  }
 }
 
 TEST(ThresholdsSection, ComparesEachCurvatureByItsOwnRates) {
-  const auto claims = thresholds_of({{1, 1}, {2, 2}, {3, 3}});
-  EXPECT_EQ(claim_with(claims, "2 / λmax").ours, "rank correlation 1.00 over 3 models");
-  EXPECT_EQ(claim_with(claims, "2 / sharpness").ours, "rank correlation -1.00 over 3 models");
+  const auto claims = thresholds_of({{1, 1}, {2, 2}, {3, 3}, {4, 4}, {5, 5}, {6, 6}});
+  EXPECT_EQ(claim_with(claims, "2 / λmax").ours, "rank correlation 1.00 ± 0.04 over 6 models");
+  EXPECT_EQ(claim_with(claims, "2 / sharpness").ours, "rank correlation -1.00 ± 0.04 over 6 models");
+  EXPECT_EQ(claim_with(claims, "2 / sharpness").verdict, Verdict::does_not_hold);
   EXPECT_EQ(claim_with(claims, "Adam's limit").ours, "–");
   EXPECT_EQ(claim_with(claims, "Adam's limit").verdict, Verdict::undecided);
 }

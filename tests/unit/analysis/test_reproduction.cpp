@@ -145,6 +145,7 @@ class Reproduction : public testing::Test {
     file.add("/synthetic/map", map);
     file.add("/synthetic/width", width);
     file.add("/synthetic/weight_norm", weight_norm);
+    file.add("/synthetic/seed", std::vector<int64_t>(map.size(), 0));
     file.add("/synthetic/spectral_norm", spectral_norm);
     file.add("/synthetic/converged", converged);
     files.synthetic = folder / "synthetic.h5";
@@ -210,8 +211,10 @@ TEST_F(Reproduction, ComparesRatesAndLossesOfSweeps) {
   EXPECT_EQ(claim_with(found, "where PreNorm diverges").ours,
             "stable: llama2-small at lr 3: 2 of 2 seeds; llama2-large at lr 3: 2 of 2 seeds");
   EXPECT_EQ(claim_with(found, "gain in loss").verdict, Verdict::does_not_hold) << "it is the same for both sizes";
-  // Of the rates 1, 2 and 8 that curvature allows, the largest stable ones are 1, 1 and 3 or 5.
-  EXPECT_EQ(claim_with(found, "2 / λmax").verdict, Verdict::holds);
+  // Of the rates 1, 2 and 8 that curvature allows, the largest stable ones are 1, 1 and 3 or 5. Ranks 1.5 3.5 5.5 and
+  // 2.5 2.5 5 or 6: 12 / sqrt(16 12.5), with an error of (1 - 0.72) sqrt(1.36 / 3).
+  EXPECT_EQ(claim_with(found, "2 / λmax").ours, "rank correlation 0.85 ± 0.19 over 6 models");
+  EXPECT_EQ(claim_with(found, "2 / λmax").verdict, Verdict::undecided);
 
   write_sweep_of_ratio(folder / "large" / "sweep.h5", 1);
   found = claims();

@@ -176,6 +176,17 @@ TEST(Summary, MatchesAHandComputation) {
   EXPECT_DOUBLE_EQ(*summary.lr_sensitivity, (3 + 2 + 4.25 + 6) / 4 - 2);  // exact except for the last bit
 }
 
+TEST(Summary, CountsADivergedRunWithItsInitialLossWhateverItsLastStepsHappenToBe) {
+  // Rate 1: 2. Rate 2: (3 + 6) / 2 = 4.5, though the run that was stopped at 2.5 looks better than the other. Rate 4: 6.
+  for (const double loss : {2.5, 9.0, nan, -infinity}) {
+    const LrSummary summary = summarise(
+        {good(1, 1), good(1, 2), good(2, 1, 3), bad(2, 2, loss), bad(4, 1, loss), bad(4, 2)}, {1, 2, 4}, two_seeds);
+    EXPECT_DOUBLE_EQ(summary.lr_sensitivity.value(), (2 + 4.5 + 6) / 3 - 2) << loss;
+  }
+  // A run that ends above its initial loss without having diverged counts with it, too.
+  EXPECT_DOUBLE_EQ(summarise({good(1, 1), good(2, 1, 7)}, {1, 2}, {1}).lr_sensitivity.value(), (2 + 6) / 2.0 - 2);
+}
+
 TEST(Summary, LeavesBisectionRatesOutOfTheSensitivityButNotOutOfTheBestLoss) {
   std::vector<RunOutcome> outcomes = {good(1, 1, 3), good(2, 1, 2), bad(4, 1, 7)};
   const LrSummary grid_only = summarise(outcomes, {1, 2, 4}, {1});

@@ -32,9 +32,11 @@ struct Recorded {
   std::vector<double> losses = {6, 5, 4, 3, 3, 3, 3, 3, 2, 1};
   std::vector<int64_t> val_steps = {};
   std::vector<double> val_losses = {};
-  std::vector<double> lambda_max = {};      ///< [3, 2, 3]
-  std::vector<double> sharpness = {};       ///< [3]
-  std::vector<double> preconditioned = {};  ///< [3]
+  std::vector<double> lambda_max = {};                  ///< [3, 2, 3]
+  std::vector<double> sharpness = {};                   ///< [3]
+  std::vector<double> preconditioned = {};              ///< [3]
+  std::vector<std::size_t> unconverged = {};            ///< estimates of lambda_max
+  std::vector<std::size_t> unconverged_sharpness = {};  ///< probes, of both kinds
   bool finished = true;
 };
 
@@ -48,6 +50,15 @@ TrainConfig config_of() {
   config.divergence.smoothing = 1;
   config.divergence.patience = 2;
   return config;
+}
+
+/// Returns `converged` of some estimates: 0 where they are among `unconverged`, otherwise 1.
+std::vector<uint8_t> converged_except(const std::vector<std::size_t>& unconverged, std::size_t estimates) {
+  std::vector<uint8_t> converged(estimates, 1);
+  for (const std::size_t estimate : unconverged) {
+    converged.at(estimate) = 0;
+  }
+  return converged;
 }
 
 RunSummary summary_of(const Recorded& recorded) {
@@ -80,10 +91,14 @@ RunSummary summary_of(const Recorded& recorded) {
     const std::vector<int64_t> probe_steps = {0, 5, 10};
     writer.append("/probe/step", std::span<const int64_t>(probe_steps));
     writer.append("/probe/residual/lambda_max", std::span<const double>(recorded.lambda_max));
+    writer.append("/probe/residual/converged", converged_except(recorded.unconverged, recorded.lambda_max.size()));
   }
   if (layout.sharpness) {
     writer.append("/probe/sharpness/lambda_max", std::span<const double>(recorded.sharpness));
     writer.append("/probe/preconditioned_sharpness/lambda_max", std::span<const double>(recorded.preconditioned));
+    for (const std::string group : {"/probe/sharpness", "/probe/preconditioned_sharpness"}) {
+      writer.append(group + "/converged", converged_except(recorded.unconverged_sharpness, recorded.sharpness.size()));
+    }
   }
   if (recorded.finished) {
     writer.finish();
@@ -128,6 +143,29 @@ TEST(AllowedRates, OfTheSharpnessHaveTheirOwnLimits) {
   EXPECT_NEAR(summary.activation_rate.value(), 1, 1e-12);
   const RunSummary without = summary_of({.lambda_max = chosen_norms});
   EXPECT_FALSE(without.sharpness_rate || without.preconditioned_rate);
+}
+
+TEST(AllowedRates, LeaveOutProbesWithAnEstimateThatHasNotConverged) {
+  // Of the rates 2, 1 and none of the three probes, the second is left out.
+  for (const std::size_t estimate : {6, 7, 8, 9, 10, 11}) {  // any sequence of either layer
+    EXPECT_NEAR(summary_of({.lambda_max = chosen_norms, .unconverged = {estimate}}).activation_rate.value(), 2, 1e-12);
+  }
+  EXPECT_NEAR(summary_of({.lambda_max = chosen_norms, .unconverged = {0}}).activation_rate.value(), 1, 1e-12);
+  EXPECT_FALSE(summary_of({.lambda_max = chosen_norms, .unconverged = {5, 6}}).activation_rate);
+  // Of the rates 1, 0.5 and 2, and 2, 2 and 1.
+  const auto without = [](const std::vector<std::size_t>& probes) {
+    const RunSummary summary = summary_of({.lambda_max = chosen_norms,
+                                           .sharpness = {8, 5.6, 7},
+                                           .preconditioned = {28, 9.8, 98},
+                                           .unconverged_sharpness = probes});
+    return std::pair(summary.sharpness_rate.value_or(-1), summary.preconditioned_rate.value_or(-1));
+  };
+  EXPECT_NEAR(without({1}).first, 1, 1e-12);
+  EXPECT_NEAR(without({1}).second, 1, 1e-12);
+  EXPECT_NEAR(without({2}).first, 0.5, 1e-12);
+  EXPECT_NEAR(without({2}).second, 2, 1e-12);
+  EXPECT_NEAR(without({0, 1}).first, 2, 1e-12);
+  EXPECT_EQ(without({0, 1, 2}), std::pair(-1.0, -1.0));
 }
 
 TEST(FinalLoss, IsThatOfAValidationAtTheEndOrTheMeanOfTheLastTenth) {

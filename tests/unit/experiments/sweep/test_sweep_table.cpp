@@ -130,6 +130,19 @@ TEST(SweepTable, LeavesTheRangeOfARatioOpenIfABracketIsOpen) {
   EXPECT_THAT(table.ratios, IsEmpty());
 }
 
+TEST(SweepTable, HasNoRatioOfAModelWithARunThatFailedOrIsNotFinished) {
+  const SweepConfig config = configured({prenorm, simplegpt});
+  const std::vector<CellResult> results = joined(grid_of(config, prenorm, 2), grid_of(config, simplegpt, 4));
+  for (const CellStatus status : {CellStatus::failed, CellStatus::pending}) {
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      std::vector<CellResult> incomplete = results;
+      incomplete[i].status = status;
+      EXPECT_THAT(make_table(config, incomplete).ratios, IsEmpty()) << cell_name(results[i].cell);
+    }
+  }
+  EXPECT_EQ(make_table(config, results).ratios.size(), 1U);
+}
+
 TEST(SweepTable, ComparesAModelOnlyWithThePreNormModelOfItsSize) {
   const SweepConfig config =
       configured({"new:gpt2-124M-simplegpt", simplegpt, "new:llama2-20M-preqknorm", prenorm, "runs/ckpt.pt"});

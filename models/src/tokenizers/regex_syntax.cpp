@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <iterator>
 #include <stdexcept>
 
 #include "tokenizers/regex.h"
@@ -10,6 +12,17 @@ constexpr std::string_view word_class = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
 // In Oniguruma the fractions and superscript digits of Latin-1 belong to words, unlike those beyond it.
 constexpr std::string_view onig_extra = R"(\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 constexpr std::string_view rust_extra = R"(\p{Join_Control})";
+
+struct PosixClass {
+  std::string_view name;
+  std::string_view members;
+};
+
+constexpr PosixClass posix_classes[] = {
+    {"alpha", R"(\p{Alphabetic})"}, {"alnum", R"(\p{Alphabetic}\p{Nd})"}, {"space", R"(\p{White_Space})"},
+    {"upper", R"(\p{Uppercase})"},  {"lower", R"(\p{Lowercase})"},        {"digit", R"(\p{Nd})"},
+    {"xdigit", "0-9a-fA-F"},        {"punct", R"(\p{P}$+<=>\^`|~)"},
+};
 
 /// Rewrites a pattern character by character.
 class Translation {
@@ -62,18 +75,39 @@ class Translation {
       throw std::runtime_error("it combines classes of characters");
     }
     if (rest.starts_with("[:")) {
-      const auto end = rest.find(":]");
-      if (end == std::string_view::npos) {
-        throw std::runtime_error("a class of characters does not end");
-      }
-      copy(end + 2);
+      posix_class(rest);
       return;
     }
+    // A class inside a class adds its members; brackets around them change nothing.
     if (character == '[') {
-      throw std::runtime_error("it has a class of characters inside another");
+      if (rest.starts_with("[^")) {
+        throw std::runtime_error("it excludes characters inside a class");
+      }
+      ++inner_classes_;
+      ++position_;
+      return;
+    }
+    if (character == ']' && inner_classes_ > 0) {
+      --inner_classes_;
+      ++position_;
+      return;
     }
     in_class_ = character != ']';
     copy(1);
+  }
+
+  /// Translates [:alpha:] and its relatives, which PCRE2 defines by fewer characters.
+  void posix_class(std::string_view rest) {
+    const auto end = rest.find(":]");
+    if (end == std::string_view::npos) {
+      throw std::runtime_error("a class of characters does not end");
+    }
+    const auto name = rest.substr(2, end - 2);
+    const auto found = std::ranges::find(posix_classes, name, &PosixClass::name);
+    if (found == std::end(posix_classes)) {
+      throw std::runtime_error("it has an unknown class of characters");
+    }
+    replace(end + 2, found->members);
   }
 
   /// Writes members of a class: in brackets if they are not in a class already.
@@ -139,6 +173,7 @@ class Translation {
   RegexSyntax syntax_;
   std::size_t position_ = 0;
   bool in_class_ = false;
+  int inner_classes_ = 0;  // classes that are open inside the class
   std::string result_;
 };
 

@@ -2,9 +2,13 @@
 
 #include <sentencepiece_processor.h>
 
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "io/messages.h"
+#include "io/utf8.h"
+#include "tokenizers/unicode.h"
 
 namespace hessian::models {
 namespace {
@@ -17,9 +21,21 @@ class SentencePieceEncoder : public Encoder {
       fail(source_, "is not a tokenizer of sentencepiece (its library says {}) nor a list of tokens in base64",
            name_text(status.ToString()));
     }
+    for (int id = 0; id < processor_.GetPieceSize(); ++id) {
+      has_bytes_ = has_bytes_ || processor_.IsByte(id);
+      const std::u32string characters = code_points(processor_.IdToPiece(id));
+      known_.insert(characters.begin(), characters.end());
+    }
   }
 
   void encode(std::string_view text, TokenIds& ids, WordCache& /*cache*/) const override {
+    // The library joins unknown characters in a row in quadratic time.
+    constexpr std::size_t long_text = std::size_t{1} << 15U;
+    std::string shortened;
+    if (text.size() > long_text && !has_bytes_) {
+      shortened = with_short_unknown_runs(text);
+      text = shortened;
+    }
     std::vector<int> encoded;
     const auto status = processor_.Encode({text.data(), text.size()}, &encoded);
     if (!status.ok()) {
@@ -62,8 +78,43 @@ class SentencePieceEncoder : public Encoder {
   std::string kind() const override { return "sentencepiece"; }
 
  private:
+  /// Whether a code point becomes an unknown token whatever stands next to it.
+  bool is_unknown(char32_t code_point) const {
+    if (code_point < 0x80 || known_.contains(code_point) || !is_normalized_alone(code_point)) {
+      return false;
+    }
+    std::string text;
+    append_utf8(code_point, text);
+    std::vector<int> encoded;
+    // The model's own normalization may still replace it by something known.
+    return processor_.Encode(text, &encoded).ok() && !encoded.empty() && encoded.back() == processor_.unk_id();
+  }
+
+  /// Returns a text with the same ids: of unknown code points in a row, which are one token, it has the first only.
+  std::string with_short_unknown_runs(std::string_view text) const {
+    std::unordered_map<char32_t, bool> unknown;
+    std::string result;
+    bool in_run = false;
+    for (std::size_t i = 0; i < text.size();) {
+      const std::size_t length = utf8_length(text[i]);
+      const char32_t code_point = first_code_point(text.substr(i));
+      auto found = unknown.find(code_point);
+      if (found == unknown.end()) {
+        found = unknown.emplace(code_point, is_unknown(code_point)).first;
+      }
+      if (!found->second || !in_run) {
+        result += text.substr(i, length);
+      }
+      in_run = found->second;
+      i += length;
+    }
+    return result;
+  }
+
   std::string source_;
   sentencepiece::SentencePieceProcessor processor_;
+  std::unordered_set<char32_t> known_;  // code points of all pieces
+  bool has_bytes_ = false;              // unknown characters become bytes
 };
 
 }  // namespace

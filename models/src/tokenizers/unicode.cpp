@@ -120,6 +120,12 @@ std::string lower_case(std::string_view text) {
   return result;
 }
 
+bool is_normalized_alone(char32_t code_point) {
+  const icu::Normalizer2& nfkc = normalizer(NormalizationForm::nfkc);
+  const auto code = static_cast<UChar32>(code_point);
+  return nfkc.hasBoundaryBefore(code) != 0 && nfkc.hasBoundaryAfter(code) != 0;
+}
+
 bool is_whitespace(char32_t code_point) {
   return u_isUWhiteSpace(static_cast<UChar32>(code_point)) != 0;
 }

@@ -15,6 +15,9 @@ std::string normalized(std::string_view text, NormalizationForm form);
 /// Returns the text with every code point in lower case, regardless of the code points around it.
 std::string lower_case(std::string_view text);
 
+/// Whether normalization (NFKC) treats a code point alone, regardless of the code points around it.
+bool is_normalized_alone(char32_t code_point);
+
 bool is_whitespace(char32_t code_point);   ///< the property White_Space
 bool is_numeric(char32_t code_point);      ///< general categories Nd, Nl, No
 bool is_punctuation(char32_t code_point);  ///< general categories P*, and all symbols of ASCII

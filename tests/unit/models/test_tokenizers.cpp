@@ -108,6 +108,26 @@ TEST(Tokenizers, TakeTheNamesOfTheseTokensFromTheFilesNextToThem) {
   EXPECT_NE(Tokenizer::load(folder.path()).digest(), digest);
 }
 
+// sentencepiece joins unknown characters in quadratic time. A long text has to have the ids that its lines have.
+TEST(Tokenizers, JoinUnknownCharactersOfALongSentencePieceText) {
+  const Tokenizer tokenizer = load_fixture("sp_unigram");
+  const std::string line =
+      "In the \u6f22\u5b57\u304b\u3099\u6f22 of \u00e9\u0436\u0301\u0416\ufb01 \U0001f642\U0001f642 God";
+  const Ids expected = tokenizer.encode(line);
+  std::string text = line;
+  Ids ids = expected;
+  while (text.size() < 100'000) {
+    text += "\n" + line;
+    ids.insert(ids.end(), expected.begin(), expected.end());
+  }
+  EXPECT_EQ(tokenizer.encode(text), ids);
+  std::string unknown;
+  for (int i = 0; i < 300'000; ++i) {
+    unknown += i % 2 == 0 ? "\u6f22" : "\u5b57";
+  }
+  EXPECT_EQ(tokenizer.encode(unknown), tokenizer.encode("\u6f22\u5b57"));
+}
+
 TEST(Tokenizers, RefuseInvalidUtf8WithItsPosition) {
   const Tokenizer tokenizer = load_fixture("gpt2");
   EXPECT_EQ(refusal_of([&] { tokenizer.encode("two\xfftwo"); }), "not UTF-8 text (byte 3 is 0xff)");

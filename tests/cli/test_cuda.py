@@ -26,7 +26,7 @@ def cuda(probe, llama, tokens):
 def test_probes_on_the_device_and_on_the_cpu_agree(probe, tmp_path, tokens, family, placement):
     config = tiny_models.configuration(family, placement)
     model = tiny_models.write(tmp_path / "model.safetensors", config)
-    options = ("--model", model, "--data", tokens, "--site", "all", "--dtype", "float64", "--tol", 1e-6)
+    options = ("--model", model, "--data", tokens, "--site", "all", "--dtype", "float64", "--tol", 1e-6, "--ends", "both")
     host = probe.run(*options, "--device", "cpu", out="host.h5")
     device = probe.run(*options, "--device", "cuda", out="device.h5")
     for site in SITES:

@@ -28,7 +28,7 @@ def test_agrees_with_the_eigenvalues_of_the_dense_hessian(probe, name):
     folder = FIXTURES / "dense" / name
     expected = safetensors_file.read(folder / "expected.safetensors")[0]
     data = folder / "expected.safetensors"
-    run = probe.run("--model", model_of(folder), "--data", data, "--dtype", "float64", "--tol", "1e-9")
+    run = probe.run("--model", model_of(folder), "--data", data, "--dtype", "float64", "--tol", "1e-9", "--ends", "both")
     assert run["loss"].mean() == pytest.approx(expected["loss"][0], rel=1e-12)
     assert run["layer/residual"].tolist() == [0, 1, 2]
     for layer in range(3):
@@ -38,6 +38,12 @@ def test_agrees_with_the_eigenvalues_of_the_dense_hessian(probe, name):
         assert run["residual/lambda_max"][0, layer] == pytest.approx(eigenvalues.max(axis=1), rel=1e-7)
         assert run["residual/lambda_min"][0, layer] == pytest.approx(eigenvalues.min(axis=1), rel=1e-7)
         assert run["residual/spectral_norm"][0, layer] == pytest.approx(abs(eigenvalues).max(axis=1), rel=1e-7)
+        # Every certified bound holds, and lies within 1 % of the norm.
+        norms = abs(eigenvalues).max(axis=1)
+        assert (run["residual/norm_upper"][0, layer] >= norms).all()
+        assert (run["residual/norm_upper"][0, layer] <= 1.0101 * norms).all()
+        assert (run["residual/lambda_max_upper"][0, layer] >= eigenvalues.max(axis=1)).all()
+        assert (run["residual/lambda_min_lower"][0, layer] <= eigenvalues.min(axis=1)).all()
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -45,7 +51,7 @@ def test_agrees_with_reference_losses_and_products(probe, name):
     folder = FIXTURES / name
     expected = safetensors_file.read(folder / "expected.safetensors")[0]
     data = folder / "expected.safetensors"
-    run = probe.run("--model", model_of(folder), "--data", data, "--dtype", "float64", "--tol", "1e-4")
+    run = probe.run("--model", model_of(folder), "--data", data, "--dtype", "float64", "--tol", "1e-4", "--ends", "both")
     # The other programs computed their norms in float32.
     assert run["loss"].mean() == pytest.approx(expected["loss"][0], rel=1e-6)
     sequences = len(expected["tokens"])
@@ -132,8 +138,8 @@ def test_the_first_rows_and_tokens_of_a_safetensors_file_are_used(probe, llama, 
     whole = safetensors_file.read(tokens)[0]
     part = {name: whole[name][:1, :4] for name in ("tokens", "targets")}
     safetensors_file.write(probe.folder / "part.safetensors", part)
-    cut = probe.run("--model", llama, "--data", tokens, "--sequences", 1, "--seq-len", 4)
-    given = probe.run("--model", llama, "--data", "part.safetensors")
+    cut = probe.run("--model", llama, "--data", tokens, "--sequences", 1, "--seq-len", 4, "--ends", "both")
+    given = probe.run("--model", llama, "--data", "part.safetensors", "--ends", "both")
     assert (cut["loss"] == given["loss"]).all()
     assert (cut["residual/lambda_min"] == given["residual/lambda_min"]).all()
 

@@ -9,31 +9,37 @@ import numpy
 import pytest
 
 import programs
-from probe_runs import OF_ROWS, OF_SEQUENCES, PROGRESS
+from probe_runs import OF_CHECKS, OF_ROWS, OF_SEQUENCES, PROGRESS
 from programs import environment
 
-COLUMNS = ["site", "layer", "||H_xx||_2", "range", "over", "sequences", "lambda_min", "residual", "iter.", "RMS"]
+COLUMNS = ["site", "layer", "||H_xx||_2", "upper", "bound", "range", "over", "sequences", "residual", "iter.", "RMS"]
 
 
 def test_the_table_has_a_line_for_each_site_and_layer(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--site", "residual,ffn_in")
     assert outcome.status == 0 and outcome.stderr == ""
     run = outcome.run
-    title, header, *rows, legend, memory = outcome.stdout.splitlines()
+    title, header, *rows, legend, certificate, symmetry, memory = outcome.stdout.splitlines()
     assert title.startswith("llama2 prenorm checkpoint, step 0, 2 sequences of 6 tokens, loss ")
     assert f"loss {run['loss'].mean():.4f} nats, on cpu" in title
     assert header.split() == COLUMNS
     assert [tuple(row.split()[:2]) for row in rows] == [
         ("residual", "0"), ("ffn_in", "0"), ("residual", "1"), ("ffn_in", "1"), ("residual", "2"),
     ]  # fmt: skip
-    assert legend == "||H_xx||_2 and lambda_min: median over sequences, in nats; residual and iterations: the largest."
+    assert legend == "||H_xx||_2 and upper bound: median over sequences, in nats; residual and iterations: the largest."
+    asymmetry = max((run[f"{site}/asymmetry"] / run[f"{site}/spectral_norm"]).max() for site in ("residual", "ffn_in"))
+    assert symmetry == f"Products are symmetric up to {asymmetry:.1e} of the norm."
+    assert asymmetry < 1e-4
+    assert certificate == (
+        "All norms are at most their upper bounds with probability 0.999; without *, a bound exceeds its norm by at most 1 %."
+    )
     assert memory.startswith("peak memory ")
     for row in rows:
-        site, layer, norm, low, dots, high, smallest, residual, iterations, rms = row.split()
+        site, layer, norm, bound, low, dots, high, residual, iterations, rms = row.split()
         norms = run[f"{site}/spectral_norm"][0, int(layer)]
         assert norm == f"{numpy.median(norms):.4e}"
         assert (low, dots, high) == (f"{norms.min():.4e}", "..", f"{norms.max():.4e}")
-        assert smallest == f"{numpy.median(run[f'{site}/lambda_min'][0, int(layer)]):.4e}"
+        assert bound == f"{numpy.median(run[f'{site}/norm_upper'][0, int(layer)]):.4e}"
         assert residual == f"{run[f'{site}/residual_norm'][0, int(layer)].max():.1e}"
         assert int(iterations) == run[f"{site}/iterations"][0, int(layer)].max()
         assert rms == f"{run[f'{site}/rms'][0, int(layer)]:.4f}"
@@ -46,7 +52,7 @@ def test_the_plan_for_a_memory_limit_is_printed_before_the_work(probe, llama, to
     assert len(lines) == 3
     assert re.fullmatch(plan.format("residual", 3), lines[0]), lines
     assert re.fullmatch(plan.format("ffn_in", 2), lines[1]), lines
-    assert re.fullmatch(r"hessian-probe: time: about [\d.]+ s with 40 products per eigenproblem, .* with the maximum of 202", lines[2])
+    assert re.fullmatch(r"hessian-probe: time: about [\d.]+ s with 18 products per eigenproblem, .* with the maximum of 201", lines[2])
     amounts = r"^peak memory [\d.]+ [KM]iB, planned [\d.]+ [KM]iB; time [\d.]+ s, planned [\d.]+ s$"
     assert re.search(amounts, outcome.stdout, re.M), outcome.stdout
     report = json.loads(probe("--model", llama, "--data", tokens, "--memory", "1GiB", "--json", "--overwrite").stdout)
@@ -57,7 +63,7 @@ def test_the_plan_for_a_memory_limit_is_printed_before_the_work(probe, llama, to
 
 
 def test_json_has_the_numbers_of_the_file(probe, llama, tokens):
-    outcome = probe("--model", llama, "--data", tokens, "--site", "all", "--check", "--json")
+    outcome = probe("--model", llama, "--data", tokens, "--site", "all", "--ends", "both", "--check", "--json")
     assert outcome.status == 0 and outcome.stderr == ""
     report, run = json.loads(outcome.stdout), outcome.run
     assert (report["model"], report["step"], report["sequences"], report["seq_len"]) == (
@@ -72,7 +78,7 @@ def test_json_has_the_numbers_of_the_file(probe, llama, tokens):
     assert len(report["rows"]) == 3 + 4 * 2
     for row in report["rows"]:
         place = run[f"layer/{row['site']}"].tolist().index(row["layer"])
-        for name in OF_SEQUENCES + OF_ROWS + ("check_relative_difference",):
+        for name in OF_SEQUENCES + OF_ROWS + OF_CHECKS:
             assert row[name] == run[f"{row['site']}/{name}"][0, place].tolist(), (row["site"], name)
 
 
@@ -85,8 +91,8 @@ def test_estimates_that_did_not_converge_are_marked_and_reported(probe, nanogpt)
     rows = outcome.stdout.splitlines()[2:6]
     assert all(row.startswith("residual") and row.endswith(" *") for row in rows)
     assert outcome.stderr == (
-        "hessian-probe: warning: 8 of 8 estimates did not converge (marked *): "
-        "check their residuals, and raise --max-iter or --tol\n"
+        "hessian-probe: warning: 8 of 8 norms did not converge (marked *): "
+        "check their residuals and upper bounds, and raise --max-iter, --tol or --certify\n"
     )
 
 
@@ -134,6 +140,8 @@ def test_help_names_every_option(probe):
             "--device",
             "--memory",
             "--vocab-size",
+            "--certify",
+            "--confidence",
             "--seed",
             "--check",
             "--out",

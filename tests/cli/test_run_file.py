@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 import safetensors_file
-from probe_runs import OF_ROWS, OF_SEQUENCES, SITES
+from probe_runs import OF_CHECKS, OF_ROWS, OF_SEQUENCES, SITES
 
 try:
     import tomllib
@@ -23,6 +23,9 @@ UNITS = {
     "spectral_norm": "nats",
     "lambda_max": "nats",
     "lambda_min": "nats",
+    "norm_upper": "nats",
+    "lambda_max_upper": "nats",
+    "lambda_min_lower": "nats",
     "residual_norm": "nats",
     "iterations": "products",
     "converged": "1",
@@ -30,7 +33,9 @@ UNITS = {
     "abs_max": "1",
     "abs_mean": "1",
     "feature_outlier": "1",
+    "asymmetry": "nats",
     "check_relative_difference": "1",
+    "check_precision_difference": "1",
     "/plan/weights_streamed": "1",
     "/plan/memory_bytes": "bytes",
     "/plan/seconds": "s",
@@ -66,7 +71,7 @@ def expected_datasets(layers, sequences, check, token):
         datasets[f"/probe/layer/{site}"] = (rows,)
         for name in OF_SEQUENCES:
             datasets[f"/probe/{site}/{name}"] = (1, rows, sequences)
-        for name in OF_ROWS + (("check_relative_difference",) if check else ()):
+        for name in OF_ROWS + (OF_CHECKS if check else ()):
             datasets[f"/probe/{site}/{name}"] = (1, rows)
     return datasets
 
@@ -168,7 +173,7 @@ def test_activation_scales_of_the_embedding_are_computed_from_its_rows(probe, ll
 
 
 def test_spectral_norm_is_the_larger_end_of_the_spectrum(probe, llama, tokens):
-    run = probe.run("--model", llama, "--data", tokens, "--site", "all")
+    run = probe.run("--model", llama, "--data", tokens, "--site", "all", "--ends", "both")
     for site in SITES:
         ends = numpy.maximum(abs(run[f"{site}/lambda_max"]), abs(run[f"{site}/lambda_min"]))
         assert (run[f"{site}/spectral_norm"] == ends).all()

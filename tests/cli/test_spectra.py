@@ -104,7 +104,7 @@ def test_the_density_is_the_mean_of_gaussians_at_the_ritz_values(found):
 
 def test_the_first_of_few_eigenvalues_agree_with_an_ordinary_probe(probe, llama, tokens):
     options = ("--model", llama, "--data", tokens, "--dtype", "float64", "--tol", 1e-8)
-    plain = probe.run(*options)
+    plain = probe.run(*options, "--ends", "both")
     few = probe.run(*options, "--top", 3, "--block-width", 2)
     for layer in range(3):
         upper = few.datasets[f"/spectrum/residual-{layer}/lambda_upper"]

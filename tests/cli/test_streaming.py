@@ -30,7 +30,7 @@ def large(tmp_path_factory):
 
 def arguments(model, *more):
     tokens = model.parent / "tokens.safetensors"
-    return ("--model", model, "--data", tokens, "--layer", f"{LAYERS - 4},{LAYERS}", "--max-iter", 8, *more)
+    return ("--model", model, "--data", tokens, "--layer", f"{LAYERS - 4},{LAYERS}", "--max-iter", 8, "--ends", "both", *more)
 
 
 def run_and_measure(probe, *options, out="run.h5"):
@@ -119,7 +119,7 @@ def test_a_check_that_needs_all_weights_is_refused_with_the_reason(probe, large)
 
 def test_a_nanogpt_checkpoint_is_streamed_too(probe, make_checkpoint):
     path = make_checkpoint(probe.folder / "ckpt.pt", "--vocab", 256, "--dim", 64, "--layers", 16, "--block-size", 16)
-    options = ("--model", path, "--sequences", 2, "--seq-len", 4, "--layer", 15, "--dtype", "float64")
+    options = ("--model", path, "--sequences", 2, "--seq-len", 4, "--layer", 15, "--dtype", "float64", "--ends", "both")
     kept = probe.run(*options, "--memory", "1GiB")
     in_float64 = 2 * path.stat().st_size
     streamed = probe.run(*options, "--memory", int(0.7 * in_float64))

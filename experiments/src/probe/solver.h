@@ -35,6 +35,7 @@ CertificateOptions certificate_of(const ProbeOptions& options, int64_t norms);
 /// layers of the problem are solved together, and as many sequences as the plan says.
 /// \return  for each layer, tensors [S], without eigenvectors
 std::vector<ExtremalEigenvalues> solve(const ProbeOptions& options, const MemoryPlan& plan, const ProbeProblem& problem,
-                                       const std::vector<int64_t>& positions, const CertificateOptions& certificate);
+                                       const std::vector<int64_t>& positions,
+                                       const CertificateOptions& certificate = {});
 
 }  // namespace hessian::experiments

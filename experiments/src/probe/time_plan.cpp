@@ -11,7 +11,7 @@ namespace hessian::experiments {
 TimePlan time_plan(const ProbeOptions& options) {
   constexpr int64_t typical_both = 40;
   constexpr int64_t typical_dominant = 18;
-  constexpr int64_t residual_products = 2;
+  const int64_t residual_products = options.ends == Ends::both ? 2 : 1;
   TimePlan plan;
   plan.max_products = options.max_iterations + residual_products;
   plan.products = options.method == Method::power

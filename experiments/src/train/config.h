@@ -78,7 +78,7 @@ struct TrainConfig {
     std::string layers = "all";
     std::vector<std::string> sites = {"residual"};
     int64_t sequences = 4;
-    std::string ends = "dominant";
+    std::string ends = "both";
     double tolerance = 1e-2;
     double certify = 0.05;
     double confidence = 0.999;

@@ -53,6 +53,7 @@ class ProbeSolver : public testing::TestWithParam<std::tuple<models::Site, Engin
     ProbeOptions options;
     options.unit = unit;
     options.method = method;
+    options.ends = Ends::both;
     options.tolerance = 1e-9;
     return options;
   }
@@ -65,6 +66,13 @@ TEST_P(ProbeSolver, FindsTheEndsOfTheDenseSpectrumWithEveryMethod) {
         experiments::solve(options_with(Unit::sequence, method), plan_of(2, 64), problem, positions).at(0);
     EXPECT_LT(support::relative_error(result.lambda_max, spectrum.amax(1)), 1e-8) << word_of(method);
     EXPECT_LT(support::relative_error(result.lambda_min, spectrum.amin(1)), 1e-8) << word_of(method);
+    if (method == Method::lanczos) {
+      EXPECT_TRUE((result.lambda_max_upper >= spectrum.amax(1)).all().item<bool>());
+      EXPECT_TRUE((result.lambda_min_lower <= spectrum.amin(1)).all().item<bool>());
+      EXPECT_LT(support::relative_error(result.norm_upper(), spectrum.abs().amax(1)), 0.01);
+    } else {
+      EXPECT_TRUE(result.norm_upper().isnan().all().item<bool>());
+    }
   }
 }
 
@@ -191,6 +199,21 @@ TEST_P(ProbeMemory, StaysWithinThePlanForEveryLimit) {
   EXPECT_GE(ways.size(), tape ? 4U : 2U);
 }
 
+TEST_P(ProbeMemory, StaysWithinThePlanForBothEnds) {
+  // Vectors of both ends are verified together only if the plan says that they fit.
+  std::set<int64_t> verified_at_once;
+  for (const int64_t allowed : {1LL << 32, GetParam() == Engine::tape ? 3LL << 20 : 12LL << 20}) {
+    SCOPED_TRACE(hessian::format_bytes(allowed) + " allowed");
+    ProbeOptions options = options_with(allowed);
+    options.ends = hessian::Ends::both;
+    const experiments::MemoryPlan plan = plan_for(options);
+    verified_at_once.insert(plan.verified_at_once);
+    EXPECT_LT(static_cast<double>(peak_of(options, plan)), 1.1 * static_cast<double>(plan.predicted_bytes.value()));
+  }
+  EXPECT_TRUE(verified_at_once.contains(2));
+  EXPECT_EQ(plan_for(options_with(1LL << 32)).verified_at_once, 1);  // the dominant end has one vector
+}
+
 TEST_P(ProbeMemory, DoesNotChangeTheResults) {
   const ProbeOptions free = options_with(1LL << 32);
   const ProbeOptions scarce = options_with(GetParam() == Engine::tape ? 3LL << 20 : 6LL << 20);
@@ -228,6 +251,7 @@ TEST(ProbeSolverOfLayers, FindsTheSameTogetherAndOneByOne) {
   const auto residuals = support::residuals_of(forward, expected.at("tokens"));
   const at::Tensor targets = expected.at("targets");
   ProbeOptions options;
+  options.ends = Ends::both;
   options.tolerance = 1e-6;
   for (const models::Site site : models::all_sites()) {
     SCOPED_TRACE(models::to_string(site));

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "program/number_text.h"
+
 namespace hessian::experiments {
 namespace {
 
@@ -57,8 +59,8 @@ void TrainingProgressLine::update(int64_t step, int64_t steps, double loss, doub
     return;
   }
   last_ = now;
-  const std::string numbers = fmt::format("loss {:.4f}, {} tokens/s, {} left", loss, format_count(tokens_per_second),
-                                          format_seconds(seconds_left));
+  const std::string numbers = fmt::format("loss {}, {} tokens/s, {} left", number_text(loss, "{:.4f}"),
+                                          format_count(tokens_per_second), format_seconds(seconds_left));
   std::string line = fmt::format("step {} of {}, {}\n", step, steps, numbers);
   if (terminal_) {
     constexpr int64_t width = 24;

@@ -22,6 +22,7 @@ constexpr auto spectral_quantities = std::to_array<Quantity>({
     {"lambda_max", ElementType::float64, "nats", "largest eigenvalue of the activation Hessian"},
     {"lambda_min", ElementType::float64, "nats", "smallest eigenvalue of the activation Hessian"},
     {"residual_norm", ElementType::float64, "nats", "larger residual norm ||H v - lambda v|| of the ends sought"},
+    {"asymmetry", ElementType::float64, "nats", "||V^T H V - (V^T H V)^T||_F over the Lanczos vectors V"},
     {"iterations", ElementType::int32, "products", "Hessian-vector products until convergence or the limit"},
     {"converged", ElementType::uint8, "1",
      "1 where the residual and the upper bound are within their tolerances, 0 where they are not"},
@@ -42,10 +43,13 @@ constexpr auto activation_quantities = std::to_array<Quantity>({
     {"feature_outlier", ElementType::float64, "1", "largest RMS of one feature over the RMS of all"},
 });
 
-constexpr Quantity check_quantity = {
-    "check_relative_difference", ElementType::float64, "1",
-    "relative difference between the Hessian-vector product and central differences of "
-    "the gradient"};
+// [P, N]
+constexpr auto check_quantities = std::to_array<Quantity>({
+    {"check_relative_difference", ElementType::float64, "1",
+     "relative difference between the Hessian-vector product in float64 and central differences of the gradient"},
+    {"check_precision_difference", ElementType::float64, "1",
+     "relative difference between the Hessian-vector product in the precision of the probe and in float64"},
+});
 
 DatasetSpec site_dataset(const ProbedSite& site, const Quantity& quantity, Shape shape) {
   return {probe_path(site.name, std::string(quantity.name)), quantity.type, std::move(shape),
@@ -121,7 +125,9 @@ std::vector<DatasetSpec> probe_datasets(const ProbeLayoutOptions& options) {
       datasets.push_back(site_dataset(site, quantity, {probes, rows}));
     }
     if (options.check) {
-      datasets.push_back(site_dataset(site, check_quantity, {probes, rows}));
+      for (const Quantity& quantity : check_quantities) {
+        datasets.push_back(site_dataset(site, quantity, {probes, rows}));
+      }
     }
   }
   return datasets;

@@ -18,7 +18,7 @@ struct ProbeLayoutOptions {
   std::vector<ProbedSite> sites;
   int64_t sequences = 1;        ///< S
   int64_t probes = 1;           ///< P when the file is created; 0 if probes are appended during training
-  bool check = false;           ///< adds /probe/SITE/check_relative_difference
+  bool check = false;           ///< adds /probe/SITE/check_relative_difference and check_precision_difference
   bool plan = false;            ///< adds /plan: planned memory and time, and elapsed time
   bool both_ends = false;       ///< adds bounds of each end, in addition to that of the norm
   double certify = 0;           ///< recorded with the bounds: their largest distance, relative to the norm

@@ -9,7 +9,9 @@ from programs import program
 
 SITES = ("residual", "attn_in", "attn_proj_in", "ffn_in", "ffn_down_in")
 OF_SEQUENCES = ("spectral_norm", "lambda_max", "lambda_min", "norm_upper", "residual_norm", "iterations", "converged")
+OF_SEQUENCES += ("asymmetry",)
 OF_ROWS = ("rms", "abs_max", "abs_mean", "feature_outlier")
+OF_CHECKS = ("check_relative_difference", "check_precision_difference")
 PROGRESS = re.compile(rb"(\d+) of (\d+), [^\r\x1b]* left")
 
 

@@ -1,6 +1,7 @@
 """Unusable checkpoints and data: exit status 1, one line that begins with the file, and no run file."""
 
 import json
+import re
 import zipfile
 
 import numpy
@@ -128,6 +129,24 @@ def test_a_wrong_tensor_is_named(probe, tokens, change, words):
     line = probe.fails(1, "--model", "model.safetensors", "--data", tokens)
     assert line.startswith("model.safetensors: ")
     assert all(word in line for word in words), line
+
+
+@pytest.mark.parametrize("options", [(), ("--trace",), ("--target", "parameters", "--top", "1")], ids=["norms", "trace", "parameters"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_norm_whose_squares_overflow_is_named_instead_of_hiding_the_curvature_before_it(probe, tokens, dtype, options):
+    # The output of attention reaches 1e30, which float32 can hold, but not its square. float64 can.
+    config = tiny_models.configuration()
+    tensors = tiny_models.draw(config)
+    tensors["layers.0.attention.wo.weight"] = tensors["layers.0.attention.wo.weight"] * numpy.float32(1e30)
+    tiny_models.write(probe.folder / "model.safetensors", config, tensors)
+    given = ("--model", "model.safetensors", "--data", tokens, *options)
+    line = probe.fails(1, *given, "--dtype", dtype)
+    assert line.startswith("model.safetensors, sequence 0, layer 0: the squares of the input of RMSNorm 'layers.0.ffn_norm.weight'")
+    assert re.search(r"entries reach \d\.\de\+(29|30|31)", line), line
+    assert f"overflow in {dtype}" in line and line.endswith("; give --dtype float64")
+    if not options:
+        run = probe.run(*given, "--dtype", "float64", "--layer", 0)
+        assert (run["residual/spectral_norm"] > 0).all()
 
 
 @pytest.mark.parametrize(

@@ -272,12 +272,16 @@ def test_products_agree_with_central_differences_everywhere(probe, family, place
     assert outcome.status == 0, outcome.stderr
     run = outcome.run
     header = outcome.stdout.splitlines()[1]
-    assert header.split()[-1] == "check"
+    assert header.split()[-2:] == ["check", "precision"]
     for site in SITES:
         differences = run[f"{site}/check_relative_difference"]
         assert differences.shape == (1, 3 if site == "residual" else 2)
         # Central differences in float64 have errors of about 1e-8; a missing term in a product causes 1e-3 or more.
         assert (differences < 1e-6).all(), site
         assert (differences > 0).all(), site
-        printed = [line.split()[-1] for line in outcome.stdout.splitlines()[2:] if line.split()[0] == site]
-        assert printed == [f"{difference:.1e}" for difference in differences[0]]
+        # In float32, products have errors of some 1e-6.
+        narrow = run[f"{site}/check_precision_difference"]
+        assert ((1e-9 < narrow) & (narrow < 1e-3)).all(), site
+        printed = [line.split()[-2:] for line in outcome.stdout.splitlines()[2:] if line.split()[0] == site]
+        expected = zip(differences[0], narrow[0])
+        assert [[f"{number:.1e}" for number in numbers] for numbers in expected] == printed

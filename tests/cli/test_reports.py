@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 import programs
-from probe_runs import OF_ROWS, OF_SEQUENCES, PROGRESS
+from probe_runs import OF_CHECKS, OF_ROWS, OF_SEQUENCES, PROGRESS
 from programs import environment
 
 COLUMNS = ["site", "layer", "||H_xx||_2", "upper", "bound", "range", "over", "sequences", "residual", "iter.", "RMS"]
@@ -19,7 +19,7 @@ def test_the_table_has_a_line_for_each_site_and_layer(probe, llama, tokens):
     outcome = probe("--model", llama, "--data", tokens, "--site", "residual,ffn_in")
     assert outcome.status == 0 and outcome.stderr == ""
     run = outcome.run
-    title, header, *rows, legend, certificate, memory = outcome.stdout.splitlines()
+    title, header, *rows, legend, certificate, symmetry, memory = outcome.stdout.splitlines()
     assert title.startswith("llama2 prenorm checkpoint, step 0, 2 sequences of 6 tokens, loss ")
     assert f"loss {run['loss'].mean():.4f} nats, on cpu" in title
     assert header.split() == COLUMNS
@@ -27,6 +27,9 @@ def test_the_table_has_a_line_for_each_site_and_layer(probe, llama, tokens):
         ("residual", "0"), ("ffn_in", "0"), ("residual", "1"), ("ffn_in", "1"), ("residual", "2"),
     ]  # fmt: skip
     assert legend == "||H_xx||_2 and upper bound: median over sequences, in nats; residual and iterations: the largest."
+    asymmetry = max((run[f"{site}/asymmetry"] / run[f"{site}/spectral_norm"]).max() for site in ("residual", "ffn_in"))
+    assert symmetry == f"Products are symmetric up to {asymmetry:.1e} of the norm."
+    assert asymmetry < 1e-4
     assert certificate == (
         "All norms are at most their upper bounds with probability 0.999; without *, a bound exceeds its norm by at most 1 %."
     )
@@ -75,7 +78,7 @@ def test_json_has_the_numbers_of_the_file(probe, llama, tokens):
     assert len(report["rows"]) == 3 + 4 * 2
     for row in report["rows"]:
         place = run[f"layer/{row['site']}"].tolist().index(row["layer"])
-        for name in OF_SEQUENCES + OF_ROWS + ("check_relative_difference",):
+        for name in OF_SEQUENCES + OF_ROWS + OF_CHECKS:
             assert row[name] == run[f"{row['site']}/{name}"][0, place].tolist(), (row["site"], name)
 
 

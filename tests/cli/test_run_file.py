@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 import safetensors_file
-from probe_runs import OF_ROWS, OF_SEQUENCES, SITES
+from probe_runs import OF_CHECKS, OF_ROWS, OF_SEQUENCES, SITES
 
 try:
     import tomllib
@@ -33,7 +33,9 @@ UNITS = {
     "abs_max": "1",
     "abs_mean": "1",
     "feature_outlier": "1",
+    "asymmetry": "nats",
     "check_relative_difference": "1",
+    "check_precision_difference": "1",
     "/plan/weights_streamed": "1",
     "/plan/memory_bytes": "bytes",
     "/plan/seconds": "s",
@@ -69,7 +71,7 @@ def expected_datasets(layers, sequences, check, token, both):
         datasets[f"/probe/layer/{site}"] = (rows,)
         for name in OF_SEQUENCES + (("lambda_max_upper", "lambda_min_lower") if both else ()):
             datasets[f"/probe/{site}/{name}"] = (1, rows, sequences)
-        for name in OF_ROWS + (("check_relative_difference",) if check else ()):
+        for name in OF_ROWS + (OF_CHECKS if check else ()):
             datasets[f"/probe/{site}/{name}"] = (1, rows)
     return datasets
 

@@ -278,6 +278,14 @@ def test_numbers_that_are_not_finite_end_the_run_cleanly_and_never_reach_a_check
     assert steps == ([1, 2] if stop else [1, 2, 3, 4])
     assert numpy.isfinite(losses(run)[0])
     assert_finite_checkpoints(outcome)
+    # Probes of weights that are not finite, or overflow, are not numbers and cost at most one product each.
+    norms = run.datasets["/probe/residual/spectral_norm"]
+    assert numpy.isfinite(norms[0]).all()
+    unknown = numpy.isnan(norms)
+    assert unknown[-1].all()
+    assert (run.datasets["/probe/residual/converged"][unknown] == 0).all()
+    assert (run.datasets["/probe/residual/iterations"][unknown] <= 1).all()
+    assert "nan" not in outcome.stdout.replace("nanogpt", "")
     before = contents(outcome.folder)
     report = train.done(changes, "--resume", "--json").report
     assert report["divergence"] == "non_finite" and report["diverged_at"] == 2

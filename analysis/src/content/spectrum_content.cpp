@@ -87,6 +87,7 @@ class GroupReader {
     read_estimate("trace", spectrum_.trace);
     read_estimate("frobenius_norm", spectrum_.frobenius_norm);
     read_estimate("effective_rank", spectrum_.effective_rank);
+    leave_out_undetermined_ranks();
     if (spectrum_.units.empty()) {
       spectrum_.units = units_of(group_ + "trace", datasets_);
     }
@@ -132,6 +133,17 @@ class GroupReader {
     found.value = std::move(value.values);
     found.error = reader_.column<double>(path + "_error");
     found.error.resize(found.value.size(), NAN);
+  }
+
+  void leave_out_undetermined_ranks() {
+    const std::vector<uint8_t> determined = reader_.column<uint8_t>(group_ + "effective_rank_determined");
+    std::vector<double>& ranks = spectrum_.effective_rank.value;
+    for (std::size_t i = 0; i < std::min(determined.size(), ranks.size()); ++i) {  // older files lack it
+      if (determined[i] == 0 && std::isfinite(ranks[i])) {
+        ranks[i] = NAN;
+        spectrum_.undetermined_ranks += 1;
+      }
+    }
   }
 
   TolerantReader& reader_;

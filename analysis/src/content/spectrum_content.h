@@ -52,7 +52,8 @@ struct GroupSpectrum {
   SpectrumEnd lower;     ///< the smallest, ascending
   SpectrumEstimate trace;
   SpectrumEstimate frobenius_norm;
-  SpectrumEstimate effective_rank;
+  SpectrumEstimate effective_rank;  ///< NaN where undetermined
+  int64_t undetermined_ranks = 0;   ///< matrices whose trace is within 2 standard errors of zero
 };
 
 /// H_xx = J^T H_zz J + C at linear maps: spectral norms in nats. M maps, S sequences.

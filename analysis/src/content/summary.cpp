@@ -22,12 +22,18 @@ Summary summarise(std::vector<double> values) {
 }
 
 MeanEstimate mean_of(const SpectrumEstimate& estimate) {
-  const auto count = static_cast<double>(estimate.value.size());
+  double count = 0;
   double sum = 0;
   double variance = 0;
   for (std::size_t i = 0; i < estimate.value.size(); ++i) {
-    sum += estimate.value[i];
-    variance += estimate.error[i] * estimate.error[i];
+    if (std::isfinite(estimate.value[i])) {
+      count += 1;
+      sum += estimate.value[i];
+      variance += estimate.error[i] * estimate.error[i];
+    }
+  }
+  if (count == 0) {
+    return {std::nan(""), std::nan("")};
   }
   return {sum / count, std::sqrt(variance) / count};
 }

@@ -18,7 +18,7 @@ constexpr double tail = 1e-6;  // share of the largest density below which only 
 /// Describes what a smooth curve is computed from: samples and Lanczos steps, their resolution, and the smoothing.
 std::string provenance(const DensityCurve& density) {
   std::string text;
-  if (density.samples > 0) {
+  if (density.samples > 0 && !density.ritz_values.empty()) {
     text = fmt::format("{} random samples of {} Lanczos steps, which resolve the inner spectrum to", density.samples,
                        density.steps);
     const Summary range = summarise(density.ritz_values);

@@ -32,6 +32,10 @@ Figure figure_of(const EstimatedQuantity& quantity, const std::string& kind, con
       "Mean over sequences with its standard error, which comes from the random samples; the sequences themselves "
       "differ "
       "by more.";
+  if (quantity.estimate == &GroupSpectrum::effective_rank) {
+    figure.caption +=
+        " Left out are matrices whose trace is within 2 standard errors of zero, because they determine no rank.";
+  }
   figure.x.label = "layer";
   figure.x.whole = true;
   for (std::size_t i = 0; i < input.runs.size(); ++i) {

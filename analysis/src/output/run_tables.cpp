@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -119,6 +120,13 @@ std::vector<std::string> warnings_of(const RunContent& run, const std::string& l
     int64_t open = 0;
     for (std::size_t probe = 0; probe < site.steps.size(); ++probe) {
       open += site.unconverged(probe);
+    }
+    const auto unknown = std::count_if(site.spectral_norm.begin(), site.spectral_norm.end(),
+                                       [](double norm) { return !std::isfinite(norm); });
+    if (run.finished && unknown > 0) {  // of an unfinished run, numbers may not have been written yet
+      warnings.push_back(
+          fmt::format("{}: {} of {} norms at {} are not finite: the model or its products overflow there", label,
+                      unknown, site.spectral_norm.size(), site.site));
     }
     if (open > 0) {
       warnings.push_back(label + ": " + std::to_string(open) + " of " + std::to_string(site.converged.size()) +

@@ -19,6 +19,17 @@ std::string with_error(const SpectrumEstimate& estimate) {
   return with_error(mean.value, mean.error);
 }
 
+/// Formats the mean over the matrices that determine an effective rank, and how many do not.
+std::string rank_text(const GroupSpectrum& spectrum) {
+  if (spectrum.undetermined_ranks == 0) {
+    return with_error(spectrum.effective_rank);
+  }
+  return spectrum.undetermined_ranks == spectrum.matrices
+             ? "undetermined"
+             : fmt::format("{} ({} of {} undetermined)", with_error(spectrum.effective_rank),
+                           spectrum.undetermined_ranks, spectrum.matrices);
+}
+
 /// Formats the median over matrices of the outermost eigenvalue.
 std::string outermost(const GroupSpectrum& spectrum, const SpectrumEnd& end) {
   std::vector<double> values;
@@ -39,7 +50,7 @@ Table eigenvalue_table(const RunContent& run, const std::string& label) {
     table.rows.push_back({spectrum.name, std::to_string(spectrum.entries), std::to_string(spectrum.matrices),
                           outermost(spectrum, spectrum.upper), outermost(spectrum, spectrum.lower),
                           text_of(summarise(residuals).high), with_error(spectrum.trace),
-                          with_error(spectrum.frobenius_norm), with_error(spectrum.effective_rank), spectrum.units});
+                          with_error(spectrum.frobenius_norm), rank_text(spectrum), spectrum.units});
   }
   return table;
 }

@@ -29,13 +29,13 @@ Table rates_table(const std::vector<ReadSweep>& sweeps) {
   for (const ReadSweep& sweep : sweeps) {
     for (const std::string& placement : compared_placements) {
       const Rates rates = rates_of(sweep.runs(), placement, {});
-      table.rows.push_back({sweep.name(), parameters_text(sweep.planned.parameters), placement_name(placement),
-                            number_text(rates.stable),
-                            number_text(summary_number(sweep.runs(), placement, "smallest_unstable_lr")),
-                            number_text(rates.useful), fmt::format("{:.4f}", rates.best_loss),
-                            number_text(summary_number(sweep.runs(), placement, "lr_sensitivity")),
-                            spread_text(ratio_of(sweep.runs(), &Rates::stable, placement, "prenorm")),
-                            spread_text(ratio_of(sweep.runs(), &Rates::useful, placement, "prenorm"))});
+      table.rows.push_back(
+          {sweep.name(), parameters_text(sweep.planned.parameters), placement_name(placement),
+           number_text(rates.stable), number_text(summary_number(sweep.runs(), placement, "smallest_unstable_lr")),
+           number_text(rates.useful), std::isfinite(rates.best_loss) ? fmt::format("{:.4f}", rates.best_loss) : "–",
+           number_text(summary_number(sweep.runs(), placement, "lr_sensitivity")),
+           spread_text(ratio_of(sweep.runs(), &Rates::stable, placement, "prenorm")),
+           spread_text(ratio_of(sweep.runs(), &Rates::useful, placement, "prenorm"))});
     }
   }
   return table;

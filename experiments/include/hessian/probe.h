@@ -35,9 +35,10 @@ struct LayerCurvature {
   at::Tensor lambda_min;     ///< [S] float64, NaN if this end was not requested
   at::Tensor norm_upper;     ///< [S] float64, certified upper bound of spectral_norm: see CertificateOptions
   at::Tensor residual_norm;  ///< [S] float64, the larger ||H v - lambda v|| of the requested ends
-  at::Tensor iterations;     ///< [S] int32, Hessian-vector products
-  at::Tensor converged;      ///< [S] bool
-  double rms = 0;            ///< root mean square of the activation over all sequences, positions and features
+  at::Tensor asymmetry;   ///< [S] float64, how far the products are from those of a symmetric H, in nats: see lanczos()
+  at::Tensor iterations;  ///< [S] int32, Hessian-vector products
+  at::Tensor converged;   ///< [S] bool
+  double rms = 0;         ///< root mean square of the activation over all sequences, positions and features
 };
 
 /// Measures the Hessian of the loss with respect to the activations of a model, layer by layer.
@@ -50,7 +51,8 @@ struct LayerCurvature {
 /// \param batch    tokens and targets, [S, T] int64
 /// \return         one entry per layer, in ascending order
 /// \throws std::invalid_argument  for a layer without the site, or a batch of another shape
-/// \throws std::runtime_error     if one sequence does not fit into the memory limit
+/// \throws std::runtime_error     if one sequence does not fit into the memory limit, a weight or a value of the forward pass
+///                                is not finite, or the input of a norm is so large that its squares overflow
 /// Cost: `iterations` + 2 Hessian-vector products per group of layers and sequences that fit into memory together.
 std::vector<LayerCurvature> probe(const models::Model& model, const models::TokenBatch& batch,
                                   const ProbeModelOptions& options = {});

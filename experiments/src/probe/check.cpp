@@ -19,17 +19,23 @@ ProbeSubject widened(const ProbeSubject& subject) {
 
 ProductCheck::ProductCheck(const ProbeSubject& subject, const std::vector<int64_t>& layers, Engine engine,
                            uint64_t seed)
-    : subject_(widened(subject)), record_(record_forward(subject_, layers)), engine_(engine), seed_(seed) {}
+    : wide_(widened(subject)), record_(record_forward(wide_, layers)), engine_(engine), seed_(seed) {}
 
-double ProductCheck::relative_difference(models::Site site, int64_t layer) const {
-  const at::Tensor& residual = record_.residuals.at(layer);
-  const ProbeProblem problem = probe_problem(engine_, subject_.forward, site, {layer}, residual, subject_.targets);
+ProductDifferences ProductCheck::differences(models::Site site, int64_t layer, const ProbeSubject& subject,
+                                             const at::Tensor& residual) const {
+  const at::Tensor& wide_residual = record_.residuals.at(layer);
+  const ProbeProblem problem = probe_problem(engine_, wide_.forward, site, {layer}, wide_residual, wide_.targets);
   const auto op = problem.hessians(0, 1, Keep::everything);
   const at::Tensor v = random_unit_vectors(*op, {.seed = seed_});
   const at::Tensor product = op->apply(v.unsqueeze(1)).squeeze(1);
-  const auto losses = site_losses(subject_.forward, site, layer, residual, subject_.targets);
+  const auto losses = site_losses(wide_.forward, site, layer, wide_residual, wide_.targets);
   const at::Tensor difference = central_difference_product(losses, problem.x, v);
-  return hessian::relative_difference(product, difference).item<double>();
+
+  const auto own = probe_problem(engine_, subject.forward, site, {layer}, residual.narrow(0, 0, 1), wide_.targets)
+                       .hessians(0, 1, Keep::everything);
+  const at::Tensor own_product = own->apply(v.to(own->vector_options()).unsqueeze(1)).squeeze(1);
+  return {relative_difference(product, difference).item<double>(),
+          relative_difference(own_product, product).item<double>()};
 }
 
 }  // namespace hessian::experiments

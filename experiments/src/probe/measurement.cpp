@@ -31,6 +31,7 @@ void fill(ProbeRow& row, int64_t first, const ExtremalEigenvalues& eigenvalues) 
   put(row.lambda_max_upper, eigenvalues.lambda_max_upper, at::kDouble);
   put(row.lambda_min_lower, eigenvalues.lambda_min_lower, at::kDouble);
   put(row.residual_norm, eigenvalues.residual_norm(), at::kDouble);
+  put(row.asymmetry, eigenvalues.asymmetry, at::kDouble);
   put(row.iterations, eigenvalues.iterations, at::kInt);
   put(row.converged, eigenvalues.converged, at::kByte);
 }
@@ -159,13 +160,30 @@ std::size_t ProbeMeasurement::rows() const {
 }
 
 void ProbeMeasurement::measure_share(const Group& group, std::span<ProbeRow> rows) const {
+  const auto first_overflow = record_.overflows.begin() + share_.sequences.first;
+  if (std::all_of(first_overflow, first_overflow + share_.sequences.count,
+                  [](const auto& overflow) { return overflow.has_value(); })) {
+    forget_overflows(rows);  // saves all products
+    return;
+  }
   const auto begin = positions_.begin() + share_.sequences.first;
   const auto eigenvalues =
       solve(options_, plans_.at(group.site), problem_at(group), {begin, begin + share_.sequences.count}, certificate_);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     fill(rows[i], share_.sequences.first, eigenvalues[i]);
     if (check_ && share_.sequences.first == 0) {
-      rows[i].check_relative_difference = check_->relative_difference(group.site, group.layers[i]);
+      const int64_t layer = group.layers[i];
+      rows[i].check = check_->differences(group.site, layer, subject_, record_.residuals.at(layer));
+    }
+  }
+  forget_overflows(rows);
+}
+
+void ProbeMeasurement::forget_overflows(std::span<ProbeRow> rows) const {
+  for (int64_t i = share_.sequences.first; i < share_.sequences.first + share_.sequences.count; ++i) {
+    const auto sequence = static_cast<std::size_t>(i);
+    if (record_.overflows[sequence]) {
+      std::for_each(rows.begin(), rows.end(), [sequence](ProbeRow& row) { forget_sequence(row, sequence); });
     }
   }
 }

@@ -42,6 +42,8 @@ class ProbeMeasurement {
 
   const ProbeSubject& subject() const { return subject_; }
   const ProbeLayoutOptions& layout() const { return layout_; }
+  /// Results of the forward pass.
+  const ForwardRecord& record() const { return record_; }
   /// Mean cross-entropy of each sequence, nats.
   const std::vector<double>& losses() const { return record_.losses; }
   /// The position of each sequence for Unit::token.
@@ -51,7 +53,8 @@ class ProbeMeasurement {
   std::size_t rounds() const;
   /// Returns the number of rows of all rounds.
   std::size_t rows() const;
-  /// Measures a round and returns all of its rows in every process: sites in the options' order, layers ascending.
+  /// Measures a round and returns all of its rows in every process: sites in the options' order, layers ascending. The
+  /// numbers of a sequence whose forward pass overflowed are NaN, and it has not converged.
   std::vector<ProbeRow> measure(std::size_t round);
   /// Describes how the memory is used, a line per site.
   std::vector<std::string> plan_lines() const;
@@ -73,6 +76,8 @@ class ProbeMeasurement {
   bool measures(std::size_t group) const;
   /// Measures this process's sequences of a group.
   void measure_share(const Group& group, std::span<ProbeRow> rows) const;
+  /// Removes the results of this process's sequences whose forward pass overflowed.
+  void forget_overflows(std::span<ProbeRow> rows) const;
 
   ProbeOptions options_;
   ProbeSubject subject_;

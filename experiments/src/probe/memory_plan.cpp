@@ -16,11 +16,16 @@ namespace {
 
 constexpr int64_t min_basis = 16;
 
-/// Returns the bytes of the eigensolver's vectors for one sequence; see lanczos() for their number.
-int64_t basis_bytes(const ProbeProblem& problem, int64_t max_basis) {
+/// Returns the bytes of some vectors of one sequence.
+int64_t vector_bytes(const ProbeProblem& problem, int64_t count) {
   const at::Tensor& x = problem.x;
   const auto layers = static_cast<int64_t>(problem.layers.size());
-  return layers * (x.numel() / x.size(0)) * x.element_size() * (max_basis + 8);
+  return layers * (x.numel() / x.size(0)) * x.element_size() * count;
+}
+
+/// Returns the bytes of the eigensolver's vectors for one sequence; see lanczos() for their number.
+int64_t basis_bytes(const ProbeProblem& problem, int64_t max_basis) {
+  return vector_bytes(problem, max_basis + 8);
 }
 
 /// Cost of making the operator of some sequences and of one product with it.
@@ -51,6 +56,13 @@ class Planner {
     measure(plan.layers_at_once, plan.keep, allowed_);
     const int64_t bytes = cost_.bytes + basis_bytes(*measured_, plan.max_basis);
     return bytes <= allowed_ ? std::optional(bytes) : std::nullopt;
+  }
+
+  /// Returns whether the eigenvectors of both ends can be verified together within the bytes of one sequence, once the basis
+  /// has been released. A product of two vectors needs at most twice the memory of one.
+  bool can_verify_both(int64_t bytes_of_one) const {
+    const int64_t loaded = std::min(held_.streamed_bytes, cost_.bytes);
+    return 2 * cost_.bytes - loaded + vector_bytes(*measured_, 8) <= bytes_of_one;
   }
 
   /// Sets how many sequences a plan solves together, and their cost, given the bytes of one sequence.
@@ -137,6 +149,10 @@ std::vector<MemoryPlan> candidates(const ProbeOptions& options, int64_t layers, 
   return plans;
 }
 
+bool verifies_both(const ProbeOptions& options) {
+  return options.method == Method::lanczos && options.ends == Ends::both;
+}
+
 }  // namespace
 
 ComputeMemory compute_memory(at::Device device, const JobPlace& place) {
@@ -158,6 +174,7 @@ MemoryPlan plan_memory(const ProbeOptions& options, const ComputeMemory& memory,
   if (!allowed) {
     MemoryPlan plan = ways.front();
     plan.sequences_at_once = sequences;
+    plan.verified_at_once = verifies_both(options) ? 2 : 1;
     return plan;
   }
   if (!options.memory_bytes) {
@@ -166,6 +183,9 @@ MemoryPlan plan_memory(const ProbeOptions& options, const ComputeMemory& memory,
   Planner planner(*allowed - held.bytes, held, positions, problem);
   for (MemoryPlan& plan : ways) {
     if (const auto bytes = planner.fitting_bytes(plan)) {
+      if (verifies_both(options) && planner.can_verify_both(*bytes)) {
+        plan.verified_at_once = 2;
+      }
       planner.divide(plan, *bytes, sequences);
       plan.allowed_bytes = allowed;
       return plan;

@@ -41,6 +41,9 @@ struct MemoryPlan {
   int64_t layers_at_once = 1;
   int64_t sequences_at_once = 1;
   int64_t max_basis = 64;  ///< basis vectors per layer and sequence
+  /// Vectors per layer and sequence that verify residuals together; 2 only if both ends are computed and both fit into the
+  /// memory that the basis has released.
+  int64_t verified_at_once = 1;
   Keep keep = Keep::everything;
   bool streamed = false;                   ///< whether weights are fetched layer by layer for each product
   std::optional<int64_t> predicted_bytes;  ///< planned peak, weights and residuals included; absent without a limit

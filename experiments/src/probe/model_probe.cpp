@@ -71,6 +71,7 @@ LayerCurvature curvature_of(const experiments::ProbeRow& row) {
           .lambda_min = at::tensor(row.lambda_min, at::kDouble),
           .norm_upper = at::tensor(row.norm_upper, at::kDouble),
           .residual_norm = at::tensor(row.residual_norm, at::kDouble),
+          .asymmetry = at::tensor(row.asymmetry, at::kDouble),
           .iterations = at::tensor(row.iterations, at::kInt),
           .converged = at::tensor(row.converged, at::kByte).to(at::kBool),
           .rms = row.scale.rms};
@@ -84,6 +85,7 @@ std::vector<LayerCurvature> probe(const models::Model& model, const models::Toke
   experiments::ProbeSubject subject = subject_of(model, batch);
   const at::Device device = subject.tokens.device();
   experiments::ProbeMeasurement measurement(options_of(options, device), std::move(subject), device);
+  require_no_overflow(measurement.record(), measurement.subject(), "probe", "convert the model to float64");
   std::vector<LayerCurvature> layers;
   for (std::size_t round = 0; round < measurement.rounds(); ++round) {
     for (const experiments::ProbeRow& row : measurement.measure(round)) {

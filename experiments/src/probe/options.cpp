@@ -110,7 +110,8 @@ ProgramOptions probe_options(ProbeOptions& o) {
        .check = check_natural_number},
       {.flag = "--check",
        .field = {"check", &o.check,
-                 "compare a Hessian-vector product of each site and layer with central differences in float64"}},
+                 "compare a Hessian-vector product of each site and layer in float64 with central differences, and in "
+                 "the probe's precision with float64"}},
   };
 }
 

@@ -1,15 +1,11 @@
 #include "probe/probe.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <optional>
 #include <stdexcept>
 #include <utility>
 
-#include "config/dtype.h"
 #include "distributed/job.h"
 #include "hessian/device.h"
 #include "hessian/models/weight_stream.h"
@@ -46,18 +42,6 @@ ProbeMeasurement start(const ProbeOptions& options, const Job& job) {
     }
   }
   return {options, subject_with_streamed_weights(source, job.device, options.dtype), job.device, job.group};
-}
-
-/// Checks that the loss of every sequence is finite: otherwise no curvature is.
-/// \throws std::runtime_error
-void check_losses(const ProbeOptions& options, const std::vector<double>& losses) {
-  const auto found = std::find_if(losses.begin(), losses.end(), [](double loss) { return !std::isfinite(loss); });
-  if (found != losses.end()) {
-    throw std::runtime_error(
-        fmt::format("{}: the loss of sequence {} is not finite: weights are not finite, or products in "
-                    "{} overflow",
-                    options.model, found - losses.begin(), dtype_name(options.dtype)));
-  }
 }
 
 /// Returns a report of everything that is known before the first eigenproblem.
@@ -124,7 +108,7 @@ ProbeReport run_probe(const ProbeOptions& options, const ProbeOutput& output, co
   resolved.engine = choose_engine(options.engine, job.device);
   // Plans the memory before the run file is created, so that a failure leaves no file.
   ProbeMeasurement measurement = start(resolved, job);
-  check_losses(resolved, measurement.losses());
+  require_no_overflow(measurement.record(), measurement.subject(), resolved.model, "give --dtype float64");
   ProbeReport report = begin_report(resolved, measurement, job.device);
   std::optional<ProbeWriter> writer;
   if (job.group.is_first()) {

@@ -73,6 +73,12 @@ struct ActivationScale {
   double feature_outlier = 0;  ///< largest root mean square of one feature, divided by `rms`
 };
 
+/// Relative differences of one Hessian-vector product of the first sequence, found by --check.
+struct ProductDifferences {
+  double central_differences = 0;  ///< of the product in float64 from central differences of the gradient
+  double own_precision = 0;        ///< of the product in the probe's precision from that in float64
+};
+
 /// The curvature at one site of one layer; vectors have one entry per sequence.
 struct ProbeRow {
   models::Site site = models::Site::residual;
@@ -84,10 +90,11 @@ struct ProbeRow {
   std::vector<double> lambda_max_upper;  ///< bounds of both ends; NaN unless both were requested
   std::vector<double> lambda_min_lower;
   std::vector<double> residual_norm;
+  std::vector<double> asymmetry;  ///< see ExtremalEigenvalues; NaN unless the method is Lanczos
   std::vector<int32_t> iterations;
   std::vector<uint8_t> converged;
   ActivationScale scale;
-  std::optional<double> check_relative_difference;
+  std::optional<ProductDifferences> check;
 };
 
 /// The results of a probe, as in its run file.
@@ -130,7 +137,8 @@ using Announce = std::function<void(const ProbeReport& report)>;
 ProbeReport run_probe(const ProbeOptions& options, const ProbeOutput& output, const Progress& progress = {},
                       const Announce& announce = {});
 
-/// Largest relative difference between a product and its central difference in float64 that --check accepts.
+/// Largest relative difference between a product and its central difference in float64 that --check accepts. The limit of
+/// the difference between the probe's precision and float64 is ProbeOptions::certify.
 inline constexpr double check_limit = 1e-5;
 
 /// Parses "all" or a list such as "0,3,5-7" of layers from 0 to `last`.

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "hessian/memory.h"
 #include "probe/time_plan.h"
+#include "program/number_text.h"
 #include "program/statistics.h"
 
 namespace hessian::experiments {
@@ -60,33 +62,65 @@ std::string certificate_line(const ProbeReport& report) {
 }
 
 bool check_failed(const ProbeRow& row) {
-  return row.check_relative_difference && !(*row.check_relative_difference <= check_limit);
+  return row.check && !(row.check->central_differences <= check_limit);
+}
+
+/// Returns whether products in the probe's precision are too inexact for the accuracy that its norms claim.
+bool precision_failed(const ProbeRow& row, double certify) {
+  return row.check && !(row.check->own_precision <= certify);
+}
+
+std::string difference_text(double difference) {
+  return number_text(difference, "{:.1e}");
+}
+
+/// Returns the largest asymmetry of the products relative to the norm; nothing if the method does not measure it.
+std::optional<double> largest_asymmetry(const ProbeReport& report) {
+  std::optional<double> largest;
+  for (const ProbeRow& row : report.rows) {
+    for (std::size_t i = 0; i < row.asymmetry.size(); ++i) {
+      const double relative = row.asymmetry[i] / row.spectral_norm[i];
+      if (std::isfinite(relative)) {
+        largest = std::max(largest.value_or(0), relative);
+      }
+    }
+  }
+  return largest;
 }
 
 }  // namespace
 
 std::string format_table(const ProbeReport& report) {
-  std::string text =
-      fmt::format("{}, step {}, {} sequences of {} tokens, loss {:.4f} nats, on {}\n", report.model_description,
-                  report.step, report.sequences, report.seq_len, mean(report.losses), report.device);
-  const bool checked = !report.rows.empty() && report.rows.front().check_relative_difference.has_value();
+  std::string text = fmt::format("{}, step {}, {} sequences of {} tokens, loss {} nats, on {}\n",
+                                 report.model_description, report.step, report.sequences, report.seq_len,
+                                 number_text(mean(report.losses), "{:.4f}"), report.device);
+  const bool checked = !report.rows.empty() && report.rows.front().check.has_value();
   const bool both_ends = report.ends == Ends::both;
   text += fmt::format("{:<13} {:>5} {:>12} {:>12} {:>25}{} {:>10} {:>6} {:>10}{}\n", "site", "layer", "||H_xx||_2",
                       "upper bound", "range over sequences", both_ends ? "   lambda_min" : "", "residual", "iter.",
-                      "RMS", checked ? "      check" : "");
+                      "RMS", checked ? "      check  precision" : "");
   for (const ProbeRow& row : report.rows) {
-    text +=
-        fmt::format("{:<13} {:>5} {}{} {:>10} {:>6} {:>10.4f}", models::to_string(row.site), row.layer, norms_of(row),
-                    both_ends ? fmt::format(" {:>12}", median_if_known(row.lambda_min)) : "", residual_of(row),
-                    *std::max_element(row.iterations.begin(), row.iterations.end()), row.scale.rms);
-    if (row.check_relative_difference) {
-      text += fmt::format(" {:>10.1e}", *row.check_relative_difference);
+    text += fmt::format("{:<13} {:>5} {}{} {:>10} {:>6} {:>10}", models::to_string(row.site), row.layer, norms_of(row),
+                        both_ends ? fmt::format(" {:>12}", median_if_known(row.lambda_min)) : "", residual_of(row),
+                        *std::max_element(row.iterations.begin(), row.iterations.end()),
+                        number_text(row.scale.rms, "{:.4f}"));
+    if (row.check) {
+      text += fmt::format(" {:>10} {:>10}", difference_text(row.check->central_differences),
+                          difference_text(row.check->own_precision));
     }
     text += count_unconverged(row) > 0 ? " *\n" : "\n";
   }
   text += fmt::format("||H_xx||_2{}: median over sequences, in nats; residual and iterations: the largest.\n",
                       both_ends ? ", upper bound and lambda_min" : " and upper bound");
+  if (checked) {
+    text +=
+        "check: relative difference of a product in float64 from central differences; precision: of the product in the "
+        "probe's precision from that in float64.\n";
+  }
   text += certificate_line(report);
+  if (const auto asymmetry = largest_asymmetry(report)) {
+    text += fmt::format("Products are symmetric up to {:.1e} of the norm.\n", *asymmetry);
+  }
   text += fmt::format("peak memory {}", format_bytes(report.peak_memory_bytes));
   if (report.planned_bytes) {
     text += fmt::format(", planned {}", format_bytes(*report.planned_bytes));
@@ -133,14 +167,16 @@ std::string format_json(const ProbeReport& report) {
       entry["lambda_min_lower"] = row.lambda_min_lower;
     }
     entry["residual_norm"] = row.residual_norm;
+    entry["asymmetry"] = row.asymmetry;
     entry["iterations"] = row.iterations;
     entry["converged"] = std::vector<bool>(row.converged.begin(), row.converged.end());
     entry["rms"] = row.scale.rms;
     entry["abs_max"] = row.scale.abs_max;
     entry["abs_mean"] = row.scale.abs_mean;
     entry["feature_outlier"] = row.scale.feature_outlier;
-    if (row.check_relative_difference) {
-      entry["check_relative_difference"] = *row.check_relative_difference;
+    if (row.check) {
+      entry["check_relative_difference"] = row.check->central_differences;
+      entry["check_precision_difference"] = row.check->own_precision;
     }
     object["rows"].push_back(std::move(entry));
   }
@@ -159,7 +195,8 @@ std::vector<std::string> warnings_of(const ProbeReport& report) {
     all += static_cast<int64_t>(row.converged.size());
   }
   if (not_finite > 0) {
-    warnings.push_back(fmt::format("{} of {} norms are not finite: products of the model overflow", not_finite, all));
+    warnings.push_back(fmt::format(
+        "{} of {} norms are not finite: products of the model overflow; give --dtype float64", not_finite, all));
   }
   if (unconverged > not_finite) {
     warnings.push_back(
@@ -168,18 +205,34 @@ std::vector<std::string> warnings_of(const ProbeReport& report) {
                     unconverged - not_finite, all));
   }
   for (const ProbeRow& row : report.rows) {
+    const std::string place = fmt::format("{} of layer {}", models::to_string(row.site), row.layer);
     if (check_failed(row)) {
       warnings.push_back(
-          fmt::format("{} of layer {}: the Hessian-vector product differs from central differences by {:.1e}, "
-                      "more than {:.0e}; its curvature is unreliable",
-                      models::to_string(row.site), row.layer, *row.check_relative_difference, check_limit));
+          fmt::format("{}: the Hessian-vector product differs from central differences by {}, more than {:.0e}; its "
+                      "curvature is unreliable",
+                      place, difference_text(row.check->central_differences), check_limit));
     }
+    if (precision_failed(row, report.certify)) {
+      warnings.push_back(fmt::format(
+          "{}: the Hessian-vector product in the probe's precision differs from that in float64 by {}, more than "
+          "--certify {:.2g}; give --dtype float64, or a larger --certify",
+          place, difference_text(row.check->own_precision), report.certify));
+    }
+  }
+  const auto asymmetry = largest_asymmetry(report);
+  if (asymmetry && *asymmetry > report.certify) {
+    warnings.push_back(
+        fmt::format("the products deviate from those of a symmetric matrix by up to {:.1e} of the norm, more than "
+                    "--certify {:.2g}: rounding errors dominate; give a wider --dtype, or a larger --certify",
+                    *asymmetry, report.certify));
   }
   return warnings;
 }
 
 bool checks_passed(const ProbeReport& report) {
-  return std::none_of(report.rows.begin(), report.rows.end(), check_failed);
+  return std::none_of(report.rows.begin(), report.rows.end(), [&report](const ProbeRow& row) {
+    return check_failed(row) || precision_failed(row, report.certify);
+  });
 }
 
 }  // namespace hessian::experiments

@@ -15,7 +15,7 @@ std::string format_json(const ProbeReport& report);
 /// Returns warnings, one line each: estimates that did not converge, failed checks.
 std::vector<std::string> warnings_of(const ProbeReport& report);
 
-/// Returns whether no check exceeds check_limit.
+/// Returns whether no check exceeds check_limit, or the accuracy that the norms claim.
 bool checks_passed(const ProbeReport& report);
 
 }  // namespace hessian::experiments

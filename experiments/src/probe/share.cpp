@@ -1,6 +1,7 @@
 #include "probe/share.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace hessian::experiments {
 namespace {
@@ -9,7 +10,7 @@ namespace {
 template <class Row, class Visitor>
 void for_each_column(Row& row, const Visitor& visit) {
   for (auto* column : {&row.spectral_norm, &row.lambda_max, &row.lambda_min, &row.norm_upper, &row.lambda_max_upper,
-                       &row.lambda_min_lower, &row.residual_norm}) {
+                       &row.lambda_min_lower, &row.residual_norm, &row.asymmetry}) {
     visit(*column);
   }
 }
@@ -20,8 +21,9 @@ void for_each_number(Row& row, const Visitor& visit) {
   for_each_column(row, [&visit](auto& column) { std::for_each(column.begin(), column.end(), visit); });
   std::for_each(row.iterations.begin(), row.iterations.end(), visit);
   std::for_each(row.converged.begin(), row.converged.end(), visit);
-  if (row.check_relative_difference) {
-    visit(*row.check_relative_difference);
+  if (row.check) {
+    visit(row.check->central_differences);
+    visit(row.check->own_precision);
   }
 }
 
@@ -45,9 +47,15 @@ ProbeRow empty_row(models::Site site, int64_t layer, int64_t sequences, bool wit
   row.iterations.assign(count, 0);
   row.converged.assign(count, 0);
   if (with_check) {
-    row.check_relative_difference = 0.0;
+    row.check.emplace();
   }
   return row;
+}
+
+void forget_sequence(ProbeRow& row, std::size_t sequence) {
+  for_each_column(
+      row, [sequence](std::vector<double>& column) { column[sequence] = std::numeric_limits<double>::quiet_NaN(); });
+  row.converged[sequence] = 0;
 }
 
 void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows) {

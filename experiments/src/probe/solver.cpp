@@ -18,7 +18,7 @@ namespace {
 using Result = ExtremalEigenvalues;
 constexpr auto numbers_of_result = {&Result::lambda_max,   &Result::lambda_min,       &Result::residual_max,
                                     &Result::residual_min, &Result::lambda_max_upper, &Result::lambda_min_lower,
-                                    &Result::iterations,   &Result::converged};
+                                    &Result::asymmetry,    &Result::iterations,       &Result::converged};
 
 /// `count` sequences or problems from `first` on.
 struct Range {
@@ -121,6 +121,7 @@ std::vector<Result> solve(const ProbeOptions& options, const MemoryPlan& plan, c
     solver_options.certificate = certificate;
     solver_options.seed = options.seed;
     solver_options.max_basis = plan.max_basis;
+    solver_options.verified_at_once = plan.verified_at_once;
     solver_options.problem_numbers = chunk.problem_numbers;
     const Result together = solve_together(options, solver_options, *chunk.op);
     for (std::size_t layer = 0; layer < layers; ++layer) {

@@ -1,11 +1,13 @@
 #include "probe/subject.h"
 
 #include <c10/core/GradMode.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
 
+#include "config/dtype.h"
 #include "hessian/models/named_models.h"
 #include "hessian/models/weight_stream.h"
 
@@ -103,18 +105,34 @@ ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device
 ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int64_t>& layers) {
   const c10::NoGradGuard no_grad;
   ForwardRecord record;
+  record.overflows.resize(static_cast<std::size_t>(subject.sequences()));
   const int64_t n_layers = subject.forward.config().n_layers;
+  std::size_t sequence = 0;
+  /// Returns an observer that notes the first overflow of the current sequence.
+  const auto watch = [&record, &sequence](int64_t layer) {
+    return [&record, &sequence, layer](const Program& program, ValueId id, const at::Tensor& value) {
+      std::optional<ForwardOverflow>& found = record.overflows[sequence];
+      if (found) {
+        return;
+      }
+      if (auto overflow = find_overflow(program, id, value)) {
+        found = ForwardOverflow{layer, *std::move(overflow)};
+      }
+    };
+  };
   std::vector<at::Tensor> x;
-  for (int64_t sequence = 0; sequence < subject.sequences(); ++sequence) {
-    x.push_back(subject.forward.embed(subject.tokens.narrow(0, sequence, 1)));
+  const models::Forward embedding = subject.forward.observed(watch(-1));
+  for (sequence = 0; sequence < record.overflows.size(); ++sequence) {
+    x.push_back(embedding.embed(subject.tokens.narrow(0, static_cast<int64_t>(sequence), 1)));
   }
   for (int64_t layer = 0; layer <= n_layers; ++layer) {
     if (std::find(layers.begin(), layers.end(), layer) != layers.end()) {
       record.residuals[layer] = at::cat(x, 0);
     }
     const models::Forward loaded =
-        subject.forward.with_weights_of(layer, layer < n_layers ? std::optional(layer + 1) : std::nullopt);
-    for (std::size_t sequence = 0; sequence < x.size(); ++sequence) {
+        subject.forward.with_weights_of(layer, layer < n_layers ? std::optional(layer + 1) : std::nullopt)
+            .observed(watch(layer));
+    for (sequence = 0; sequence < x.size(); ++sequence) {
       at::Tensor& residual = x[sequence];
       record.activation_scales[{models::Site::residual, layer}].add(residual);
       if (layer < n_layers) {
@@ -128,6 +146,36 @@ ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int6
     }
   }
   return record;
+}
+
+void require_no_overflow(const ForwardRecord& record, const ProbeSubject& subject, const std::string& model,
+                         const std::string& remedy) {
+  const auto first = std::find_if(record.overflows.begin(), record.overflows.end(),
+                                  [](const auto& overflow) { return overflow.has_value(); });
+  if (first == record.overflows.end()) {
+    return;
+  }
+  const auto sequence = first - record.overflows.begin();
+  const auto& [layer, value] = **first;
+  const std::string stage = layer < 0                                    ? "embedding"
+                            : layer == subject.forward.config().n_layers ? "final norm and head"
+                                                                         : fmt::format("layer {}", layer);
+  const at::ScalarType dtype = subject.forward.parameters().begin()->second.scalar_type();
+  for (const std::string& name : value.parameters) {
+    if (!subject.forward.parameters().fetched({name}).at(name).isfinite().all().item<bool>()) {
+      throw std::runtime_error(
+          fmt::format("{}: the weight {} has entries that are not finite in {}", model, name, dtype_name(dtype)));
+    }
+  }
+  const std::string help = dtype == at::kDouble ? "" : "; " + remedy;
+  if (value.finite) {
+    throw std::runtime_error(
+        fmt::format("{}, sequence {}, {}: the squares of {}, whose entries reach {:.1e}, overflow in {}, so that all "
+                    "curvature before it would look like zero{}",
+                    model, sequence, stage, value.place, value.largest, dtype_name(dtype), help));
+  }
+  throw std::runtime_error(fmt::format("{}, sequence {}, {}: {} is not finite in {}{}", model, sequence, stage,
+                                       value.place, dtype_name(dtype), help));
 }
 
 at::Tensor site_activation(const models::Forward& forward, models::Site site, int64_t layer,

@@ -4,12 +4,14 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "hessian/hessian_operator.h"
 #include "hessian/models/checkpoint.h"
 #include "hessian/models/token_data.h"
+#include "hessian/overflow.h"
 #include "probe/activation_scale.h"
 #include "probe/probe.h"
 
@@ -51,15 +53,30 @@ ProbeSubject subject_with_weights(const ProbeSource& source, at::Device device, 
 /// Returns a subject whose weights are fetched layer by layer, for the tape.
 ProbeSubject subject_with_streamed_weights(const ProbeSource& source, at::Device device, at::ScalarType dtype);
 
+/// Where the forward pass of a sequence first overflowed.
+struct ForwardOverflow {
+  int64_t layer = 0;  ///< -1: the embedding; n_layers: the final norm and the loss
+  Overflow value;
+};
+
 /// Results of one forward pass over all sequences.
 struct ForwardRecord {
   std::vector<double> losses;               ///< [S]
   std::map<int64_t, at::Tensor> residuals;  ///< input of each requested layer, [S, T, dim]
   std::map<std::pair<models::Site, int64_t>, ActivationScaleSum> activation_scales;  ///< per site and layer
+  std::vector<std::optional<ForwardOverflow>> overflows;                             ///< [S]
 };
 
 /// Runs the model once, layer by layer and one sequence at a time, which needs little memory.
 ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int64_t>& layers);
+
+/// Checks that the forward pass of every sequence is finite and that no norm overflows, which hides all curvature in front
+/// of it.
+/// \param model   the model's name in messages
+/// \param remedy  how to choose a wider precision, such as "give --dtype float64"
+/// \throws std::runtime_error  naming the sequence, the layer, the operation and the largest entry
+void require_no_overflow(const ForwardRecord& record, const ProbeSubject& subject, const std::string& model,
+                         const std::string& remedy);
 
 /// Returns the activation at a site, [S, T, width], given the input of its layer.
 at::Tensor site_activation(const models::Forward& forward, models::Site site, int64_t layer,

@@ -25,14 +25,16 @@ void for_each_quantity(const ProbeRow& row, bool both_ends, const Visitor& visit
     visit("lambda_min_lower", row.lambda_min_lower);
   }
   visit("residual_norm", row.residual_norm);
+  visit("asymmetry", row.asymmetry);
   visit("iterations", row.iterations);
   visit("converged", row.converged);
   visit("rms", std::vector<double>{row.scale.rms});
   visit("abs_max", std::vector<double>{row.scale.abs_max});
   visit("abs_mean", std::vector<double>{row.scale.abs_mean});
   visit("feature_outlier", std::vector<double>{row.scale.feature_outlier});
-  if (row.check_relative_difference) {
-    visit("check_relative_difference", std::vector<double>{*row.check_relative_difference});
+  if (row.check) {
+    visit("check_relative_difference", std::vector<double>{row.check->central_differences});
+    visit("check_precision_difference", std::vector<double>{row.check->own_precision});
   }
 }
 

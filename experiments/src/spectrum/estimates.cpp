@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "hessian/diagonal.h"
+#include "hessian/hutchinson_samples.h"
 #include "hessian/norms.h"
 #include "hessian/spectral_density.h"
 #include "hessian/top_eigenpairs.h"
@@ -39,19 +39,31 @@ void compute_ends(const SpectrumOptions& options, int64_t max_basis, const Group
   result.iterations = pairs.iterations;
 }
 
-void estimate_traces(const SpectrumOptions& options, const SampleOptions& samples, const GroupChunk& chunk,
-                     GroupSpectrum& result) {
+/// Estimates trace, norm, effective rank and diagonal from one set of products; Hutch++ takes further products of its own.
+void estimate_from_samples(const SpectrumOptions& options, const GroupChunk& chunk, GroupSpectrum& result) {
+  SampleOptions sampling;
+  sampling.seed = options.probe.seed;
+  sampling.problem_numbers = chunk.problem_numbers;
+  sampling.samples = 4 * options.samples;
+  const HutchinsonSamples samples = hutchinson_samples(*chunk.op, sampling, options.diagonal);
+  if (options.diagonal) {
+    result.diagonal = samples.diagonal;
+  }
+  if (!options.trace) {
+    return;
+  }
   if (options.trace == TraceMethod::hutchinson) {
-    result.trace = hutchinson_trace(*chunk.op, samples);
+    result.trace = hutchinson_trace(samples);
   } else {
     HutchPlusPlusOptions plus;
-    plus.seed = samples.seed;
-    plus.problem_numbers = samples.problem_numbers;
-    plus.products = std::max<int64_t>(6, samples.samples);
+    plus.seed = sampling.seed;
+    plus.problem_numbers = sampling.problem_numbers;
+    plus.products = std::max<int64_t>(6, sampling.samples);
     result.trace = hutch_plus_plus_trace(*chunk.op, plus);
   }
-  result.frobenius_norm = frobenius_norm(*chunk.op, samples);
-  result.effective_rank = participation_ratio(*chunk.op, samples);
+  result.frobenius_norm = frobenius_norm(samples);
+  result.effective_rank = participation_ratio(samples);
+  result.effective_rank_determined = participation_is_determined(samples);
 }
 
 SpectralQuadrature quadrature_of(const SpectrumOptions& options, int64_t dim, const GroupChunk& chunk) {
@@ -63,7 +75,8 @@ SpectralQuadrature quadrature_of(const SpectrumOptions& options, int64_t dim, co
   return spectral_quadrature(*chunk.op, quadrature);
 }
 
-/// Computes the mean density of all matrices. Pools their samples as if one matrix had the eigenvalues of all of them.
+/// Computes the mean density of all matrices whose products are finite. Pools their samples as if one matrix had the
+/// eigenvalues of all of them. The Ritz values of the others are NaN.
 SpectralDensity pooled_density(int64_t dim, const std::vector<SpectralQuadrature>& chunks) {
   std::vector<at::Tensor> nodes;
   std::vector<at::Tensor> weights;
@@ -71,13 +84,18 @@ SpectralDensity pooled_density(int64_t dim, const std::vector<SpectralQuadrature
     nodes.push_back(chunk.nodes.flatten(0, 1));
     weights.push_back(chunk.weights.flatten(0, 1));
   }
-  SpectralQuadrature all;
-  all.nodes = at::cat(nodes).unsqueeze(0);
-  all.weights = at::cat(weights).unsqueeze(0);
-  all.dim = dim;
+  SpectralQuadrature all{at::cat(nodes).unsqueeze(0), at::cat(weights).unsqueeze(0), dim};
+  const at::Tensor finite = all.weights[0].isnan().any(1).logical_not().nonzero().squeeze(1);
+  SpectralQuadrature used = all;
+  if (finite.numel() > 0) {
+    used.nodes = all.nodes.index_select(1, finite);
+    used.weights = all.weights.index_select(1, finite);
+  }
   DensityOptions options;
   options.grid_points = density_points;
-  return spectral_density(std::move(all), options);
+  SpectralDensity density = spectral_density(std::move(used), options);
+  density.quadrature = std::move(all);
+  return density;
 }
 
 /// Concatenates the results of chunks along the first dimension, which counts the matrices.
@@ -108,18 +126,11 @@ GroupSpectrum estimate_group(const SpectrumOptions& options, const SpectrumGroup
   std::vector<SpectralQuadrature> quadratures;
   for_each_chunk([&](const GroupChunk& chunk) {
     GroupSpectrum result{group};
-    SampleOptions samples;
-    samples.seed = options.probe.seed;
-    samples.problem_numbers = chunk.problem_numbers;
-    samples.samples = 4 * options.samples;
     if (options.top > 0) {
       compute_ends(options, max_basis, chunk, result);
     }
-    if (options.trace) {
-      estimate_traces(options, samples, chunk, result);
-    }
-    if (options.diagonal) {
-      result.diagonal = estimate_diagonal(*chunk.op, samples);
+    if (options.trace || options.diagonal) {
+      estimate_from_samples(options, chunk, result);
     }
     if (options.density) {
       quadratures.push_back(quadrature_of(options, group.dim, chunk));

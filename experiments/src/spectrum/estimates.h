@@ -18,9 +18,9 @@ struct GroupChunk {
 /// Calls a visitor with all matrices of a group, chunk by chunk.
 using ForEachChunk = std::function<void(const std::function<void(const GroupChunk&)>&)>;
 
-/// Computes everything that the options request of a group.
+/// Computes everything that the options request of a group. The numbers of a matrix whose products are not finite are NaN, and
+/// the density is that of the others.
 /// \param max_basis  maximum number of vectors that eigensolver and density may hold per matrix
-/// \throws std::runtime_error  if a product is not finite
 GroupSpectrum estimate_group(const SpectrumOptions& options, const SpectrumGroup& group, int64_t max_basis,
                              const ForEachChunk& for_each_chunk);
 

@@ -56,6 +56,8 @@ class GroupLayout {
     add_estimate("frobenius_norm", units_, "Frobenius norm", shape, engage(spectrum.frobenius_norm));
     add_estimate("effective_rank", "1", "participation ratio (tr H)^2 / tr H^2", shape,
                  engage(spectrum.effective_rank));
+    add("effective_rank_determined", ElementType::uint8, shape, "1",
+        "1 where the trace differs from zero by at least 2 standard errors", spectrum.effective_rank_determined);
   }
 
   void add_diagonal(Estimate& diagonal) {

@@ -1,9 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "hessian/memory.h"
+#include "program/number_text.h"
 #include "program/statistics.h"
 #include "spectrum/layout.h"
 #include "spectrum/spectrum.h"
@@ -38,30 +41,72 @@ int64_t count_unconverged(const at::Tensor& converged) {
   return (converged == 0).sum().item<int64_t>();
 }
 
-/// \param certified  whether convergence includes that no eigenvalue is missing
-std::string end_line(const char* name, const SpectrumEnd& end, bool certified) {
-  if (!end.values.isfinite().all().item<bool>()) {
-    return fmt::format("  {} not finite\n", name);
-  }
-  const int64_t unconverged = count_unconverged(end.converged);
-  const std::string all_converged = certified ? "; none is missing" : "";
-  return fmt::format("  {}{}; largest residual {:.1e}{}\n", name, list(medians(end.values)),
-                     end.residuals.max().item<double>(),
-                     unconverged > 0 ? fmt::format(", {} not converged *", unconverged) : all_converged);
+/// Returns how many of the matrices are left out of a number, for the end of its line.
+std::string left_out(int64_t count, int64_t all, const char* why) {
+  return count > 0 ? fmt::format("; without {} of {}, {}", count, all, why) : "";
 }
 
-/// Formats the mean of an estimate over the matrices and the standard error of this mean for independent matrices.
+constexpr const char* not_finite = "which are not finite";
+
+/// \param certified  whether convergence includes that no eigenvalue is missing
+std::string end_line(const char* name, const SpectrumEnd& end, bool certified) {
+  const at::Tensor finite = end.values.isfinite().all(1);
+  const int64_t count = finite.sum().item<int64_t>();
+  if (count == 0) {
+    return fmt::format("  {} not finite\n", name);
+  }
+  const at::Tensor rows = finite.nonzero().squeeze(1);
+  const int64_t unconverged = count_unconverged(end.converged.index_select(0, rows));
+  const std::string all_converged = certified ? "; none is missing" : "";
+  return fmt::format("  {}{}; largest residual {:.1e}{}{}\n", name, list(medians(end.values.index_select(0, rows))),
+                     end.residuals.index_select(0, rows).max().item<double>(),
+                     unconverged > 0 ? fmt::format(", {} not converged *", unconverged) : all_converged,
+                     left_out(finite.numel() - count, finite.numel(), not_finite));
+}
+
+/// Formats the mean of an estimate over some matrices and the standard error of this mean for independent matrices.
+/// \param used    [S] bool, at least one
+/// \param reason  why the others are left out
+std::string mean_line(const char* name, const Estimate& estimate, const at::Tensor& used, const char* reason) {
+  const at::Tensor errors = estimate.standard_error.masked_select(used);
+  const int64_t count = errors.numel();
+  return fmt::format("  {} {:.4g} +- {:.2g}{}\n", name, estimate.value.masked_select(used).mean().item<double>(),
+                     errors.square().sum().sqrt().item<double>() / static_cast<double>(count),
+                     left_out(used.numel() - count, used.numel(), reason));
+}
+
 std::string estimate_line(const char* name, const Estimate& estimate) {
-  const double count = static_cast<double>(estimate.value.numel());
-  return fmt::format("  {} {:.4g} +- {:.2g}\n", name, estimate.value.mean().item<double>(),
-                     estimate.standard_error.square().sum().sqrt().item<double>() / count);
+  const at::Tensor finite = estimate.value.isfinite();
+  return finite.any().item<bool>() ? mean_line(name, estimate, finite, not_finite)
+                                   : fmt::format("  {} not finite\n", name);
+}
+
+std::string rank_line(const GroupSpectrum& spectrum) {
+  const at::Tensor determined = spectrum.effective_rank_determined.to(at::kBool);
+  if (determined.any().item<bool>()) {
+    return mean_line("effective rank", *spectrum.effective_rank, determined,
+                     "whose traces are within 2 standard errors of zero or not finite");
+  }
+  const at::Tensor& norm = spectrum.frobenius_norm->value;
+  const char* reason = "undetermined (the trace is within 2 standard errors of zero)";
+  if ((norm == 0).all().item<bool>()) {
+    reason = "undefined (trace 0)";
+  } else if (norm.isnan().all().item<bool>()) {
+    reason = "not finite";
+  }
+  return fmt::format("  effective rank {}\n", reason);
 }
 
 std::string density_line(const SpectralDensity& density) {
+  const double threshold = density.zero_threshold.item<double>();
+  if (!std::isfinite(threshold)) {
+    return "  density not finite\n";
+  }
   const at::Tensor& ritz = density.quadrature.nodes;
-  return fmt::format("  density from {} samples of {} steps; share with |lambda| <= {:.2e}: {:.4f} +- {:.4f}\n",
-                     ritz.size(0), ritz.size(1), density.zero_threshold.item<double>(),
-                     density.mass_near_zero.value.item<double>(), density.mass_near_zero.standard_error.item<double>());
+  const auto unknown = density.quadrature.weights.isnan().any(1).sum().item<int64_t>();
+  return fmt::format("  density from {} samples of {} steps; share with |lambda| <= {:.2e}: {:.4f} +- {:.4f}{}\n",
+                     ritz.size(0) - unknown, ritz.size(1), threshold, density.mass_near_zero.value.item<double>(),
+                     density.mass_near_zero.standard_error.item<double>(), left_out(unknown, ritz.size(0), not_finite));
 }
 
 std::string group_text(const GroupSpectrum& spectrum, bool certified) {
@@ -72,7 +117,7 @@ std::string group_text(const GroupSpectrum& spectrum, bool certified) {
   text += spectrum.lower ? end_line("lower", *spectrum.lower, certified) : "";
   text += spectrum.trace ? estimate_line("trace", *spectrum.trace) : "";
   text += spectrum.frobenius_norm ? estimate_line("Frobenius norm", *spectrum.frobenius_norm) : "";
-  text += spectrum.effective_rank ? estimate_line("effective rank", *spectrum.effective_rank) : "";
+  text += spectrum.effective_rank ? rank_line(spectrum) : "";
   text += spectrum.density ? density_line(*spectrum.density) : "";
   return text;
 }
@@ -80,29 +125,68 @@ std::string group_text(const GroupSpectrum& spectrum, bool certified) {
 std::string anatomy_text(const std::vector<MapAnatomy>& maps) {
   std::string text = fmt::format("{:>5}  {:<18} {:>14} {:>12} {:>12} {:>10} {:>10}\n", "layer", "map", "||J^T H_zz J||",
                                  "||C||", "||H_xx||", "C / gain", "|cosine|");
+  bool all_finite = true;
   for (const MapAnatomy& anatomy : maps) {
     const LayerMap& map = anatomy.map;
     const double gain = median(values_of(anatomy.gain_norm));
     const double curvature = median(values_of(anatomy.curvature_norm));
-    text += fmt::format("{:>5}  {:<18} {:>14.4e} {:>12.4e} {:>12.4e} {:>10} {:>10}{}\n", map.layer, map.name, gain,
-                        curvature, median(values_of(anatomy.norm)),
-                        map.normalised ? fmt::format("{:.3g}", curvature / gain) : "-",
-                        map.normalised ? fmt::format("{:.3f}", median(values_of(anatomy.cosine))) : "-",
+    const double norm = median(values_of(anatomy.norm));
+    all_finite = all_finite && std::isfinite(gain + curvature + norm);
+    const auto number = [](double value, const char* format) {
+      return std::isfinite(value) ? number_text(value, format) : std::string("-");
+    };
+    const double unknown = std::numeric_limits<double>::quiet_NaN();
+    text += fmt::format("{:>5}  {:<18} {:>14} {:>12} {:>12} {:>10} {:>10}{}\n", map.layer, map.name,
+                        number(gain, "{:.4e}"), number(curvature, "{:.4e}"), number(norm, "{:.4e}"),
+                        number(map.normalised && gain > 0 ? curvature / gain : unknown, "{:.3g}"),
+                        number(map.normalised ? median(values_of(anatomy.cosine)) : unknown, "{:.3f}"),
                         count_unconverged(anatomy.converged) > 0 ? " *" : "");
   }
   return text +
          "H_xx of the map's own input in its two terms: medians over sequences, in nats; |cosine| between their "
-         "dominant eigenvectors.\n";
+         "dominant eigenvectors.\n" +
+         (all_finite ? "" : "-: not finite for every sequence.\n");
 }
 
-int64_t count_unconverged(const SpectrumReport& report) {
-  int64_t count = 0;
+/// Numbers of eigenpairs, and of norms of terms of H_xx.
+struct PairCounts {
+  int64_t not_finite = 0;
+  int64_t unconverged = 0;  ///< finite ones that did not converge
+
+  void add(const at::Tensor& values, const at::Tensor& converged) {
+    const at::Tensor unknown = values.isfinite().logical_not();
+    not_finite += unknown.sum().item<int64_t>();
+    unconverged += (converged == 0).logical_and(unknown.logical_not()).sum().item<int64_t>();
+  }
+};
+
+PairCounts count_pairs(const SpectrumReport& report) {
+  PairCounts counts;
   for (const GroupSpectrum& spectrum : report.groups) {
-    count += spectrum.upper ? count_unconverged(spectrum.upper->converged) : 0;
-    count += spectrum.lower ? count_unconverged(spectrum.lower->converged) : 0;
+    for (const auto& end : {spectrum.upper, spectrum.lower}) {
+      if (end) {
+        counts.add(end->values, end->converged);
+      }
+    }
   }
   for (const MapAnatomy& anatomy : report.maps) {
-    count += count_unconverged(anatomy.converged);
+    counts.add(anatomy.gain_norm + anatomy.curvature_norm + anatomy.norm, anatomy.converged);
+  }
+  return counts;
+}
+
+/// Returns the number of matrices whose estimates from random samples are not finite.
+int64_t count_unknown_estimates(const SpectrumReport& report) {
+  int64_t count = 0;
+  for (const GroupSpectrum& spectrum : report.groups) {
+    if (spectrum.frobenius_norm) {
+      count += spectrum.frobenius_norm->value.isnan().sum().item<int64_t>();
+    } else if (spectrum.diagonal_unknown.defined()) {
+      count += spectrum.diagonal_unknown.sum().item<int64_t>();
+    } else if (spectrum.density) {
+      const int64_t unknown = spectrum.density->quadrature.weights.isnan().any(1).sum().item<int64_t>();
+      count += unknown / std::max<int64_t>(1, report.options.samples);
+    }
   }
   return count;
 }
@@ -199,14 +283,24 @@ std::string format_json(const SpectrumReport& report) {
 }
 
 std::vector<std::string> warnings_of(const SpectrumReport& report) {
-  const int64_t unconverged = count_unconverged(report);
-  if (unconverged == 0) {
-    return {};
+  const PairCounts pairs = count_pairs(report);
+  const int64_t unknown = count_unknown_estimates(report);
+  std::vector<std::string> warnings;
+  if (pairs.not_finite > 0) {
+    warnings.push_back(fmt::format("{} eigenpairs are not finite: products of the model overflow; give --dtype float64",
+                                   pairs.not_finite));
   }
-  return {
-      fmt::format("{} eigenpairs did not converge (marked *): check their residuals, and raise --max-iter, --tol or "
-                  "--certify",
-                  unconverged)};
+  if (unknown > 0) {
+    warnings.push_back(fmt::format(
+        "the estimates of {} matrices are not finite: products of the model overflow; give --dtype float64", unknown));
+  }
+  if (pairs.unconverged > 0) {
+    warnings.push_back(
+        fmt::format("{} eigenpairs did not converge (marked *): check their residuals, and raise --max-iter, --tol or "
+                    "--certify",
+                    pairs.unconverged));
+  }
+  return warnings;
 }
 
 }  // namespace hessian::experiments

@@ -75,6 +75,7 @@ class Measurement {
                     ? parse_layers(options_.probe.layers, subject_.forward.config().n_layers)
                     : std::vector<int64_t>{}),
         record_(record_forward(subject_, layers_)) {
+    require_no_overflow(record_, subject_, options_.probe.model, "give --dtype float64");
     if (options_.has_spectra()) {
       sources_ = options_.target == Target::activations ? activation_groups(options_, subject_, record_, memory_)
                                                         : parameter_groups(options_, subject_, memory_);
@@ -243,7 +244,10 @@ class Measurement {
 }  // namespace
 
 void GroupSpectrum::release_large() {
-  diagonal.reset();
+  if (diagonal) {
+    diagonal_unknown = diagonal->value.isnan().any(1);
+    diagonal.reset();
+  }
   for (std::optional<SpectrumEnd>* end : {&upper, &lower}) {
     if (*end) {
       (*end)->vectors = at::Tensor();

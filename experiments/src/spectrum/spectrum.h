@@ -80,10 +80,13 @@ struct GroupSpectrum {
   std::optional<Estimate> trace = {};           ///< [S]
   std::optional<Estimate> frobenius_norm = {};  ///< [S]
   std::optional<Estimate> effective_rank = {};  ///< [S]
+  /// [S], 1 where the trace differs from zero by at least 2 standard errors; otherwise the effective rank says nothing
+  at::Tensor effective_rank_determined = {};
   std::optional<Estimate> diagonal = {};        ///< [S, n]
+  at::Tensor diagonal_unknown = {};             ///< [S], whether the diagonal is NaN; outlives it in a report
   std::optional<SpectralDensity> density = {};  ///< mean over all S matrices: tensors without the first dimension
 
-  /// Releases eigenvectors and diagonal, which only the run file needs.
+  /// Releases eigenvectors and diagonal, which only the run file needs; notes where the diagonal is NaN.
   void release_large();
 };
 
@@ -138,7 +141,7 @@ extern const std::vector<std::string> trace_words;
 std::string format_text(const SpectrumReport& report);
 /// Formats the report as one JSON object.
 std::string format_json(const SpectrumReport& report);
-/// Returns a warning if eigenpairs did not converge, otherwise nothing.
+/// Returns warnings, one line each: eigenpairs that did not converge, and numbers that are not finite.
 std::vector<std::string> warnings_of(const SpectrumReport& report);
 
 }  // namespace hessian::experiments

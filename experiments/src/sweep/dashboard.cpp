@@ -6,13 +6,14 @@
 #include <cmath>
 #include <cstdio>
 
+#include "program/number_text.h"
 #include "program/progress.h"
 
 namespace hessian::experiments {
 namespace {
 
 std::string loss_text(double loss) {
-  return std::isnan(loss) ? "-" : fmt::format("{:.4f}", loss);
+  return std::isnan(loss) ? "-" : number_text(loss, "{:.4f}");
 }
 
 /// Formats the final loss of a run; a dash if the run has no step and thus no loss.

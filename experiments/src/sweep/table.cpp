@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "program/statistics.h"
 
@@ -78,11 +79,11 @@ std::vector<StabilityRatio> ratios_of(const std::vector<ModelSummary>& models) {
 }
 
 std::string rate_text(const std::optional<double>& rate) {
-  return rate ? fmt::format("{:.3e}", *rate) : "-";
+  return rate && std::isfinite(*rate) ? fmt::format("{:.3e}", *rate) : "-";
 }
 
 std::string loss_text(const std::optional<double>& loss) {
-  return loss ? fmt::format("{:.4f}", *loss) : "-";
+  return loss && std::isfinite(*loss) ? fmt::format("{:.4f}", *loss) : "-";
 }
 
 std::string runs_text(int64_t runs, const char* one, const char* many) {

@@ -1,5 +1,7 @@
 #include "train/probe.h"
 
+#include <algorithm>
+
 #include "probe/measurement.h"
 #include "train/sharpness.h"
 
@@ -59,8 +61,13 @@ void TrainProbe::run(const Training& training, std::optional<TrainWriter>& write
       rows.push_back(std::move(row));
     }
   }
+  const auto& overflows = measurement.record().overflows;
+  const bool overflowed =
+      std::any_of(overflows.begin(), overflows.end(), [](const auto& found) { return found.has_value(); });
   std::vector<Sharpness> sharpness;
-  if (sharpness_) {
+  if (sharpness_ && overflowed) {
+    sharpness.assign(2, Sharpness::unknown());  // the loss is not the model's, or not finite
+  } else if (sharpness_) {
     const models::Model model = frozen(training.forward());
     const SharpnessOptions options{
         .tolerance = options_.tolerance,

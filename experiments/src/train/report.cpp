@@ -7,6 +7,7 @@
 
 #include "hessian/run_file.h"
 #include "program/interrupt.h"
+#include "program/number_text.h"
 #include "program/progress.h"
 #include "train/history.h"
 
@@ -36,13 +37,16 @@ std::string format_probes(const std::vector<ProbeHistory>& probes) {
       text += fmt::format(" {:>9}", fmt::format("layer {}", layer));
     }
     text += '\n';
+    bool all_finite = true;
     for (const ProbeHistory& probe : probes) {
       text += fmt::format("{:>6}", probe.step);
       for (const double norm : probe.sites[site].spectral_norm) {
-        text += fmt::format(" {:>9.2e}", norm);
+        text += std::isfinite(norm) ? fmt::format(" {:>9.2e}", norm) : fmt::format(" {:>9}", "-");
+        all_finite = all_finite && std::isfinite(norm);
       }
       text += '\n';
     }
+    text += all_finite ? "" : "  -: not finite for every sequence\n";
   }
   return text;
 }
@@ -71,9 +75,9 @@ TrainReport train_with_progress(const TrainOptions& options) {
 }
 
 std::string format_text(const TrainReport& report) {
-  std::string text = fmt::format("{}; loss {:.4f}", ending(report), report.loss);
+  std::string text = fmt::format("{}; loss {}", ending(report), number_text(report.loss, "{:.4f}"));
   if (!std::isnan(report.validation_loss)) {
-    text += fmt::format(", validation {:.4f}", report.validation_loss);
+    text += fmt::format(", validation {}", number_text(report.validation_loss, "{:.4f}"));
   }
   text += fmt::format(" nats; {} tokens/s\n", format_count(report.tokens_per_second));
   text += fmt::format("run file {}\n", report.run_file.string());

@@ -47,6 +47,9 @@ struct ExtremalEigenvalues {
   at::Tensor converged;
   at::Tensor lambda_max_upper = {};  ///< [S], upper bound of lambda_max; NaN without a certificate, or with Ends::lower
   at::Tensor lambda_min_lower = {};  ///< [S], lower bound of lambda_min; NaN without a certificate, or with Ends::upper
+  /// [S], ||V^T H V - (V^T H V)^T||_F over the basis vectors V: how far the products are from those of a symmetric operator,
+  /// in the units of H. NaN of solvers other than lanczos().
+  at::Tensor asymmetry = {};
 
   /// Returns an upper bound of max |lambda|, [S]: NaN if a bound is.
   at::Tensor norm_upper() const;
@@ -59,6 +62,8 @@ struct ExtremalEigenvalues {
 /// Computes ||Hv - lambda v|| of k pairs per problem, [S, k] float64 on the CPU, with k products per problem.
 /// \param vectors  [S, k, n]
 /// \param values   [S, k] float64 on the CPU
-at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values);
+/// \param at_once  number of vectors that one call of the operator multiplies with each problem
+at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values,
+                          int64_t at_once = 1);
 
 }  // namespace hessian

@@ -14,6 +14,9 @@ struct LanczosOptions {
   /// Number of basis vectors stored per problem; when they are used up, the iteration restarts from the best Ritz vectors. At
   /// least 8, or n if that is smaller.
   int64_t max_basis = 64;
+  /// Number of vectors that one call of the operator multiplies with each problem to verify residuals: with 2, both ends are
+  /// verified together, after the basis has been released.
+  int64_t verified_at_once = 2;
   /// Seeds of the start vectors: see ProblemSeeds.
   uint64_t seed = 0;
   std::vector<int64_t> problem_numbers = {};

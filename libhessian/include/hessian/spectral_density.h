@@ -17,7 +17,8 @@ struct QuadratureOptions {
 };
 
 /// Gaussian quadratures of the spectra of S operators, one per sample: sum_j w_j f(theta_j) = v^T f(H) v for a random unit
-/// vector v and every polynomial f of degree at most 2 m - 1. On the CPU in float64.
+/// vector v and every polynomial f of degree at most 2 m - 1. On the CPU in float64. A problem whose products are not finite
+/// has NaN in all nodes and weights, and so do all numbers computed from them.
 struct SpectralQuadrature {
   at::Tensor nodes;    ///< [S, P, m], Ritz values, ascending; padded with NaN if fewer steps exhausted the Krylov space
   at::Tensor weights;  ///< [S, P, m], with sum 1 per sample; zero where there is no node
@@ -28,9 +29,8 @@ struct SpectralQuadrature {
 /// random unit vectors.
 ///
 /// Processes one sample after another, each for all problems at once. A problem whose Krylov space is exhausted leaves
-/// the batch, with an exact quadrature.
+/// the batch, with an exact quadrature. A problem whose product is not finite leaves the batch and takes no further samples.
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
-/// \throws std::runtime_error     if a product is not finite
 /// Cost: P m products and O(S n P m^2) arithmetic; memory S n (m + 5) scalars.
 /// Source: Ubaru, Chen & Saad (2017), Fast estimation of tr(f(A)) via stochastic Lanczos quadrature; Golub & Meurant,
 /// Matrices, Moments and Quadrature, chapter 6.

@@ -45,6 +45,7 @@ struct TopEigenpairs {
   at::Tensor certified;
   at::Tensor upper_bound;  ///< [S], upper bound of all eigenvalues; NaN without a certificate, or with Ends::lower
   at::Tensor lower_bound;  ///< [S], lower bound of all eigenvalues; NaN without a certificate, or with Ends::upper
+  at::Tensor asymmetry;    ///< [S], as in ExtremalEigenvalues; NaN of block Lanczos
 };
 
 /// Computes several eigenpairs of S independent symmetric operators at once, by (block) Lanczos with full reorthogonalisation

@@ -1,5 +1,6 @@
 #include "hessian/eigenvalues.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace hessian {
@@ -21,14 +22,19 @@ at::Tensor ExtremalEigenvalues::residual_norm() const {
   return larger.masked_fill(larger == none, std::numeric_limits<double>::quiet_NaN());
 }
 
-at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values) {
-  // One vector per product, and one problem at a time in float64: memory plans for large problems allow no more.
+at::Tensor residual_norms(const LinearOperator& op, const at::Tensor& vectors, const at::Tensor& values,
+                          int64_t at_once) {
   at::Tensor residuals = at::empty(values.sizes(), at::kDouble);
-  for (int64_t i = 0; i < vectors.size(1); ++i) {
-    const at::Tensor products = op.apply(vectors.narrow(1, i, 1));
+  for (int64_t first = 0; first < vectors.size(1); first += at_once) {
+    const int64_t count = std::min(at_once, vectors.size(1) - first);
+    const at::Tensor products = op.apply(vectors.narrow(1, first, count));
+    // One vector at a time in float64: memory plans for large problems allow no more.
     for (int64_t problem = 0; problem < vectors.size(0); ++problem) {
-      const at::Tensor expected = vectors[problem][i].to(at::kDouble) * values[problem][i].item<double>();
-      residuals[problem][i] = (products[problem][0].to(at::kDouble) - expected).norm().item<double>();
+      for (int64_t j = 0; j < count; ++j) {
+        const int64_t i = first + j;
+        const at::Tensor expected = vectors[problem][i].to(at::kDouble) * values[problem][i].item<double>();
+        residuals[problem][i] = (products[problem][j].to(at::kDouble) - expected).norm().item<double>();
+      }
     }
   }
   return residuals;

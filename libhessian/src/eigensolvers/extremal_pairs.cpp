@@ -11,7 +11,7 @@ ExtremalEigenvalues unknown_ends(const LinearOperator& op) {
   const double unknown = std::numeric_limits<double>::quiet_NaN();
   ExtremalEigenvalues ends;
   for (at::Tensor* const numbers : {&ends.lambda_max, &ends.lambda_min, &ends.residual_max, &ends.residual_min,
-                                    &ends.lambda_max_upper, &ends.lambda_min_lower}) {
+                                    &ends.lambda_max_upper, &ends.lambda_min_lower, &ends.asymmetry}) {
     *numbers = at::full({problems}, unknown, at::kDouble);
   }
   ends.vector_max = at::zeros({problems, op.dim()}, op.vector_options());

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
-#include <string>
 #include <utility>
 
 #include "linalg/orthogonalise.h"
@@ -79,7 +77,12 @@ void KrylovBatch::extend() {
   for (int64_t j = 0; j < taken; ++j) {
     for (int64_t i = 0; i < size(); ++i) {
       const Eigen::Map<const Eigen::VectorXd> row(coefficients[i][j].data_ptr<double>(), basis_size_);
-      states_[static_cast<std::size_t>(i)].projection.row(first_row + j).head(basis_size_) = row;
+      State& state = states_[static_cast<std::size_t>(i)];
+      state.projection.row(first_row + j).head(basis_size_) = row;
+      if (block_width_ == 1) {
+        state.asymmetry += (row.head(first_row) - state.expected).squaredNorm();
+        state.expected.setZero(basis_size_);
+      }
     }
     take_next(remainder.select(1, j), j, width_ < room);
   }
@@ -122,6 +125,7 @@ void KrylovBatch::take_next(at::Tensor w, int64_t j, bool has_room) {
         basis_[i][basis_size_ + width_].copy_(fresh_direction(i, known.narrow(0, i, 1)));
       }
       if (block_width_ == 1) {
+        state.expected[basis_size_ - 1] = norm <= rounding ? 0 : norm;
         record_product(state, std::max(norm, rounding), norm <= rounding);
       }
     }
@@ -141,15 +145,6 @@ bool KrylovBatch::finite(int64_t i) const {
   const Eigen::Index taken = state.coupling.cols();
   return state.projection.middleRows(basis_size_ - taken, taken).leftCols(basis_size_).allFinite() &&
          state.coupling.allFinite();
-}
-
-void KrylovBatch::require_finite() const {
-  for (int64_t i = 0; i < size(); ++i) {
-    if (!finite(i)) {
-      throw std::runtime_error("the operator's product with a vector of problem " + std::to_string(problem(i)) +
-                               " is not finite");
-    }
-  }
 }
 
 RitzPairs KrylovBatch::ritz_pairs(int64_t i) const {
@@ -213,7 +208,9 @@ void KrylovBatch::restart(const std::vector<RitzPairs>& pairs, const std::vector
     }
     if (block_width_ == 1) {
       const Eigen::Map<const Eigen::MatrixXd> columns_kept(rotation[i].data_ptr<double>(), basis_size_, kept);
-      states_[static_cast<std::size_t>(i)].polynomials.add_restart(columns_kept);
+      State& state = states_[static_cast<std::size_t>(i)];
+      state.polynomials.add_restart(columns_kept);
+      state.expected = state.coupling(0, 0) * columns_kept.row(basis_size_ - 1).transpose();
     }
   }
   // One range of coordinates after the other, so that old and new vectors never both exist in full.

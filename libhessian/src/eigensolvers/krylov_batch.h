@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <Eigen/Core>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -63,10 +64,6 @@ class KrylovBatch {
   /// Returns whether the last product of problem i was finite.
   bool finite(int64_t i) const;
 
-  /// Checks that the last product of every problem was finite.
-  /// \throws std::runtime_error
-  void require_finite() const;
-
   /// Solves the projected eigenproblem.
   RitzPairs ritz_pairs(int64_t i) const;
 
@@ -81,6 +78,11 @@ class KrylovBatch {
 
   /// Returns the basis of problem i as polynomials of its start vector. Only with one vector per product.
   const KrylovPolynomials& polynomials(int64_t i) const { return states_[static_cast<std::size_t>(i)].polynomials; }
+
+  /// Returns ||V^T H V - (V^T H V)^T||_F of problem i over all basis vectors so far, which is zero for exact products of a
+  /// symmetric H. Costs no product: of each pair of vectors, one order is a coefficient of the orthogonalisation, the other
+  /// follows from the recurrence. Only with one vector per product.
+  double asymmetry(int64_t i) const { return std::sqrt(2 * states_[static_cast<std::size_t>(i)].asymmetry); }
 
   /// Returns the unit Ritz vectors of these columns, [columns.size(), n].
   at::Tensor ritz_vectors(int64_t i, const RitzPairs& ritz, const RitzColumns& columns) const;
@@ -100,6 +102,8 @@ class KrylovBatch {
     Eigen::MatrixXd coupling;    ///< B, [next vectors, vectors of the last product]
     double largest_product = 0;  ///< the largest ||H q|| so far
     uint64_t next_stream = 0;
+    Eigen::VectorXd expected;  ///< coefficients of the next product along the basis before it, if H is symmetric
+    double asymmetry = 0;      ///< sum of the squared deviations from `expected`
     KrylovPolynomials polynomials{0};  ///< with one vector per product
   };
 

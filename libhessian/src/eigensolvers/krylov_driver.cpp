@@ -149,6 +149,7 @@ TopEigenpairs unknown_pairs(const LinearOperator& op, int64_t pairs) {
   result.spectral_norm = at::full({op.problems()}, unknown, at::kDouble);
   result.upper_bound = result.spectral_norm.clone();
   result.lower_bound = result.spectral_norm.clone();
+  result.asymmetry = result.spectral_norm.clone();
   result.certified = at::zeros({op.problems()}, at::kBool);
   result.iterations = at::zeros({op.problems()}, at::kInt);
   return result;
@@ -178,6 +179,9 @@ void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const Rit
                  [&](Eigen::Index column) { return ritz.values[column]; });
   result.vectors[problem].copy_(batch.ritz_vectors(i, ritz, columns));
   result.spectral_norm[problem] = ritz.spectral_norm();
+  if (plan.block_width == 1) {
+    result.asymmetry[problem] = batch.asymmetry(i);
+  }
   if (plan.certificate.width > 0) {
     store_bounds(batch, i, ritz, range, plan, result);
   }
@@ -254,7 +258,7 @@ TopEigenpairs krylov_eigenpairs(const LinearOperator& op, const KrylovPlan& plan
     KrylovBatch batch(op, plan.block_width, plan.max_basis, plan.seeds);
     iterate(batch, op, plan, result);
   }  // releases the basis: the products for the residuals need its memory
-  result.residuals = residual_norms(op, result.vectors, result.values);
+  result.residuals = residual_norms(op, result.vectors, result.values, plan.verified_at_once);
   // Comparisons with NaN are false: a problem that is not finite has not converged.
   result.converged = result.residuals <= plan.tolerance * result.spectral_norm.unsqueeze(1);
   if (plan.certificate.width > 0) {

@@ -15,6 +15,7 @@ struct KrylovPlan {
   double tolerance = 0;
   int64_t max_iterations = 0;  ///< products per problem
   int64_t block_width = 1;
+  int64_t verified_at_once = 1;  ///< vectors per call of the operator that verify residuals
   int64_t max_basis = 0;
   Ends kept_ends = Ends::both;  ///< ends from which a restart keeps Ritz pairs
   int64_t kept = 0;             ///< Ritz pairs kept by a restart: per end with Ends::both, otherwise in total

@@ -22,7 +22,8 @@ ExtremalEigenvalues both_ends(const TopEigenpairs& pairs) {
           pairs.iterations,
           pairs.converged.all(1),
           pairs.upper_bound,
-          pairs.lower_bound};
+          pairs.lower_bound,
+          pairs.asymmetry};
 }
 
 /// Converts single pairs; of the two ends, the one that was not requested is NaN and its vector zero.
@@ -44,7 +45,8 @@ ExtremalEigenvalues one_end(const TopEigenpairs& pairs, Ends ends) {
           pairs.iterations,
           pairs.converged.select(1, 0),
           pairs.upper_bound,
-          pairs.lower_bound};
+          pairs.lower_bound,
+          pairs.asymmetry};
 }
 
 }  // namespace
@@ -55,6 +57,10 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
     throw std::invalid_argument("the basis has " + std::to_string(options.max_basis) +
                                 " vectors; it must have at least 8");
   }
+  if (options.verified_at_once < 1) {
+    throw std::invalid_argument("the number of vectors verified at once is " +
+                                std::to_string(options.verified_at_once) + "; it must be positive");
+  }
   KrylovPlan plan;
   plan.ends = options.ends;
   plan.tolerance = options.tolerance;
@@ -64,6 +70,7 @@ ExtremalEigenvalues lanczos(const LinearOperator& op, const LanczosOptions& opti
   // them.
   plan.kept_ends = Ends::both;
   plan.kept = plan.max_basis / 4;
+  plan.verified_at_once = options.verified_at_once;
   plan.min_products = 8;
   plan.stop_when_invariant = true;
   plan.certificate = certificate_plan(op, options.certificate);

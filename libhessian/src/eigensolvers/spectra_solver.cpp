@@ -6,12 +6,16 @@
 #include <Eigen/Eigenvalues>
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <limits>
 
 #include "eigensolvers/extremal_pairs.h"
 
 namespace hessian {
 namespace {
+
+/// Thrown by a product that is not finite: the only way to stop Spectra.
+class NotFinite : public std::exception {};
 
 /// H / scale + I for one problem of a LinearOperator, with the interface that Spectra expects of a matrix.
 ///
@@ -28,9 +32,12 @@ class SpectraMatrix {
   void perform_op(const double* x_in, double* y_out) const {
     const at::Tensor x = at::from_blob(const_cast<double*>(x_in), {1, 1, op_->dim()}, at::kDouble);
     const at::Tensor y = op_->apply(x.to(op_->vector_options()), {problem_}).to(at::kCPU, at::kDouble).contiguous();
+    ++products_;
+    if (!y.isfinite().all().item<bool>()) {
+      throw NotFinite();
+    }
     std::transform(y.data_ptr<double>(), y.data_ptr<double>() + op_->dim(), x_in, y_out,
                    [this](double product, double entry) { return product / scale_ + entry; });
-    ++products_;
   }
   int64_t products() const { return products_; }
   double eigenvalue(double spectra_value) const { return (spectra_value - 1) * scale_; }
@@ -54,12 +61,22 @@ struct FoundEnds {
   int64_t products = 0;
 };
 
+/// Returns the ends of a problem whose products are not finite.
+FoundEnds unknown_ends_of(const LinearOperator& op, int64_t products) {
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  const Eigen::VectorXd vector = Eigen::VectorXd::Constant(op.dim(), unknown);
+  return {unknown, unknown, vector, vector, products};
+}
+
 /// Solves a problem as a dense matrix: Spectra needs n > 2 and a basis larger than the number of pairs.
 FoundEnds dense_ends(const LinearOperator& op, int64_t problem) {
   const int64_t n = op.dim();
   const at::Tensor columns =
       op.apply(at::eye(n, op.vector_options()).unsqueeze(0), {problem}).to(at::kCPU, at::kDouble).contiguous();
   const Eigen::Map<const Eigen::MatrixXd> matrix(columns.data_ptr<double>(), n, n);
+  if (!matrix.allFinite()) {
+    return unknown_ends_of(op, n);
+  }
   const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(matrix);
   return {solver.eigenvalues()[n - 1], solver.eigenvalues()[0], solver.eigenvectors().col(n - 1),
           solver.eigenvectors().col(0), n};
@@ -83,23 +100,28 @@ FoundEnds iterated_ends(const LinearOperator& op, int64_t problem, const Lanczos
                         const at::Tensor& start) {
   const at::Tensor host_start = start.to(at::kCPU, at::kDouble).contiguous();
   const double image = op.apply(start.view({1, 1, -1}), {problem}).to(at::kDouble).norm().item<double>();
-  if (!(image > 0) || !std::isfinite(image)) {
-    // The product with a random vector is zero or not finite, so no iteration is possible.
+  if (!std::isfinite(image)) {
+    return unknown_ends_of(op, 1);
+  }
+  if (image == 0) {  // the product with a random vector is zero: no iteration is possible
     const Eigen::VectorXd vector = Eigen::Map<const Eigen::VectorXd>(host_start.data_ptr<double>(), op.dim());
-    const double value = image == 0 ? 0 : std::numeric_limits<double>::quiet_NaN();
-    return {value, value, vector, vector, 1};
+    return {0, 0, vector, vector, 1};
   }
   constexpr double shift = 3;
   SpectraMatrix matrix(op, problem, shift * image);
   const int64_t products = options.max_iterations - 2;  // one each for the scale and Spectra's start
   const int64_t basis = std::clamp<int64_t>(std::min(options.max_basis, products), 4, op.dim());
   KrylovSolver solver(matrix, 2, basis);
-  solver.init(host_start.data_ptr<double>());
   // The first basis takes `basis` products, each restart at most basis - 2.
   const int64_t restarts = std::max<int64_t>(0, (products - basis) / (basis - 2));
-  // Spectra's tolerance is relative to the shifted eigenvalues, which reach shift + 1 times the spectral norm.
-  solver.compute(Spectra::SortRule::BothEnds, restarts, options.tolerance / (shift + 1),
-                 Spectra::SortRule::LargestAlge);
+  try {
+    solver.init(host_start.data_ptr<double>());
+    // Spectra's tolerance is relative to the shifted eigenvalues, which reach shift + 1 times the spectral norm.
+    solver.compute(Spectra::SortRule::BothEnds, restarts, options.tolerance / (shift + 1),
+                   Spectra::SortRule::LargestAlge);
+  } catch (const NotFinite&) {
+    return unknown_ends_of(op, matrix.products() + 1);
+  }
   FoundEnds ends = solver.ritz_ends();
   ends.lambda_max = matrix.eigenvalue(ends.lambda_max);
   ends.lambda_min = matrix.eigenvalue(ends.lambda_min);

@@ -1,5 +1,6 @@
 #include "estimators/samples.h"
 
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -12,16 +13,28 @@ void check_sample_arguments(const LinearOperator& op, int64_t samples, const Pro
   }
 }
 
-at::Tensor finite_products(const LinearOperator& op, const at::Tensor& v) {
-  at::Tensor products = op.apply(v.unsqueeze(1)).squeeze(1);
-  const at::Tensor finite = products.isfinite().all(1).to(at::kCPU);
-  for (int64_t problem = 0; problem < op.problems(); ++problem) {
-    if (!finite[problem].item<bool>()) {
-      throw std::runtime_error("the operator's product with a vector of problem " + std::to_string(problem) +
-                               " is not finite");
+at::Tensor FiniteProducts::operator()(const at::Tensor& v) {
+  const double unknown = std::numeric_limits<double>::quiet_NaN();
+  if (finite_.empty()) {
+    return at::full_like(v, unknown);
+  }
+  const bool whole = static_cast<int64_t>(finite_.size()) == op_.problems();
+  at::Tensor products = op_.apply((whole ? v : rows_of(v, finite_)).unsqueeze(1), finite_).squeeze(1);
+  const at::Tensor is_finite = products.isfinite().all(1).to(at::kCPU);
+  if (whole && is_finite.all().item<bool>()) {
+    return products;
+  }
+  at::Tensor all = at::full_like(v, unknown);
+  ProblemIndices remaining;
+  for (std::size_t i = 0; i < finite_.size(); ++i) {
+    const auto row = static_cast<int64_t>(i);
+    if (is_finite[row].item<bool>()) {
+      all[finite_[i]].copy_(products[row]);
+      remaining.push_back(finite_[i]);
     }
   }
-  return products;
+  finite_ = remaining;
+  return all;
 }
 
 at::Tensor sample_signs(const LinearOperator& op, const ProblemSeeds& seeds, int64_t sample) {
@@ -30,18 +43,6 @@ at::Tensor sample_signs(const LinearOperator& op, const ProblemSeeds& seeds, int
 
 at::Tensor dots(const at::Tensor& a, const at::Tensor& b) {
   return (a * b).sum(-1, /*keepdim=*/false, at::kDouble).to(at::kCPU);
-}
-
-Samples sample_products(const LinearOperator& op, const SampleOptions& options) {
-  Samples samples{at::empty({op.problems(), options.samples}, at::kDouble),
-                  at::empty({op.problems(), options.samples}, at::kDouble)};
-  for (int64_t sample = 0; sample < options.samples; ++sample) {
-    const at::Tensor z = sample_signs(op, options.seeds(), sample);
-    const at::Tensor product = finite_products(op, z);
-    samples.quadratic.select(1, sample).copy_(dots(z, product));
-    samples.squared_norm.select(1, sample).copy_(dots(product, product));
-  }
-  return samples;
 }
 
 }  // namespace hessian

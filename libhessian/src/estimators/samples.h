@@ -8,23 +8,24 @@ namespace hessian {
 /// \throws std::invalid_argument  if one is out of range
 void check_sample_arguments(const LinearOperator& op, int64_t samples, const ProblemSeeds& seeds);
 
-/// Multiplies every problem with one vector, [S, n].
-/// \throws std::runtime_error  if a product is not finite
-at::Tensor finite_products(const LinearOperator& op, const at::Tensor& v);
+/// Multiplies vectors with the problems of an operator whose products have been finite so far.
+class FiniteProducts {
+ public:
+  explicit FiniteProducts(const LinearOperator& op) : op_(op), finite_(all_problems(op.problems())) {}
+
+  /// Multiplies every problem with one vector, [S, n]. Returns NaN for a problem whose product is not finite, now or
+  /// earlier; after the first such product the problem takes no more.
+  at::Tensor operator()(const at::Tensor& v);
+
+ private:
+  const LinearOperator& op_;
+  ProblemIndices finite_;  ///< problems whose products have been finite
+};
 
 /// Draws the Rademacher vectors of a sample, [S, n]: the same for all estimates with one seed.
 at::Tensor sample_signs(const LinearOperator& op, const ProblemSeeds& seeds, int64_t sample);
 
 /// Returns inner products along the last dimension, in float64 on the CPU.
 at::Tensor dots(const at::Tensor& a, const at::Tensor& b);
-
-/// Quadratic forms of Rademacher vectors z, [S, P] float64.
-struct Samples {
-  at::Tensor quadratic;     ///< z^T H z, with mean tr H
-  at::Tensor squared_norm;  ///< ||H z||^2, with mean tr H^2
-};
-
-/// Computes both forms with one product per sample.
-Samples sample_products(const LinearOperator& op, const SampleOptions& options);
 
 }  // namespace hessian

@@ -71,14 +71,17 @@ SpectralQuadrature spectral_quadrature(const LinearOperator& op, const Quadratur
   result.nodes =
       at::full({op.problems(), options.samples, steps}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
   result.weights = at::zeros({op.problems(), options.samples, steps}, at::kDouble);
-  for (int64_t sample = 0; sample < options.samples; ++sample) {
+  ProblemIndices finite = all_problems(op.problems());
+  for (int64_t sample = 0; sample < options.samples && !finite.empty(); ++sample) {
     KrylovBatch batch(op, 1, steps, options.seeds(), static_cast<uint64_t>(sample) * streams_per_sample);
+    batch.keep(finite);
     while (!batch.empty()) {
       batch.extend();
-      batch.require_finite();
       ProblemIndices unfinished;
       for (int64_t i = 0; i < batch.size(); ++i) {
-        if (batch.basis_size() == steps || batch.exhausted(i)) {
+        if (!batch.finite(i)) {
+          std::erase(finite, batch.problem(i));
+        } else if (batch.basis_size() == steps || batch.exhausted(i)) {
           store(batch.ritz_pairs(i), result.nodes[batch.problem(i)][sample], result.weights[batch.problem(i)][sample]);
         } else {
           unfinished.push_back(i);
@@ -87,6 +90,12 @@ SpectralQuadrature spectral_quadrature(const LinearOperator& op, const Quadratur
       if (static_cast<int64_t>(unfinished.size()) < batch.size()) {
         batch.keep(unfinished);
       }
+    }
+  }
+  for (int64_t problem = 0; problem < op.problems(); ++problem) {
+    if (std::find(finite.begin(), finite.end(), problem) == finite.end()) {
+      result.nodes[problem].fill_(std::numeric_limits<double>::quiet_NaN());
+      result.weights[problem].fill_(std::numeric_limits<double>::quiet_NaN());
     }
   }
   return result;
@@ -105,21 +114,28 @@ SpectralDensity spectral_density(SpectralQuadrature quadrature, const DensityOpt
   const int64_t problems = quadrature.nodes.size(0);
   const int64_t samples = quadrature.nodes.size(1);
   const at::Tensor absent = quadrature.nodes.isnan();
+  const at::Tensor unknown = quadrature.weights.isnan().flatten(1).any(1);
   const double infinity = std::numeric_limits<double>::infinity();
-  const at::Tensor smallest = quadrature.nodes.masked_fill(absent, infinity).amin({1, 2});
-  const at::Tensor largest = quadrature.nodes.masked_fill(absent, -infinity).amax({1, 2});
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const at::Tensor smallest = quadrature.nodes.masked_fill(absent, infinity).amin({1, 2}).masked_fill(unknown, nan);
+  const at::Tensor largest = quadrature.nodes.masked_fill(absent, -infinity).amax({1, 2}).masked_fill(unknown, nan);
   const at::Tensor magnitude = at::maximum(smallest.abs(), largest.abs());
 
   SpectralDensity result;
   const at::Tensor range = largest - smallest;
   // The Ritz values of a multiple of the identity differ only by rounding: their range cannot serve as the scale.
   const at::Tensor scale =
-      at::where(range > 1e-6 * magnitude, range, at::where(magnitude > 0, magnitude, at::ones_like(magnitude)));
+      at::where(range > 1e-6 * magnitude, range, at::where(magnitude == 0, at::ones_like(magnitude), magnitude));
   result.width = options.relative_width * scale;
   result.zero_threshold = options.relative_zero * magnitude;
   result.grid = at::empty({problems, options.grid_points}, at::kDouble);
   at::Tensor densities = at::empty({problems, samples, options.grid_points}, at::kDouble);
   for (int64_t problem = 0; problem < problems; ++problem) {
+    if (unknown[problem].item<bool>()) {
+      result.grid[problem].fill_(nan);
+      densities[problem].fill_(nan);
+      continue;
+    }
     const double width = result.width[problem].item<double>();
     const at::Tensor grid = result.grid[problem];
     grid.copy_(at::linspace(smallest[problem].item<double>() - 4 * width, largest[problem].item<double>() + 4 * width,

@@ -1,11 +1,19 @@
 #include "hessian/inverse_operator.h"
 
+#include <iomanip>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 namespace hessian {
 namespace {
+
+std::string short_number(double number) {
+  std::ostringstream text;
+  text << std::setprecision(3) << number;
+  return text.str();
+}
 
 class InverseOperator final : public LinearOperator {
  public:
@@ -16,18 +24,53 @@ class InverseOperator final : public LinearOperator {
 
  private:
   at::Tensor do_apply(const at::Tensor& b, const ProblemIndices& problems) const override {
+    if (!b.isfinite().all().item<bool>()) {
+      throw std::invalid_argument("a right-hand side of the inverse is not finite");
+    }
+    const at::Tensor enough = dot(b, b) * (options_.tolerance * options_.tolerance);
+    at::Tensor x = at::zeros_like(b);
+    at::Tensor residual = b;
+    at::Tensor squares = 4 * dot(b, b);  // the first round may leave a residual as large as b
+    int64_t products_left = options_.max_iterations;
+    // The residual of the recurrence drifts away from the true one. If that is still too large, the iteration starts again
+    // from the solution so far, as long as each round at least halves it: below that, rounding errors dominate.
+    while (true) {
+      x = x + correction(residual, enough, problems, products_left);
+      residual = b - damped_product(x, problems);
+      const at::Tensor true_squares = dot(residual, residual);
+      const at::Tensor open = (true_squares <= enough).logical_not();
+      if (!open.any().item<bool>()) {
+        return x;
+      }
+      if (!(true_squares <= squares / 4).masked_select(open).all().item<bool>()) {
+        const double largest = (true_squares / dot(b, b)).masked_select(open).max().sqrt().item<double>();
+        throw std::runtime_error("rounding errors leave conjugate gradients with a relative residual of " +
+                                 short_number(largest) + ", above the tolerance of " +
+                                 short_number(options_.tolerance) + "; increase the tolerance or the damping");
+      }
+      squares = true_squares;
+    }
+  }
+
+  /// Returns x with a small residual of (H + lambda I) x = b, according to the recurrence.
+  /// \param enough         squared residual norm of a solved system
+  /// \param products_left  reduced by the products used
+  at::Tensor correction(const at::Tensor& b, const at::Tensor& enough, const ProblemIndices& problems,
+                        int64_t& products_left) const {
     at::Tensor x = at::zeros_like(b);
     at::Tensor residual = b.clone();
     at::Tensor direction = b.clone();
     at::Tensor squares = dot(residual, residual);
-    const at::Tensor enough = squares * (options_.tolerance * options_.tolerance);
-    for (int64_t i = 0; i < options_.max_iterations; ++i) {
+    for (; products_left > 0; --products_left) {
       const at::Tensor open = squares > enough;
       if (!open.any().item<bool>()) {
         return x;
       }
-      const at::Tensor image = op_->apply(direction, problems) + options_.damping * direction;
+      const at::Tensor image = damped_product(direction, problems);
       const at::Tensor curvature = dot(direction, image);
+      if (!image.isfinite().all().item<bool>()) {
+        throw std::runtime_error("a product of the matrix to be inverted is not finite");
+      }
       // The directions of solved systems may be zero.
       if (!(curvature.masked_select(open) > 0).all().item<bool>()) {
         throw std::runtime_error(
@@ -42,12 +85,17 @@ class InverseOperator final : public LinearOperator {
       direction = residual + at::where(open, next / squares, at::zeros_like(squares)) * direction;
       squares = next;
     }
-    if ((squares > enough).any().item<bool>()) {
+    if (!(squares <= enough).all().item<bool>()) {
       throw std::runtime_error("conjugate gradients did not reach a relative residual of " +
-                               std::to_string(options_.tolerance) + " in " + std::to_string(options_.max_iterations) +
+                               short_number(options_.tolerance) + " in " + std::to_string(options_.max_iterations) +
                                " products; allow more, or increase the tolerance or the damping");
     }
     return x;
+  }
+
+  /// Returns (H + lambda I) v.
+  at::Tensor damped_product(const at::Tensor& v, const ProblemIndices& problems) const {
+    return op_->apply(v, problems) + options_.damping * v;
   }
 
   /// Returns inner products along the last dimension, [S, k, 1].

@@ -12,12 +12,30 @@ namespace {
 // Programming, 6.4).
 constexpr uint64_t golden_ratio = 0x9E3779B97F4A7C15ULL;
 
-/// Mixes all bits of x into all bits of the result, bijectively: LibTorch's generator reads only the lower 32 bits.
+/// Mixes all bits of x into all bits of the result, bijectively.
 /// Source: Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators.
 uint64_t mixed(uint64_t x) {
   x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
   x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
   return x ^ (x >> 31U);
+}
+
+/// Returns a generator whose whole state depends on all 64 bits of the key. LibTorch's own seeding reads only 32 bits, of
+/// which 100 000 random vectors would share some.
+at::Generator generator_of(uint64_t key) {
+  at::mt19937_data_pod state{};
+  state.seed_ = key;
+  state.seeded_ = true;
+  state.left_ = 1;  // makes the first draw renew the state
+  for (uint32_t& word : state.state_) {
+    key += golden_ratio;
+    word = static_cast<uint32_t>(mixed(key) >> 32U);
+  }
+  at::mt19937 engine;
+  engine.set_data(state);
+  at::Generator generator = at::detail::createCPUGenerator();
+  generator.get<at::CPUGeneratorImpl>()->set_engine(engine);
+  return generator;
 }
 
 template <class Draw>
@@ -34,8 +52,10 @@ at::Tensor for_each_problem(const LinearOperator& op, const ProblemSeeds& seeds,
 at::Generator problem_generator(const ProblemSeeds& seeds, int64_t problem, uint64_t stream) {
   const int64_t number =
       seeds.problem_numbers.empty() ? problem : seeds.problem_numbers[static_cast<std::size_t>(problem)];
-  const uint64_t first = ((seeds.seed + 1) * golden_ratio) ^ (static_cast<uint64_t>(number) << 20U);
-  return at::detail::createCPUGenerator(stream == 0 ? first : mixed(mixed(first) + stream * golden_ratio));
+  // Mixing after each of the three keeps them apart: without it, one number's multiple could equal another's.
+  const uint64_t of_seed = mixed(seeds.seed + golden_ratio);
+  const uint64_t of_problem = mixed(of_seed + static_cast<uint64_t>(number) * golden_ratio);
+  return generator_of(mixed(of_problem + stream * golden_ratio));
 }
 
 at::Tensor random_unit_vectors(const LinearOperator& op, const ProblemSeeds& seeds, uint64_t stream) {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <stdexcept>
+#include <utility>
 
 #include "gpt/architecture.h"
 
@@ -53,6 +54,17 @@ Forward::Forward(const Model& model, Numerics numerics, Derivatives derivatives)
 at::Tensor Forward::run(const Program& program, std::span<const at::Tensor> inputs, EvaluateOptions options) const {
   options.numerics = numerics_;
   options.derivatives = derivatives_;
+  if (observer_) {
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      observer_(program, static_cast<ValueId>(i), inputs[i]);
+    }
+    options.observe = [&, observe = options.observe](ValueId id, const at::Tensor& value) {
+      observer_(program, id, value);
+      if (observe) {
+        observe(id, value);
+      }
+    };
+  }
   return evaluate(program, parameters_, inputs, options);
 }
 
@@ -62,6 +74,12 @@ Forward Forward::with_weights_of(int64_t layer, std::optional<int64_t> next) con
   };
   Forward result = *this;
   result.parameters_ = parameters_.fetched(names(layer), next ? names(*next) : std::vector<std::string>());
+  return result;
+}
+
+Forward Forward::observed(Observer observer) const {
+  Forward result = *this;
+  result.observer_ = std::move(observer);
   return result;
 }
 

@@ -89,6 +89,21 @@ RunContent run_named(const std::string& path, const std::string& model) {
   return run;
 }
 
+TEST(SpectrumTables, SayHowManyEffectiveRanksAreUndetermined) {
+  RunContent run = empty_run("run.h5", "");
+  run.spectra = {spectrum("residual-0", 1), spectrum("residual-1", 1)};
+  const auto cell = [&](std::size_t row) { return analysis::spectrum_tables(run, "run").at(0).rows.at(row).at(8); };
+  EXPECT_EQ(cell(0), "6 ± 0.71");
+  run.spectra[0].effective_rank.value[0] = NAN;
+  run.spectra[0].undetermined_ranks = 1;
+  EXPECT_EQ(cell(0), "7 ± 1 (1 of 2 undetermined)");
+  run.spectra[0].effective_rank.value[1] = NAN;
+  run.spectra[0].undetermined_ranks = 2;
+  EXPECT_EQ(cell(0), "undetermined");
+  EXPECT_THAT(figure_named(figures_of({run}), "effective-rank-residual").caption,
+              HasSubstr("within 2 standard errors of zero"));
+}
+
 TEST(GroupNames, HaveAKindAndALayerIfTheyContainANumber) {
   const auto is = [](const std::string& name, const std::string& kind, std::optional<int64_t> layer) {
     const analysis::GroupName found = analysis::parse_group_name(name);

@@ -14,6 +14,7 @@
 
 using hessian::DenseOperator;
 using hessian::Estimate;
+using hessian::HutchinsonSamples;
 using hessian::HutchPlusPlusOptions;
 using hessian::SampleOptions;
 using hessian::TraceEstimate;
@@ -231,16 +232,59 @@ TEST(Estimates, DoNotDependOnHowTheProblemsAreDividedIntoGroups) {
   EXPECT_GT(largest(estimates(matrices.narrow(0, 0, 1), {9}) - whole.narrow(1, 0, 1)), 1e-3);
 }
 
-TEST(Estimates, RefuseProductsThatAreNotFinite) {
+TEST(Estimates, AreNotNumbersForAProblemThatIsNotFiniteAndLeaveTheOthersAsTheyAre) {
   at::Tensor matrices = Random(14).symmetric(3, 8);
-  matrices[2][1][1] = std::numeric_limits<double>::infinity();
-  const DenseOperator op(matrices);
-  const std::string message = "the operator's product with a vector of problem 2 is not finite";
-  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::hutchinson_trace(op); }), message);
-  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::hutch_plus_plus_trace(op); }), message);
-  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::estimate_diagonal(op); }), message);
-  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::frobenius_norm(op); }), message);
-  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::participation_ratio(op); }), message);
+  const DenseOperator finite(matrices.clone());
+  matrices[1][1][1] = std::numeric_limits<double>::infinity();
+  const DenseOperator dense(matrices);
+  const auto compare = [&](const auto& estimate) {
+    const RecordingOperator op(dense);
+    const Estimate expected = estimate(finite);
+    const Estimate found = estimate(op);
+    EXPECT_TRUE(found.value[1].isnan().all().template item<bool>());
+    EXPECT_TRUE(found.standard_error[1].isnan().all().template item<bool>());
+    for (const int64_t problem : {0, 2}) {
+      EXPECT_LT(largest(found.value[problem] - expected.value[problem]), 1e-12);
+      EXPECT_LT(largest(found.standard_error[problem] - expected.standard_error[problem]), 1e-12);
+      EXPECT_GT(op.products(problem), 10);
+    }
+    EXPECT_EQ(op.products(1), 1);
+  };
+  compare([](const auto& op) { return hessian::hutchinson_trace(op); });
+  compare([](const auto& op) { return hessian::hutch_plus_plus_trace(op); });
+  compare([](const auto& op) { return hessian::estimate_diagonal(op); });
+  compare([](const auto& op) { return hessian::frobenius_norm(op); });
+  compare([](const auto& op) { return hessian::participation_ratio(op); });
+}
+
+TEST(Estimates, OfOneSetOfProductsAreThoseOfTheirOwn) {
+  const DenseOperator dense(Random(16).symmetric(2, 30));
+  const RecordingOperator op(dense);
+  const SampleOptions options = with_seed(3, 12);
+  const HutchinsonSamples samples = hessian::hutchinson_samples(op, options, /*with_diagonal=*/true);
+  const auto expect_same = [](const Estimate& a, const Estimate& b) {
+    EXPECT_EQ(largest(a.value - b.value), 0.0);
+    EXPECT_EQ(largest(a.standard_error - b.standard_error), 0.0);
+  };
+  expect_same(hessian::hutchinson_trace(samples), hessian::hutchinson_trace(dense, options));
+  expect_same(hessian::frobenius_norm(samples), hessian::frobenius_norm(dense, options));
+  expect_same(hessian::participation_ratio(samples), hessian::participation_ratio(dense, options));
+  expect_same(samples.diagonal, hessian::estimate_diagonal(dense, options));
+  EXPECT_EQ(op.products(0), 12);
+  EXPECT_FALSE(hessian::hutchinson_samples(dense, options).diagonal.value.defined());
+}
+
+TEST(ParticipationRatio, IsUndeterminedIfTheTraceIsWithinTwoStandardErrorsOfZero) {
+  // Traces in standard errors; the sign does not matter. The last two are exactly zero and not a number.
+  const at::Tensor z = at::tensor({1.9, 2.1, -1.9, -2.1, 0.0, std::numeric_limits<double>::quiet_NaN()}, at::kDouble);
+  HutchinsonSamples samples;
+  const at::Tensor scatter = at::tensor({1.0, -1.0, 1.0, -1.0}, at::kDouble);
+  samples.quadratic = scatter.unsqueeze(0) + z.unsqueeze(1) * scatter.std() / 2;
+  samples.squared_norm = at::ones_like(samples.quadratic);
+  const at::Tensor determined = hessian::participation_is_determined(samples);
+  EXPECT_TRUE(determined.equal(at::tensor({0, 1, 0, 1, 0, 0}).to(at::kBool)));
+  samples.quadratic = at::zeros({1, 4}, at::kDouble);  // H = 0
+  EXPECT_FALSE(hessian::participation_is_determined(samples).item<bool>());
 }
 
 TEST(Estimates, RefuseOptionsOutOfRange) {

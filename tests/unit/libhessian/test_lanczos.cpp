@@ -255,6 +255,46 @@ TEST(Lanczos, StopsProblemsWithNonFiniteProductsAtOnce) {
   }
 }
 
+TEST(Lanczos, VerifiesBothEndsInOneCallUnlessOneAtATimeIsRequested) {
+  const DenseOperator dense(Random(12).symmetric(2, 60));
+  const auto calls_after_the_iteration = [&](const LanczosOptions& options) {
+    const RecordingOperator op(dense);
+    const int iterations = hessian::lanczos(op, options).iterations.max().item<int>();
+    return static_cast<int>(op.calls().size()) - iterations;
+  };
+  EXPECT_EQ(calls_after_the_iteration({}), 1);
+  EXPECT_EQ(calls_after_the_iteration({.verified_at_once = 1}), 2);
+  EXPECT_EQ(calls_after_the_iteration({.ends = hessian::Ends::dominant}), 1);
+  const ExtremalEigenvalues together = hessian::lanczos(dense);
+  const ExtremalEigenvalues apart = hessian::lanczos(dense, {.verified_at_once = 1});
+  EXPECT_LT(largest(together.residual_max - apart.residual_max), 1e-12);
+  EXPECT_LT(largest(together.residual_min - apart.residual_min), 1e-12);
+  EXPECT_GT(largest(together.residual_max - together.residual_min), 1e-6);
+  EXPECT_THROW(hessian::lanczos(dense, {.verified_at_once = 0}), std::invalid_argument);
+}
+
+TEST(Lanczos, MeasuresHowFarTheProductsAreFromThoseOfASymmetricMatrix) {
+  Random random(13);
+  // The basis spans all 12 dimensions, so that ||V^T H V - (V^T H V)^T||_F is that of H itself.
+  const at::Tensor lopsided = random.symmetric(3, 12) + 1e-3 * random.normal({3, 12, 12});
+  const ExtremalEigenvalues found = hessian::lanczos(DenseOperator(lopsided), {.tolerance = 1e-13});
+  const at::Tensor expected = (lopsided - lopsided.transpose(1, 2)).flatten(1).norm(2, 1);
+  EXPECT_LT(largest(found.asymmetry / expected - 1), 1e-8);
+  // Rounding errors of symmetric matrices, also over restarts and for a Krylov space that is exhausted.
+  at::Tensor few = at::zeros({1, 80}, at::kDouble);
+  few[0][0] = 1;
+  few[0][1] = -3;
+  const at::Tensor symmetric = at::cat({random.symmetric(2, 80), random.with_spectrum(few)});
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+    const double rounding = dtype == at::kDouble ? 1e-15 : 1e-6;
+    const ExtremalEigenvalues result = hessian::lanczos(
+        DenseOperator(symmetric.to(dtype)), {.tolerance = 1e-5, .certificate = {.certify = 0}, .max_basis = 12});
+    EXPECT_GT(result.iterations[0].item<int>(), 24);
+    EXPECT_LT(largest(result.asymmetry / result.spectral_norm()), 50 * rounding) << dtype;
+    EXPECT_GT(result.asymmetry[0].item<double>(), 0.0);
+  }
+}
+
 TEST(Lanczos, GivesTheSameEndsForEverySeed) {
   const at::Tensor matrices = Random(9).symmetric(2, 100);
   LanczosOptions options;

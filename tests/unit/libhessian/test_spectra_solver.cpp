@@ -109,6 +109,47 @@ TEST(SpectraExtremes, NeverCallsNonFiniteProductsConverged) {
   const ExtremalEigenvalues result = hessian::spectra_extremes(DenseOperator(matrices), tight());
   EXPECT_TRUE(result.converged[0].item<bool>());
   EXPECT_FALSE(result.converged[1].item<bool>());
+  EXPECT_TRUE(result.lambda_max[1].isnan().item<bool>());
+  EXPECT_TRUE(result.residual_norm()[1].isnan().item<bool>());
+  EXPECT_EQ(result.iterations[1].item<int>(), 1);
+}
+
+/// An operator whose products are NaN from a given one on.
+class FailingOperator final : public hessian::LinearOperator {
+ public:
+  FailingOperator(const hessian::LinearOperator& op, int64_t good_products) : op_(op), good_products_(good_products) {}
+  int64_t problems() const override { return op_.problems(); }
+  int64_t dim() const override { return op_.dim(); }
+  at::TensorOptions vector_options() const override { return op_.vector_options(); }
+
+ private:
+  at::Tensor do_apply(const at::Tensor& v, const hessian::ProblemIndices& problems) const override {
+    const at::Tensor products = op_.apply(v, problems);
+    return good_products_-- > 0 ? products : at::full_like(products, std::numeric_limits<double>::quiet_NaN());
+  }
+
+  const hessian::LinearOperator& op_;
+  mutable int64_t good_products_;
+};
+
+TEST(SpectraExtremes, GivesUpAtTheFirstProductThatIsNotFinite) {
+  for (const int64_t n : {3, 40}) {
+    const DenseOperator dense(Random(8).symmetric(1, n));
+    for (const int64_t good : {0, 1, 2, 9}) {
+      if (n == 3 && good > 2) {
+        continue;  // solved with three products, those of the residuals included
+      }
+      SCOPED_TRACE(std::to_string(n) + ", " + std::to_string(good));
+      const FailingOperator op(dense, good);
+      const ExtremalEigenvalues result = hessian::spectra_extremes(op, tight());
+      EXPECT_FALSE(result.converged.item<bool>());
+      EXPECT_TRUE(result.residual_norm().isnan().item<bool>());
+      if (n > 3) {
+        EXPECT_TRUE(result.spectral_norm().isnan().item<bool>());
+        EXPECT_EQ(result.iterations.item<int>(), good + 1);
+      }
+    }
+  }
 }
 
 TEST(SpectraExtremes, TakesFloat32OperatorsAtTheirPrecision) {

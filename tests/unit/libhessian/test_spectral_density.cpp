@@ -218,8 +218,7 @@ TEST(SpectralDensity, AgreesInFloat32AndForGroupsOfTheProblems) {
 }
 
 TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
-  at::Tensor matrices = Random(11).symmetric(2, 8);
-  const DenseOperator op(matrices);
+  const DenseOperator op(Random(11).symmetric(2, 8));
   const auto refusal = [&](const QuadratureOptions& options) {
     return refusal_of<std::invalid_argument>([&] { hessian::spectral_quadrature(op, options); });
   };
@@ -235,9 +234,33 @@ TEST(SpectralDensity, RefusesWhatCannotBeEstimated) {
   EXPECT_EQ(density_refusal({401, 0.01, -1}), "the relative zero is -1.000000; it must not be negative");
   EXPECT_EQ(refusal_of<std::invalid_argument>([&] { hessian::spectral_moment(quadrature, -1); }),
             "the power is -1; it must not be negative");
-  matrices[0][2][2] = std::numeric_limits<double>::quiet_NaN();
-  EXPECT_EQ(refusal_of<std::runtime_error>([&] { hessian::spectral_quadrature(DenseOperator(matrices)); }),
-            "the operator's product with a vector of problem 0 is not finite");
+}
+
+TEST(SpectralDensity, IsNotANumberForAProblemThatIsNotFiniteAndLeavesTheOthersAsTheyAre) {
+  at::Tensor matrices = Random(11).symmetric(3, 8);
+  const auto density_of = [](const hessian::LinearOperator& op) {
+    return hessian::spectral_density(hessian::spectral_quadrature(op, with_seed(3, 4, 6)));
+  };
+  const SpectralDensity expected = density_of(DenseOperator(matrices));
+  matrices[1][2][2] = std::numeric_limits<double>::quiet_NaN();
+  const DenseOperator dense(matrices);
+  const support::RecordingOperator op(dense);
+  const SpectralDensity found = density_of(op);
+  EXPECT_EQ(op.products(0), 4 * 6);
+  EXPECT_EQ(op.products(1), 1);
+  for (const auto& [numbers, reference] : {std::pair(found.density.value, expected.density.value),
+                                           {found.grid, expected.grid},
+                                           {found.density.standard_error, expected.density.standard_error},
+                                           {found.width, expected.width},
+                                           {found.mass_near_zero.value, expected.mass_near_zero.value},
+                                           {found.zero_threshold, expected.zero_threshold},
+                                           {found.quadrature.nodes, expected.quadrature.nodes},
+                                           {found.quadrature.weights, expected.quadrature.weights}}) {
+    EXPECT_TRUE(numbers[1].isnan().all().item<bool>());
+    EXPECT_LT(largest(numbers[0] - reference[0]), 1e-10);
+    EXPECT_LT(largest(numbers[2] - reference[2]), 1e-10);
+  }
+  EXPECT_TRUE(hessian::spectral_moment(found.quadrature, 1).value[1].isnan().item<bool>());
 }
 
 }  // namespace

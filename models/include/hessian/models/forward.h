@@ -50,6 +50,12 @@ class Forward {
   /// \param next  the layer that will be needed next, whose weights are fetched in the background
   Forward with_weights_of(int64_t layer, std::optional<int64_t> next = {}) const;
 
+  /// Called with a stage's program, the number of a value in it, and the value.
+  using Observer = std::function<void(const Program&, ValueId, const at::Tensor&)>;
+
+  /// Returns a Forward that calls `observer` with all inputs and computed values of every stage.
+  Forward observed(Observer observer) const;
+
   /// Maps tokens [S, T] to the first residual [S, T, dim].
   at::Tensor embed(const at::Tensor& tokens) const;
 
@@ -90,6 +96,7 @@ class Forward {
   std::vector<Program> layers_;
   Program logits_;
   Program loss_;
+  Observer observer_;
 };
 
 }  // namespace hessian::models

@@ -3,9 +3,11 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <string>
 
 #include "hessian/dense_operator.h"
@@ -145,6 +147,105 @@ TEST_P(GroupSpectra, WarnOnlyOfPairsThatDidNotConverge) {
   EXPECT_THAT(experiments::warnings_of(report), testing::ElementsAre(testing::StartsWith("1 eigenpairs did not")));
 }
 
+/// Counts the vectors that an operator multiplies, all problems together.
+class CountingOperator final : public LinearOperator {
+ public:
+  CountingOperator(const at::Tensor& matrices, int64_t& products) : dense_(matrices), products_(products) {}
+  int64_t problems() const override { return dense_.problems(); }
+  int64_t dim() const override { return dense_.dim(); }
+  at::TensorOptions vector_options() const override { return dense_.vector_options(); }
+
+ private:
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
+    products_ += static_cast<int64_t>(problems.size()) * v.size(1);
+    return dense_.apply(v, problems);
+  }
+
+  DenseOperator dense_;
+  int64_t& products_;
+};
+
+using GroupSpectraOnce = GroupSpectra;
+
+TEST_P(GroupSpectraOnce, TakeOneSetOfProductsForAllEstimates) {
+  // 4 * samples products; Hutch++ takes the largest multiple of 3 within as many of its own.
+  options.top = 0;
+  options.vectors = options.density = false;
+  options.samples = 8;
+  const SpectrumGroup group{"group", "a test's matrices", problems, dim};
+  const auto products_with = [&](std::optional<experiments::TraceMethod> trace, bool diagonal) {
+    options.trace = trace;
+    options.diagonal = diagonal;
+    int64_t products = 0;
+    experiments::estimate_group(options, group, dim, [&](const auto& visit) {
+      visit({std::make_shared<CountingOperator>(matrices, products), {0, 1, 2}});
+    });
+    return products / problems;
+  };
+  EXPECT_EQ(products_with(experiments::TraceMethod::hutchinson, false), 32);
+  EXPECT_EQ(products_with(experiments::TraceMethod::hutchinson, true), 32);
+  EXPECT_EQ(products_with(experiments::TraceMethod::hutch_plus_plus, false), 32 + 30);
+  EXPECT_EQ(products_with(experiments::TraceMethod::hutch_plus_plus, true), 32 + 30);
+  EXPECT_EQ(products_with(std::nullopt, true), 32);
+}
+
+TEST_P(GroupSpectraOnce, SayWhichMatricesAreNotFiniteAndKeepTheOthers) {
+  const GroupSpectrum before = estimate(2);
+  matrices[1][2][2] = std::numeric_limits<double>::quiet_NaN();
+  SpectrumReport report;
+  report.options = options;
+  report.groups = {estimate(2)};
+  const GroupSpectrum& after = report.groups.front();
+  for (const int64_t matrix : {0, 2}) {
+    EXPECT_TRUE(at::allclose(after.trace->value[matrix], before.trace->value[matrix]));
+    EXPECT_TRUE(at::allclose(after.upper->values[matrix], before.upper->values[matrix]));
+    EXPECT_TRUE(at::allclose(after.diagonal->value[matrix], before.diagonal->value[matrix]));
+  }
+  EXPECT_TRUE(after.trace->value[1].isnan().item<bool>());
+  EXPECT_TRUE(after.upper->values[1].isnan().all().item<bool>());
+  EXPECT_EQ(after.iterations[1].item<double>(), 1);
+  EXPECT_TRUE(after.density->density.value.isfinite().all().item<bool>());
+  EXPECT_GT(after.density->density.value.max().item<double>(), 0.0);
+  const std::string text = experiments::format_text(report);
+  EXPECT_THAT(text, testing::Not(testing::ContainsRegex("nan[^a-z]")));
+  EXPECT_THAT(text, testing::HasSubstr("; none is missing; without 1 of 3, which are not finite"));
+  EXPECT_THAT(text, testing::HasSubstr("density from 16 samples of 6 steps"));
+  EXPECT_THAT(experiments::warnings_of(report),
+              testing::ElementsAre(testing::StartsWith("4 eigenpairs are not finite"),
+                                   testing::StartsWith("the estimates of 1 matrices are not finite")));
+  EXPECT_TRUE(nlohmann::json::parse(experiments::format_json(report)).at("groups")[0].at("trace")[1].is_null());
+}
+
+TEST_P(GroupSpectraOnce, NameEveryNumberThatDoesNotExist) {
+  SpectrumReport report;
+  report.options = options;
+  const auto text_of = [&] {
+    report.groups = {estimate(problems)};
+    const std::string text = experiments::format_text(report);
+    EXPECT_THAT(text, testing::Not(testing::ContainsRegex("nan[^a-z]")));
+    return text;
+  };
+  const at::Tensor zero = at::zeros_like(matrices);
+  const at::Tensor exchange = at::diag(at::tensor({1.0, -1.0}, at::kDouble).repeat({dim / 2})).expand_as(matrices);
+  matrices = at::full_like(zero, std::numeric_limits<double>::quiet_NaN());
+  const std::string nothing = text_of();
+  for (const char* line : {"upper not finite", "lower not finite", "trace not finite", "Frobenius norm not finite",
+                           "effective rank not finite", "density not finite"}) {
+    EXPECT_THAT(nothing, testing::HasSubstr(line));
+  }
+  matrices = zero;
+  EXPECT_THAT(text_of(), testing::HasSubstr("effective rank undefined (trace 0)"));
+  matrices = exchange;
+  EXPECT_THAT(text_of(), testing::HasSubstr("effective rank undetermined (the trace is within 2 standard errors"));
+  // One matrix with a trace, two without: the mean is that of the one.
+  matrices = exchange.clone();
+  matrices[1] = at::eye(dim, at::kDouble);
+  EXPECT_THAT(text_of(), testing::HasSubstr("effective rank 12 +- 0; without 2 of 3, whose traces are within"));
+  const auto group = nlohmann::json::parse(experiments::format_json(report)).at("groups")[0];
+  EXPECT_EQ(group.at("effective_rank_determined"), nlohmann::json({0.0, 1.0, 0.0}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Names, GroupSpectraOnce, testing::Values("group"));
 INSTANTIATE_TEST_SUITE_P(Names, GroupSpectra,
                          testing::Values("diagonal-", "vectors_-", "converged", "lambda_upper", "entries"));
 

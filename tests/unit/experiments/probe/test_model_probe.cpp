@@ -1,12 +1,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <stdexcept>
+#include <string>
 
 #include "fixtures.h"
 #include "hessian/dense_operator.h"
 #include "hessian/hessian_operator.h"
 #include "hessian/probe.h"
+#include "probe/measurement.h"
+#include "probe/report.h"
 #include "probe/subject.h"
 
 // Compares hessian::probe() of a model in memory with the eigenvalues of dense Hessians.
@@ -111,6 +116,107 @@ TEST_P(ModelProbeOptions, RefusesLayersBatchesAndLimitsThatDoNotFit) {
               testing::HasSubstr("expected [S, T] of int64 for both"));
   EXPECT_THAT(message({batch.tokens, {}, {}}, {}), testing::HasSubstr("targets undefined"));
   EXPECT_THROW(probe(model, batch, {.memory_bytes = 1000}), std::runtime_error);
+}
+
+/// Returns a copy of the model in a precision with one matrix multiplied by a factor.
+models::Model with_scaled(const models::Model& model, at::ScalarType dtype, const std::string& weight, double factor) {
+  models::Model scaled{model.config, {}};
+  for (const auto& [name, tensor] : model.parameters) {
+    scaled.parameters.add(name, (name == weight ? tensor * factor : tensor).to(dtype));
+  }
+  return scaled;
+}
+
+TEST_P(ModelProbeOptions, RefusesNormsWhoseSquaresOverflow) {
+  const std::string weight = "layers.1.attention.sno.lin.weight";
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const auto refusal = [&](double factor) -> std::string {
+      try {
+        probe(with_scaled(model, dtype, weight, factor), batch, {.layers = {0}, .certify = 0.05});
+      } catch (const std::runtime_error& error) {
+        return error.what();
+      }
+      return "accepted";
+    };
+    EXPECT_EQ(refusal(1e10), "accepted");
+    const std::string type = dtype == at::kFloat ? "float32" : "bfloat16";
+    EXPECT_THAT(refusal(1e30), testing::MatchesRegex(
+                                   "probe, sequence 0, layer 1: the squares of the input of RMSNorm "
+                                   "'layers.1.attention.sno.norm.weight', whose entries reach [0-9.e+]+, overflow in " +
+                                   type +
+                                   ", so that all curvature before it would look like zero; convert the model to "
+                                   "float64"));
+  }
+  // In float64 the norm undoes the factor.
+  const auto wide = probe(with_scaled(model, at::kDouble, weight, 1e30), batch, {.layers = {0}, .tolerance = 1e-6});
+  const auto plain = probe(model, batch, {.layers = {0}, .tolerance = 1e-6});
+  EXPECT_LT(support::relative_error(wide[0].spectral_norm, plain[0].spectral_norm), 1e-3);
+}
+
+TEST_P(ModelProbeOptions, RefusesWeightsAndValuesThatAreNotFinite) {
+  const auto refusal = [&](double factor) -> std::string {
+    try {
+      probe(with_scaled(model, at::kFloat, "layers.0.feed_forward.sn2.lin.weight", factor), batch, {});
+    } catch (const std::runtime_error& error) {
+      return error.what();
+    }
+    return "accepted";
+  };
+  for (const double factor : {std::numeric_limits<double>::quiet_NaN(), 1e60}) {
+    EXPECT_EQ(refusal(factor),
+              "probe: the weight layers.0.feed_forward.sn2.lin.weight has entries that are not finite in float32");
+  }
+  EXPECT_THAT(refusal(1e38), testing::AnyOf(testing::HasSubstr("not finite"), testing::HasSubstr("overflow")));
+}
+
+/// A measurement of a model in memory, as training makes it.
+experiments::ProbeMeasurement measurement_of(const models::Model& model, const models::TokenBatch& batch) {
+  experiments::ProbeOptions options;
+  options.engine = experiments::Engine::tape;
+  options.probes = 1;
+  return {options, {models::Forward(model), batch.tokens, batch.targets, 0, ""}, at::kCPU};
+}
+
+TEST_P(ModelProbeOptions, OfTrainingNeedNoProductsForSequencesThatOverflow) {
+  // Weights as a diverged run leaves them.
+  auto measurement = measurement_of(
+      with_scaled(model, at::kFloat, "layers.0.feed_forward.sn2.lin.weight", std::numeric_limits<double>::quiet_NaN()),
+      batch);
+  const auto rows = measurement.measure(0);
+  ASSERT_FALSE(rows.empty());
+  for (const experiments::ProbeRow& row : rows) {
+    for (std::size_t sequence = 0; sequence < row.spectral_norm.size(); ++sequence) {
+      EXPECT_TRUE(std::isnan(row.spectral_norm[sequence]));
+      EXPECT_TRUE(std::isnan(row.residual_norm[sequence]));
+      EXPECT_TRUE(std::isnan(row.norm_upper[sequence]));
+      EXPECT_EQ(row.converged[sequence], 0);
+      EXPECT_EQ(row.iterations[sequence], 0);
+    }
+  }
+  experiments::ProbeReport report;
+  report.rows = rows;
+  report.losses = {1};
+  report.sequences = static_cast<int64_t>(rows[0].spectral_norm.size());
+  EXPECT_THAT(experiments::warnings_of(report), testing::ElementsAre(testing::HasSubstr("norms are not finite")));
+  EXPECT_THAT(experiments::format_table(report), testing::Not(testing::ContainsRegex("nan[^a-z]")));
+}
+
+TEST_P(ModelProbeOptions, OfTrainingLeaveTheSequencesThatDoNotOverflowAsTheyAre) {
+  // A token whose embedding overflows occurs only in the first sequence.
+  models::TokenBatch tokens{batch.tokens.clone(), batch.targets, {}};
+  tokens.tokens.masked_fill_(tokens.tokens == 3, 4);
+  const auto plain_rows = measurement_of(with_scaled(model, at::kFloat, "", 1), tokens).measure(0);
+  tokens.tokens[0][0] = 3;
+  models::Model spoilt = with_scaled(model, at::kFloat, "", 1);
+  const at::Tensor table = spoilt.parameters.at("tok_embeddings.weight");
+  table[3].fill_(1e25);  // its squares overflow
+  const auto spoilt_rows = measurement_of(spoilt, tokens).measure(0);
+  for (std::size_t i = 0; i < plain_rows.size(); ++i) {
+    EXPECT_TRUE(std::isnan(spoilt_rows[i].spectral_norm[0]));
+    EXPECT_EQ(spoilt_rows[i].converged[0], 0);
+    EXPECT_EQ(spoilt_rows[i].converged[1], 1);
+    EXPECT_NEAR(spoilt_rows[i].spectral_norm[1], plain_rows[i].spectral_norm[1], 1e-2 * plain_rows[i].spectral_norm[1]);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Residual, ModelProbeOptions, testing::Values(models::Site::residual));

@@ -46,7 +46,7 @@ TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
   for (const auto& [site, rows] : {std::pair<std::string, int64_t>("residual", 3), {"ffn_in", 1}}) {
     const std::string prefix = "/probe/" + site + "/";
     expected["/probe/layer/" + site] = {ElementType::int64, {rows}, "1"};
-    for (const char* name : {"spectral_norm", "lambda_max", "lambda_min", "residual_norm"}) {
+    for (const char* name : {"spectral_norm", "lambda_max", "lambda_min", "residual_norm", "asymmetry"}) {
       expected[prefix + name] = {ElementType::float64, {1, rows, sequences}, "nats"};
     }
     for (const char* name : {"norm_upper", "lambda_max_upper", "lambda_min_lower"}) {
@@ -55,7 +55,8 @@ TEST(ProbeLayout, HasTheDatasetsOfTheFormat) {
     }
     expected[prefix + "iterations"] = {ElementType::int32, {1, rows, sequences}, "products"};
     expected[prefix + "converged"] = {ElementType::uint8, {1, rows, sequences}, "1"};
-    for (const char* name : {"rms", "abs_max", "abs_mean", "feature_outlier", "check_relative_difference"}) {
+    for (const char* name :
+         {"rms", "abs_max", "abs_mean", "feature_outlier", "check_relative_difference", "check_precision_difference"}) {
       expected[prefix + name] = {ElementType::float64, {1, rows}, "1"};
     }
   }

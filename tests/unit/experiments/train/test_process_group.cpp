@@ -153,6 +153,9 @@ experiments::ProbeRow numbered_row(int64_t first, int64_t count, int64_t sequenc
     row.spectral_norm[i] = number;
     row.lambda_max[i] = 100 + number;
     row.lambda_min[i] = -200 - number;
+    row.norm_upper[i] = 500 + number;
+    row.lambda_max_upper[i] = 600 + number;
+    row.lambda_min_lower[i] = -700 - number;
     row.residual_norm[i] = 300 + number;
     row.iterations[i] = static_cast<int32_t>(400 + s);
     row.converged[i] = static_cast<uint8_t>(s % 2);
@@ -168,20 +171,25 @@ TEST(ProbeShare, CompletesTheRowsOfEveryProcessWhicheverComputedThem) {
       // The other process computes the other half of the first row and nothing of the second.
       std::vector<experiments::ProbeRow> rows = {numbered_row(low ? 0 : 2, 2, sequences),
                                                  numbered_row(0, low ? sequences : 0, sequences)};
-      rows[0].check_relative_difference = low ? 0.25 : 0.0;
-      rows[1].check_relative_difference = low ? 0.0 : 0.5;
+      rows[0].check = low ? experiments::ProductDifferences{0.25, 0.125} : experiments::ProductDifferences{0, 0};
+      rows[1].check = low ? experiments::ProductDifferences{0, 0} : experiments::ProductDifferences{0.5, 0.75};
       experiments::merge_rows(group, rows);
       const experiments::ProbeRow expected = numbered_row(0, sequences, sequences);
       for (const experiments::ProbeRow& row : rows) {
         EXPECT_EQ(row.spectral_norm, expected.spectral_norm);
         EXPECT_EQ(row.lambda_max, expected.lambda_max);
         EXPECT_EQ(row.lambda_min, expected.lambda_min);
+        EXPECT_EQ(row.norm_upper, expected.norm_upper);
+        EXPECT_EQ(row.lambda_max_upper, expected.lambda_max_upper);
+        EXPECT_EQ(row.lambda_min_lower, expected.lambda_min_lower);
         EXPECT_EQ(row.residual_norm, expected.residual_norm);
         EXPECT_EQ(row.iterations, expected.iterations);
         EXPECT_EQ(row.converged, expected.converged);
       }
-      EXPECT_EQ(rows[0].check_relative_difference, 0.25);
-      EXPECT_EQ(rows[1].check_relative_difference, 0.5);
+      EXPECT_EQ(rows[0].check->central_differences, 0.25);
+      EXPECT_EQ(rows[1].check->central_differences, 0.5);
+      EXPECT_EQ(rows[0].check->own_precision, 0.125);
+      EXPECT_EQ(rows[1].check->own_precision, 0.75);
     });
   }
 }

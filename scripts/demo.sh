@@ -26,11 +26,12 @@ echo "searching for the largest stable learning rate of each ..."
 "$bin/hessian-plot" "${runs[@]/%//run.h5}" demo/sweep/sweep.h5 --out demo/report --csv --report >/dev/null
 echo "training on words: a tokenizer of 1024 tokens, a model that reads it, and its curvature on a text file ..."
 mkdir -p demo/words
+cp README.md demo/words/text.txt # the tokens are cached next to the text
 "$bin/hessian-tokens" --train-bpe 1024 data/kjv.txt --out demo/words/tokenizer.json --overwrite
 "$bin/hessian-train" configs/demo-train.toml --set out=demo/words/run --set data.tokenizer=demo/words --set model.vocab_size=1024 \
   --set steps=50 --set schedule.warmup=5 --set probe.every=0 --set "model.name=new:llama2-20M-simplegpt" --overwrite --json \
   >demo/words/run.json
-"$bin/hessian-probe" --model demo/words/run/checkpoint-00000050.safetensors --data README.md --sequences 4 --layer all \
+"$bin/hessian-probe" --model demo/words/run/checkpoint-00000050.safetensors --data demo/words/text.txt --sequences 4 --layer all \
   --ends dominant --out demo/words/probe.h5 --overwrite
 echo
 # Prints the findings from the head of the report.

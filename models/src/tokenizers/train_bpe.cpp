@@ -91,8 +91,7 @@ class Trainer {
   void merge(const Pair& pair, std::int32_t token) {
     std::vector<std::size_t> words = std::move(pairs_.extract(pair).mapped().words);
     std::ranges::sort(words);
-    const auto repeated = std::ranges::unique(words);
-    words.erase(repeated.begin(), repeated.end());
+    words.erase(std::unique(words.begin(), words.end()), words.end());
     for (const std::size_t word : words) {
       merge_in(word, pair, token);
     }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -95,12 +96,14 @@ TEST(SpectralQuadrature, StopsWhenTheKrylovSpaceIsExhausted) {
   for (int64_t problem = 0; problem < 4; ++problem) {
     const int64_t nodes = expected[static_cast<std::size_t>(problem)];
     SCOPED_TRACE("problem " + std::to_string(problem));
-    EXPECT_EQ(op.products(problem), 3 * nodes);
-    EXPECT_TRUE(quadrature.nodes[problem].narrow(1, 0, nodes).isfinite().all().item<bool>());
-    EXPECT_TRUE(quadrature.nodes[problem].narrow(1, nodes, 12 - nodes).isnan().all().item<bool>());
-    EXPECT_EQ(largest(at::cat({at::zeros({1}, at::kDouble),
-                               quadrature.weights[problem].narrow(1, nodes, 12 - nodes).reshape({-1})})),
-              0.0);
+    // A coupling just above rounding errors, divided by a small one before it, adds a node of negligible weight to a sample.
+    EXPECT_GE(op.products(problem), 3 * nodes);
+    EXPECT_LE(op.products(problem), nodes == 12 ? 36 : 3 * nodes + 1);
+    const at::Tensor present = quadrature.nodes[problem].isfinite();
+    EXPECT_EQ(present.sum().item<int64_t>(), op.products(problem));
+    EXPECT_EQ(largest(quadrature.weights[problem].masked_fill(present, 0)), 0.0);
+    const at::Tensor weights = std::get<0>(quadrature.weights[problem].sort(1, /*descending=*/true));
+    EXPECT_LT(largest(weights.narrow(1, 0, nodes).sum(1) - 1), 1e-12);
     EXPECT_LT(largest(quadrature.weights[problem].sum(1) - 1), 1e-12);
   }
   QuadratureOptions alone = with_seed(0, 3, 12);

@@ -147,10 +147,10 @@ TEST_P(ModelProbeOptions, RefusesNormsWhoseSquaresOverflow) {
                                    ", so that all curvature before it would look like zero; convert the model to "
                                    "float64"));
   }
-  // In float64 the norm undoes the factor.
+  // In float64 the norm undoes the factor, up to its eps.
   const auto wide = probe(with_scaled(model, at::kDouble, weight, 1e30), batch, {.layers = {0}, .tolerance = 1e-6});
   const auto plain = probe(model, batch, {.layers = {0}, .tolerance = 1e-6});
-  EXPECT_LT(support::relative_error(wide[0].spectral_norm, plain[0].spectral_norm), 1e-3);
+  EXPECT_LT(support::relative_error(wide[0].spectral_norm, plain[0].spectral_norm), 1e-2);
 }
 
 TEST_P(ModelProbeOptions, RefusesWeightsAndValuesThatAreNotFinite) {

@@ -76,6 +76,16 @@ std::vector<DatasetSpec> train_datasets(const TrainLayoutOptions& options) {
       add_sharpness(datasets, options.probe, sharpness_group, "largest eigenvalue of the parameter Hessian");
       add_sharpness(datasets, options.probe, preconditioned_sharpness_group,
                     "largest eigenvalue of the parameter Hessian preconditioned by Adam's diagonal");
+      datasets.push_back({preconditioned_sharpness_group + "/clip_factor",
+                          ElementType::float64,
+                          {0},
+                          "1",
+                          "mean factor by which gradients were clipped over the updates that the diagonal remembers"});
+      datasets.push_back({preconditioned_sharpness_group + "/left_out",
+                          ElementType::int64,
+                          {0},
+                          "1",
+                          "coordinates that no update has moved, which are left out"});
     }
   }
   return datasets;

@@ -25,8 +25,8 @@ std::vector<DatasetSpec> train_datasets(const TrainLayoutOptions& options);
 std::map<std::string, int64_t> rows_until(const std::vector<DatasetSpec>& datasets, const RunFileReader& run,
                                           int64_t step);
 
-/// Groups of the bare and the preconditioned sharpness. Each has lambda_max, residual_norm, iterations and converged,
-/// [P].
+/// Groups of the bare and the preconditioned sharpness. Each has lambda_max, lambda_max_upper, residual_norm, iterations and
+/// converged, [P]; the preconditioned one also clip_factor and left_out.
 inline const std::string sharpness_group = "/probe/sharpness";
 inline const std::string preconditioned_sharpness_group = "/probe/preconditioned_sharpness";
 

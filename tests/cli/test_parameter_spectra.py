@@ -123,11 +123,14 @@ def test_a_small_memory_limit_gives_the_same_numbers(spectra):
 def test_a_checkpoint_has_the_sharpness_that_its_run_recorded(train, probe):
     rows = tiny_models.write_tokens(train.folder / "rows.safetensors", 31, sequences=20, length=12)
     changes = {
-        **{"data.source": "rows.safetensors", "data.seq_len": 12, "model.vocab_size": 31, "dtype": "float64"},
+        # Nine tokens of the vocabulary do not occur, so that no update moves their embeddings.
+        **{"data.source": "rows.safetensors", "data.seq_len": 12, "model.vocab_size": 40, "dtype": "float64"},
         **{"steps": 6, "probe.every": 6, "probe.sequences": 2, "probe.sharpness": True, "probe.tolerance": 1e-8},
+        **{"optimizer.clip": 0.1},
         **{"probe.max_iterations": 2000, "validation.sequences": 2},
     }
-    recorded = train.done(changes).run
+    outcome = train.done(changes)
+    recorded = outcome.run
     tensors, _ = safetensors_file.read(rows)  # the last tenth is held out, two sequences
     held_out = {name: values[18:] for name, values in tensors.items()}
     safetensors_file.write(train.folder / "held-out.safetensors", held_out)
@@ -137,6 +140,14 @@ def test_a_checkpoint_has_the_sharpness_that_its_run_recorded(train, probe):
         found = Spectra(probe.run(*options, *more), "all")
         expected = recorded.datasets[f"/probe/{kind}/lambda_max"][-1]
         assert abs(found["lambda_upper"][0, 0] - expected) < 1e-6 * expected, kind
+    for quantity in "left_out", "clip_factor":
+        assert found[quantity][0] == recorded.datasets[f"/probe/preconditioned_sharpness/{quantity}"][-1]
+    assert found["left_out"][0] >= 9 * 16 and 0 < found["clip_factor"][0] < 1
+    tensors, _ = outcome.checkpoint(6)
+    unmoved = sum((values == 0).sum() for name, values in tensors.items() if name.startswith("optimizer.exp_avg_sq."))
+    assert found["left_out"][0] == unmoved
+    weights = sum(values.size for name, values in tensors.items() if name.startswith("optimizer.exp_avg."))
+    assert found["entries"][0] + found["left_out"][0] == weights
 
 
 @pytest.mark.parametrize(

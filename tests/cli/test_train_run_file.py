@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 import safetensors_file
+import tiny_models
 from probe_runs import OF_ROWS, OF_SEQUENCES
 from programs import program
 from test_run_file import UNITS as PROBE_UNITS
@@ -340,7 +341,8 @@ def test_hessian_probe_measures_a_checkpoint_as_the_trainer_did(train, probe, na
 
 def test_the_sharpness_is_measured_at_every_probe(train):
     changes = {"probe.every": 6, "probe.sharpness": True, "probe.sequences": 2, "probe.max_iterations": 500}
-    run = train.done(changes).run
+    outcome = train.done(changes)
+    run = outcome.run
     plain = {path: values for path, values in run.datasets.items() if "sharpness" in path}
     assert plain and all(len(values) == 3 for values in plain.values())
     top = [values for path, values in plain.items() if path.endswith("lambda_max")]
@@ -349,8 +351,47 @@ def test_the_sharpness_is_measured_at_every_probe(train):
     # Before the first update there is no second moment for the preconditioner.
     finite = [numpy.isfinite(values).tolist() for values in (bare, preconditioned)]
     assert sorted(finite) == [[False, True, True], [True, True, True]]
+    # All updates are within the window of the mean clip factor, and the limit of the norm is 1.
+    norms = train_column(run, "grad_norm")
+    factors = [numpy.minimum(1, 1 / (norms[:step] + 1e-6)).mean() for step in (6, 12)]
+    assert numpy.isnan(run["preconditioned_sharpness/clip_factor"][0])
+    assert run["preconditioned_sharpness/clip_factor"][1:] == pytest.approx(factors, rel=1e-12)
+    # Letters that the first updates did not see are left out.
+    left_out = run["preconditioned_sharpness/left_out"]
+    assert left_out[0] == -1 and left_out[1] >= left_out[2] > 0
     # The head's parameters are enough to give the loss positive curvature.
     assert all((values[1:] > 0).all() for values in top)
+    # An update has two sequences.
+    title, rest, _, *rows = outcome.stdout[outcome.stdout.index("sharpness along training") :].splitlines()
+    assert title.endswith("of the mean loss of 2 held-out sequences, and of") and "no update has moved" in rest
+    assert rows[0].split() == ["0", f"{bare[0]:.3e}", "-", "-", "-"]
+    for probe, row in enumerate(rows[1:], 1):
+        expected = [f"{bare[probe]:.3e}", f"{preconditioned[probe]:.3e}", f"{factors[probe - 1]:.3f}", str(left_out[probe])]
+        assert row.split()[1:] == expected
+    assert not outcome.warnings()
+
+
+def test_the_sharpness_is_that_of_as_many_sequences_as_an_update_has(train):
+    base = {"steps": 2, "probe.every": 2, "probe.sharpness": True, "data.accumulation": 2, "dtype": "float64"}
+    base |= {"probe.tolerance": 1e-9, "probe.max_iterations": 2000}
+    found = {}
+    for sequences in 0, 3, 4, 5:
+        outcome = train.done({**base, "probe.sharpness_sequences": sequences})
+        found[sequences] = outcome.run["sharpness/lambda_max"][0]
+        few = ["probe.sharpness_sequences is 3, fewer than the 4 of an update: the sharpness of few sequences is biased upwards"]
+        assert outcome.warnings() == (few if sequences == 3 else [])
+    assert found[0] == found[4] and len(set(found.values())) == 3
+    # The sequences of a probe do not matter.
+    assert train.done({**base, "probe.sequences": 1}).run["sharpness/lambda_max"][0] == found[0]
+
+
+def test_the_sharpness_refuses_more_sequences_than_are_held_out(train):
+    tiny_models.write_tokens(train.folder / "rows.safetensors", 31, sequences=20, length=12)  # two are held out
+    changes = {"data.source": "rows.safetensors", "data.seq_len": 12, "probe.every": 6, "probe.sharpness": True}
+    changes |= {"probe.sequences": 2, "data.batch_size": 3}
+    message = train.fails(1, changes)
+    assert "holds out 2 of its 20 sequences, but 3 are asked for; give a smaller probe.sharpness_sequences" in message
+    train.done({**changes, "probe.sharpness_sequences": 2})
 
 
 def test_the_checkpoint_separates_the_weights_from_the_training_state(train):

@@ -78,6 +78,14 @@ std::optional<SharpnessCurve> read_sharpness(TolerantReader& reader, const RunFi
   curve.lambda_max = reader.column<double>("/probe/" + name + "/lambda_max");
   curve.converged = reader.column<uint8_t>("/probe/" + name + "/converged");
   cut_to_shortest(curve.steps, curve.lambda_max, curve.converged);
+  curve.clip_factor = reader.column<double>("/probe/" + name + "/clip_factor");
+  curve.left_out = reader.column<int64_t>("/probe/" + name + "/left_out");
+  if (std::min(curve.clip_factor.size(), curve.left_out.size()) < curve.steps.size()) {
+    curve.clip_factor.clear();
+    curve.left_out.clear();
+  } else {
+    cut_to_shortest(curve.steps, curve.clip_factor, curve.left_out);
+  }
   return curve;
 }
 

@@ -45,6 +45,10 @@ struct SharpnessCurve {
   std::vector<int64_t> steps;      ///< [P]
   std::vector<double> lambda_max;  ///< [P], nats
   std::vector<uint8_t> converged;  ///< [P]
+  /// [P], of the preconditioned sharpness: the clip factor c, and the number of coordinates that no update had moved. Empty
+  /// for the other kind and in old files.
+  std::vector<double> clip_factor = {};
+  std::vector<int64_t> left_out = {};
 };
 
 struct TrainingCurves {

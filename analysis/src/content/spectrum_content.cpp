@@ -82,6 +82,9 @@ class GroupReader {
   GroupSpectrum read() {
     const std::vector<int64_t> entries = reader_.column<int64_t>(group_ + "entries");
     spectrum_.entries = entries.empty() ? 0 : entries.front();
+    const std::vector<int64_t> left_out = reader_.column<int64_t>(group_ + "left_out");
+    spectrum_.left_out = left_out.empty() ? 0 : left_out.front();
+    spectrum_.clip_factor = single(reader_, group_ + "clip_factor");
     read_end("upper", spectrum_.upper);
     read_end("lower", spectrum_.lower);
     read_estimate("trace", spectrum_.trace);

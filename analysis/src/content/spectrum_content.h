@@ -44,12 +44,14 @@ struct SpectrumEstimate {
 /// The spectra of one group of matrices: S of one kind, one per sequence, or a single one.
 struct GroupSpectrum {
   std::string name;
-  std::string units;     ///< of eigenvalues
-  int64_t entries = 0;   ///< rows of each matrix
-  int64_t matrices = 0;  ///< S
-  int64_t count = 0;     ///< K, 0 if no eigenvalues were requested
-  SpectrumEnd upper;     ///< the largest, descending
-  SpectrumEnd lower;     ///< the smallest, ascending
+  std::string units;         ///< of eigenvalues
+  int64_t entries = 0;       ///< rows of each matrix
+  int64_t left_out = 0;      ///< coordinates that no update has moved, which a matrix of --adam leaves out
+  double clip_factor = NAN;  ///< c of a matrix of --adam
+  int64_t matrices = 0;      ///< S
+  int64_t count = 0;         ///< K, 0 if no eigenvalues were requested
+  SpectrumEnd upper;         ///< the largest, descending
+  SpectrumEnd lower;         ///< the smallest, ascending
   SpectrumEstimate trace;
   SpectrumEstimate frobenius_norm;
   SpectrumEstimate effective_rank;  ///< NaN where undetermined

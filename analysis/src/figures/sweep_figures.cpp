@@ -5,11 +5,15 @@
 #include <string>
 #include <utility>
 
+#include "content/sharpness_sequences.h"
 #include "content/summary.h"
 #include "figures/figure_builders.h"
 
 namespace hessian::analysis {
 namespace {
+
+constexpr const char* sharpness_label = "2 / sharpness";
+constexpr const char* preconditioned_label = "Adam's limit";
 
 /// A model of a sweep, with a label that is unique among all sweeps.
 struct SweptModel {
@@ -141,7 +145,7 @@ Figure losses_against_rates(const std::vector<SweptModel>& models) {
 }
 
 /// Draws the largest stable rate of each model next to the rates that its curvature allows, one row per model.
-Figure rates_of_models(const std::vector<SweptModel>& models) {
+Figure rates_of_models(const std::vector<SweptModel>& models, const LabelledRuns& input) {
   struct Series {
     const char* name;
     const char* label;
@@ -151,8 +155,8 @@ Figure rates_of_models(const std::vector<SweptModel>& models) {
       {"largest_stable_lr", "largest stable rate", Mark::points},
       {"smallest_unstable_lr", "smallest unstable rate", Mark::crosses},
       {"activation_rate", "2 / λmax(Hₓₓ)", Mark::open_points},
-      {"sharpness_rate", "2 / sharpness", Mark::open_points},
-      {"preconditioned_rate", "Adam's limit", Mark::open_points},
+      {"sharpness_rate", sharpness_label, Mark::open_points},
+      {"preconditioned_rate", preconditioned_label, Mark::open_points},
   };
   Figure figure;
   figure.id = "stable-rates";
@@ -178,6 +182,18 @@ Figure rates_of_models(const std::vector<SweptModel>& models) {
       figure.curves.push_back(std::move(curve));
     }
   }
+  const bool sharpness = std::any_of(figure.curves.begin(), figure.curves.end(), [](const Curve& curve) {
+    return curve.label == sharpness_label || curve.label == preconditioned_label;
+  });
+  const std::string sequences = sharpness_sequences_text(input.runs);
+  if (sharpness && !sequences.empty()) {
+    figure.caption += " Sharpness and Adam's limit are of the mean loss of " + sequences + ".";
+  }
+  for (std::size_t i = 0; sharpness && i < input.runs.size(); ++i) {
+    if (auto warning = sharpness_sequences_warning(input.runs[i], input.labels[i])) {
+      figure.warnings.push_back(std::move(*warning));
+    }
+  }
   choose_y_scale(figure);
   return figure;
 }
@@ -190,7 +206,7 @@ std::vector<Figure> sweep_figures(const LabelledRuns& input) {
     return {};
   }
   std::vector<Figure> figures = {losses_against_rates(models)};
-  if (Figure rates = rates_of_models(models); !rates.curves.empty()) {
+  if (Figure rates = rates_of_models(models, input); !rates.curves.empty()) {
     figures.push_back(std::move(rates));
   }
   return figures;

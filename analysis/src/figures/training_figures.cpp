@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "content/sharpness_sequences.h"
 #include "content/summary.h"
 #include "figures/figure_builders.h"
 
@@ -139,8 +140,10 @@ const std::vector<SharpnessKind> sharpness_kinds = {
      "Dashed: 2 / learning rate, above which gradient descent is unstable on a quadratic (2 (1 + momentum) / learning "
      "rate for SGD with momentum).",
      &RunContent::sharpness, &Thresholds::sharpness},
-    {"preconditioned-sharpness", "Preconditioned sharpness", "λmax of P^-½ H P^-½ (nats)",
-     "Dashed: (2 + 2 beta1) / (1 - beta1) / learning rate, above which Adam with P frozen is unstable on a quadratic.",
+    {"preconditioned-sharpness", "Preconditioned sharpness", "λmax of c P^-½ H P^-½ (nats)",
+     "c is the mean factor by which gradients were clipped while Adam's diagonal P was built; coordinates that no "
+     "update has moved are left out. Dashed: (2 + 2 beta1) / (1 - beta1) / learning rate, above which Adam with P "
+     "frozen is unstable on a quadratic.",
      &RunContent::preconditioned_sharpness, &Thresholds::preconditioned},
 };
 
@@ -148,7 +151,10 @@ std::optional<Figure> sharpness_figure(const SharpnessKind& kind, const Labelled
   Figure figure;
   figure.id = kind.id;
   figure.title = kind.title;
-  figure.caption = kind.caption;
+  if (const std::string sequences = sharpness_sequences_text(input.runs); !sequences.empty()) {
+    figure.caption = "Of the mean loss of " + sequences + ". ";
+  }
+  figure.caption += kind.caption;
   figure.x.label = "training step";
   figure.y.label = kind.label;
   for (std::size_t i = 0; i < input.runs.size(); ++i) {
@@ -169,6 +175,9 @@ std::optional<Figure> sharpness_figure(const SharpnessKind& kind, const Labelled
     if (open > unknown) {
       figure.warnings.push_back(input.labels[i] + ": " + std::to_string(open - unknown) + " of " +
                                 std::to_string(curve.y.size()) + " estimates did not reach their tolerance");
+    }
+    if (auto warning = sharpness_sequences_warning(run, input.labels[i])) {
+      figure.warnings.push_back(std::move(*warning));
     }
     figure.curves.push_back(curve);
     if (const auto thresholds = thresholds_of(run); thresholds && run.training) {

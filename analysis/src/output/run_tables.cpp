@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "content/run_labels.h"
+#include "content/sharpness_sequences.h"
 #include "content/summary.h"
 #include "output/findings.h"
 #include "output/spectrum_tables.h"
@@ -79,7 +80,31 @@ Table training_table(const std::vector<RunContent>& runs, const std::vector<std:
   return table;
 }
 
-Table sweep_table(const SweepRuns& sweep, const std::string& label) {
+/// Lists both kinds of sharpness at each probe of the training runs.
+Table sharpness_table(const std::vector<RunContent>& runs, const std::vector<std::string>& labels) {
+  Table table{"Sharpness: λmax of the Hessian H of the mean loss of held-out sequences, and of c P^-½ H P^-½ (nats)",
+              {"run", "sequences", "step", "λmax of H", "λmax of c P^-½ H P^-½", "clip factor c",
+               "coordinates without updates, left out", "converged"},
+              {}};
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const auto& bare = runs[i].sharpness;
+    const auto& adam = runs[i].preconditioned_sharpness;
+    const auto sequences = sharpness_sequences(runs[i]);
+    for (std::size_t probe = 0; bare && probe < bare->steps.size(); ++probe) {
+      const bool has_adam = adam && probe < adam->steps.size() && std::isfinite(adam->lambda_max[probe]);
+      const bool has_factors = has_adam && !adam->left_out.empty();
+      const bool converged = bare->converged[probe] != 0 && (!has_adam || adam->converged[probe] != 0);
+      table.rows.push_back({labels[i], sequences ? std::to_string(sequences->measured) : "–",
+                            std::to_string(bare->steps[probe]), text_of(bare->lambda_max[probe]),
+                            has_adam ? text_of(adam->lambda_max[probe]) : "–",
+                            has_factors ? text_of(adam->clip_factor[probe]) : "–",
+                            has_factors ? std::to_string(adam->left_out[probe]) : "–", converged ? "yes" : "no"});
+    }
+  }
+  return table;
+}
+
+Table sweep_table(const SweepRuns& sweep, const RunContent& run, const std::string& label) {
   struct Column {
     const char* name;
     const char* header;
@@ -95,6 +120,9 @@ Table sweep_table(const SweepRuns& sweep, const std::string& label) {
       {"preconditioned_rate", "Adam's limit"},
   };
   Table table{label + ": largest stable learning rates", {"model"}, {}};
+  if (const std::string sequences = sharpness_sequences_text({run}); !sequences.empty()) {
+    table.title += "; sharpness and Adam's limit of the mean loss of " + sequences;
+  }
   for (const Column& column : columns) {
     table.header.emplace_back(column.header);
   }
@@ -146,9 +174,12 @@ Section numbers_section(const std::vector<RunContent>& runs, const std::vector<s
   if (Table training = training_table(runs, labels); !training.rows.empty()) {
     numbers.tables.push_back(std::move(training));
   }
+  if (Table sharpness = sharpness_table(runs, labels); !sharpness.rows.empty()) {
+    numbers.tables.push_back(std::move(sharpness));
+  }
   for (std::size_t i = 0; i < runs.size(); ++i) {
     if (runs[i].sweep) {
-      numbers.tables.push_back(sweep_table(*runs[i].sweep, labels[i]));
+      numbers.tables.push_back(sweep_table(*runs[i].sweep, runs[i], labels[i]));
     }
     for (const SiteProbes& site : runs[i].sites) {
       if (!site.steps.empty()) {

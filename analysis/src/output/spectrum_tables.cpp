@@ -47,7 +47,11 @@ Table eigenvalue_table(const RunContent& run, const std::string& label) {
   for (const GroupSpectrum& spectrum : run.spectra) {
     std::vector<double> residuals = spectrum.upper.residual;
     residuals.insert(residuals.end(), spectrum.lower.residual.begin(), spectrum.lower.residual.end());
-    table.rows.push_back({spectrum.name, std::to_string(spectrum.entries), std::to_string(spectrum.matrices),
+    const std::string left_out =
+        std::isfinite(spectrum.clip_factor)
+            ? fmt::format(" ({} without updates left out; c = {})", spectrum.left_out, text_of(spectrum.clip_factor))
+            : "";
+    table.rows.push_back({spectrum.name, std::to_string(spectrum.entries) + left_out, std::to_string(spectrum.matrices),
                           outermost(spectrum, spectrum.upper), outermost(spectrum, spectrum.lower),
                           text_of(summarise(residuals).high), with_error(spectrum.trace),
                           with_error(spectrum.frobenius_norm), rank_text(spectrum), spectrum.units});

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <utility>
 
+#include "content/sharpness_sequences.h"
 #include "reproduction/sections.h"
 
 // Section (g): the largest stable rates against the rates that curvature allows.
@@ -68,18 +71,32 @@ struct AllowedRate {
   const char* label;
   const char* name;
   const char* paper;
+  bool of_sharpness;
 };
 
 const std::vector<AllowedRate> allowed_rates = {
-    {"g-activation", "2 / λmax(Hₓₓ), as a peak rate", "activation_rate", "follows"},
-    {"g-sharpness", "2 / sharpness, as a peak rate", "sharpness_rate", "–"},
-    {"g-preconditioned", "Adam's limit, as a peak rate", "preconditioned_rate", "–"}};
+    {"g-activation", "2 / λmax(Hₓₓ), as a peak rate", "activation_rate", "follows", false},
+    {"g-sharpness", "2 / sharpness, as a peak rate", "sharpness_rate", "–", true},
+    {"g-preconditioned", "Adam's limit, as a peak rate", "preconditioned_rate", "–", true}};
 
 Figure threshold_figure(const AllowedRate& allowed, const std::vector<ReadSweep>& sweeps) {
   Figure figure;
   figure.id = allowed.id;
   figure.title = std::string("Largest stable rate against ") + allowed.label;
   figure.caption = "One point per model; the curvature is the maximum over the probes at the largest stable rate.";
+  if (allowed.of_sharpness) {
+    std::vector<RunContent> contents;
+    std::transform(sweeps.begin(), sweeps.end(), std::back_inserter(contents),
+                   [](const ReadSweep& sweep) { return sweep.content; });
+    if (const std::string sequences = sharpness_sequences_text(contents); !sequences.empty()) {
+      figure.caption += " It is that of the mean loss of " + sequences + ".";
+    }
+    for (const ReadSweep& sweep : sweeps) {
+      if (auto warning = sharpness_sequences_warning(sweep.content, sweep.name())) {
+        figure.warnings.push_back(std::move(*warning));
+      }
+    }
+  }
   figure.x = {allowed.label, true, false, {}, {}, {}};
   figure.y = {"largest stable rate", true, false, {}, {}, {}};
   for (const std::string& placement : compared_placements) {

@@ -104,8 +104,14 @@ class GroupLayout {
   std::vector<StoredTensor> tensors_;
 };
 
-std::string entries_path(const SpectrumGroup& group) {
-  return "/spectrum/" + group.name + "/entries";
+/// Returns the path of a dataset about a group's matrices that is known before they are measured.
+std::string path_in(const SpectrumGroup& group, const std::string& name) {
+  return "/spectrum/" + group.name + "/" + name;
+}
+
+/// Returns whether results of a group have an entry per coordinate.
+bool has_coordinates(const SpectrumOptions& options) {
+  return options.vectors || options.diagonal;
 }
 
 std::string anatomy_path(const std::string& quantity) {
@@ -137,7 +143,26 @@ std::vector<StoredTensor> stored_tensors(const SpectrumOptions& options, GroupSp
 
 std::vector<DatasetSpec> spectrum_datasets(const SpectrumOptions& options, const SpectrumGroup& group) {
   std::vector<DatasetSpec> specs = {
-      {entries_path(group), ElementType::int64, {1}, "1", "size of the matrix of " + group.description}};
+      {path_in(group, "entries"), ElementType::int64, {1}, "1", "size of the matrix of " + group.description}};
+  if (group.adam) {
+    specs.push_back({path_in(group, "clip_factor"),
+                     ElementType::float64,
+                     {1},
+                     "1",
+                     "mean factor by which gradients were clipped over the updates that Adam's diagonal remembers"});
+    specs.push_back({path_in(group, "left_out"),
+                     ElementType::int64,
+                     {1},
+                     "1",
+                     "coordinates that no update has moved, which are left out"});
+    if (has_coordinates(options)) {
+      specs.push_back({path_in(group, "coordinates"),
+                       ElementType::int64,
+                       {group.dim},
+                       "1",
+                       "places of the matrix's rows among the entries of the parameters"});
+    }
+  }
   GroupSpectrum empty{group};
   for (StoredTensor& stored : stored_tensors(options, empty)) {
     specs.push_back(std::move(stored.spec));
@@ -145,8 +170,18 @@ std::vector<DatasetSpec> spectrum_datasets(const SpectrumOptions& options, const
   return specs;
 }
 
-void write_entries(RunFileWriter& writer, const SpectrumGroup& group) {
-  writer.write(entries_path(group), {0}, {1}, std::span<const int64_t>(&group.dim, 1));
+void write_entries(RunFileWriter& writer, const SpectrumOptions& options, const SpectrumGroup& group) {
+  writer.write(path_in(group, "entries"), {0}, {1}, std::span<const int64_t>(&group.dim, 1));
+  if (group.adam) {
+    const AdamFactors& adam = *group.adam;
+    writer.write(path_in(group, "clip_factor"), {0}, {1}, std::span<const double>(&adam.clip_factor, 1));
+    writer.write(path_in(group, "left_out"), {0}, {1}, std::span<const int64_t>(&adam.left_out, 1));
+    if (has_coordinates(options)) {
+      writer.write(
+          path_in(group, "coordinates"), {0}, {group.dim},
+          std::span<const int64_t>(adam.coordinates.const_data_ptr<int64_t>(), static_cast<std::size_t>(group.dim)));
+    }
+  }
 }
 
 std::vector<StoredTensor> stored_tensors(MapAnatomy& anatomy, int64_t sequences) {

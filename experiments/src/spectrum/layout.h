@@ -23,11 +23,12 @@ struct StoredTensor {
 /// stores. Requested members that have no value get one, with undefined tensors.
 std::vector<StoredTensor> stored_tensors(const SpectrumOptions& options, GroupSpectrum& spectrum);
 
-/// Returns all datasets of a group: those of stored_tensors(), and `entries`, the size n of its matrices.
+/// Returns all datasets of a group: those of stored_tensors(), `entries`, the size n of its matrices, and with --adam what
+/// the matrix was made with.
 std::vector<DatasetSpec> spectrum_datasets(const SpectrumOptions& options, const SpectrumGroup& group);
 
-/// Writes the dataset `entries` of a group.
-void write_entries(RunFileWriter& writer, const SpectrumGroup& group);
+/// Writes those datasets of a group that are known before its matrices are measured: `entries` and the ones of --adam.
+void write_entries(RunFileWriter& writer, const SpectrumOptions& options, const SpectrumGroup& group);
 
 /// Returns the datasets of /anatomy that hold results, each with the member of `anatomy` that is a row of it.
 std::vector<StoredTensor> stored_tensors(MapAnatomy& anatomy, int64_t sequences);

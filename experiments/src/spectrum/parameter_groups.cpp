@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 
 #include "hessian/memory.h"
@@ -26,15 +27,6 @@ std::string name_of(const std::string& glob) {
       name.begin(), name.end(),
       [](unsigned char c) { return std::isalnum(c) == 0 && c != '.' && c != '_' && c != '-'; }, '-');
   return name;
-}
-
-/// Returns the diagonal [1, n] of D in D H D, D = P^-1/2.
-at::Tensor adam_scale(const Parameters& preconditioner, const Parameters& varying) {
-  std::vector<at::Tensor> entries;
-  for (const auto& [name, parameter] : varying) {
-    entries.push_back(preconditioner.at(name).to(parameter.device(), parameter.scalar_type()).rsqrt().flatten());
-  }
-  return at::cat(entries).unsqueeze(0);
 }
 
 OperatorPtr bare_matrix(const SpectrumOptions& options, const ParameterProblem& problem, int64_t memory_bytes) {
@@ -100,7 +92,7 @@ std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const 
   // A limit that the user sets includes the weights. The free memory does not, because they are loaded already.
   const int64_t held = options.probe.memory_bytes ? subject.weight_bytes : 0;
   // Reads this before the run file is created, so that a failure leaves no file.
-  const Parameters preconditioner = options.adam ? adam_preconditioner(options.probe.model) : Parameters();
+  const Preconditioner preconditioner = options.adam ? adam_preconditioner(options.probe.model) : Preconditioner();
   std::vector<GroupSource> groups;
   for (const std::string& glob : options.params) {
     ParameterProblem problem{subject.forward.whole_program(),
@@ -112,12 +104,20 @@ std::vector<GroupSource> parameter_groups(const SpectrumOptions& options, const 
     source.group.name = name_of(glob);
     source.group.description = fmt::format("parameters '{}'", glob);
     source.group.dim = entries_of(varying);
+    std::optional<MovedCoordinates> moved;
+    if (options.adam) {
+      moved = moved_coordinates(preconditioner, varying);
+      source.group.dim = moved->indices.numel();
+      if (source.group.dim == 0) {
+        throw std::runtime_error(fmt::format("--adam: no update has moved any of the parameters '{}'", glob));
+      }
+      source.group.adam = AdamFactors{preconditioner.clip_factor, moved->left_out, moved->indices.cpu()};
+    }
     const Division division = divide(options, source.group.dim, varying.begin()->second.element_size(), allowed, held);
     source.max_basis = division.vectors;
-    const at::Tensor scale = options.adam ? adam_scale(preconditioner, varying) : at::Tensor();
-    source.for_each_chunk = [&options, problem, division, scale](const std::function<void(const GroupChunk&)>& visit) {
+    source.for_each_chunk = [&options, problem, division, moved](const std::function<void(const GroupChunk&)>& visit) {
       const OperatorPtr op = bare_matrix(options, problem, division.product_bytes);
-      visit({scale.defined() ? rescaled(op, scale) : op, {0}});
+      visit({moved ? preconditioned(op, *moved) : op, {0}});
     };
     groups.push_back(std::move(source));
   }

@@ -113,6 +113,10 @@ std::string group_text(const GroupSpectrum& spectrum, bool certified) {
   const SpectrumGroup& group = spectrum.group;
   std::string text = fmt::format("{}, {} entries{}\n", group.description, group.dim,
                                  group.problems > 1 ? fmt::format(", {} sequences", group.problems) : "");
+  if (group.adam) {
+    text += fmt::format("  clip factor c = {:.4g}; {} coordinates that no update has moved are left out\n",
+                        group.adam->clip_factor, group.adam->left_out);
+  }
   text += spectrum.upper ? end_line("upper", *spectrum.upper, certified) : "";
   text += spectrum.lower ? end_line("lower", *spectrum.lower, certified) : "";
   text += spectrum.trace ? estimate_line("trace", *spectrum.trace) : "";
@@ -217,6 +221,10 @@ nlohmann::json json_of(const SpectrumOptions& options, GroupSpectrum spectrum) {
   entry["description"] = spectrum.group.description;
   entry["blocks"] = spectrum.group.problems;
   entry["entries"] = spectrum.group.dim;
+  if (const auto& adam = spectrum.group.adam) {
+    entry["clip_factor"] = adam->clip_factor;
+    entry["left_out"] = adam->left_out;
+  }
   add_numbers(entry, stored_tensors(options, spectrum));
   return entry;
 }

@@ -17,7 +17,7 @@ ProgramOptions spectrum_options(SpectrumOptions& o) {
       {.flag = "--params",
        .field = {"params", &o.params, "globs of parameters, such as 'layers.*.attention.*'; a matrix for each"}},
       {.flag = "--adam",
-       .field = {"adam", &o.adam, "precondition with Adam's diagonal, which a training checkpoint holds"}},
+       .field = {"adam", &o.adam, "precondition with Adam's diagonal and clipping, which a training checkpoint holds"}},
       {.flag = "--top",
        .field = {"top", &o.top, "number of eigenvalues at each end of the spectrum"},
        .check = check_positive_integer},

@@ -168,7 +168,7 @@ class Measurement {
       writer.write("/probe/step", {0}, {1}, std::span<const int64_t>(&subject_.step, 1));
       writer.write("/probe/loss", {0, 0}, {1, subject_.sequences()}, record_.losses);
       for (const GroupSource& source : sources_) {
-        write_entries(writer, source.group);
+        write_entries(writer, options_, source.group);
       }
       if (!maps_.empty()) {
         write_maps(writer, maps_);

@@ -34,7 +34,7 @@ struct SpectrumOptions {
   Target target = Target::activations;
   CurvatureMatrix matrix = CurvatureMatrix::hessian;
   std::vector<std::string> params = {"*"};  ///< globs of parameter names, one matrix each
-  bool adam = false;                        ///< P^-1/2 H P^-1/2 instead of H, with Adam's P from a training checkpoint
+  bool adam = false;                        ///< c P^-1/2 H P^-1/2 instead of H, from a training checkpoint of Adam
   int64_t top = 0;                          ///< number of eigenvalues at each end; 0: none
   int64_t block_width = 1;                  ///< block width of block Lanczos; 1: ordinary Lanczos
   bool vectors = false;                     ///< also stores the eigenvectors
@@ -55,12 +55,20 @@ struct SpectrumOptions {
 /// configuration.
 ProgramOptions spectrum_options(SpectrumOptions& options);
 
+/// What --adam makes of a matrix H: c P^-1/2 H P^-1/2 on the n coordinates that updates have moved.
+struct AdamFactors {
+  double clip_factor = 1;  ///< c
+  int64_t left_out = 0;    ///< number of the other coordinates
+  at::Tensor coordinates;  ///< [n] int64, places of the moved ones among the entries of the parameters
+};
+
 /// One matrix, or one per sequence.
 struct SpectrumGroup {
-  std::string name;         ///< `residual-3`, or a glob as a component of a path: `layers.0.attention`
-  std::string description;  ///< "residual of layer 3", "parameters 'layers.0.*'"
-  int64_t problems = 1;     ///< S, the number of matrices
-  int64_t dim = 0;          ///< n
+  std::string name;                      ///< `residual-3`, or a glob as a component of a path: `layers.0.attention`
+  std::string description;               ///< "residual of layer 3", "parameters 'layers.0.*'"
+  int64_t problems = 1;                  ///< S, the number of matrices
+  int64_t dim = 0;                       ///< n
+  std::optional<AdamFactors> adam = {};  ///< with --adam
 };
 
 /// Eigenpairs at one end of the spectra of a group.

@@ -91,6 +91,8 @@ std::string format_json(const SweepTable& table) {
                                 {"sharpness_rate", or_null(model.sharpness_rate)},
                                 {"preconditioned_rate", or_null(model.preconditioned_rate)}});
   }
+  object["sharpness_sequences"] =
+      table.sharpness_sequences > 0 ? nlohmann::json(table.sharpness_sequences) : nlohmann::json();
   object["ratios"] = nlohmann::json::array();
   for (const StabilityRatio& ratio : table.ratios) {
     object["ratios"].push_back({{"model", ratio.label},

@@ -135,6 +135,10 @@ SweepTable make_table(const SweepConfig& config, std::vector<CellResult> results
     table.models.push_back(summarise_model(config, model, table.results));
   }
   table.ratios = ratios_of(table.models);
+  if (config.train.probe.every > 0 && config.train.probe.sharpness) {
+    table.sharpness_sequences = sharpness_sequences(config.train);
+    table.warnings = sharpness_warnings(config.train);
+  }
   return table;
 }
 
@@ -152,6 +156,10 @@ std::string format_text(const SweepTable& table, bool rates) {
                         loss_text(model.lr.best_loss), rate_text(model.lr.best_lr), loss_text(model.lr.lr_sensitivity),
                         rate_text(model.activation_rate), rate_text(model.sharpness_rate),
                         rate_text(model.preconditioned_rate));
+  }
+  if (table.sharpness_sequences > 0) {
+    text += fmt::format("2/sharpness and Adam's limit: from the mean loss of {} held-out sequences\n",
+                        table.sharpness_sequences);
   }
   for (const StabilityRatio& ratio : table.ratios) {
     text += fmt::format("largest stable lr of {} / {}: {:.2f}", ratio.label, ratio.baseline, ratio.ratio);
@@ -173,7 +181,7 @@ bool is_finished(const SweepTable& table) {
 }
 
 std::vector<std::string> warnings_of(const SweepTable& table) {
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings = table.warnings;
   for (const ModelSummary& model : table.models) {
     if (model.failed > 0) {
       warnings.push_back(fmt::format("{}: {}; log.txt next to the run file says why, and --resume tries again",

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -37,6 +38,8 @@ struct SweepTable {
   std::vector<CellResult> results;  ///< by model as configured, rate and seed
   std::vector<ModelSummary> models;
   std::vector<StabilityRatio> ratios;
+  int64_t sharpness_sequences = 0;    ///< sequences that the sharpness is taken of; 0 if the runs do not measure it
+  std::vector<std::string> warnings;  ///< about the configuration
 };
 
 /// Makes the table. It does not depend on the order of the results.

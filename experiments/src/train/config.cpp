@@ -88,6 +88,7 @@ void check_probe(const TrainConfig::Probe& probe) {
   expect_at_least(0, "probe.every", probe.every);
   expect_at_least(1, "probe.sequences", probe.sequences);
   expect_at_least(1, "probe.max_iterations", probe.max_iterations);
+  expect_at_least(0, "probe.sharpness_sequences", probe.sharpness_sequences);
   expect_word("probe.ends", probe.ends, ends_words);
   expect_positive("probe.tolerance", probe.tolerance);
   expect_positive("probe.certify", probe.certify);
@@ -184,6 +185,8 @@ ConfigFields train_fields(TrainConfig& c) {
       {"probe.max_iterations", &c.probe.max_iterations, "maximum Hessian-vector products per eigenproblem"},
       {"probe.sharpness", &c.probe.sharpness,
        "also the largest eigenvalue of the parameter Hessian, bare and preconditioned"},
+      {"probe.sharpness_sequences", &c.probe.sharpness_sequences,
+       "held-out sequences of the sharpness; 0: as many as an update has"},
       {"divergence.margin", &c.divergence.margin, "nats above the best smoothed loss that count as divergence"},
       {"divergence.patience", &c.divergence.patience, "consecutive steps above the margin"},
       {"divergence.smoothing", &c.divergence.smoothing, "length of the running median in steps, odd"},
@@ -232,6 +235,25 @@ DivergenceOptions divergence_of(const TrainConfig& config) {
     options.plateau_drop = 0;
   }
   return options;
+}
+
+int64_t sequences_per_update(const TrainConfig& config) {
+  return config.data.batch_size * config.data.accumulation;
+}
+
+int64_t sharpness_sequences(const TrainConfig& config) {
+  return config.probe.sharpness_sequences > 0 ? config.probe.sharpness_sequences : sequences_per_update(config);
+}
+
+std::vector<std::string> sharpness_warnings(const TrainConfig& config) {
+  const int64_t sequences = sharpness_sequences(config);
+  if (!config.probe.sharpness || sequences >= sequences_per_update(config)) {
+    return {};
+  }
+  return {
+      fmt::format("probe.sharpness_sequences is {}, fewer than the {} of an update: the sharpness of few sequences is "
+                  "biased upwards",
+                  sequences, sequences_per_update(config))};
 }
 
 LearningRateSchedule schedule_of(const TrainConfig& config) {

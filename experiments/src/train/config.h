@@ -86,6 +86,7 @@ struct TrainConfig {
     double confidence = 0.999;
     int64_t max_iterations = 200;
     bool sharpness = false;
+    int64_t sharpness_sequences = 0;
   } probe;
 
   DivergenceOptions divergence;
@@ -120,6 +121,15 @@ std::string model_label(const TrainConfig& config);
 /// Returns the definition of divergence for a run. Weights from a checkpoint have left the initial plateau already, so
 /// that criterion is disabled for them.
 DivergenceOptions divergence_of(const TrainConfig& config);
+
+/// Returns the number of sequences of an update.
+int64_t sequences_per_update(const TrainConfig& config);
+
+/// Returns the number of held-out sequences whose mean loss the sharpness is taken of: by default that of an update.
+int64_t sharpness_sequences(const TrainConfig& config);
+
+/// Returns a warning if the configured sharpness is that of fewer sequences than an update has, otherwise nothing.
+std::vector<std::string> sharpness_warnings(const TrainConfig& config);
 
 /// Returns the learning-rate schedule of a configuration.
 LearningRateSchedule schedule_of(const TrainConfig& config);

@@ -1,7 +1,10 @@
 #include "train/history.h"
 
+#include <cmath>
+
 #include "program/statistics.h"
 #include "run_file/probe_layout.h"
+#include "run_file/train_layout.h"
 
 namespace hessian::experiments {
 namespace {
@@ -28,6 +31,24 @@ SiteHistory read_site(const RunFileReader& run, const std::string& site, int64_t
   return history;
 }
 
+std::optional<SharpnessHistory> read_sharpness(const RunFileReader& run, int64_t probe) {
+  if (!run.contains(preconditioned_sharpness_group + "/left_out")) {
+    return std::nullopt;
+  }
+  const auto number = [&]<class T>(const std::string& dataset, T /*type*/) {
+    return run.read_rows<T>(dataset, probe, 1).values.front();
+  };
+  SharpnessHistory history;
+  history.lambda_max = number(sharpness_group + "/lambda_max", double{});
+  history.preconditioned = number(preconditioned_sharpness_group + "/lambda_max", double{});
+  history.clip_factor = number(preconditioned_sharpness_group + "/clip_factor", double{});
+  history.left_out = number(preconditioned_sharpness_group + "/left_out", int64_t{});
+  history.converged =
+      number(sharpness_group + "/converged", uint8_t{}) != 0 &&
+      (std::isnan(history.preconditioned) || number(preconditioned_sharpness_group + "/converged", uint8_t{}) != 0);
+  return history;
+}
+
 }  // namespace
 
 std::vector<ProbeHistory> read_probe_history(const RunFileReader& run) {
@@ -38,7 +59,7 @@ std::vector<ProbeHistory> read_probe_history(const RunFileReader& run) {
   const auto sites = sites_in(run);
   const auto steps = run.read<int64_t>("/probe/step").values;
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    ProbeHistory probe{steps[i], {}};
+    ProbeHistory probe{steps[i], {}, read_sharpness(run, static_cast<int64_t>(i))};
     for (const std::string& site : sites) {
       probe.sites.push_back(read_site(run, site, static_cast<int64_t>(i)));
     }

@@ -2,7 +2,10 @@
 
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -10,6 +13,7 @@ namespace hessian::experiments {
 namespace {
 
 const std::string updates_name = "updates";
+const std::string clip_factors_name = "clip_factors";
 
 /// Returns a state tensor's name: "exp_avg.layers.0.attention.wq.weight".
 std::string state_name(const std::string& quantity, const std::string& parameter) {
@@ -53,10 +57,20 @@ Optimizer::Optimizer(const TrainConfig::Optimizer& config, ParameterShard parame
   }
 }
 
-void Optimizer::update(double lr) {
+std::size_t Optimizer::clip_window() const {
+  return static_cast<std::size_t>(std::max<int64_t>(1, std::llround(1 / (1 - config_.beta2))));
+}
+
+void Optimizer::update(double lr, double clip_factor) {
   const c10::NoGradGuard no_grad;
   const bool first_step = updates_ == 0;
   ++updates_;
+  if (is_adamw()) {
+    clip_factors_.push_back(clip_factor);
+    if (clip_factors_.size() > clip_window()) {
+      clip_factors_.pop_front();
+    }
+  }
   for (Group& group : groups_) {
     const auto gradients = gradients_of(group.parameters);
     if (is_adamw()) {
@@ -82,6 +96,10 @@ std::vector<std::string> Optimizer::quantities() const {
 Parameters Optimizer::own_state() const {
   Parameters state;
   state.add(updates_name, at::tensor({updates_}, at::kLong));
+  if (is_adamw()) {
+    state.add(clip_factors_name,
+              at::tensor(std::vector<double>(clip_factors_.begin(), clip_factors_.end()), at::kDouble));
+  }
   for (const Group& group : groups_) {
     for (std::size_t i = 0; i < group.names.size(); ++i) {
       state.add(state_name(is_adamw() ? first_moment : momentum, group.names[i]), group.first[i]);
@@ -100,6 +118,9 @@ Parameters Optimizer::state() const {
   }
   Parameters state;
   state.add(updates_name, own.at(updates_name));
+  if (is_adamw()) {
+    state.add(clip_factors_name, own.at(clip_factors_name));
+  }
   for (const std::string& parameter : shard_.names()) {
     for (const std::string& quantity : quantities()) {
       const at::Tensor whole = assemble(own, quantity, parameter);
@@ -123,7 +144,7 @@ void Optimizer::check_state(const Parameters& state, const std::string& source) 
                              " run");
   };
   const std::vector<std::string> parameters = shard_.names();
-  const std::size_t expected_size = 1 + quantities().size() * parameters.size();
+  const std::size_t expected_size = (is_adamw() ? 2 : 1) + quantities().size() * parameters.size();
   for (const std::string& quantity : quantities()) {
     for (const std::string& parameter : parameters) {
       const std::string name = state_name(quantity, parameter);
@@ -135,6 +156,12 @@ void Optimizer::check_state(const Parameters& state, const std::string& source) 
   }
   if (!state.contains(updates_name) || state.at(updates_name).numel() != 1) {
     refuse(updates_name);
+  }
+  if (is_adamw()) {
+    const auto expected = std::min(state.at(updates_name).item<int64_t>(), static_cast<int64_t>(clip_window()));
+    if (!state.contains(clip_factors_name) || state.at(clip_factors_name).numel() != expected) {
+      refuse(clip_factors_name);
+    }
   }
 }
 
@@ -151,9 +178,13 @@ void Optimizer::restore(const Parameters& state, const std::string& source) {
     }
   }
   updates_ = state.at(updates_name).item<int64_t>();
+  if (is_adamw()) {
+    const at::Tensor factors = state.at(clip_factors_name).to(at::kCPU, at::kDouble).contiguous();
+    clip_factors_.assign(factors.const_data_ptr<double>(), factors.const_data_ptr<double>() + factors.numel());
+  }
 }
 
-std::vector<at::Tensor> Optimizer::preconditioner() const {
+Preconditioner Optimizer::preconditioner() const {
   if (!is_adamw() || updates_ == 0) {
     return {};
   }
@@ -161,12 +192,20 @@ std::vector<at::Tensor> Optimizer::preconditioner() const {
   const double first_correction = 1.0 - std::pow(config_.beta1, t);
   const double second_correction = 1.0 - std::pow(config_.beta2, t);
   const Parameters own = own_state();
-  std::vector<at::Tensor> diagonals;
+  Preconditioner preconditioner;
   for (const std::string& parameter : shard_.names()) {
     const at::Tensor second = assemble(own, second_moment, parameter);
-    diagonals.push_back(first_correction * ((second / second_correction).sqrt() + config_.eps));
+    const at::Tensor diagonal = first_correction * ((second / second_correction).sqrt() + config_.eps);
+    preconditioner.diagonals.add(parameter, diagonal.masked_fill(second == 0, std::numeric_limits<double>::infinity()));
   }
-  return diagonals;
+  preconditioner.clip_factor =
+      std::accumulate(clip_factors_.begin(), clip_factors_.end(), 0.0) / static_cast<double>(clip_factors_.size());
+  return preconditioner;
+}
+
+double clip_factor(double norm, double limit) {
+  const double factor = limit / (norm + 1e-6);
+  return limit > 0 && !(factor >= 1.0) ? factor : 1.0;
 }
 
 double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, const ProcessGroup& group) {
@@ -177,8 +216,7 @@ double clip_gradients(const std::vector<at::Tensor>& gradients, double limit, co
     group.all_reduce(squares);
     value = std::sqrt(squares.item<double>());
   }
-  const double factor = limit / (value + 1e-6);
-  if (limit > 0 && !(factor >= 1.0) && !gradients.empty()) {
+  if (const double factor = clip_factor(value, limit); factor != 1.0 && !gradients.empty()) {
     at::_foreach_mul_(gradients, factor);
   }
   return value;

@@ -2,7 +2,9 @@
 
 #include <ATen/ATen.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include "hessian/parameters.h"
 #include "train/config.h"
 #include "train/parameter_shard.h"
+#include "train/preconditioner.h"
 
 namespace hessian::experiments {
 
@@ -28,7 +31,8 @@ class Optimizer {
 
   /// Updates every parameter of this process's shard from its gradient.
   /// 	hrows std::logic_error  if a parameter has no gradient
-  void update(double lr);
+  /// \param clip_factor  factor by which the gradients were scaled before, for preconditioner()
+  void update(double lr, double clip_factor = 1);
 
   /// Returns the number of updates done.
   int64_t updates() const { return updates_; }
@@ -42,11 +46,12 @@ class Optimizer {
   /// 	hrows std::runtime_error  if the state belongs to another optimizer or other parameters, naming the tensor
   void restore(const Parameters& state, const std::string& source);
 
-  /// Returns the diagonal of Adam's preconditioner P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps), one tensor per
-  /// parameter in the model's order: an update of size lr is a step of plain gradient descent in the geometry of P.
-  /// Empty for SGD and before the first update. Collective: every process gets all of it.
+  /// Returns Adam's preconditioner P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps), where v > 0, for every parameter: an update
+  /// of size lr is a step of plain gradient descent in the geometry of P. Its clip factor is the mean of the last
+  /// 1 / (1 - b2) updates, those that v remembers. Empty for SGD and before the first update. Collective: every process
+  /// gets all of it.
   /// Source: Cohen et al. (2022), arXiv 2207.14484, section 2.
-  std::vector<at::Tensor> preconditioner() const;
+  Preconditioner preconditioner() const;
 
  private:
   /// Parameters with the same weight decay, and their state.
@@ -59,6 +64,8 @@ class Optimizer {
   };
 
   bool is_adamw() const { return config_.name == "adamw"; }
+  /// Returns how many clip factors are remembered, 1 / (1 - b2) rounded.
+  std::size_t clip_window() const;
   /// Returns the names of the tensors that the optimizer keeps per parameter.
   std::vector<std::string> quantities() const;
   /// Returns the state of this process's shard.
@@ -72,7 +79,11 @@ class Optimizer {
   ParameterShard shard_;
   std::vector<Group> groups_;
   int64_t updates_ = 0;
+  std::deque<double> clip_factors_;  // of the last updates, the oldest first; only for AdamW
 };
+
+/// Returns the factor by which gradients of this global norm are scaled to be at most `limit`; 0 sets no limit.
+double clip_factor(double norm, double limit);
 
 /// Scales all gradients by one factor so that their global norm is at most `limit`; 0 sets no limit. Returns the norm
 /// before scaling. In a group of processes each passes its shard of the gradients, and the norm is that of all shards.

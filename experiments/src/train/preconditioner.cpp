@@ -1,31 +1,75 @@
 #include "train/preconditioner.h"
 
+#include <cmath>
+#include <limits>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "hessian/models/training_checkpoint.h"
 #include "train/optimizer.h"
 
 namespace hessian::experiments {
+namespace {
 
-Parameters adam_preconditioner(const std::string& checkpoint) {
+/// c E^T P^-1/2 H P^-1/2 E, where E consists of the columns of the identity that belong to moved coordinates.
+class PreconditionedOperator final : public LinearOperator {
+ public:
+  PreconditionedOperator(OperatorPtr op, const MovedCoordinates& moved)
+      : op_(std::move(op)),
+        indices_(moved.indices.to(op_->vector_options().device())),
+        scale_(moved.scale.to(op_->vector_options())) {}
+
+  int64_t problems() const override { return op_->problems(); }
+  int64_t dim() const override { return indices_.numel(); }
+  at::TensorOptions vector_options() const override { return op_->vector_options(); }
+
+ private:
+  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
+    const at::Tensor whole = at::zeros({v.size(0), v.size(1), op_->dim()}, v.options());
+    whole.index_copy_(2, indices_, scale_ * v);
+    return op_->apply(whole, problems).index_select(2, indices_) * scale_;
+  }
+
+  OperatorPtr op_;
+  at::Tensor indices_;
+  at::Tensor scale_;
+};
+
+}  // namespace
+
+Preconditioner adam_preconditioner(const std::string& checkpoint) {
   const models::TrainingCheckpoint loaded = models::load_training_checkpoint(checkpoint);
   TrainConfig config;
   read_config_text(loaded.state.config, checkpoint, train_fields(config));
   Optimizer optimizer(config.optimizer, loaded.model.parameters);
   optimizer.restore(loaded.state.optimizer, checkpoint);
-  const std::vector<at::Tensor> diagonals = optimizer.preconditioner();
-  if (diagonals.empty()) {
+  Preconditioner preconditioner = optimizer.preconditioner();
+  if (preconditioner.diagonals.size() == 0) {
     throw std::runtime_error(checkpoint +
                              ": has no state of Adam to precondition with: it belongs to another optimizer, or was "
                              "saved before the first update");
   }
-  Parameters by_name;
-  std::size_t next = 0;
-  for (const auto& [name, parameter] : loaded.model.parameters) {
-    by_name.add(name, diagonals[next++]);
+  return preconditioner;
+}
+
+MovedCoordinates moved_coordinates(const Preconditioner& preconditioner, const Parameters& parameters) {
+  std::vector<at::Tensor> entries;
+  for (const auto& [name, parameter] : parameters) {
+    entries.push_back(preconditioner.diagonals.at(name).to(parameter.device(), parameter.scalar_type()).flatten());
   }
-  return by_name;
+  const at::Tensor diagonal = at::cat(entries);
+  MovedCoordinates moved;
+  // A second moment that is NaN does not count as zero: the eigenvalues shall be NaN, too.
+  moved.indices = (diagonal != std::numeric_limits<double>::infinity()).nonzero().flatten();
+  moved.scale = diagonal.index_select(0, moved.indices).rsqrt() * std::sqrt(preconditioner.clip_factor);
+  moved.left_out = diagonal.numel() - moved.indices.numel();
+  return moved;
+}
+
+OperatorPtr preconditioned(OperatorPtr op, const MovedCoordinates& moved) {
+  return std::make_shared<PreconditionedOperator>(std::move(op), moved);
 }
 
 }  // namespace hessian::experiments

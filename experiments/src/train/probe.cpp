@@ -1,6 +1,8 @@
 #include "train/probe.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 #include "probe/measurement.h"
 #include "train/sharpness.h"
@@ -29,6 +31,22 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   return options;
 }
 
+models::TokenBatch held_out(const Training& training, int64_t count, at::Device device) {
+  models::TokenBatch batch = training.data().held_out(count, held_out_seed);
+  batch.tokens = batch.tokens.to(device);
+  batch.targets = batch.targets.to(device);
+  return batch;
+}
+
+/// Returns the held-out sequences of the sharpness.
+models::TokenBatch held_out_for_sharpness(const TrainConfig& config, const Training& training, at::Device device) {
+  try {
+    return held_out(training, sharpness_sequences(config), device);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(std::string(error.what()) + "; give a smaller probe.sharpness_sequences");
+  }
+}
+
 /// Returns the current weights, detached from autograd.
 models::Model frozen(const models::Forward& forward) {
   return {forward.config(), forward.parameters().detached()};
@@ -40,9 +58,10 @@ TrainProbe::TrainProbe(const TrainConfig& config, const Training& training, at::
     : sharpness_(config.probe.sharpness),
       device_(device),
       options_(probe_options(config, device)),
-      sequences_(training.data().held_out(config.probe.sequences, held_out_seed)) {
-  sequences_.tokens = sequences_.tokens.to(device);
-  sequences_.targets = sequences_.targets.to(device);
+      sequences_(held_out(training, config.probe.sequences, device)),
+      sharpness_sequences_(sharpness_ ? held_out_for_sharpness(config, training, device) : models::TokenBatch{}),
+      // A product takes several times the memory of an update's pass over as many sequences.
+      sequences_at_once_(config.data.batch_size) {
   const ProbeSubject subject = subject_of(training);
   layout_ = probe_layout(options_, subject.forward.config(), subject.sequences());
   layout_.probes = 0;
@@ -73,13 +92,15 @@ void TrainProbe::run(const Training& training, std::optional<TrainWriter>& write
         .tolerance = options_.tolerance,
         .max_iterations = options_.max_iterations,
         .seed = options_.seed,
+        .sequences_at_once = sequences_at_once_,
         .certificate = {
             .certify = options_.certify, .confidence = options_.confidence, .joint_problems = 2 * options_.probes}};
-    sharpness.push_back(measure_sharpness(model, sequences_, {}, options));
-    const auto preconditioner = training.optimizer().preconditioner();
+    sharpness.push_back(measure_sharpness(model, sharpness_sequences_, {}, options));
+    const Preconditioner preconditioner = training.optimizer().preconditioner();
     // SGD has no preconditioner, nor has Adam before the first update.
-    sharpness.push_back(preconditioner.empty() ? Sharpness::unknown()
-                                               : measure_sharpness(model, sequences_, preconditioner, options));
+    sharpness.push_back(preconditioner.diagonals.size() == 0
+                            ? Sharpness::unknown()
+                            : measure_sharpness(model, sharpness_sequences_, preconditioner, options));
   }
   if (writer) {
     writer->write_probe(training.step(), measurement.losses(), rows, sharpness);

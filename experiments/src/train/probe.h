@@ -29,6 +29,8 @@ class TrainProbe {
   at::Device device_;
   ProbeOptions options_;
   models::TokenBatch sequences_;
+  models::TokenBatch sharpness_sequences_;  // empty without sharpness
+  int64_t sequences_at_once_;               // of the sharpness
   ProbeLayoutOptions layout_;
 };
 

@@ -51,6 +51,29 @@ std::string format_probes(const std::vector<ProbeHistory>& probes) {
   return text;
 }
 
+/// Formats a table of both kinds of sharpness, with one line per probe; nothing if they were not measured.
+std::string format_sharpness(const std::vector<ProbeHistory>& probes, int64_t sequences) {
+  if (probes.empty() || !probes.front().sharpness) {
+    return "";
+  }
+  std::string text = fmt::format(
+      "sharpness along training: lambda_max of the Hessian H of the mean loss of {} held-out sequences, and of\n"
+      "c P^-1/2 H P^-1/2 for Adam (nats), without the coordinates that no update has moved\n"
+      "  step {:>10} {:>10} {:>10} {:>10}\n",
+      sequences, "H", "Adam's", "c", "left out");
+  bool all_converged = true;
+  for (const ProbeHistory& probe : probes) {
+    const SharpnessHistory& sharpness = *probe.sharpness;
+    text += fmt::format("{:>6} {:>10.3e}", probe.step, sharpness.lambda_max);
+    text += std::isnan(sharpness.preconditioned) ? fmt::format(" {:>10} {:>10} {:>10}", "-", "-", "-")
+                                                 : fmt::format(" {:>10.3e} {:>10.3f} {:>10}", sharpness.preconditioned,
+                                                               sharpness.clip_factor, sharpness.left_out);
+    text += sharpness.converged ? "\n" : " *\n";
+    all_converged = all_converged && sharpness.converged;
+  }
+  return text + (all_converged ? "" : "* not converged\n");
+}
+
 nlohmann::json probes_as_json(const std::vector<ProbeHistory>& probes) {
   nlohmann::json list = nlohmann::json::array();
   for (const ProbeHistory& probe : probes) {
@@ -58,6 +81,13 @@ nlohmann::json probes_as_json(const std::vector<ProbeHistory>& probes) {
     entry["step"] = probe.step;
     for (const SiteHistory& site : probe.sites) {
       entry["sites"][site.site] = {{"layer", site.layers}, {"spectral_norm", site.spectral_norm}, {"rms", site.rms}};
+    }
+    if (probe.sharpness) {
+      entry["sharpness"] = {{"lambda_max", probe.sharpness->lambda_max},
+                            {"preconditioned", probe.sharpness->preconditioned},
+                            {"clip_factor", probe.sharpness->clip_factor},
+                            {"left_out", probe.sharpness->left_out},
+                            {"converged", probe.sharpness->converged}};
     }
     list.push_back(std::move(entry));
   }
@@ -85,7 +115,11 @@ std::string format_text(const TrainReport& report) {
     text += fmt::format("checkpoint {}{}\n", report.checkpoint.string(),
                         report.interrupted ? "; continue with --resume" : "");
   }
-  return text + format_probes(read_probe_history(RunFileReader(report.run_file)));
+  const RunFileReader run(report.run_file);
+  const std::vector<ProbeHistory> probes = read_probe_history(run);
+  TrainConfig config;
+  read_config_text(run.info().config, report.run_file.string(), train_fields(config));
+  return text + format_probes(probes) + format_sharpness(probes, sharpness_sequences(config));
 }
 
 std::string format_json(const TrainReport& report) {

@@ -10,28 +10,28 @@
 #include "hessian/tape.h"
 
 namespace hessian::experiments {
-namespace {
-
-at::Tensor flattened(const std::vector<at::Tensor>& tensors) {
-  std::vector<at::Tensor> flat;
-  for (const at::Tensor& tensor : tensors) {
-    flat.push_back(tensor.detach().flatten());
-  }
-  return at::cat(flat);
-}
-
-}  // namespace
 
 Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch& batch,
-                            const std::vector<at::Tensor>& preconditioner, const SharpnessOptions& options) {
+                            const Preconditioner& preconditioner, const SharpnessOptions& options) {
   const at::Tensor& first = model.parameters.begin()->second;
   const at::Device device = tape_runs_on(first.device()) ? first.device() : at::Device(at::kCPU);
   const models::Forward forward(models::Model{model.config, model.parameters.to(device, first.scalar_type())});
   ParameterProblem problem{
       forward.whole_program(), forward.parameters(), {batch.tokens.to(device), batch.targets.to(device)}, {}};
-  OperatorPtr op = std::make_shared<ParameterOperator>(std::move(problem));
-  if (!preconditioner.empty()) {
-    op = rescaled(op, flattened(preconditioner).rsqrt().unsqueeze(0).to(device));
+  const Parameters& parameters = forward.parameters();
+  OperatorPtr op = std::make_shared<ParameterOperator>(
+      std::move(problem), ParameterOperatorOptions{.sequences_at_once = options.sequences_at_once});
+  Sharpness sharpness;
+  if (preconditioner.diagonals.size() > 0) {
+    const MovedCoordinates moved = moved_coordinates(preconditioner, parameters);
+    if (moved.indices.numel() == 0) {
+      sharpness = Sharpness::unknown();
+      sharpness.left_out = moved.left_out;
+      return sharpness;
+    }
+    op = preconditioned(op, moved);
+    sharpness.clip_factor = preconditioner.clip_factor;
+    sharpness.left_out = moved.left_out;
   }
   LanczosOptions lanczos_options;
   lanczos_options.ends = Ends::upper;
@@ -41,7 +41,6 @@ Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch
   lanczos_options.seed = options.seed;
   lanczos_options.max_basis = 16;  // few, since each vector is as large as the model
   const ExtremalEigenvalues ends = lanczos(*op, lanczos_options);
-  Sharpness sharpness;
   sharpness.lambda_max = ends.lambda_max.item<double>();
   sharpness.lambda_max_upper = ends.lambda_max_upper.item<double>();
   sharpness.residual_norm = ends.residual_max.item<double>();

@@ -38,8 +38,9 @@ Training::Training(const TrainConfig& config, const models::Model& model, models
       forward_(trainable(model, device, parameter_dtype(config)), Numerics::wide, Derivatives::first),
       shard_(forward_.parameters(), group_),
       optimizer_(config.optimizer, shard_) {
-  if (sequences_per_update() % group_.size() != 0) {
-    throw std::invalid_argument("data.batch_size * data.accumulation is " + std::to_string(sequences_per_update()) +
+  if (sequences_per_update(config_) % group_.size() != 0) {
+    throw std::invalid_argument("data.batch_size * data.accumulation is " +
+                                std::to_string(sequences_per_update(config_)) +
                                 " sequences, expected a multiple of the " + std::to_string(group_.size()) +
                                 " processes, which divide them equally");
   }
@@ -52,7 +53,7 @@ Training::Training(const TrainConfig& config, const models::Model& model, models
 }
 
 int64_t Training::tokens_per_update() const {
-  return sequences_per_update() * config_.data.seq_len;
+  return sequences_per_update(config_) * config_.data.seq_len;
 }
 
 double Training::accumulate_gradient(const models::TokenBatch& batch, double scale) {
@@ -69,21 +70,22 @@ UpdateRecord Training::update() {
   const c10::AutoGradMode recording(true);
   UpdateRecord record;
   record.lr = config_.optimizer.lr * multiplier(schedule_of(config_), step());
-  const Share share = share_of(sequences_per_update(), group_.rank(), group_.size());
+  const Share share = share_of(sequences_per_update(config_), group_.rank(), group_.size());
   for (int64_t done = 0; done < share.count; done += config_.data.batch_size) {
     const int64_t count = std::min(config_.data.batch_size, share.count - done);
     const models::TokenBatch batch = data_.batch(sequences_seen_ + share.first + done, count);
-    record.loss += accumulate_gradient(batch, static_cast<double>(count) / static_cast<double>(sequences_per_update()));
+    record.loss +=
+        accumulate_gradient(batch, static_cast<double>(count) / static_cast<double>(sequences_per_update(config_)));
   }
   record.loss = sum_over_processes(record.loss);
-  sequences_seen_ += sequences_per_update();
+  sequences_seen_ += sequences_per_update(config_);
   shard_.reduce_gradients();
   std::vector<at::Tensor> gradients;
   for (const auto& [name, parameter] : shard_.own()) {
     gradients.push_back(parameter.grad());
   }
   record.grad_norm = clip_gradients(gradients, config_.optimizer.clip, group_);
-  optimizer_.update(record.lr);
+  optimizer_.update(record.lr, clip_factor(record.grad_norm, config_.optimizer.clip));
   for (const auto& [name, parameter] : shard_.own()) {
     parameter.mutable_grad() = at::Tensor();
   }

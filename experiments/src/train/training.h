@@ -71,7 +71,6 @@ class Training {
   /// gradients. Returns `scale` times the loss.
   double accumulate_gradient(const models::TokenBatch& batch, double scale);
   double sum_of_losses(const at::Tensor& tokens, const at::Tensor& targets) const;
-  int64_t sequences_per_update() const { return config_.data.accumulation * config_.data.batch_size; }
   /// Returns the sum of a number over all processes.
   double sum_over_processes(double value) const;
 

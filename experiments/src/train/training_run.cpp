@@ -2,10 +2,12 @@
 
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "hessian/device.h"
 #include "hessian/models/named_models.h"
 #include "program/interrupt.h"
+#include "program/log.h"
 #include "program/progress.h"
 #include "run_file/output_file.h"
 #include "train/setup.h"
@@ -91,6 +93,9 @@ void TrainingRun::begin() {
   }
   if (group_.is_first()) {
     writer_ = open_run_file();
+    for (const std::string& warning : probe_ ? sharpness_warnings(config_) : std::vector<std::string>{}) {
+      log_warning(warning);
+    }
   }
   share_divergence();
 }

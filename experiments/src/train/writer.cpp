@@ -69,6 +69,10 @@ void TrainWriter::write_probe(int64_t step, const std::vector<double>& losses, c
     append_one(writer_, groups.at(i) + "/iterations", sharpness[i].iterations);
     append_one(writer_, groups.at(i) + "/converged", sharpness[i].converged);
   }
+  if (!sharpness.empty()) {
+    append_one(writer_, preconditioned_sharpness_group + "/clip_factor", sharpness.back().clip_factor);
+    append_one(writer_, preconditioned_sharpness_group + "/left_out", sharpness.back().left_out);
+  }
   append_probe(writer_, layout_.probe, step, losses, rows);
   writer_.flush();
 }

@@ -200,6 +200,43 @@ TEST(Figures, DrawSharpnessWithItsThresholds) {
   EXPECT_THAT(preconditioned.warnings, IsEmpty()) << "what is not defined before the first update is no failure";
 }
 
+std::string sharpness_config(const std::string& probe) {
+  return "[data]\nbatch_size = 4\naccumulation = 3\n[optimizer]\nlr = 0.1\n[probe]\nsharpness = true\nsequences = 2\n" +
+         probe;
+}
+
+TEST(Figures, SayOfHowManySequencesTheSharpnessIsAndWarnOfFew) {
+  RunContent run = trained(10);
+  run.sharpness = analysis::SharpnessCurve{{0, 10}, {30, 15}, {1, 1}};
+  const auto figure = [&run](const std::string& probe) {
+    run.info.config = sharpness_config(probe);
+    return figure_named(figures_of({run}), "sharpness");
+  };
+  EXPECT_THAT(figure("sharpness_sequences = 0").caption, HasSubstr("Of the mean loss of 12 held-out sequences."));
+  EXPECT_THAT(figure("sharpness_sequences = 0").warnings, IsEmpty());
+  EXPECT_THAT(figure("sharpness_sequences = 12").warnings, IsEmpty());
+  EXPECT_THAT(figure("sharpness_sequences = 5").caption, HasSubstr("Of the mean loss of 5 held-out sequences."));
+  EXPECT_THAT(figure("sharpness_sequences = 5").warnings,
+              ElementsAre(HasSubstr("the sharpness is that of 5 sequences, fewer than the 12 of an update")));
+  // Files from before the key had the sharpness of the probe's sequences.
+  EXPECT_THAT(figure("").caption, HasSubstr("Of the mean loss of 2 held-out sequences."));
+  EXPECT_THAT(figure("").warnings, ElementsAre(HasSubstr("that of 2 sequences, fewer than the 12")));
+  RunContent other = run;
+  other.info.config = sharpness_config("sharpness_sequences = 20");
+  EXPECT_THAT(figure_named(figures_of({run, other}), "sharpness").caption,
+              HasSubstr("Of the mean loss of 2 to 20 held-out sequences."));
+}
+
+TEST(Figures, OfASweepSayOfHowManySequencesTheSharpnessIs) {
+  RunContent run = swept();
+  run.info.config = sharpness_config("sharpness_sequences = 5");
+  EXPECT_THAT(figure_named(figures_of({run}), "stable-rates").warnings, IsEmpty()) << "there is no sharpness";
+  run.sweep->summary["sharpness_rate"] = {3, NAN};
+  const Figure rates = figure_named(figures_of({run}), "stable-rates");
+  EXPECT_THAT(rates.caption, HasSubstr("mean loss of 5 held-out sequences"));
+  EXPECT_THAT(rates.warnings, ElementsAre(HasSubstr("that of 5 sequences, fewer than the 12 of an update")));
+}
+
 TEST(Figures, MarkDivergedRatesAndTheLargestStableOne) {
   const std::vector<Figure> figures = figures_of({swept()});
   const Figure figure = figure_named(figures, "lr-sweep");

@@ -413,5 +413,23 @@ TEST(ThresholdsSection, ComparesEachCurvatureByItsOwnRates) {
   EXPECT_EQ(claim_with(claims, "Adam's limit").verdict, Verdict::undecided);
 }
 
+TEST(ThresholdsSection, SaysOfHowManySequencesTheSharpnessIs) {
+  SweepRuns runs;
+  runs.models = {"x-prenorm"};
+  for (const char* name : {"activation_rate", "sharpness_rate", "preconditioned_rate", "largest_stable_lr"}) {
+    runs.summary[name] = {1};
+  }
+  StabilityResults results = results_of({{"llama2", runs}});
+  results.sweeps[0].content.info.config =
+      "[data]\nbatch_size = 8\naccumulation = 1\n[probe]\nsharpness = true\nsharpness_sequences = 4\n";
+  const auto figures = thresholds_section(results).section.figures;
+  ASSERT_EQ(figures.size(), 3U);
+  for (const analysis::Figure& figure : figures) {
+    const bool of_sharpness = figure.id != "g-activation";
+    EXPECT_EQ(figure.caption.find("mean loss of 4 held-out sequences") != std::string::npos, of_sharpness) << figure.id;
+    EXPECT_EQ(figure.warnings.size(), of_sharpness ? 1U : 0U) << figure.id;
+  }
+}
+
 }  // namespace
 }  // namespace hessian::tests

@@ -9,6 +9,7 @@
 #include "refusal.h"
 #include "run_contents.h"
 #include "run_file/probe_layout.h"
+#include "run_file/train_layout.h"
 #include "run_file_support.h"
 
 using hessian::analysis::read_run;
@@ -101,6 +102,33 @@ TEST(RunContent, CountsConvergedEstimatesOfEachLayer) {
   site.converged.clear();  // as in files of older programs
   EXPECT_EQ(site.converged_count(0, 0), 0);
   EXPECT_EQ(site.unconverged(0), 0);
+}
+
+TEST(RunContent, HasTheFactorsOfThePreconditionedSharpness) {
+  const TemporaryFolder folder;
+  const auto read = [&folder](const std::vector<double>& clip_factors, const std::vector<int64_t>& left_out) {
+    experiments::TrainLayoutOptions layout;
+    layout.probe.sites = {{"residual", {0, 1}}};
+    layout.probe.probes = 0;
+    layout.sharpness = true;
+    auto writer = RunFileWriter::create(folder / "run.h5", info(), experiments::train_datasets(layout), true);
+    append<int64_t>(writer, "/probe/step", {0, 10});
+    for (const std::string group : {"/probe/sharpness", "/probe/preconditioned_sharpness"}) {
+      append<double>(writer, group + "/lambda_max", {3, 4});
+      append<uint8_t>(writer, group + "/converged", {1, 0});
+    }
+    append<double>(writer, "/probe/preconditioned_sharpness/clip_factor", clip_factors);
+    append<int64_t>(writer, "/probe/preconditioned_sharpness/left_out", left_out);
+    writer.finish();
+    return read_run(folder / "run.h5");
+  };
+  const RunContent run = read({0.5, 0.25}, {7, 8});
+  EXPECT_THAT(run.preconditioned_sharpness->clip_factor, ElementsAre(0.5, 0.25));
+  EXPECT_THAT(run.preconditioned_sharpness->left_out, ElementsAre(7, 8));
+  EXPECT_THAT(run.sharpness->clip_factor, IsEmpty());
+  // A file that lacks some of them has none.
+  EXPECT_THAT(read({0.5, 0.25}, {7}).preconditioned_sharpness->clip_factor, IsEmpty());
+  EXPECT_THAT(read({0.5, 0.25}, {7}).preconditioned_sharpness->lambda_max, ElementsAre(3, 4));
 }
 
 TEST(RunContent, FindsNumbersOfASweepsSummary) {

@@ -307,6 +307,9 @@ TEST(SpectrumTables, HaveARowForEachMatrixAndEachMap) {
                                                       "6 ± 0.71", "nats")));
   EXPECT_THAT(tables[1].rows,
               ElementsAre(ElementsAre("residual-0", "16", "32", "-2", "1", "0.04", "0.002", "0.125 ± 0.03", "nats")));
+  run.spectra[0].left_out = 3;
+  run.spectra[0].clip_factor = 0.25;
+  EXPECT_EQ(analysis::spectrum_tables(run, "a")[0].rows[0][1], "64 (3 without updates left out; c = 0.25)");
   ASSERT_EQ(tables[2].rows.size(), 4);
   EXPECT_THAT(tables[2].rows[0], ElementsAre("0", "attention.wv", "2", "0", "2", "–", "–", "2 of 2"));
   EXPECT_THAT(tables[2].rows[1], ElementsAre("0", "attention.wq", "20", "4", "21.5", "0.3", "0.5", "2 of 2"));

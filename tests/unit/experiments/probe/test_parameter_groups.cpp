@@ -175,7 +175,8 @@ TEST_F(ParameterGroups, HaveAMonteCarloFisherMatrixWhoseMeanIsTheGaussNewtonMatr
 
 TEST_F(ParameterGroups, ArePreconditionedByTheStateOfATrainingCheckpoint) {
   const support::TemporaryFolder folder;
-  // After one update v / (1 - beta2) is the squared gradient, so that P = (1 - beta1) (|g| + eps).
+  // After one update v / (1 - beta2) is the squared gradient, so that P = (1 - beta1) (|g| + eps). Gradients were clipped to
+  // half of their norm, and the first four entries of the first parameter had none.
   experiments::TrainConfig config;
   config.optimizer.beta1 = 0.75;
   config.optimizer.eps = 0.125;
@@ -184,10 +185,11 @@ TEST_F(ParameterGroups, ArePreconditionedByTheStateOfATrainingCheckpoint) {
   std::vector<at::Tensor> scale;
   for (at::Tensor& leaf : leaves.leaves) {
     leaf.mutable_grad() = at::randn(leaf.sizes(), generator, at::dtype(at::kDouble));
-    scale.push_back((0.25 * (leaf.grad().abs() + 0.125)).rsqrt().flatten());
+    scale.push_back((0.25 * (leaf.grad().abs() + 0.125)).rsqrt().flatten() * std::sqrt(0.5));
   }
+  leaves.leaves.front().grad().flatten().narrow(0, 0, 4).zero_();
   experiments::Optimizer optimizer(config.optimizer, leaves.model.parameters);
-  optimizer.update(1e-3);
+  optimizer.update(1e-3, 0.5);
   models::TrainingState state;
   state.step = 1;
   state.optimizer = optimizer.state();
@@ -199,7 +201,15 @@ TEST_F(ParameterGroups, ArePreconditionedByTheStateOfATrainingCheckpoint) {
   const at::Tensor d = at::cat(scale);
   const at::Tensor whole = d.unsqueeze(1) * exact_hessian() * d;
   options.adam = true;
-  EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian), whole), 1e-10);
+  const at::Tensor moved = at::arange(4, whole.size(0));
+  EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian), submatrix(whole, moved)), 1e-10);
+  options.params = {"*", "*norm*"};
+  const auto found = groups();
+  EXPECT_EQ(found[0].group.dim, whole.size(0) - 4);
+  EXPECT_EQ(found[0].group.adam.value().left_out, 4);
+  EXPECT_EQ(found[0].group.adam.value().clip_factor, 0.5);
+  EXPECT_TRUE(found[0].group.adam.value().coordinates.equal(moved));
+  EXPECT_EQ(found[1].group.adam.value().left_out, 0);
   const at::Tensor places = entries_of([](const std::string& name) { return name.find("norm") != std::string::npos; });
   EXPECT_LT(relative_error(matrix(CurvatureMatrix::hessian, "*norm*"), submatrix(whole, places)), 1e-10);
   options.adam = false;

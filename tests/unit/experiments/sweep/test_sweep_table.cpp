@@ -228,6 +228,24 @@ std::vector<std::string> warnings_for(const std::vector<CellResult>& results) {
   return warnings_of(make_table(configured({simplegpt}, {0, 1}), results));
 }
 
+TEST(SweepTable, SaysOfHowManySequencesTheSharpnessIsAndWarnsOfFew) {
+  SweepConfig config = configured({simplegpt});
+  config.train.data.batch_size = 6;
+  config.train.data.accumulation = 2;
+  config.train.probe.sharpness = true;
+  const std::vector<CellResult> results = grid_of(config, simplegpt, 4);
+  EXPECT_THAT(format_text(make_table(config, results), false), Not(HasSubstr("sequences"))) << "there are no probes";
+  config.train.probe.every = 100;
+  EXPECT_THAT(format_text(make_table(config, results), false),
+              HasSubstr("2/sharpness and Adam's limit: from the mean loss of 12 held-out sequences\n"));
+  EXPECT_THAT(format_json(make_table(config, results)), HasSubstr("\"sharpness_sequences\": 12"));
+  EXPECT_THAT(warnings_of(make_table(config, results)), IsEmpty());
+  config.train.probe.sharpness_sequences = 3;
+  EXPECT_THAT(format_text(make_table(config, results), false), HasSubstr("loss of 3 held-out sequences\n"));
+  EXPECT_THAT(warnings_of(make_table(config, results)),
+              ElementsAre(HasSubstr("probe.sharpness_sequences is 3, fewer than the 12 of an update")));
+}
+
 TEST(SweepWarnings, NameTheEndOfTheGridThatIsTooClose) {
   const SweepConfig config = configured({simplegpt}, {0, 1});
   EXPECT_THAT(warnings_for(grid_of(config, simplegpt, 4)), IsEmpty());

@@ -82,6 +82,7 @@ std::vector<ExpectedField> expected_of_training(TrainConfig& c, const std::strin
       {"probe.confidence", "0.999", &c.probe.confidence},
       {"probe.max_iterations", "200", &c.probe.max_iterations},
       {"probe.sharpness", "false", &c.probe.sharpness},
+      {"probe.sharpness_sequences", "0", &c.probe.sharpness_sequences},
       {"divergence.margin", "0.5", &c.divergence.margin},
       {"divergence.patience", "100", &c.divergence.patience},
       {"divergence.smoothing", "11", &c.divergence.smoothing},
@@ -200,6 +201,27 @@ TEST(ConfigDefaults, OfDivergenceLeaveOutThePlateauForAModelThatHasLeftItAlready
   config.model.name = "model.safetensors";
   EXPECT_EQ(divergence_of(config).plateau_drop, 0);
   EXPECT_EQ(divergence_of(config).margin, 0.75);
+}
+
+TEST(ConfigDefaults, OfTheSequencesOfTheSharpnessAreThoseOfAnUpdate) {
+  TrainConfig config;
+  config.data.batch_size = 4;
+  config.data.accumulation = 3;
+  config.probe.sequences = 2;
+  config.probe.sharpness = true;
+  EXPECT_EQ(sequences_per_update(config), 12);
+  EXPECT_EQ(sharpness_sequences(config), 12);
+  EXPECT_TRUE(sharpness_warnings(config).empty());
+  config.probe.sharpness_sequences = 12;
+  EXPECT_TRUE(sharpness_warnings(config).empty());
+  config.probe.sharpness_sequences = 11;
+  EXPECT_EQ(sharpness_sequences(config), 11);
+  EXPECT_EQ(
+      sharpness_warnings(config),
+      std::vector<std::string>{"probe.sharpness_sequences is 11, fewer than the 12 of an update: the sharpness of "
+                               "few sequences is biased upwards"});
+  config.probe.sharpness = false;
+  EXPECT_TRUE(sharpness_warnings(config).empty());
 }
 
 TEST(ConfigDefaults, OfTheScheduleAreTheMembersOfTheSameNames) {

@@ -8,10 +8,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "hessian/dense_operator.h"
+#include "hessian/operator_algebra.h"
 #include "loader_support.h"
 #include "optimizer_formulas.h"
 #include "refusal.h"
@@ -214,11 +217,12 @@ TEST(Optimizer, ContinuesFromItsStateBitForBit) {
         Problem interrupted(6, dtype);
         Optimizer whole(config, straight.parameters());
         Optimizer before(config, interrupted.parameters());
+        const auto clip_factor = [](int step) { return 1 / (3.0 + step); };
         for (int step = 0; step < restart; ++step) {
           straight.next_gradients();
           interrupted.next_gradients();
-          whole.update(0.02);
-          before.update(0.02);
+          whole.update(0.02, clip_factor(step));
+          before.update(0.02, clip_factor(step));
         }
         Parameters saved;
         for (const auto& [name, tensor] : before.state()) {
@@ -230,9 +234,10 @@ TEST(Optimizer, ContinuesFromItsStateBitForBit) {
         for (int step = 0; step < 5; ++step) {
           straight.next_gradients();
           interrupted.next_gradients();
-          whole.update(0.01);
-          after.update(0.01);
+          whole.update(0.01, clip_factor(restart + step));
+          after.update(0.01, clip_factor(restart + step));
         }
+        EXPECT_EQ(after.preconditioner().clip_factor, whole.preconditioner().clip_factor);
         for (std::size_t i = 0; i < straight.values().size(); ++i) {
           EXPECT_TRUE(interrupted.values()[i].equal(straight.values()[i])) << Problem::shapes()[i].first;
         }
@@ -248,7 +253,7 @@ TEST(Optimizer, KeepsAStateForEveryParameter) {
   const Problem problem(7, at::kFloat);
   const Parameters adam = Optimizer(adamw(), problem.parameters()).state();
   const Parameters plain = Optimizer(sgd(), problem.parameters()).state();
-  EXPECT_EQ(adam.size(), 1 + 2 * problem.parameters().size());
+  EXPECT_EQ(adam.size(), 2 + 2 * problem.parameters().size());
   EXPECT_EQ(plain.size(), 1 + problem.parameters().size());
   for (const auto& [name, parameter] : problem.parameters()) {
     EXPECT_EQ(adam.at("exp_avg." + name).sizes(), parameter.sizes());
@@ -289,6 +294,15 @@ TEST(Optimizer, RefusesTheStateOfAnotherRunWithoutChangingItsOwn) {
   EXPECT_TRUE(refusal(more).starts_with("run/c.safetensors: "));
   EXPECT_TRUE(refusal(Optimizer(sgd(), problem.parameters()).state()).starts_with("run/c.safetensors: "));
   EXPECT_TRUE(refusal({}).starts_with("run/c.safetensors: "));
+  for (const auto& factors : {at::Tensor(), at::zeros({2}, at::kDouble)}) {  // there is one after one update
+    Parameters state;
+    for (const auto& [name, tensor] : own) {
+      if (name != "clip_factors" || factors.defined()) {
+        state.add(name, name == "clip_factors" ? factors : tensor);
+      }
+    }
+    EXPECT_NE(refusal(state).find("'clip_factors'"), std::string::npos);
+  }
   EXPECT_EQ(names_of(optimizer.state()), names_of(own));
   for (const auto& [name, tensor] : own) {
     EXPECT_TRUE(optimizer.state().at(name).equal(tensor)) << name;
@@ -315,13 +329,14 @@ TEST(Preconditioner, FollowsItsFormulaForEveryParameter) {
     for (int step = 1; step <= 12; ++step) {
       formulas.update(problem.next_gradients(), 0.01);
       optimizer.update(0.01);
-      const auto diagonal = optimizer.preconditioner();
-      ASSERT_EQ(diagonal.size(), formulas.weights.size());
-      for (std::size_t i = 0; i < diagonal.size(); ++i) {
-        const at::Tensor v = formulas.second[i] / (1 - std::pow(0.95, step));
+      const Parameters diagonals = optimizer.preconditioner().diagonals;
+      ASSERT_EQ(names_of(diagonals), names_of(problem.parameters()));
+      std::size_t i = 0;
+      for (const auto& [name, diagonal] : diagonals) {
+        const at::Tensor v = formulas.second[i++] / (1 - std::pow(0.95, step));
         const at::Tensor expected = (1 - std::pow(0.9, step)) * (v.sqrt() + 1e-3);
-        ASSERT_EQ(diagonal[i].sizes(), expected.sizes()) << Problem::shapes()[i].first;
-        EXPECT_LT(relative_difference(diagonal[i], expected), 1e-12) << Problem::shapes()[i].first;
+        ASSERT_EQ(diagonal.sizes(), expected.sizes()) << name;
+        EXPECT_LT(relative_difference(diagonal, expected), 1e-12) << name;
       }
     }
   }
@@ -337,22 +352,99 @@ TEST(Preconditioner, TurnsTheFirstMomentIntoTheUpdate) {
     const auto before = problem.values();
     problem.next_gradients();
     optimizer.update(0.02);
-    const auto diagonal = optimizer.preconditioner();
+    const Parameters diagonals = optimizer.preconditioner().diagonals;
     for (std::size_t i = 0; i < before.size(); ++i) {
+      const at::Tensor& diagonal = diagonals.at(Problem::shapes()[i].first);
       const at::Tensor m = optimizer.state().at("exp_avg." + Problem::shapes()[i].first);
       // Subtracting weights of order 1 leaves an error of 1e-16 in an update of order 0.02.
-      EXPECT_LT(relative_difference(problem.values()[i] - before[i], -0.02 * m / diagonal[i]), 1e-12);
+      EXPECT_LT(relative_difference(problem.values()[i] - before[i], -0.02 * m / diagonal), 1e-12);
     }
   }
 }
 
 TEST(Preconditioner, IsAbsentForSgdAndBeforeTheFirstUpdate) {
   Problem problem(12, at::kFloat);
-  EXPECT_TRUE(Optimizer(adamw(), problem.parameters()).preconditioner().empty());
+  EXPECT_EQ(Optimizer(adamw(), problem.parameters()).preconditioner().diagonals.size(), 0U);
   Optimizer plain(sgd(), problem.parameters());
   problem.next_gradients();
   plain.update(0.1);
-  EXPECT_TRUE(plain.preconditioner().empty());
+  EXPECT_EQ(plain.preconditioner().diagonals.size(), 0U);
+}
+
+TEST(Preconditioner, HasTheMeanClipFactorOfTheUpdatesThatTheSecondMomentRemembers) {
+  Problem problem(13, at::kFloat);
+  OptimizerConfig config = adamw();
+  config.beta2 = 0.75;  // remembers four updates
+  Optimizer optimizer(config, problem.parameters());
+  double factor = 1;
+  for (const double mean : {1.0, 1.5 / 2, 1.75 / 3, 1.875 / 4, 0.9375 / 4, 0.46875 / 4}) {
+    problem.next_gradients();
+    optimizer.update(0.1, factor);
+    EXPECT_EQ(optimizer.preconditioner().clip_factor, mean);
+    factor /= 2;
+  }
+  // 1 / (1 - 0.95) = 20 updates, of which one was clipped.
+  Optimizer longer(adamw(), problem.parameters());
+  longer.update(0.1, 0.5);
+  for (int step = 2; step <= 20; ++step) {
+    longer.update(0.1);
+    EXPECT_NEAR(longer.preconditioner().clip_factor, 1 - 0.5 / step, 1e-14);
+  }
+  longer.update(0.1);
+  EXPECT_EQ(longer.preconditioner().clip_factor, 1);
+}
+
+TEST(Preconditioner, IsInfiniteWhereNoGradientHasArrived) {
+  Problem problem(14, at::kDouble);
+  Optimizer optimizer(adamw(), problem.parameters());
+  const at::Tensor& embedding = problem.parameters().at("tok_embeddings.weight");  // [7, 5]
+  const auto update_without_rows = [&](int64_t first, int64_t count) {
+    problem.next_gradients();
+    embedding.grad().narrow(0, first, count).zero_();
+    optimizer.update(0.01);
+  };
+  const auto rows_left_out = [&] {
+    const Parameters diagonals = optimizer.preconditioner().diagonals;
+    EXPECT_TRUE(diagonals.at("output.weight").isfinite().all().item<bool>());
+    const at::Tensor infinite = diagonals.at("tok_embeddings.weight").isinf();
+    EXPECT_TRUE(infinite.all(1).equal(infinite.any(1))) << "whole rows";
+    return infinite.any(1).sum().item<int64_t>();
+  };
+  update_without_rows(2, 4);
+  update_without_rows(2, 5);
+  EXPECT_EQ(rows_left_out(), 4);  // rows 2 to 5; row 6 had a gradient in the first update
+  update_without_rows(3, 2);
+  EXPECT_EQ(rows_left_out(), 2);
+}
+
+// H = [2 1 0; 1 3 0; 0 0 100], P = (4, 1, infinity), c = 1/2: the matrix is [1/4 1/4; 1/4 3/2], with the eigenvalues
+// 7/8 +- sqrt(29)/8.
+TEST(Preconditioner, MakesTheMatrixOfTheMovedCoordinates) {
+  Parameters parameters;
+  parameters.add("a", at::zeros({1, 1}, at::kDouble));
+  parameters.add("b", at::zeros({2}, at::kDouble));
+  experiments::Preconditioner preconditioner;
+  preconditioner.diagonals.add("b", at::tensor({1.0, static_cast<double>(INFINITY)}, at::kDouble));
+  preconditioner.diagonals.add("a", at::full({1, 1}, 4.0, at::kDouble));
+  preconditioner.clip_factor = 0.5;
+  const experiments::MovedCoordinates moved = moved_coordinates(preconditioner, parameters);
+  EXPECT_TRUE(moved.indices.equal(at::tensor({0, 1}, at::kLong)));
+  EXPECT_EQ(moved.left_out, 1);
+  const at::Tensor hessian = at::tensor({2.0, 1.0, 0.0, 1.0, 3.0, 0.0, 0.0, 0.0, 100.0}, at::kDouble).view({1, 3, 3});
+  const OperatorPtr op = preconditioned(std::make_shared<DenseOperator>(hessian), moved);
+  EXPECT_EQ(op->dim(), 2);
+  const at::Tensor eigenvalues = at::linalg_eigvalsh(to_dense(*op))[0];
+  EXPECT_NEAR(eigenvalues[0].item<double>(), (7 - std::sqrt(29)) / 8, 1e-14);
+  EXPECT_NEAR(eigenvalues[1].item<double>(), (7 + std::sqrt(29)) / 8, 1e-14);
+}
+
+// A second moment that is not a number must not look like one that is zero.
+TEST(Preconditioner, DoesNotLeaveOutCoordinatesThatAreNotNumbers) {
+  Parameters parameters;
+  parameters.add("a", at::zeros({3}, at::kDouble));
+  experiments::Preconditioner preconditioner;
+  preconditioner.diagonals.add("a", at::tensor({NAN, 1.0F, INFINITY}, at::kDouble));
+  EXPECT_TRUE(moved_coordinates(preconditioner, parameters).indices.equal(at::tensor({0, 1}, at::kLong)));
 }
 
 double plain_norm(const std::vector<at::Tensor>& tensors) {
@@ -382,6 +474,13 @@ TEST(Clipping, ScalesAllGradientsByOneFactorDownToTheLimit) {
       EXPECT_NEAR(plain_norm(gradients), limit, 1.1e-6 * limit / norm);
     }
   }
+}
+
+TEST(Clipping, HasAFactorOfLimitOverNorm) {
+  EXPECT_NEAR(experiments::clip_factor(4, 1), 1 / (4 + 1e-6), 1e-15);
+  EXPECT_NEAR(experiments::clip_factor(4, 3), 3 / (4 + 1e-6), 1e-15);
+  EXPECT_EQ(experiments::clip_factor(4, 5), 1);
+  EXPECT_EQ(experiments::clip_factor(4, 0), 1);
 }
 
 TEST(Clipping, DoesNotChangeGradientsWithinTheLimit) {

@@ -6,6 +6,7 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <tuple>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace hessian::tests {
 namespace {
 
 using experiments::measure_sharpness;
+using experiments::Preconditioner;
 using experiments::Sharpness;
 using experiments::SharpnessOptions;
 using support::minute_config;
@@ -53,18 +55,31 @@ TEST_P(SharpnessOf, IsTheLargestEigenvalueOfTheDenseHessian) {
 
 TEST_P(SharpnessOf, WithAPreconditionerIsThatOfTheHessianInItsGeometry) {
   auto generator = at::detail::createCPUGenerator(43);
-  std::vector<at::Tensor> preconditioner;
+  const auto uniform = [&generator](at::IntArrayRef shape) {
+    return at::rand(shape, generator, at::dtype(at::kDouble));
+  };
+  Preconditioner preconditioner;
+  preconditioner.clip_factor = 0.25;
   std::vector<at::Tensor> flat;
   for (const auto& [name, tensor] : model_.parameters) {
-    // From 0.1 to 10, uniform in the logarithm.
-    preconditioner.push_back(at::pow(10.0, 2 * at::rand(tensor.sizes(), generator, at::dtype(at::kDouble)) - 1));
-    flat.push_back(preconditioner.back().flatten());
+    // From 0.1 to 10, uniform in the logarithm; a tenth has not moved.
+    at::Tensor diagonal = at::pow(10.0, 2 * uniform(tensor.sizes()) - 1);
+    diagonal.masked_fill_(uniform(tensor.sizes()) < 0.1, INFINITY);
+    flat.push_back(diagonal.flatten());
+    preconditioner.diagonals.add(name, diagonal);
   }
-  const at::Tensor scale = at::cat(flat).pow(-0.5);
+  const at::Tensor scale = 0.5 * at::cat(flat).pow(-0.5);  // 0 where nothing has moved
   const double expected = largest_eigenvalue(scale.unsqueeze(1) * hessian_ * scale.unsqueeze(0));
-  const Sharpness sharpness = measure_sharpness(model_, batch_, preconditioner, tight);
-  EXPECT_EQ(sharpness.converged, 1);
-  EXPECT_NEAR(sharpness.lambda_max, expected, 1e-6 * std::abs(expected));
+  ASSERT_GT(expected, 0) << "so that it is the largest eigenvalue of the other coordinates";
+  for (const int64_t sequences_at_once : {0, 1, 2}) {  // of three
+    SharpnessOptions options = tight;
+    options.sequences_at_once = sequences_at_once;
+    const Sharpness sharpness = measure_sharpness(model_, batch_, preconditioner, options);
+    EXPECT_EQ(sharpness.converged, 1);
+    EXPECT_NEAR(sharpness.lambda_max, expected, 1e-6 * std::abs(expected));
+    EXPECT_EQ(sharpness.clip_factor, 0.25);
+    EXPECT_EQ(sharpness.left_out, (scale == 0).sum().item<int64_t>());
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, SharpnessOf,
@@ -84,14 +99,29 @@ TEST(SharpnessLimits, ReportsThatItHasNotConverged) {
   EXPECT_GT(sharpness.residual_norm, 0);
 }
 
+TEST(SharpnessLimits, IsUnknownIfNoCoordinateHasMoved) {
+  const auto config = minute_config(models::Family::llama2, models::Placement::prenorm);
+  const models::Model model = random_model(config, 1);
+  Preconditioner unmoved;
+  int64_t entries = 0;
+  for (const auto& [name, tensor] : model.parameters) {
+    unmoved.diagonals.add(name, at::full_like(tensor, INFINITY));
+    entries += tensor.numel();
+  }
+  const Sharpness sharpness = measure_sharpness(model, random_batch(config, 2), unmoved, tight);
+  EXPECT_TRUE(std::isnan(sharpness.lambda_max));
+  EXPECT_EQ(sharpness.converged, 0);
+  EXPECT_EQ(sharpness.left_out, entries);
+}
+
 // Multiplying P by 4 divides the eigenvalues by 4.
 TEST(SharpnessLimits, ScalesInverselyWithThePreconditionerAndDoesNotChangeTheModel) {
   const auto config = minute_config(models::Family::gpt2, models::Placement::simplegpt);
   const models::Model model = random_model(config, 3);
-  std::vector<at::Tensor> fours;
+  Preconditioner fours;
   std::vector<at::Tensor> copies;
   for (const auto& [name, tensor] : model.parameters) {
-    fours.push_back(at::full_like(tensor, 4.0));
+    fours.diagonals.add(name, at::full_like(tensor, 4.0));
     copies.push_back(tensor.clone());
   }
   const auto batch = random_batch(config, 4);

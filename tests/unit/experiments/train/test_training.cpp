@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -362,7 +363,7 @@ TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
       }
       EXPECT_TRUE(finer_than_bfloat16);
       for (const auto& [name, tensor] : half.optimizer().state()) {
-        EXPECT_TRUE(name == "updates" || tensor.scalar_type() == at::kFloat) << name;
+        EXPECT_TRUE(name == "updates" || name == "clip_factors" || tensor.scalar_type() == at::kFloat) << name;
       }
     }
   }
@@ -386,6 +387,27 @@ TEST(Training, UsesItsNewWeightsInTheNextBfloat16Step) {
     EXPECT_NEAR(half.update().loss, expected, 0.02 * expected);
     const double validation = single.validate();
     EXPECT_NEAR(half.validate(), validation, 0.02 * validation);
+  }
+}
+
+TEST(Training, RemembersByHowMuchGradientsWereClipped) {
+  const models::Model model = tiny_model();
+  const TemporaryFolder folder;
+  TrainConfig config = short_run(random_source(folder, model.config));
+  config.optimizer.beta2 = 0.8;  // remembers five updates
+  const double first_norm = training_of(config, model).update().grad_norm;
+  for (const double limit : {0.0, 0.3 * first_norm, 1e3 * first_norm}) {
+    config.optimizer.clip = limit;
+    Training training = training_of(config, model);
+    std::vector<double> factors;
+    for (int64_t step = 0; step < steps; ++step) {
+      const double norm = training.update().grad_norm;
+      factors.push_back(limit > 0 ? std::min(1.0, limit / (norm + 1e-6)) : 1);
+      const auto last = static_cast<std::ptrdiff_t>(std::min<std::size_t>(5, factors.size()));
+      const double mean = std::accumulate(factors.end() - last, factors.end(), 0.0) / static_cast<double>(last);
+      EXPECT_NEAR(training.optimizer().preconditioner().clip_factor, mean, 1e-14) << "limit " << limit;
+    }
+    EXPECT_EQ(factors.front() < 1, limit == 0.3 * first_norm);
   }
 }
 
@@ -426,6 +448,7 @@ TEST(Training, ContinuesFromACheckpointBitForBit) {
           EXPECT_EQ(actual.lr, expected.lr);
         }
         EXPECT_EQ(after.validate(), straight.validate());
+        EXPECT_EQ(after.optimizer().preconditioner().clip_factor, straight.optimizer().preconditioner().clip_factor);
         for (const auto& [name, parameter] : straight.forward().parameters()) {
           EXPECT_TRUE(after.forward().parameters().at(name).equal(parameter)) << name;
         }

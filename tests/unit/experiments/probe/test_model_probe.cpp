@@ -74,7 +74,7 @@ TEST_P(ModelProbeOptions, MeasuresTheLayersAndTheEndThatAreRequested) {
 }
 
 TEST_P(ModelProbeOptions, GivesSequencesInTheOppositeOrderTheirOwnResults) {
-  const ProbeModelOptions options{.tolerance = 1e-10, .max_iterations = 500};
+  const ProbeModelOptions options{.ends = Ends::both, .tolerance = 1e-10, .max_iterations = 500};
   const auto layers = probe(model, batch, options);
   const auto swapped = probe(model, {batch.tokens.flip({0}), batch.targets.flip({0}), {}}, options);
   for (std::size_t i = 0; i < layers.size(); ++i) {

@@ -100,6 +100,7 @@ MemoryPlan plan_of(int64_t sequences_at_once, int64_t max_basis = 64) {
 ProbeOptions options_with(Method method = Method::lanczos, double tolerance = 1e-9) {
   ProbeOptions options;
   options.method = method;
+  options.ends = Ends::both;
   options.tolerance = tolerance;
   return options;
 }

@@ -246,7 +246,7 @@ struct MapRow {
   double spectral_norm;
 };
 
-std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
+analysis::ClaimSection map_section(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
   std::vector<std::string> map;
   std::vector<int64_t> width;
   std::vector<double> weight_norm;
@@ -264,7 +264,11 @@ std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<M
   file.add("/synthetic/spectral_norm", spectral_norm);
   file.add("/synthetic/converged", std::vector<uint8_t>(rows.size(), 1));
   file.write(folder / "synthetic.h5");
-  return analysis::maps_section(folder / "synthetic.h5").claims;
+  return analysis::maps_section(folder / "synthetic.h5");
+}
+
+std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
+  return map_section(folder, rows).claims;
 }
 
 TEST(SlopesOfMaps, AreLeastSquaresWithAConfidenceIntervalAtTheWidthWhoseWeightsVary) {
@@ -285,6 +289,18 @@ TEST(SlopesOfMaps, AreLeastSquaresWithAConfidenceIntervalAtTheWidthWhoseWeightsV
   EXPECT_EQ(claim_with(claims, "linear map grows").verdict, Verdict::holds);
   EXPECT_EQ(claim_with(claims, "does not depend on").ours, "slope 0.000 ± 0.000");
   EXPECT_EQ(claim_with(claims, "does not depend on").verdict, Verdict::holds);
+}
+
+TEST(SlopesOfMaps, AgainstWidthAreThoseOfTheRowsWithWeightNormOne) {
+  const TemporaryFolder folder;
+  const auto section = map_section(folder, {{"linear", 64, 0.1, 50},  // enters the slope against the weight norm only
+                                            {"linear", 32, 1, 2},
+                                            {"linear", 64, 1, 1},
+                                            {"linear", 128, 1, 0.5},
+                                            {"linear", 64, 10, 90}});
+  const std::vector<std::string>& row = section.section.tables.front().rows.front();
+  EXPECT_EQ(row.front(), "linear");
+  EXPECT_EQ(row.back(), "-1.000 ± 0.000");
 }
 
 TEST(SlopesOfMaps, MustBeWithinFiveHundredthsOfTheTheory) {

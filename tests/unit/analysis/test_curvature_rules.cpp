@@ -247,7 +247,7 @@ struct MapRow {
   int64_t seed = 0;
 };
 
-std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
+analysis::ClaimSection map_section(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
   std::vector<std::string> map;
   std::vector<int64_t> width;
   std::vector<double> weight_norm;
@@ -268,7 +268,11 @@ std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<M
   file.add("/synthetic/spectral_norm", spectral_norm);
   file.add("/synthetic/converged", std::vector<uint8_t>(rows.size(), 1));
   file.write(folder / "synthetic.h5");
-  return analysis::maps_section(folder / "synthetic.h5").claims;
+  return analysis::maps_section(folder / "synthetic.h5");
+}
+
+std::vector<Claim> map_claims(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
+  return map_section(folder, rows).claims;
 }
 
 TEST(SlopesOfMaps, AreLeastSquaresWithAConfidenceIntervalAtTheWidthWhoseWeightsVary) {
@@ -313,6 +317,18 @@ TEST(SlopesOfMaps, AreUnknownWithoutAPointMoreThanTheLineOfEachSeedTakes) {
   EXPECT_EQ(claim_with(map_claims(folder, rows), "linear map grows").verdict, Verdict::undecided);
   rows.push_back({"linear", 64, 6, 36, 1});
   EXPECT_EQ(claim_with(map_claims(folder, rows), "linear map grows").ours, "slope 2.000 ± 0.000");
+}
+
+TEST(SlopesOfMaps, AgainstWidthAreThoseOfTheRowsWithWeightNormOne) {
+  const TemporaryFolder folder;
+  const auto section = map_section(folder, {{"linear", 64, 0.1, 50},  // enters the slope against the weight norm only
+                                            {"linear", 32, 1, 2},
+                                            {"linear", 64, 1, 1},
+                                            {"linear", 128, 1, 0.5},
+                                            {"linear", 64, 10, 90}});
+  const std::vector<std::string>& row = section.section.tables.front().rows.front();
+  EXPECT_EQ(row.front(), "linear");
+  EXPECT_EQ(row.back(), "-1.000 ± 0.000");
 }
 
 TEST(SlopesOfMaps, MustBeWithinFiveHundredthsOfTheTheory) {

@@ -122,6 +122,19 @@ TEST(Figures, MarkUpperBoundsThatLieVisiblyAboveTheirNorms) {
               testing::Not(testing::HasSubstr("upper bounds")));
 }
 
+TEST(Figures, MarkTheUpperBoundsOfEachProbe) {
+  RunContent run = empty_run("run.h5", "");
+  run.sites = {counting_site("residual", {0, 50})};
+  // Norms at step 50: 5 and 6 in the first layer, 7 and 8 in the second. Only the first layer's bounds are far above.
+  run.sites[0].norm_upper = {1.01, 2.01, 3.01, 4.01, 6, 7, 7.01, 8.01};
+  const Figure figure = figure_named(figures_of({run}), "spectral-norm-residual");
+  const Curve& bounds = curve_named(figure, "step 50, upper bound");
+  EXPECT_THAT(bounds.x, ElementsAre(0));
+  EXPECT_THAT(bounds.y, ElementsAre(6.5));
+  EXPECT_TRUE(std::none_of(figure.curves.begin(), figure.curves.end(),
+                           [](const Curve& curve) { return curve.label == "step 0, upper bound"; }));
+}
+
 TEST(Figures, UseOneColourScaleForSeveralHeatMaps) {
   RunContent a = empty_run("a.h5", "seed = 1\n");
   RunContent b = empty_run("b.h5", "seed = 2\n");
@@ -235,6 +248,17 @@ TEST(Figures, OfASweepSayOfHowManySequencesTheSharpnessIs) {
   const Figure rates = figure_named(figures_of({run}), "stable-rates");
   EXPECT_THAT(rates.caption, HasSubstr("mean loss of 5 held-out sequences"));
   EXPECT_THAT(rates.warnings, ElementsAre(HasSubstr("that of 5 sequences, fewer than the 12 of an update")));
+}
+
+TEST(Figures, DrawThresholdsAtTheRateOfTheUpdateThatFollows) {
+  RunContent run = trained(10);
+  for (std::size_t i = 0; i < 10; ++i) {
+    run.training->lr[i] = 2.0 / static_cast<double>(run.training->steps[i]);
+  }
+  run.sharpness = analysis::SharpnessCurve{{0, 4, 10}, {1, 1, 1}, {1, 1, 1}};
+  // The rates of the updates 1, 5 and, since none follows, 10.
+  EXPECT_THAT(curve_named(figure_named(figures_of({run}), "sharpness"), "measured, threshold").y,
+              Pointwise(DoubleNear(1e-9), {1.0, 5.0, 10.0}));
 }
 
 TEST(Figures, MarkDivergedRatesAndTheLargestStableOne) {

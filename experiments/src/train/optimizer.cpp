@@ -143,6 +143,15 @@ void Optimizer::check_state(const Parameters& state, const std::string& source) 
                              "' is missing or has the wrong shape; the checkpoint belongs to another " + config_.name +
                              " run");
   };
+  if (!state.contains(updates_name) || state.at(updates_name).numel() != 1) {
+    refuse(updates_name);
+  }
+  if (is_adamw()) {
+    const auto expected = std::min(state.at(updates_name).item<int64_t>(), static_cast<int64_t>(clip_window()));
+    if (!state.contains(clip_factors_name) || state.at(clip_factors_name).numel() != expected) {
+      refuse(clip_factors_name);
+    }
+  }
   const std::vector<std::string> parameters = shard_.names();
   const std::size_t expected_size = (is_adamw() ? 2 : 1) + quantities().size() * parameters.size();
   for (const std::string& quantity : quantities()) {
@@ -152,15 +161,6 @@ void Optimizer::check_state(const Parameters& state, const std::string& source) 
           state.size() != expected_size) {
         refuse(name);
       }
-    }
-  }
-  if (!state.contains(updates_name) || state.at(updates_name).numel() != 1) {
-    refuse(updates_name);
-  }
-  if (is_adamw()) {
-    const auto expected = std::min(state.at(updates_name).item<int64_t>(), static_cast<int64_t>(clip_window()));
-    if (!state.contains(clip_factors_name) || state.at(clip_factors_name).numel() != expected) {
-      refuse(clip_factors_name);
     }
   }
 }

@@ -67,7 +67,7 @@ at::Tensor encode_text_file(const std::string& path, const Tokenizer& tokenizer)
   if (const auto ids = read_cache(cache, metadata)) {
     return *ids;
   }
-  const at::Tensor ids = tensor_of(encode_file(tokenizer, file));
+  at::Tensor ids = tensor_of(encode_file(tokenizer, file));
   write_cache(cache, ids, metadata);
   return ids;
 }

@@ -72,7 +72,7 @@ at::Tensor join_bytes(const std::vector<std::string>& paths) {
       text += document;
     }
   }
-  const at::Tensor bytes = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);
+  at::Tensor bytes = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);
   std::ranges::copy(text, bytes.data_ptr<std::uint8_t>());
   return bytes;
 }

@@ -94,9 +94,7 @@ void Unigram::encode(std::string_view word, TokenIds& ids, WordCache& cache) con
     }
     tokens.push_back(word.substr(begin, end - begin));
   }
-  for (auto token = tokens.rbegin(); token != tokens.rend(); ++token) {
-    append(*token, ids);
-  }
+  std::for_each(tokens.rbegin(), tokens.rend(), [&](std::string_view token) { append(token, ids); });
   cache.remember(word, ids, first);
 }
 

@@ -235,6 +235,7 @@ def diverged_at(losses, norms, margin=0.5, patience=5, smoothing=11):
 def only(table, models):
     """Returns the entries of a table about these models. Those of one model do not depend on the others."""
     return {
+        **table,
         "models": [entry for entry in table["models"] if entry["model"] in models],
         "ratios": [entry for entry in table["ratios"] if {entry["model"], entry["baseline"]} <= set(models)],
         "runs": [entry for entry in table["runs"] if entry["model"] in models],

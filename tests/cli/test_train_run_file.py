@@ -372,7 +372,7 @@ def test_the_sharpness_is_measured_at_every_probe(train):
 
 
 def test_the_sharpness_is_that_of_as_many_sequences_as_an_update_has(train):
-    base = {"steps": 2, "probe.every": 2, "probe.sharpness": True, "data.accumulation": 2, "dtype": "float64"}
+    base = {"steps": 2, "schedule.warmup": 1, "probe.every": 2, "probe.sharpness": True, "data.accumulation": 2, "dtype": "float64"}
     base |= {"probe.tolerance": 1e-9, "probe.max_iterations": 2000}
     found = {}
     for sequences in 0, 3, 4, 5:

@@ -57,8 +57,10 @@ def test_the_numbers_are_those_of_the_file(plot, runs):
         assert sorted(x) == sorted(group["ritz_values"][numpy.isfinite(group["ritz_values"])])
         for name in ("trace", "frobenius_norm", "effective_rank"):
             x, y, low, high = outcome.curve(f"{name.replace('_', '-')}-residual", "simplegpt.h5")
-            assert y[list(x).index(layer)] == pytest.approx(group[name].mean())
-            error = numpy.linalg.norm(group[f"{name}_error"]) / 2
+            # An effective rank near a trace of zero is not determined, and left out of the mean.
+            used = group.get(f"{name}_determined", numpy.ones(2)) == 1
+            assert y[list(x).index(layer)] == pytest.approx(group[name][used].mean())
+            error = numpy.linalg.norm(group[f"{name}_error"][used]) / used.sum()
             assert (high - low)[list(x).index(layer)] == pytest.approx(2 * error)
     anatomy = {path[len("/anatomy/") :]: values for path, values in run.items() if path.startswith("/anatomy/")}
     rows = anatomy["map"] == b"feed_forward.sn2"

@@ -143,6 +143,16 @@ void Optimizer::check_state(const Parameters& state, const std::string& source) 
                              "' is missing or has the wrong shape; the checkpoint belongs to another " + config_.name +
                              " run");
   };
+  const std::vector<std::string> parameters = shard_.names();
+  const std::size_t expected_size = (is_adamw() ? 2 : 1) + quantities().size() * parameters.size();
+  for (const std::string& quantity : quantities()) {
+    for (const std::string& parameter : parameters) {
+      const std::string name = state_name(quantity, parameter);
+      if (!state.contains(name) || state.at(name).sizes() != shard_.shape_of(parameter)) {
+        refuse(name);
+      }
+    }
+  }
   if (!state.contains(updates_name) || state.at(updates_name).numel() != 1) {
     refuse(updates_name);
   }
@@ -152,16 +162,8 @@ void Optimizer::check_state(const Parameters& state, const std::string& source) 
       refuse(clip_factors_name);
     }
   }
-  const std::vector<std::string> parameters = shard_.names();
-  const std::size_t expected_size = (is_adamw() ? 2 : 1) + quantities().size() * parameters.size();
-  for (const std::string& quantity : quantities()) {
-    for (const std::string& parameter : parameters) {
-      const std::string name = state_name(quantity, parameter);
-      if (!state.contains(name) || state.at(name).sizes() != shard_.shape_of(parameter) ||
-          state.size() != expected_size) {
-        refuse(name);
-      }
-    }
+  if (state.size() != expected_size) {
+    refuse(state_name(quantities().back(), parameters.back()));  // there are those of further parameters
   }
 }
 

@@ -43,6 +43,10 @@ def assert_close(found, expected):
         if path in TIMES or path.endswith("iterations"):
             continue
         assert found.datasets[path].shape == values.shape, path
+        if path.endswith("/asymmetry"):  # nothing but rounding errors
+            norms = expected.datasets[path.replace("asymmetry", "spectral_norm")]
+            assert (found.datasets[path] <= 1e-5 * norms).all() and (values <= 1e-5 * norms).all(), path
+            continue
         if values.dtype.kind == "f":
             of_probe = path.startswith("/probe/") and path.rsplit("/", 1)[1] != "loss"
             scale = numpy.nanmax(numpy.abs(values)) if values.size else 0

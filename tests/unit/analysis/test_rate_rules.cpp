@@ -259,6 +259,8 @@ TEST(RatesSection, RequiresThreefoldRatesOfEveryModel) {
   EXPECT_EQ(verdict_on(words, {{"llama2", 2.9}, {"llama3", 50}}), Verdict::does_not_hold);
   EXPECT_EQ(verdict_on(words, {{"llama2", 50}, {"llama3", 2.9}}), Verdict::does_not_hold);
   EXPECT_EQ(verdict_on(words, {}), Verdict::undecided);
+  EXPECT_EQ(verdict_on(words, {{"llama2", NAN}, {"llama3", 3}}), Verdict::holds) << "one is unknown";
+  EXPECT_EQ(verdict_on(words, {{"llama2", NAN}}), Verdict::undecided);
 }
 
 TEST(RatesSection, RequiresRatiosThatAscendInEveryFamily) {

@@ -48,6 +48,7 @@ std::filesystem::path write_probes(const std::filesystem::path& path, int norms,
   write_probe_layers(writer, layout);
   for (int i = 0; i < norms; ++i) {
     append<double>(writer, "/probe/residual/spectral_norm", {1.0 + i, 2.0 + i});
+    append<double>(writer, "/probe/residual/norm_upper", {1.5 + i, 2.5 + i});
     append<double>(writer, "/probe/residual/rms", {0.5, 0.25});
     append<uint8_t>(writer, "/probe/residual/converged", {1, 0});
   }
@@ -66,6 +67,7 @@ TEST(RunContent, OfAnUnfinishedRunHasCompleteRowsOnly) {
   EXPECT_THAT(run.sites[0].steps, ElementsAre(0, 10));
   EXPECT_THAT(run.sites[0].spectral_norm, ElementsAre(1, 2, 2, 3));
   EXPECT_THAT(run.sites[0].over_sequences(run.sites[0].spectral_norm, 1, 0), ElementsAre(2));
+  EXPECT_THAT(run.sites[0].norm_upper, ElementsAre(1.5, 2.5, 2.5, 3.5));
   EXPECT_EQ(run.sites[0].unconverged(0), 1);
   EXPECT_THAT(run.sites[0].lambda_max, IsEmpty()) << "none were written";
   EXPECT_THAT(run.problems, IsEmpty());

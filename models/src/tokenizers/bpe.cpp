@@ -139,7 +139,9 @@ Bpe::Bpe(BpeDescription description, std::string source)
   for (const auto& [left, right] : description_.merges) {
     const std::string& prefix = description_.word_prefix;
     const std::string result = left + (right.starts_with(prefix) ? right.substr(prefix.size()) : right);
-    merges_[pair_key(id_of(left), id_of(right))] = {rank++, id_of(result)};
+    const auto left_id = id_of(left);
+    const auto right_id = id_of(right);
+    merges_[pair_key(left_id, right_id)] = {rank++, id_of(result)};
   }
   splits_at_marks_ = marks_separate_words();
   description_.merges = {};

@@ -6,8 +6,8 @@
 
 namespace hessian::experiments {
 
-std::string number_text(double value, const char* format) {
-  return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "not finite";
+std::string number_text(double value, const char* format, const char* otherwise) {
+  return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : otherwise;
 }
 
 }  // namespace hessian::experiments

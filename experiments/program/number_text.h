@@ -4,8 +4,9 @@
 
 namespace hessian::experiments {
 
-/// Formats a number for a table or a sentence; one that is NaN or infinite becomes "not finite".
-/// \param format  a format of fmt, such as "{:.4f}"
-std::string number_text(double value, const char* format);
+/// Formats a number for a table or a sentence.
+/// \param format     a format of fmt, such as "{:.4f}"
+/// \param otherwise  what stands for a number that is NaN or infinite
+std::string number_text(double value, const char* format, const char* otherwise = "not finite");
 
 }  // namespace hessian::experiments

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "program/number_text.h"
+#include "program/seconds_since.h"
 
 namespace hessian::experiments {
 namespace {
@@ -16,10 +17,6 @@ namespace {
 constexpr const char* clear_line = "\r\033[K";
 
 }  // namespace
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 ProgressLine::ProgressLine(std::string label)
     : label_(std::move(label)), shown_(isatty(STDERR_FILENO) != 0), start_(std::chrono::steady_clock::now()) {}

@@ -6,9 +6,6 @@
 
 namespace hessian::experiments {
 
-/// Returns the seconds since a point in time.
-double seconds_since(std::chrono::steady_clock::time_point start);
-
 /// Shows progress and remaining time on one line of stderr. Prints nothing if stderr is not a terminal.
 class ProgressLine {
  public:

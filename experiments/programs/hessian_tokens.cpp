@@ -1,23 +1,24 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "hessian/models/tokenizer.h"
 #include "io/atomic_file.h"
-#include "io/byte_reader.h"
-#include "io/mapped_file.h"
 #include "program/log.h"
 #include "program/program.h"
 #include "tokenizers/train_bpe.h"
 #include "tokens/text_files.h"
 #include "tokens/token_file.h"
 #include "tokens/token_output.h"
-#include "tokens/token_stream.h"
 
 namespace {
 
@@ -109,9 +110,7 @@ void train(const TokensCommand& command) {
   std::error_code error;
   const fs::path path = fs::is_directory(command.out, error) ? command.out + "/tokenizer.json" : command.out;
   const std::string json = train_bpe(texts, command.train_bpe);
-  AtomicFile file(path, command.overwrite);
-  file.write(std::as_bytes(std::span(json)));
-  file.commit();
+  write_file(path, json, command.overwrite);
   const auto size = Tokenizer::load(path.string()).vocab_size();
   if (size < command.train_bpe) {
     log_warning(fmt::format("{}: {} tokens instead of {}: every word of the text is one token", path.string(), size,
@@ -132,7 +131,7 @@ void write_tokens(const TokensCommand& command, const Tokenizer& tokenizer) {
   }
   write_token_file(command.out, ids, tokenizer.vocab_size(), {.bare = command.bare, .overwrite = command.overwrite});
   print(fmt::format("{}: {} tokens of {} in the vocabulary, {}\n", command.out, ids.size(), tokenizer.vocab_size(),
-                    tokenizer.vocab_size() <= 65536 ? "uint16" : "uint32"));
+                    to_string(token_type_of(tokenizer.vocab_size()))));
 }
 
 void decode(const TokensCommand& command, const Tokenizer& tokenizer) {
@@ -146,9 +145,7 @@ void decode(const TokensCommand& command, const Tokenizer& tokenizer) {
     print(text);
     return;
   }
-  AtomicFile file(command.out, command.overwrite);
-  file.write(std::as_bytes(std::span(text)));
-  file.commit();
+  write_file(command.out, text, command.overwrite);
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 """Certified norms of trained models, against solutions in float64 with a tight tolerance."""
 
-import numpy
 import pytest
 
 # Larger learning rates and more steps than the other tests use, so that the spectra have outliers.
@@ -25,5 +24,5 @@ def test_no_certified_norm_of_a_trained_model_is_too_low(train, probe, placement
             assert (norms <= true * (1 + 1e-4)).all(), more
             assert (norms >= (1 - width) * true).all(), more
             assert (run[f"{site}/norm_upper"] >= true * (1 - 1e-5)).all(), more
-            checked += numpy.size(norms)
+            checked += norms.size
     assert checked == 4 * 8 * (3 + 2)

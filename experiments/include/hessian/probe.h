@@ -53,7 +53,8 @@ struct LayerCurvature {
 /// \throws std::invalid_argument  for a layer without the site, or a batch of another shape
 /// \throws std::runtime_error     if one sequence does not fit into the memory limit, a weight or a value of the forward pass
 ///                                is not finite, or the input of a norm is so large that its squares overflow
-/// Cost: `iterations` + 2 Hessian-vector products per group of layers and sequences that fit into memory together.
+/// Cost: per group of layers and sequences that fit into memory together, `iterations` Hessian-vector products, and one per
+/// end to verify the residuals.
 std::vector<LayerCurvature> probe(const models::Model& model, const models::TokenBatch& batch,
                                   const ProbeModelOptions& options = {});
 

@@ -36,8 +36,7 @@ void fill(ProbeRow& row, int64_t first, const ExtremalEigenvalues& eigenvalues) 
   put(row.converged, eigenvalues.converged, at::kByte);
 }
 
-}  // namespace
-
+/// Returns the number of norms that one probe measures.
 int64_t count_norms(const ProbeLayoutOptions& layout) {
   std::size_t rows = 0;
   for (const ProbedSite& site : layout.sites) {
@@ -45,6 +44,8 @@ int64_t count_norms(const ProbeLayoutOptions& layout) {
   }
   return static_cast<int64_t>(rows) * layout.sequences;
 }
+
+}  // namespace
 
 std::vector<int64_t> draw_positions(const ProbeOptions& options, const ProbeSubject& subject) {
   std::mt19937_64 generator(options.seed);

@@ -22,9 +22,6 @@ namespace hessian::experiments {
 /// \throws std::invalid_argument  if a layer does not exist, or none of them has a site
 ProbeLayoutOptions probe_layout(const ProbeOptions& options, const models::GptConfig& config, int64_t sequences);
 
-/// Returns the number of norms that one probe measures.
-int64_t count_norms(const ProbeLayoutOptions& layout);
-
 /// Returns the memory that weights and residuals occupy.
 HeldMemory held_memory(const ProbeSubject& subject, const ForwardRecord& record);
 

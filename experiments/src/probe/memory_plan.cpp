@@ -9,7 +9,7 @@
 
 #include "config/device_option.h"
 #include "hessian/memory.h"
-#include "program/progress.h"
+#include "program/seconds_since.h"
 
 namespace hessian::experiments {
 namespace {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
-#include <stdexcept>
 #include <utility>
 
 #include "distributed/job.h"
@@ -12,7 +11,7 @@
 #include "probe/measurement.h"
 #include "probe/subject.h"
 #include "probe/writer.h"
-#include "program/progress.h"
+#include "program/seconds_since.h"
 
 namespace hessian::experiments {
 

@@ -41,7 +41,7 @@ struct ProbeOptions {
   double tolerance = 1e-3;
   double certify = 0.01;      ///< largest distance of an upper bound from its norm, relative to the norm
   double confidence = 0.999;  ///< probability with which all bounds of the run hold
-  int64_t probes = 1;         ///< number of probes of the run, whose bounds hold together
+  int64_t joint_sets = 1;     ///< number of sets of norms (probes, groups, maps) whose bounds hold together
   int64_t max_iterations = 200;
   std::optional<Engine> engine = {};  ///< absent: the tape if it runs on the device, otherwise autograd
   at::ScalarType dtype = at::kFloat;

@@ -25,7 +25,8 @@ void merge_rows(const ProcessGroup& group, std::vector<ProbeRow>& rows);
 /// Returns a row of zeros.
 ProbeRow empty_row(models::Site site, int64_t layer, int64_t sequences, bool with_check);
 
-/// Replaces the results of a sequence by NaN, not converged: its forward pass overflowed, so that they are not the model's.
+/// Sets a sequence's results to NaN and `converged` to 0: its forward pass overflowed, so the numbers would not be the
+/// model's.
 void forget_sequence(ProbeRow& row, std::size_t sequence);
 
 }  // namespace hessian::experiments

@@ -88,7 +88,7 @@ CertificateOptions certificate_of(const ProbeOptions& options, int64_t norms) {
   }
   return {.certify = options.certify,
           .confidence = options.confidence,
-          .joint_problems = norms * options.probes,
+          .joint_problems = norms * options.joint_sets,
           .product_error = product_error};
 }
 

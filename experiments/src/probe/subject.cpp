@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "config/dtype.h"
+#include "config/tokenizer_option.h"
 #include "hessian/models/named_models.h"
 #include "hessian/models/weight_stream.h"
 
@@ -29,20 +30,10 @@ models::LoadedCheckpoint load_model(const ProbeOptions& options) {
   }
 }
 
-/// Returns the tokenizer that the options name, or that lies in the model's folder. Empty: text is read as bytes.
-std::string tokenizer_of(const ProbeOptions& options) {
-  if (options.tokenizer == "bytes") {
-    return {};
-  }
-  return options.tokenizer.empty() && !models::is_model_name(options.model)
-             ? models::find_model_tokenizer(options.model)
-             : options.tokenizer;
-}
-
 models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConfig& config) {
   models::DataOptions data;
   data.source = options.data;
-  data.tokenizer = tokenizer_of(options);
+  data.tokenizer = choose_tokenizer(options.tokenizer, options.model);
   data.begin_token = options.begin_token;
   data.token_type = options.token_type;
   data.sequences = options.sequences;
@@ -108,7 +99,7 @@ ForwardRecord record_forward(const ProbeSubject& subject, const std::vector<int6
   record.overflows.resize(static_cast<std::size_t>(subject.sequences()));
   const int64_t n_layers = subject.forward.config().n_layers;
   std::size_t sequence = 0;
-  /// Returns an observer that notes the first overflow of the current sequence.
+  // Returns an observer that notes the first overflow of the current sequence.
   const auto watch = [&record, &sequence](int64_t layer) {
     return [&record, &sequence, layer](const Program& program, ValueId id, const at::Tensor& value) {
       std::optional<ForwardOverflow>& found = record.overflows[sequence];

@@ -46,8 +46,7 @@ std::vector<std::string> describe(const ReproducePlan& plan, ReproduceScale scal
   for (const PlannedSweep& sweep : plan.sweeps) {
     const auto parameters = static_cast<double>(models::parameter_count(architecture_of(sweep.config.train)));
     const TrainConfig& train = sweep.config.train;
-    const auto tokens =
-        static_cast<double>(train.steps * train.data.batch_size * train.data.accumulation * train.data.seq_len);
+    const auto tokens = static_cast<double>(train.steps * sequences_per_update(train) * train.data.seq_len);
     const double flop = static_cast<double>(max_runs(sweep.config)) * operations(parameters, tokens);
     total += flop;
     lines.push_back(fmt::format("{}: at most {} runs of {} parameters and {} tokens, {:.1e} flop", sweep.name,

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "config/device_option.h"
-#include "program/progress.h"
+#include "program/seconds_since.h"
 #include "program/statistics.h"
 #include "run_file/columns.h"
 #include "sweep/cells.h"

@@ -97,13 +97,18 @@ std::string rank_line(const GroupSpectrum& spectrum) {
   return fmt::format("  effective rank {}\n", reason);
 }
 
+/// Returns the number of samples of a density whose products are not finite.
+int64_t count_unknown_samples(const SpectralDensity& density) {
+  return density.quadrature.weights.isnan().any(1).sum().item<int64_t>();
+}
+
 std::string density_line(const SpectralDensity& density) {
   const double threshold = density.zero_threshold.item<double>();
   if (!std::isfinite(threshold)) {
     return "  density not finite\n";
   }
   const at::Tensor& ritz = density.quadrature.nodes;
-  const auto unknown = density.quadrature.weights.isnan().any(1).sum().item<int64_t>();
+  const int64_t unknown = count_unknown_samples(density);
   return fmt::format("  density from {} samples of {} steps; share with |lambda| <= {:.2e}: {:.4f} +- {:.4f}{}\n",
                      ritz.size(0) - unknown, ritz.size(1), threshold, density.mass_near_zero.value.item<double>(),
                      density.mass_near_zero.standard_error.item<double>(), left_out(unknown, ritz.size(0), not_finite));
@@ -136,14 +141,12 @@ std::string anatomy_text(const std::vector<MapAnatomy>& maps) {
     const double curvature = median(values_of(anatomy.curvature_norm));
     const double norm = median(values_of(anatomy.norm));
     all_finite = all_finite && std::isfinite(gain + curvature + norm);
-    const auto number = [](double value, const char* format) {
-      return std::isfinite(value) ? number_text(value, format) : std::string("-");
-    };
     const double unknown = std::numeric_limits<double>::quiet_NaN();
     text += fmt::format("{:>5}  {:<18} {:>14} {:>12} {:>12} {:>10} {:>10}{}\n", map.layer, map.name,
-                        number(gain, "{:.4e}"), number(curvature, "{:.4e}"), number(norm, "{:.4e}"),
-                        number(map.normalised && gain > 0 ? curvature / gain : unknown, "{:.3g}"),
-                        number(map.normalised ? median(values_of(anatomy.cosine)) : unknown, "{:.3f}"),
+                        number_text(gain, "{:.4e}", "-"), number_text(curvature, "{:.4e}", "-"),
+                        number_text(norm, "{:.4e}", "-"),
+                        number_text(map.normalised && gain > 0 ? curvature / gain : unknown, "{:.3g}", "-"),
+                        number_text(map.normalised ? median(values_of(anatomy.cosine)) : unknown, "{:.3f}", "-"),
                         count_unconverged(anatomy.converged) > 0 ? " *" : "");
   }
   return text +
@@ -167,9 +170,9 @@ struct PairCounts {
 PairCounts count_pairs(const SpectrumReport& report) {
   PairCounts counts;
   for (const GroupSpectrum& spectrum : report.groups) {
-    for (const auto& end : {spectrum.upper, spectrum.lower}) {
-      if (end) {
-        counts.add(end->values, end->converged);
+    for (const auto* end : {&spectrum.upper, &spectrum.lower}) {
+      if (*end) {
+        counts.add((*end)->values, (*end)->converged);
       }
     }
   }
@@ -188,8 +191,7 @@ int64_t count_unknown_estimates(const SpectrumReport& report) {
     } else if (spectrum.diagonal_unknown.defined()) {
       count += spectrum.diagonal_unknown.sum().item<int64_t>();
     } else if (spectrum.density) {
-      const int64_t unknown = spectrum.density->quadrature.weights.isnan().any(1).sum().item<int64_t>();
-      count += unknown / std::max<int64_t>(1, report.options.samples);
+      count += count_unknown_samples(*spectrum.density) / std::max<int64_t>(1, report.options.samples);
     }
   }
   return count;

@@ -89,7 +89,7 @@ class Measurement {
       plan_maps();
     }
     // The bounds of all matrices hold together; a map has three.
-    options_.probe.probes = std::max<int64_t>(1, static_cast<int64_t>(sources_.size() + 3 * maps_.size()));
+    options_.probe.joint_sets = std::max<int64_t>(1, static_cast<int64_t>(sources_.size() + 3 * maps_.size()));
     certificate_of(options_.probe, 1);  // checks the options before the run file is created
     begin_report();
   }

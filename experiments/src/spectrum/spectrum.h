@@ -55,7 +55,7 @@ struct SpectrumOptions {
 /// configuration.
 ProgramOptions spectrum_options(SpectrumOptions& options);
 
-/// What --adam makes of a matrix H: c P^-1/2 H P^-1/2 on the n coordinates that updates have moved.
+/// Factors of the matrix that --adam measures, c P^-1/2 H P^-1/2 on the n coordinates that updates have moved.
 struct AdamFactors {
   double clip_factor = 1;  ///< c
   int64_t left_out = 0;    ///< number of the other coordinates

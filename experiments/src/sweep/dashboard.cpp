@@ -8,6 +8,7 @@
 
 #include "program/number_text.h"
 #include "program/progress.h"
+#include "program/seconds_since.h"
 
 namespace hessian::experiments {
 namespace {

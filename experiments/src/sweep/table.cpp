@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
+#include "program/number_text.h"
 #include "program/statistics.h"
 
 namespace hessian::experiments {
@@ -79,11 +79,11 @@ std::vector<StabilityRatio> ratios_of(const std::vector<ModelSummary>& models) {
 }
 
 std::string rate_text(const std::optional<double>& rate) {
-  return rate && std::isfinite(*rate) ? fmt::format("{:.3e}", *rate) : "-";
+  return rate ? number_text(*rate, "{:.3e}", "-") : "-";
 }
 
 std::string loss_text(const std::optional<double>& loss) {
-  return loss && std::isfinite(*loss) ? fmt::format("{:.4f}", *loss) : "-";
+  return loss ? number_text(*loss, "{:.4f}", "-") : "-";
 }
 
 std::string runs_text(int64_t runs, const char* one, const char* many) {

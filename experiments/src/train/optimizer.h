@@ -30,7 +30,7 @@ class Optimizer {
   Optimizer(const TrainConfig::Optimizer& config, ParameterShard parameters);
 
   /// Updates every parameter of this process's shard from its gradient.
-  /// 	hrows std::logic_error  if a parameter has no gradient
+  /// \throws std::logic_error  if a parameter has no gradient
   /// \param clip_factor  factor by which the gradients were scaled before, for preconditioner()
   void update(double lr, double clip_factor = 1);
 
@@ -43,7 +43,7 @@ class Optimizer {
   Parameters state() const;
 
   /// Restores this process's shard of a state.
-  /// 	hrows std::runtime_error  if the state belongs to another optimizer or other parameters, naming the tensor
+  /// \throws std::runtime_error  if the state belongs to another optimizer or other parameters, naming the tensor
   void restore(const Parameters& state, const std::string& source);
 
   /// Returns Adam's preconditioner P = (1 - b1^t) (sqrt(v / (1 - b2^t)) + eps), where v > 0, for every parameter: an update
@@ -72,7 +72,7 @@ class Optimizer {
   Parameters own_state() const;
   /// Returns one quantity of a parameter from the shards of all processes; collective.
   at::Tensor assemble(const Parameters& own, const std::string& quantity, const std::string& parameter) const;
-  /// 	hrows std::runtime_error  if a tensor is missing, superfluous or of the wrong shape
+  /// \throws std::runtime_error  if a tensor is missing, superfluous or of the wrong shape
   void check_state(const Parameters& state, const std::string& source) const;
 
   TrainConfig::Optimizer config_;

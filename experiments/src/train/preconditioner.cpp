@@ -13,13 +13,11 @@
 namespace hessian::experiments {
 namespace {
 
-/// c E^T P^-1/2 H P^-1/2 E, where E consists of the columns of the identity that belong to moved coordinates.
-class PreconditionedOperator final : public LinearOperator {
+/// E^T H E, where E consists of the columns of the identity with the given indices.
+class SelectedOperator final : public LinearOperator {
  public:
-  PreconditionedOperator(OperatorPtr op, const MovedCoordinates& moved)
-      : op_(std::move(op)),
-        indices_(moved.indices.to(op_->vector_options().device())),
-        scale_(moved.scale.to(op_->vector_options())) {}
+  SelectedOperator(OperatorPtr op, const at::Tensor& indices)
+      : op_(std::move(op)), indices_(indices.to(op_->vector_options().device())) {}
 
   int64_t problems() const override { return op_->problems(); }
   int64_t dim() const override { return indices_.numel(); }
@@ -28,13 +26,12 @@ class PreconditionedOperator final : public LinearOperator {
  private:
   at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
     const at::Tensor whole = at::zeros({v.size(0), v.size(1), op_->dim()}, v.options());
-    whole.index_copy_(2, indices_, scale_ * v);
-    return op_->apply(whole, problems).index_select(2, indices_) * scale_;
+    whole.index_copy_(2, indices_, v);
+    return op_->apply(whole, problems).index_select(2, indices_);
   }
 
   OperatorPtr op_;
   at::Tensor indices_;
-  at::Tensor scale_;
 };
 
 }  // namespace
@@ -46,7 +43,7 @@ Preconditioner adam_preconditioner(const std::string& checkpoint) {
   Optimizer optimizer(config.optimizer, loaded.model.parameters);
   optimizer.restore(loaded.state.optimizer, checkpoint);
   Preconditioner preconditioner = optimizer.preconditioner();
-  if (preconditioner.diagonals.size() == 0) {
+  if (preconditioner.empty()) {
     throw std::runtime_error(checkpoint +
                              ": has no state of Adam to precondition with: it belongs to another optimizer, or was "
                              "saved before the first update");
@@ -61,7 +58,7 @@ MovedCoordinates moved_coordinates(const Preconditioner& preconditioner, const P
   }
   const at::Tensor diagonal = at::cat(entries);
   MovedCoordinates moved;
-  // A second moment that is NaN does not count as zero: the eigenvalues shall be NaN, too.
+  // Keeps coordinates whose second moment is NaN, so that the eigenvalues become NaN.
   moved.indices = (diagonal != std::numeric_limits<double>::infinity()).nonzero().flatten();
   moved.scale = diagonal.index_select(0, moved.indices).rsqrt() * std::sqrt(preconditioner.clip_factor);
   moved.left_out = diagonal.numel() - moved.indices.numel();
@@ -69,7 +66,8 @@ MovedCoordinates moved_coordinates(const Preconditioner& preconditioner, const P
 }
 
 OperatorPtr preconditioned(OperatorPtr op, const MovedCoordinates& moved) {
-  return std::make_shared<PreconditionedOperator>(std::move(op), moved);
+  const at::Tensor scale = moved.scale.expand({op->problems(), -1});
+  return rescaled(std::make_shared<SelectedOperator>(std::move(op), moved.indices), scale);
 }
 
 }  // namespace hessian::experiments

@@ -18,6 +18,8 @@ struct Preconditioner {
   /// and no update has moved it. Empty if there is no preconditioner.
   Parameters diagonals;
   double clip_factor = 1;  ///< c
+
+  bool empty() const { return diagonals.size() == 0; }
 };
 
 /// Returns Adam's preconditioner from the optimizer's state in a training checkpoint.

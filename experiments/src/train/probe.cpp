@@ -5,6 +5,7 @@
 #include <string>
 
 #include "probe/measurement.h"
+#include "probe/solver.h"
 #include "train/sharpness.h"
 
 namespace hessian::experiments {
@@ -22,7 +23,7 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   options.tolerance = config.probe.tolerance;
   options.certify = config.probe.certify;
   options.confidence = config.probe.confidence;
-  options.probes = config.probe.every > 0 ? config.steps / config.probe.every + 2 : 1;  // also at start and end
+  options.joint_sets = config.probe.every > 0 ? config.steps / config.probe.every + 2 : 1;  // also at start and end
   options.max_iterations = config.probe.max_iterations;
   options.dtype = parameter_dtype(config);
   options.device = config.device;
@@ -88,17 +89,15 @@ void TrainProbe::run(const Training& training, std::optional<TrainWriter>& write
     sharpness.assign(2, Sharpness::unknown());  // the loss is not the model's, or not finite
   } else if (sharpness_) {
     const models::Model model = frozen(training.forward());
-    const SharpnessOptions options{
-        .tolerance = options_.tolerance,
-        .max_iterations = options_.max_iterations,
-        .seed = options_.seed,
-        .sequences_at_once = sequences_at_once_,
-        .certificate = {
-            .certify = options_.certify, .confidence = options_.confidence, .joint_problems = 2 * options_.probes}};
+    const SharpnessOptions options{.tolerance = options_.tolerance,
+                                   .max_iterations = options_.max_iterations,
+                                   .seed = options_.seed,
+                                   .sequences_at_once = sequences_at_once_,
+                                   .certificate = certificate_of(options_, 2)};
     sharpness.push_back(measure_sharpness(model, sharpness_sequences_, {}, options));
     const Preconditioner preconditioner = training.optimizer().preconditioner();
     // SGD has no preconditioner, nor has Adam before the first update.
-    sharpness.push_back(preconditioner.diagonals.size() == 0
+    sharpness.push_back(preconditioner.empty()
                             ? Sharpness::unknown()
                             : measure_sharpness(model, sharpness_sequences_, preconditioner, options));
   }

@@ -41,7 +41,7 @@ std::string format_probes(const std::vector<ProbeHistory>& probes) {
     for (const ProbeHistory& probe : probes) {
       text += fmt::format("{:>6}", probe.step);
       for (const double norm : probe.sites[site].spectral_norm) {
-        text += std::isfinite(norm) ? fmt::format(" {:>9.2e}", norm) : fmt::format(" {:>9}", "-");
+        text += fmt::format(" {:>9}", number_text(norm, "{:.2e}", "-"));
         all_finite = all_finite && std::isfinite(norm);
       }
       text += '\n';

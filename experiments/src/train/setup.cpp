@@ -1,5 +1,6 @@
 #include "train/setup.h"
 
+#include "config/tokenizer_option.h"
 #include "hessian/models/checkpoint.h"
 #include "hessian/models/named_models.h"
 #include "hessian/models/tokenizer.h"
@@ -16,17 +17,8 @@ models::Model initial_model(const TrainConfig& config) {
   return models::load_checkpoint(config.model.name).model;
 }
 
-std::string tokenizer_of(const TrainConfig& config) {
-  if (config.data.tokenizer == "bytes") {
-    return {};
-  }
-  return config.data.tokenizer.empty() && !models::is_model_name(config.model.name)
-             ? models::find_model_tokenizer(config.model.name)
-             : config.data.tokenizer;
-}
-
 void copy_tokenizer(const TrainConfig& config, const std::filesystem::path& folder) {
-  const std::string tokenizer = tokenizer_of(config);
+  const std::string tokenizer = choose_tokenizer(config.data.tokenizer, config.model.name);
   if (tokenizer.empty() || !models::is_text_source(config.data.source)) {
     return;
   }
@@ -44,7 +36,7 @@ models::TrainingData open_training_data(const TrainConfig& config, const models:
   check_seq_len(config, architecture);
   models::TrainingDataOptions options;
   options.source = config.data.source;
-  options.tokenizer = tokenizer_of(config);
+  options.tokenizer = choose_tokenizer(config.data.tokenizer, config.model.name);
   options.token_type = config.data.token_type;
   options.seq_len = config.data.seq_len;
   options.vocab_size = architecture.vocab_size;

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 
 #include "hessian/models/model.h"
 #include "hessian/models/training_data.h"
@@ -13,12 +12,8 @@ namespace hessian::experiments {
 /// \throws std::invalid_argument, std::runtime_error  if the configuration names no model that can be made or read
 models::Model initial_model(const TrainConfig& config);
 
-/// Returns the tokenizer that the configuration names, or that lies in the folder of the checkpoint to start from. Empty:
-/// text is read as bytes.
-std::string tokenizer_of(const TrainConfig& config);
-
-/// Copies the files of the tokenizer that encodes a run's text into its folder, where hessian-probe finds them next to the
-/// checkpoints. Does nothing for other data.
+/// Copies the tokenizer's files into the run's folder, so that hessian-probe finds them next to the checkpoints. Does nothing
+/// if the data is not text or has no tokenizer.
 void copy_tokenizer(const TrainConfig& config, const std::filesystem::path& folder);
 
 /// Opens a run's data for a model of that architecture.

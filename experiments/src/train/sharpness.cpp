@@ -22,7 +22,7 @@ Sharpness measure_sharpness(const models::Model& model, const models::TokenBatch
   OperatorPtr op = std::make_shared<ParameterOperator>(
       std::move(problem), ParameterOperatorOptions{.sequences_at_once = options.sequences_at_once});
   Sharpness sharpness;
-  if (preconditioner.diagonals.size() > 0) {
+  if (!preconditioner.empty()) {
     const MovedCoordinates moved = moved_coordinates(preconditioner, parameters);
     if (moved.indices.numel() == 0) {
       sharpness = Sharpness::unknown();

@@ -8,7 +8,7 @@
 #include "hessian/models/named_models.h"
 #include "program/interrupt.h"
 #include "program/log.h"
-#include "program/progress.h"
+#include "program/seconds_since.h"
 #include "run_file/output_file.h"
 #include "train/setup.h"
 

@@ -16,7 +16,7 @@ struct HutchinsonSamples {
 /// Multiplies S operators with random signs. A problem takes no further products once one of them is not finite.
 /// \param with_diagonal  whether to estimate the diagonals too
 /// \throws std::invalid_argument  if the operator is empty or there are fewer than 2 samples
-/// Cost: one product per sample; memory 3 S n scalars, plus 4 S n of float64 for the diagonals.
+/// Cost: one product per sample; memory 4 S n scalars, plus 4 S n of float64 for the diagonals.
 HutchinsonSamples hutchinson_samples(const LinearOperator& op, const SampleOptions& options = {},
                                      bool with_diagonal = false);
 

@@ -22,8 +22,9 @@ struct PowerIterationOptions {
 ///
 /// The dominant pair comes first. Unless Ends::dominant is requested, the dominant pair of H - lambda I then gives the other
 /// end; `iterations` counts both. Eigenvalues are Rayleigh quotients and so carry their sign. A problem leaves the batch when
-/// it has converged, or when a product is not finite; then its numbers are NaN. Convergence depends on the ratio of the two largest magnitudes: if |lambda_max| and |lambda_min| are
-/// close, as is common for indefinite Hessians, the iteration stalls and the result is marked as not converged.
+/// it has converged, or when a product is not finite; then its numbers are NaN. Convergence depends on the ratio of the two
+/// largest magnitudes: if |lambda_max| and |lambda_min| are close, as is common for indefinite Hessians, the iteration stalls
+/// and the result is marked as not converged.
 ///
 /// \throws std::invalid_argument  if the operator is empty or an option is out of range
 /// Cost: one product per iteration, and one per residual; memory 8 S n scalars.

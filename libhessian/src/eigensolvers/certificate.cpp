@@ -3,17 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <sstream>
 #include <stdexcept>
+#include <string>
+
+#include "linalg/short_number.h"
 
 namespace hessian {
 namespace {
 
 void require(bool holds, const char* name, double value, const std::string& expected) {
   if (!holds) {
-    std::ostringstream message;
-    message << name << " is " << value << "; it must be " << expected;
-    throw std::invalid_argument(message.str());
+    throw std::invalid_argument(name + (" is " + short_number(value)) + "; it must be " + expected);
   }
 }
 
@@ -27,10 +27,8 @@ CertificatePlan certificate_plan(const LinearOperator& op, const CertificateOpti
   plan.risk = (1 - options.confidence) / static_cast<double>(std::max(options.joint_problems, op.problems()));
   const double of_vectors = op.vector_options().dtype() == at::kDouble ? 1e-12 : 1e-5;
   plan.rounding = options.product_error > 0 ? options.product_error : of_vectors;
-  std::ostringstream error;
-  error << plan.rounding;
   require(plan.width == 0 || plan.width >= plan.rounding, "certify", plan.width,
-          "at least " + error.str() + ", the relative error of the operator's products");
+          "at least " + short_number(plan.rounding) + ", the relative error of the operator's products");
   return plan;
 }
 

@@ -121,23 +121,21 @@ void KrylovBatch::take_next(at::Tensor w, int64_t j, bool has_room) {
     if (has_room) {
       state.coupling(width_, j) = norm;
       const double rounding = rounding_level(basis_.options()) * state.largest_product;
-      if (norm <= rounding) {
+      const bool is_exhausted = norm <= rounding;
+      if (is_exhausted) {
         basis_[i][basis_size_ + width_].copy_(fresh_direction(i, known.narrow(0, i, 1)));
       }
       if (block_width_ == 1) {
-        state.expected[basis_size_ - 1] = norm <= rounding ? 0 : norm;
-        record_product(state, std::max(norm, rounding), norm <= rounding);
+        state.expected[basis_size_ - 1] = is_exhausted ? 0 : norm;
+        state.polynomials.add_product(state.projection.row(basis_size_ - 1).head(basis_size_).transpose(),
+                                      std::max(norm, rounding));
+        if (is_exhausted) {
+          state.polynomials.add_start();
+        }
       }
     }
   }
   width_ += has_room ? 1 : 0;
-}
-
-void KrylovBatch::record_product(State& state, double coupling, bool random_next) const {
-  state.polynomials.add_product(state.projection.row(basis_size_ - 1).head(basis_size_).transpose(), coupling);
-  if (random_next) {
-    state.polynomials.add_start();
-  }
 }
 
 bool KrylovBatch::finite(int64_t i) const {

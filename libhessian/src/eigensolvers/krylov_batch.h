@@ -110,7 +110,6 @@ class KrylovBatch {
   at::Tensor fresh_direction(int64_t i, const at::Tensor& known);
   void take_first(int64_t width, uint64_t stream);
   void take_next(at::Tensor w, int64_t j, bool has_room);
-  void record_product(State& state, double coupling, bool random_next) const;
 
   const LinearOperator& op_;
   int64_t block_width_;

@@ -167,7 +167,6 @@ void store_bounds(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, co
                              : outer_bound(batch.polynomials(i), sign, from, norm, rounding, risk_per_pair(plan));
     (sign > 0 ? result.upper_bound : result.lower_bound)[problem] = bound;
   }
-  result.certified[problem] = certified(batch, i, ritz, plan);
 }
 
 void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const RitzRange& range, const KrylovPlan& plan,
@@ -229,8 +228,11 @@ void iterate(KrylovBatch& batch, const LinearOperator& op, const KrylovPlan& pla
       range.largest = std::max(range.largest, ritz.values[ritz.values.size() - 1]);
       const bool stops = products >= plan.min_products && residuals_small(ritz, plan);
       const bool exhausted = plan.stop_when_invariant && batch.invariant(i, ritz);
-      const bool found = (stops || exhausted) && (plan.certificate.width == 0 || certified(batch, i, ritz, plan));
-      if (found || batch.complete() || last) {
+      const bool must_stop = batch.complete() || last;
+      const bool certifies = plan.certificate.width > 0;
+      const bool is_certified = certifies && (stops || exhausted || must_stop) && certified(batch, i, ritz, plan);
+      if (must_stop || ((stops || exhausted) && (is_certified || !certifies))) {
+        result.certified[batch.problem(i)] = is_certified;
         store(batch, i, ritz, range, plan, result);
       } else {
         unfinished.push_back(i);

@@ -81,6 +81,8 @@ SpectralQuadrature spectral_quadrature(const LinearOperator& op, const Quadratur
       for (int64_t i = 0; i < batch.size(); ++i) {
         if (!batch.finite(i)) {
           std::erase(finite, batch.problem(i));
+          result.nodes[batch.problem(i)].fill_(std::numeric_limits<double>::quiet_NaN());
+          result.weights[batch.problem(i)].fill_(std::numeric_limits<double>::quiet_NaN());
         } else if (batch.basis_size() == steps || batch.exhausted(i)) {
           store(batch.ritz_pairs(i), result.nodes[batch.problem(i)][sample], result.weights[batch.problem(i)][sample]);
         } else {
@@ -90,12 +92,6 @@ SpectralQuadrature spectral_quadrature(const LinearOperator& op, const Quadratur
       if (static_cast<int64_t>(unfinished.size()) < batch.size()) {
         batch.keep(unfinished);
       }
-    }
-  }
-  for (int64_t problem = 0; problem < op.problems(); ++problem) {
-    if (std::find(finite.begin(), finite.end(), problem) == finite.end()) {
-      result.nodes[problem].fill_(std::numeric_limits<double>::quiet_NaN());
-      result.weights[problem].fill_(std::numeric_limits<double>::quiet_NaN());
     }
   }
   return result;

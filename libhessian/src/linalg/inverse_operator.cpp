@@ -1,19 +1,13 @@
 #include "hessian/inverse_operator.h"
 
-#include <iomanip>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "linalg/short_number.h"
+
 namespace hessian {
 namespace {
-
-std::string short_number(double number) {
-  std::ostringstream text;
-  text << std::setprecision(3) << number;
-  return text.str();
-}
 
 class InverseOperator final : public LinearOperator {
  public:

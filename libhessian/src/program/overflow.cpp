@@ -1,6 +1,5 @@
 #include "hessian/overflow.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <variant>
@@ -76,8 +75,8 @@ std::optional<Overflow> find_overflow(const Program& program, ValueId value, con
   if (!tensor.is_floating_point() || tensor.numel() == 0) {
     return std::nullopt;
   }
-  const auto [low, high] = at::aminmax(tensor);  // NaN if an entry is
-  const double largest = std::max(std::abs(low.item<double>()), std::abs(high.item<double>()));
+  const auto [low, high] = at::aminmax(tensor);                              // NaN if an entry is
+  const double largest = at::maximum(low.abs(), high.abs()).item<double>();  // one wait for the device
   if (!std::isfinite(largest)) {
     if (value < program.n_inputs) {
       return Overflow{"an input", largest, false};

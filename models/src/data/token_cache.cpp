@@ -19,10 +19,10 @@ namespace {
 constexpr const char* version = "1";
 constexpr const char* ids_name = "ids";
 
-std::map<std::string, std::string> metadata_of(const TextFile& file, const Tokenizer& tokenizer) {
+std::map<std::string, std::string> metadata_of(const std::string& path, const Tokenizer& tokenizer) {
   return {{"format", "hessian token cache"},
           {"version", version},
-          {"text_digest", fmt::format("{:016x}", file.digest())},
+          {"text_digest", fmt::format("{:016x}", file_digest(path))},
           {"tokenizer_digest", fmt::format("{:016x}", tokenizer.digest())},
           {"tokenizer", tokenizer.description()}};
 }
@@ -60,14 +60,13 @@ at::Tensor tensor_of(const std::vector<std::int32_t>& ids) {
 }
 
 at::Tensor encode_text_file(const std::string& path, const Tokenizer& tokenizer) {
-  const TextFile file = TextFile::open(path);
-  const auto metadata = metadata_of(file, tokenizer);
+  const auto metadata = metadata_of(path, tokenizer);
   const std::string cache =
       fmt::format("{}.tokens-{:08x}.safetensors", path, static_cast<std::uint32_t>(tokenizer.digest() >> 32U));
   if (const auto ids = read_cache(cache, metadata)) {
     return *ids;
   }
-  at::Tensor ids = tensor_of(encode_file(tokenizer, file));
+  at::Tensor ids = tensor_of(encode_file(tokenizer, TextFile::open(path)));
   write_cache(cache, ids, metadata);
   return ids;
 }

@@ -262,8 +262,8 @@ void AtomicFile::discard() noexcept {
   }
 }
 
-void write_file(const fs::path& path, std::string_view contents) {
-  AtomicFile file(path);
+void write_file(const fs::path& path, std::string_view contents, bool overwrite) {
+  AtomicFile file(path, overwrite);
   file.write(std::as_bytes(std::span(contents)));
   file.commit();
 }

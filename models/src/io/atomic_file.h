@@ -59,9 +59,10 @@ class AtomicFile {
   int descriptor_ = -1;  // of the temporary file; holds the lock
 };
 
-/// Writes a whole file with AtomicFile, replacing an existing one.
+/// Writes a whole file with AtomicFile.
+/// \param overwrite  whether to replace an existing file
 /// \throws std::runtime_error  as AtomicFile
-void write_file(const std::filesystem::path& path, std::string_view contents);
+void write_file(const std::filesystem::path& path, std::string_view contents, bool overwrite = true);
 
 /// Removes the temporary files that killed processes left in `folder`, for files whose names begin with `prefix`. Keeps
 /// those that another process is writing, and ignores errors.

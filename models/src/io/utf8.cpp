@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "io/messages.h"
+
 namespace hessian::models {
 namespace {
 
@@ -39,6 +41,14 @@ std::size_t first_invalid_utf8(std::span<const std::byte> bytes) {
     position += length;
   }
   return position;
+}
+
+void check_utf8(std::span<const std::byte> bytes, const std::string& source, const char* remedy) {
+  const std::size_t invalid = first_invalid_utf8(bytes);
+  if (invalid != bytes.size()) {
+    fail(source, "is not UTF-8 text (byte {} is 0x{:02x}){}", invalid, std::to_integer<unsigned>(bytes[invalid]),
+         remedy);
+  }
 }
 
 char32_t first_code_point(std::string_view text) {

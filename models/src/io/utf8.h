@@ -11,6 +11,15 @@ namespace hessian::models {
 /// Source: The Unicode Standard, table 3-7.
 std::size_t first_invalid_utf8(std::span<const std::byte> bytes);
 
+/// Checks that bytes are well-formed UTF-8.
+/// \param source  the file's name
+/// \param remedy  end of the message, such as give_tokens
+/// \throws std::runtime_error  "notes.txt: is not UTF-8 text (byte 17 is 0xff)" and the remedy
+void check_utf8(std::span<const std::byte> bytes, const std::string& source, const char* remedy = "");
+
+/// What to give instead of a text that is not UTF-8.
+inline constexpr const char* give_tokens = "; give tokens as a .bin or a .safetensors";
+
 /// Returns the number of bytes of the code point that starts with this byte of well-formed UTF-8.
 inline std::size_t utf8_length(char first) {
   const auto byte = static_cast<unsigned char>(first);

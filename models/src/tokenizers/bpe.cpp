@@ -122,7 +122,7 @@ Bpe::Bpe(BpeDescription description, std::string source)
   const Vocabulary& vocabulary = description_.vocabulary;
   for (unsigned byte = 0; byte < 256; ++byte) {
     const char character = static_cast<char>(byte);
-    const auto id = description_.byte_level ? vocabulary.find(bytes_to_characters({&character, 1}))
+    const auto id = description_.byte_level ? vocabulary.find(byte_to_character(byte))
                     : byte < 0x80           ? vocabulary.find({&character, 1})
                                             : std::nullopt;
     byte_ids_[byte] = id.value_or(none);

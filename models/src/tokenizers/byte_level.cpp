@@ -42,6 +42,12 @@ const std::array<std::int16_t, 324>& inverse_alphabet() {
 
 }  // namespace
 
+std::string byte_to_character(unsigned byte) {
+  std::string character;
+  append_utf8(alphabet()[byte], character);
+  return character;
+}
+
 std::string bytes_to_characters(std::string_view bytes) {
   std::string characters;
   characters.reserve(bytes.size() + bytes.size() / 4);

@@ -9,6 +9,9 @@ namespace hessian::models {
 /// GPT-2's alphabet: every byte is one printable character, so that any text can be written with 256 characters.
 /// Source: bytes_to_unicode() of openai/gpt-2, src/encoder.py.
 
+/// Returns the character of one byte, as UTF-8.
+std::string byte_to_character(unsigned byte);
+
 /// Returns the characters of all bytes of a text, as UTF-8.
 std::string bytes_to_characters(std::string_view bytes);
 

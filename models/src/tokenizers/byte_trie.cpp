@@ -3,6 +3,9 @@
 namespace hessian::models {
 
 void ByteTrie::insert(std::string_view key, std::int32_t value) {
+  if (key.empty()) {
+    return;
+  }
   std::uint64_t node = 0;
   for (const char byte : key) {
     const auto fresh = static_cast<std::uint32_t>(values_.size());
@@ -13,9 +16,7 @@ void ByteTrie::insert(std::string_view key, std::int32_t value) {
     }
     node = next;
   }
-  if (!key.empty()) {
-    starts_[static_cast<unsigned char>(key[0])] = true;
-  }
+  starts_[static_cast<unsigned char>(key[0])] = true;
   if (values_[node] == no_value) {
     values_[node] = value;
   }
@@ -28,9 +29,7 @@ std::optional<ByteTrie::Match> ByteTrie::find(std::string_view text, std::size_t
     }
     std::optional<Match> longest;
     for_each_prefix(text.substr(begin), [&](std::size_t length, std::int32_t value) {
-      if (length > 0) {
-        longest = Match{begin, begin + length, value};
-      }
+      longest = Match{begin, begin + length, value};
     });
     if (longest) {
       return longest;

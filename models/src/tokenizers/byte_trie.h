@@ -15,7 +15,7 @@ class ByteTrie {
  public:
   ByteTrie() : values_(1, no_value) {}
 
-  /// Adds a string. If it exists already, it keeps its number.
+  /// Adds a string. If it exists already, it keeps its number. The empty string is ignored.
   void insert(std::string_view key, std::int32_t value);
 
   /// Calls `visit(length, value)` for each string with which `text` begins, in the order of their lengths.
@@ -44,10 +44,8 @@ class ByteTrie {
     std::int32_t value = 0;
   };
 
-  /// Returns the leftmost match at or after `from`, and of those that begin there the longest.
+  /// Returns the leftmost match that begins at or after `from`; of several that begin at the same place, the longest.
   std::optional<Match> find(std::string_view text, std::size_t from) const;
-
-  bool empty() const { return values_.size() == 1 && values_[0] == no_value; }
 
  private:
   static constexpr std::int32_t no_value = -1;

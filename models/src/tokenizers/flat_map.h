@@ -36,8 +36,6 @@ class FlatMap {
     return insert(key);
   }
 
-  std::size_t size() const { return size_; }
-
  private:
   struct Slot {
     std::uint64_t key = no_key;

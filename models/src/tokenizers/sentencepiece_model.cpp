@@ -23,6 +23,8 @@ class SentencePieceEncoder : public Encoder {
     }
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
       has_bytes_ = has_bytes_ || processor_.IsByte(id);
+    }
+    for (int id = 0; !has_bytes_ && id < processor_.GetPieceSize(); ++id) {
       const std::u32string characters = code_points(processor_.IdToPiece(id));
       known_.insert(characters.begin(), characters.end());
     }
@@ -113,7 +115,7 @@ class SentencePieceEncoder : public Encoder {
 
   std::string source_;
   sentencepiece::SentencePieceProcessor processor_;
-  std::unordered_set<char32_t> known_;  // code points of all pieces
+  std::unordered_set<char32_t> known_;  // code points of all pieces; empty if has_bytes_
   bool has_bytes_ = false;              // unknown characters become bytes
 };
 

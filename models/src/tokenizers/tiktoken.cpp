@@ -108,8 +108,7 @@ Vocabulary parse_ranks(std::string_view text, const std::string& source) {
          vocabulary.end_id() - 1);
   }
   for (unsigned byte = 0; byte < 256; ++byte) {
-    const char character = static_cast<char>(byte);
-    if (!vocabulary.find(bytes_to_characters({&character, 1}))) {
+    if (!vocabulary.find(byte_to_character(byte))) {
       fail(source, "has no token of the byte 0x{:02x}; every byte has to have one", byte);
     }
   }

@@ -37,8 +37,7 @@ std::pair<std::string, std::string> parse_merge(const nlohmann::json& merge, con
 
 bool has_all_bytes(const Vocabulary& vocabulary) {
   for (unsigned byte = 0; byte < 256; ++byte) {
-    const char character = static_cast<char>(byte);
-    if (!vocabulary.find(bytes_to_characters({&character, 1}))) {
+    if (!vocabulary.find(byte_to_character(byte))) {
       return false;
     }
   }

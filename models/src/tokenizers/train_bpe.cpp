@@ -13,8 +13,6 @@
 
 #include "io/messages.h"
 #include "tokenizers/byte_level.h"
-#include "tokenizers/flat_map.h"
-#include "tokenizers/pieces.h"
 #include "tokenizers/regex.h"
 #include "tokenizers/vocabulary.h"
 
@@ -172,8 +170,7 @@ std::string train_bpe(std::span<const std::string_view> texts, std::int64_t voca
   // The bytes in the order of their characters, as the reference numbers them.
   std::map<std::string, unsigned> bytes_of_characters;
   for (unsigned byte = 0; byte < 256; ++byte) {
-    const char character = static_cast<char>(byte);
-    bytes_of_characters[bytes_to_characters({&character, 1})] = byte;
+    bytes_of_characters[byte_to_character(byte)] = byte;
   }
   std::vector<std::string> tokens;
   nlohmann::json vocab;

@@ -58,10 +58,8 @@ std::vector<Unigram::Node> Unigram::best_path(std::string_view word) const {
     const double score = nodes[begin].score;
     bool has_single = false;
     trie_.for_each_prefix(word.substr(begin), [&](std::size_t token_length, std::int32_t id) {
-      if (token_length > 0) {
-        improve(begin, begin + token_length, description_.pieces[static_cast<std::size_t>(id)].second + score, id);
-        has_single = has_single || token_length == length;
-      }
+      improve(begin, begin + token_length, description_.pieces[static_cast<std::size_t>(id)].second + score, id);
+      has_single = has_single || token_length == length;
     });
     if (!has_single) {
       improve(begin, begin + length, unknown_score_ + score, unknown());

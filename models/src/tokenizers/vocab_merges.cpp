@@ -27,9 +27,7 @@ std::vector<std::pair<std::string, std::int32_t>> parse_ids(std::string_view tex
 }
 
 std::vector<std::pair<std::string, std::string>> parse_merges(std::string_view text, const std::string& source) {
-  if (const auto invalid = first_invalid_utf8(std::as_bytes(std::span(text))); invalid != text.size()) {
-    fail(source, "is not UTF-8 text (byte {} is 0x{:02x})", invalid, static_cast<unsigned char>(text[invalid]));
-  }
+  check_utf8(std::as_bytes(std::span(text)), source);
   std::vector<std::pair<std::string, std::string>> merges;
   std::size_t line_number = 0;
   while (!text.empty()) {

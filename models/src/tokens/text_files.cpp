@@ -88,14 +88,6 @@ std::string decompress(std::span<const std::byte> bytes, const std::string& path
   return text;
 }
 
-void check_utf8(std::string_view text, const std::string& path) {
-  const std::size_t invalid = first_invalid_utf8(std::as_bytes(std::span(text)));
-  if (invalid != text.size()) {
-    fail(path, "is not UTF-8 text (byte {} is 0x{:02x}); give tokens as a .bin or a .safetensors", invalid,
-         static_cast<unsigned char>(text[invalid]));
-  }
-}
-
 /// Returns the "text" of each line; empty lines are skipped.
 std::vector<std::string> parse_lines(std::string_view contents, const std::string& path) {
   std::vector<std::string> texts;
@@ -143,7 +135,6 @@ TextFile TextFile::open(const std::string& path) {
   TextFile result;
   result.path_ = path;
   result.file_ = MappedFile::open(path);
-  result.digest_ = Digest().add(result.file_->bytes()).value();
   std::string_view contents = as_text(result.file_->bytes());
   std::string name = path;
   std::string decompressed;
@@ -154,7 +145,7 @@ TextFile TextFile::open(const std::string& path) {
     decompressed = decompress(result.file_->bytes(), path);
     contents = decompressed;
   }
-  check_utf8(contents, path);
+  check_utf8(std::as_bytes(std::span(contents)), path, give_tokens);
   if (name.ends_with(".jsonl")) {
     texts = parse_lines(contents, path);
   } else if (is_compressed && !decompressed.empty()) {
@@ -168,6 +159,10 @@ TextFile TextFile::open(const std::string& path) {
     fail(path, "has no text");
   }
   return result;
+}
+
+std::uint64_t file_digest(const std::string& path) {
+  return Digest().add(MappedFile::open(path)->bytes()).value();
 }
 
 }  // namespace hessian::models

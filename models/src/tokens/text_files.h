@@ -26,9 +26,6 @@ class TextFile {
   /// Returns the documents. The views live as long as this object and its copies.
   const std::vector<std::string_view>& documents() const { return documents_; }
 
-  /// Returns a number that changes if the file does.
-  std::uint64_t digest() const { return digest_; }
-
   const std::string& path() const { return path_; }
 
  private:
@@ -38,7 +35,10 @@ class TextFile {
   std::shared_ptr<const MappedFile> file_;
   std::shared_ptr<const std::vector<std::string>> texts_;  // what is not in the file as it stands
   std::vector<std::string_view> documents_;
-  std::uint64_t digest_ = 0;
 };
+
+/// Returns a number that changes if a file does. Reads the file, but does not decompress or parse it.
+/// \throws std::runtime_error  one line, beginning with the path, if it cannot be read
+std::uint64_t file_digest(const std::string& path);
 
 }  // namespace hessian::models

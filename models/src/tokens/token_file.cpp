@@ -185,6 +185,10 @@ TokenType parse_token_type(const std::string& word) {
   return static_cast<TokenType>(found - token_type_words.begin());
 }
 
+TokenType token_type_of(std::int64_t vocab_size) {
+  return vocab_size <= 65536 ? TokenType::uint16 : TokenType::uint32;
+}
+
 TokenFileBody read_token_file(std::span<const std::byte> file, const TokenFileOptions& options,
                               const std::string& source) {
   if (const auto body = read_with_header(file, source)) {
@@ -195,12 +199,11 @@ TokenFileBody read_token_file(std::span<const std::byte> file, const TokenFileOp
     return *body;
   }
   const TokenType type = options.type.value_or(TokenType::uint16);
-  constexpr std::int64_t uint16_ids = 65536;
-  if (!options.type && options.vocab_size > uint16_ids) {
+  if (!options.type && token_type_of(options.vocab_size) != TokenType::uint16) {
     fail(source,
          "has no header that says how wide its tokens are, and uint16 is too narrow for a vocabulary of {}; give "
-         "--token-type ({})",
-         options.vocab_size, "uint32, int32 or int64");
+         "--token-type (uint32, int32 or int64)",
+         options.vocab_size);
   }
   if (file.size() % size_bytes(type) != 0) {
     fail(source, "has {} bytes, which is not a whole number of {} tokens{}", file.size(), to_string(type),

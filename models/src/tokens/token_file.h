@@ -21,6 +21,9 @@ const std::string& to_string(TokenType type);
 /// \throws std::runtime_error  naming the accepted words
 TokenType parse_token_type(const std::string& word);
 
+/// Returns the type in which token files store the ids of a vocabulary: uint16 for at most 65536 tokens, otherwise uint32.
+TokenType token_type_of(std::int64_t vocab_size);
+
 /// What is known about a token file apart from its contents.
 struct TokenFileOptions {
   std::optional<TokenType> type = {};  ///< of a file without a header; absent: uint16, as nanoGPT writes it
@@ -38,8 +41,8 @@ struct TokenFileBody {
 /// - llm.c's: a header of 256 int32 with magic number 20240520, version 1, then uint16; or 20240801, version 7, uint32;
 /// - bare numbers, as nanoGPT writes them.
 ///
-/// Bare numbers are refused if they look like another type than they are read as: every other uint16 is 0 in a file of
-/// uint32, three of four are in one of int64, and bytes of text are text.
+/// Without `options.type`, bare numbers are refused if the vocabulary is too large for uint16, or if they look like another
+/// type: every other uint16 is 0 or at most 15 (uint32), three of four are 0 (int64), or all bytes are ASCII (text).
 /// \param source  the file's name, for messages
 /// \throws std::runtime_error  one line that says what was found and what to give
 /// Source: karpathy/nanoGPT, prepare.py of each data set; karpathy/llm.c, dev/data/data_common.py.

@@ -13,8 +13,6 @@
 namespace hessian::models {
 namespace {
 
-constexpr std::int64_t uint16_ids = 65536;
-
 template <typename Number>
 void write_numbers(AtomicFile& file, std::span<const std::int32_t> ids) {
   constexpr std::size_t chunk = std::size_t{1} << 20U;
@@ -76,7 +74,7 @@ std::vector<std::int32_t> read_ids(const std::string& path, std::optional<TokenT
 
 void write_token_file(const std::filesystem::path& path, std::span<const std::int32_t> ids, std::int64_t vocab_size,
                       const TokenOutput& options) {
-  const TokenType type = vocab_size <= uint16_ids ? TokenType::uint16 : TokenType::uint32;
+  const TokenType type = token_type_of(vocab_size);
   if (options.bare && type != TokenType::uint16) {
     fail(path.string(), "a bare file has uint16 tokens, which are too narrow for a vocabulary of {}; write a header",
          vocab_size);

@@ -24,11 +24,7 @@ std::vector<std::int64_t> draw_distinct(std::mt19937_64& generator, std::int64_t
 }  // namespace
 
 TokenStream TokenStream::text(std::span<const std::byte> file, const std::string& source) {
-  const std::size_t invalid = first_invalid_utf8(file);
-  if (invalid != file.size()) {
-    fail(source, "is not UTF-8 text (byte {} is 0x{:02x}); give tokens as a .bin or a .safetensors", invalid,
-         std::to_integer<unsigned>(file[invalid]));
-  }
+  check_utf8(file, source, give_tokens);
   return {file, TokenType::uint8};
 }
 

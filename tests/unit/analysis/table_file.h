@@ -19,6 +19,16 @@ inline experiments::RunInfo info_of(const std::string& program) {
   return info;
 }
 
+/// Returns one member of each row.
+template <class Row, class T>
+std::vector<T> column_of(const std::vector<Row>& rows, T Row::*member) {
+  std::vector<T> column;
+  for (const Row& row : rows) {
+    column.push_back(row.*member);
+  }
+  return column;
+}
+
 /// Columns of one length as a run file.
 class TableFile {
  public:

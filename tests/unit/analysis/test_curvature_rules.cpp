@@ -248,24 +248,12 @@ struct MapRow {
 };
 
 analysis::ClaimSection map_section(const TemporaryFolder& folder, const std::vector<MapRow>& rows) {
-  std::vector<std::string> map;
-  std::vector<int64_t> width;
-  std::vector<double> weight_norm;
-  std::vector<double> spectral_norm;
-  std::vector<int64_t> seed;
-  for (const MapRow& row : rows) {
-    map.push_back(row.map);
-    width.push_back(row.width);
-    weight_norm.push_back(row.weight_norm);
-    spectral_norm.push_back(row.spectral_norm);
-    seed.push_back(row.seed);
-  }
   TableFile file;
-  file.add("/synthetic/map", map);
-  file.add("/synthetic/width", width);
-  file.add("/synthetic/weight_norm", weight_norm);
-  file.add("/synthetic/seed", seed);
-  file.add("/synthetic/spectral_norm", spectral_norm);
+  file.add("/synthetic/map", column_of(rows, &MapRow::map));
+  file.add("/synthetic/width", column_of(rows, &MapRow::width));
+  file.add("/synthetic/weight_norm", column_of(rows, &MapRow::weight_norm));
+  file.add("/synthetic/seed", column_of(rows, &MapRow::seed));
+  file.add("/synthetic/spectral_norm", column_of(rows, &MapRow::spectral_norm));
   file.add("/synthetic/converged", std::vector<uint8_t>(rows.size(), 1));
   file.write(folder / "synthetic.h5");
   return analysis::maps_section(folder / "synthetic.h5");
@@ -355,18 +343,10 @@ struct TimeRow {
 };
 
 Claim cost_claim(const TemporaryFolder& folder, const std::vector<TimeRow>& rows) {
-  std::vector<std::string> model;
-  std::vector<int64_t> round;
-  std::vector<double> seconds;
-  for (const TimeRow& row : rows) {
-    model.push_back(row.model);
-    round.push_back(row.round);
-    seconds.push_back(row.seconds);
-  }
   TableFile file;
-  file.add("/step_times/model", model);
-  file.add("/step_times/round", round);
-  file.add("/step_times/step_seconds", seconds);
+  file.add("/step_times/model", column_of(rows, &TimeRow::model));
+  file.add("/step_times/round", column_of(rows, &TimeRow::round));
+  file.add("/step_times/step_seconds", column_of(rows, &TimeRow::seconds));
   file.write(folder / "step_times.h5");
   return analysis::cost_section(folder / "step_times.h5").claims.front();
 }

@@ -82,9 +82,9 @@ TEST(TextFiles, NameWhatIsWrongWithThem) {
 
 TEST(TextFiles, HaveADigestOfTheirContents) {
   const TemporaryFolder folder;
-  const auto digest = TextFile::open(folder.write("t.txt", "one")).digest();
-  EXPECT_EQ(TextFile::open(folder.write("u.txt", "one")).digest(), digest);
-  EXPECT_NE(TextFile::open(folder.write("t.txt", "onf")).digest(), digest);
+  const auto digest = models::file_digest(folder.write("t.txt", "one"));
+  EXPECT_EQ(models::file_digest(folder.write("u.txt", "one")), digest);
+  EXPECT_NE(models::file_digest(folder.write("t.txt", "onf")), digest);
 }
 
 }  // namespace

@@ -10,7 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "counting_operator.h"
 #include "hessian/dense_operator.h"
+#include "matrices_with.h"
 #include "spectrum/estimates.h"
 #include "spectrum/spectrum.h"
 
@@ -25,41 +27,15 @@ using experiments::GroupSpectrum;
 using experiments::SpectrumGroup;
 using experiments::SpectrumOptions;
 using experiments::TraceMethod;
+using support::Count;
+using support::CountingOperator;
 
 constexpr int64_t problems = 3;
 constexpr int64_t dim = 12;
 
-/// The products of all operators of a group.
-struct Count {
-  int64_t products = 0;
-  int64_t first_width = 0;  ///< number of vectors per matrix in the first call
-};
-
-/// Counts the products with matrices.
-class CountingOperator final : public LinearOperator {
- public:
-  CountingOperator(at::Tensor matrices, Count* count) : op_(std::move(matrices)), count_(count) {}
-  int64_t problems() const override { return op_.problems(); }
-  int64_t dim() const override { return op_.dim(); }
-  at::TensorOptions vector_options() const override { return op_.vector_options(); }
-
- private:
-  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
-    count_->first_width = count_->products == 0 ? v.size(1) : count_->first_width;
-    count_->products += v.size(0) * v.size(1);
-    return op_.apply(v, problems);
-  }
-
-  DenseOperator op_;
-  Count* count_;
-};
-
-/// Returns symmetric matrices with these eigenvalues [..., n] and random eigenvectors.
+/// Returns symmetric matrices with these eigenvalues [..., n].
 at::Tensor matrices_with(const at::Tensor& eigenvalues) {
-  std::vector<int64_t> shape = eigenvalues.sizes().vec();
-  shape.push_back(eigenvalues.size(-1));
-  const at::Tensor q = std::get<0>(at::linalg_qr(at::randn(shape, at::detail::createCPUGenerator(5), at::kDouble)));
-  return at::matmul(q * eigenvalues.unsqueeze(-2), q.transpose(-1, -2));
+  return support::matrices_with(eigenvalues, 5);
 }
 
 struct Estimation {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "counting_operator.h"
 #include "hessian/dense_operator.h"
 #include "hessian/diagonal.h"
 #include "hessian/norms.h"
@@ -147,24 +148,6 @@ TEST_P(GroupSpectra, WarnOnlyOfPairsThatDidNotConverge) {
   EXPECT_THAT(experiments::warnings_of(report), testing::ElementsAre(testing::StartsWith("1 eigenpairs did not")));
 }
 
-/// Counts the vectors that an operator multiplies, all problems together.
-class CountingOperator final : public LinearOperator {
- public:
-  CountingOperator(const at::Tensor& matrices, int64_t& products) : dense_(matrices), products_(products) {}
-  int64_t problems() const override { return dense_.problems(); }
-  int64_t dim() const override { return dense_.dim(); }
-  at::TensorOptions vector_options() const override { return dense_.vector_options(); }
-
- private:
-  at::Tensor do_apply(const at::Tensor& v, const ProblemIndices& problems) const override {
-    products_ += static_cast<int64_t>(problems.size()) * v.size(1);
-    return dense_.apply(v, problems);
-  }
-
-  DenseOperator dense_;
-  int64_t& products_;
-};
-
 using GroupSpectraOnce = GroupSpectra;
 
 TEST_P(GroupSpectraOnce, TakeOneSetOfProductsForAllEstimates) {
@@ -176,11 +159,11 @@ TEST_P(GroupSpectraOnce, TakeOneSetOfProductsForAllEstimates) {
   const auto products_with = [&](std::optional<experiments::TraceMethod> trace, bool diagonal) {
     options.trace = trace;
     options.diagonal = diagonal;
-    int64_t products = 0;
+    support::Count count;
     experiments::estimate_group(options, group, dim, [&](const auto& visit) {
-      visit({std::make_shared<CountingOperator>(matrices, products), {0, 1, 2}});
+      visit({std::make_shared<support::CountingOperator>(matrices, &count), {0, 1, 2}});
     });
-    return products / problems;
+    return count.products / problems;
   };
   EXPECT_EQ(products_with(experiments::TraceMethod::hutchinson, false), 32);
   EXPECT_EQ(products_with(experiments::TraceMethod::hutchinson, true), 32);

@@ -173,7 +173,7 @@ TEST_P(ModelProbeOptions, RefusesWeightsAndValuesThatAreNotFinite) {
 experiments::ProbeMeasurement measurement_of(const models::Model& model, const models::TokenBatch& batch) {
   experiments::ProbeOptions options;
   options.engine = experiments::Engine::tape;
-  options.probes = 1;
+  options.joint_sets = 1;
   return {options, {models::Forward(model), batch.tokens, batch.targets, 0, ""}, at::kCPU};
 }
 

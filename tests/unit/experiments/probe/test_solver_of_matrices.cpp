@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "hessian/dense_operator.h"
+#include "matrices_with.h"
 #include "probe/problem.h"
 #include "probe/solver.h"
 
@@ -37,12 +38,9 @@ const std::string& word_of(Method method) {
   return experiments::method_words.at(static_cast<std::size_t>(method));
 }
 
-/// Returns symmetric matrices with these eigenvalues [..., n] and random eigenvectors.
-at::Tensor matrices_with(const at::Tensor& eigenvalues, uint64_t seed = 3) {
-  std::vector<int64_t> shape = eigenvalues.sizes().vec();
-  shape.push_back(eigenvalues.size(-1));
-  const at::Tensor q = std::get<0>(at::linalg_qr(at::randn(shape, at::detail::createCPUGenerator(seed), at::kDouble)));
-  return at::matmul(q * eigenvalues.unsqueeze(-2), q.transpose(-1, -2));
+/// Returns symmetric matrices with these eigenvalues [..., n].
+at::Tensor matrices_with(const at::Tensor& eigenvalues) {
+  return support::matrices_with(eigenvalues, 3);
 }
 
 /// Upper and lower ends [L, S] of the spectra below. Upper ends dominate in even sequences, lower ends in odd ones.

@@ -55,10 +55,11 @@ class WeightStream final : public ParameterSource {
     if (!next.empty()) {
       names_ahead_ = next;
       // Counts the allocations of the background thread in this thread's memory scope.
-      ahead_ = std::async(std::launch::async, [this, next, state = at::ThreadLocalState()] {
-        const at::ThreadLocalStateGuard same_state(state);
-        return read(next);
-      });
+      ahead_ = std::async(std::launch::async,
+                          [this, next, room = make_room(next), state = at::ThreadLocalState()]() mutable {
+                            const at::ThreadLocalStateGuard same_state(state);
+                            return read(next, std::move(room));
+                          });
     }
     await(arrival);
     return std::move(arrival.tensors);
@@ -85,21 +86,33 @@ class WeightStream final : public ParameterSource {
         return arrival;
       }
     }
-    return read(names);
+    return read(names, make_room(names));
   }
 
-  Arrival read(const std::vector<std::string>& names) const {
-    const c10::NoGradGuard no_grad;
-    std::optional<c10::StreamGuard> guard;
-    if (side_stream_) {
-      guard.emplace(*side_stream_);
-    }
-    Arrival arrival;
+  /// Allocates the tensors to read into. fetch() calls it before the background thread starts, so that the peak of the
+  /// memory does not depend on how far that thread has come.
+  std::vector<at::Tensor> make_room(const std::vector<std::string>& names) const {
+    const c10::OptionalStreamGuard guard(side_stream_);
+    std::vector<at::Tensor> room;
     for (const std::string& name : names) {
+      room.push_back(at::empty(stored_.shape_of(name).sizes(), at::device(device_).dtype(dtype_)));
+    }
+    return room;
+  }
+
+  Arrival read(const std::vector<std::string>& names, std::vector<at::Tensor> room) const {
+    const c10::NoGradGuard no_grad;
+    const c10::OptionalStreamGuard guard(side_stream_);
+    Arrival arrival{std::move(room), std::nullopt};
+    for (std::size_t i = 0; i < names.size(); ++i) {
       // Converts one tensor at a time, so that at most one is held in its stored precision.
-      const at::Tensor stored = stored_.fetched({name}).at(name);
+      const at::Tensor stored = stored_.fetched({names[i]}).at(names[i]);
       const PagesInUse pages(stored);
-      arrival.tensors.push_back(device_.is_cpu() ? converted(stored) : sent(stored));
+      if (device_.is_cpu()) {
+        copy_on_this_thread(arrival.tensors[i], stored);
+      } else {
+        arrival.tensors[i].copy_(sent(stored));
+      }
     }
     if (side_stream_) {
       arrival.event.emplace(device_.type());
@@ -108,20 +121,14 @@ class WeightStream final : public ParameterSource {
     return arrival;
   }
 
-  at::Tensor converted(const at::Tensor& stored) const {
-    at::Tensor result = at::empty(stored.sizes(), at::device(device_).dtype(dtype_));
-    copy_on_this_thread(result, stored);
-    return result;
-  }
-
   /// Enqueues the copy on the side stream. The allocator of pinned memory reuses the memory only after the copy.
   at::Tensor sent(const at::Tensor& stored) const {
     if (stored.device() == device_) {
-      return stored.to(dtype_);
+      return stored;
     }
     const at::Tensor staged = at::empty(stored.sizes(), stored.options().device(at::kCPU).pinned_memory(true));
     copy_on_this_thread(staged, stored);
-    return staged.to(device_, /*non_blocking=*/true).to(dtype_);
+    return staged.to(device_, /*non_blocking=*/true);
   }
 
   /// Makes the computing stream wait for the copy, and tells the allocator that it uses the memory of the side stream.

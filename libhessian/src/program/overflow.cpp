@@ -28,6 +28,15 @@ const char* kind_of(const CausalAttention& /*attention*/) {
 const char* kind_of(const SiluGate& /*gate*/) {
   return "the SiLU gate";
 }
+const char* kind_of(const GeluGate& /*gate*/) {
+  return "the GELU gate";
+}
+const char* kind_of(const Scale& /*scale*/) {
+  return "a multiple";
+}
+const char* kind_of(const SoftCap& /*cap*/) {
+  return "the soft cap";
+}
 const char* kind_of(const Gelu& /*gelu*/) {
   return "GELU";
 }

@@ -7,7 +7,6 @@
 
 #include "kernels/fused/dispatch.h"
 #include "kernels/fused/rms_norm.h"
-#include "kernels/rope_table.h"
 #include "kernels/rows/cross_entropy_rows.h"
 #include "kernels/rows/rope_rows.h"
 #include "kernels/rows/run_rows.h"
@@ -161,12 +160,14 @@ at::Tensor silu_gate(const at::Tensor& gate, const at::Tensor& up) {
   return SiluGateFunction::apply(gate, up);
 }
 
-at::Tensor rope(const at::Tensor& x, int64_t head_dim, double theta) {
+at::Tensor rope(const at::Tensor& x, const at::Tensor& table) {
+  const int64_t head_dim = 2 * table.size(-1);
   if (head_dim < 2 || head_dim % 2 != 0 || x.dim() != 3 || x.size(2) % head_dim != 0) {
     throw std::invalid_argument("RoPE's input is " + c10::str(x.sizes()) + ", expected [S, T, width] in heads of " +
                                 std::to_string(head_dim) + ", an even number that divides the width");
   }
-  return RopeFunction::apply(x, cached_rope_table(head_dim, theta, x.size(1), x.options().dtype(wide_type(x))));
+  expect_shape("table", table, {x.size(1), 2, head_dim / 2}, x);
+  return RopeFunction::apply(x, table);
 }
 
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {

@@ -50,6 +50,7 @@ experiments::ProbeOptions options_of(const ProbeModelOptions& options, at::Devic
   experiments::ProbeOptions all;
   all.sites = {options.site};
   all.layers_option = "layers";
+  all.certify_option = "certify";
   all.ends = options.ends;
   all.tolerance = options.tolerance;
   all.certify = options.certify;

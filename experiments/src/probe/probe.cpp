@@ -54,6 +54,7 @@ ProbeReport begin_report(const ProbeOptions& options, const ProbeMeasurement& me
   report.seq_len = subject.seq_len();
   report.losses = measurement.losses();
   report.ends = options.ends;
+  report.dtype = options.dtype;
   report.certify = options.certify;
   report.confidence = options.confidence;
   report.plan = measurement.plan_lines();

@@ -39,9 +39,10 @@ struct ProbeOptions {
   Method method = Method::lanczos;
   Ends ends = Ends::dominant;  ///< dominant: only the end that determines the spectral norm
   double tolerance = 1e-3;
-  double certify = 0.01;      ///< largest distance of an upper bound from its norm, relative to the norm
-  double confidence = 0.999;  ///< probability with which all bounds of the run hold
-  int64_t joint_sets = 1;     ///< number of sets of norms (probes, groups, maps) whose bounds hold together
+  double certify = 0.01;                     ///< largest distance of an upper bound from its norm, relative to the norm
+  std::string certify_option = "--certify";  ///< the option's name in messages
+  double confidence = 0.999;                 ///< probability with which all bounds of the run hold
+  int64_t joint_sets = 1;  ///< number of sets of norms (probes, groups, maps) whose bounds hold together
   int64_t max_iterations = 200;
   std::optional<Engine> engine = {};  ///< absent: the tape if it runs on the device, otherwise autograd
   at::ScalarType dtype = at::kFloat;
@@ -100,6 +101,7 @@ struct ProbeRow {
 /// The results of a probe, as in its run file.
 struct ProbeReport {
   Ends ends = Ends::dominant;
+  c10::ScalarType dtype = c10::kFloat;
   double certify = 0;     ///< see ProbeOptions
   double confidence = 0;  ///< see ProbeOptions
   std::string model_description;

@@ -183,6 +183,11 @@ std::string format_json(const ProbeReport& report) {
   return object.dump(2) + "\n";
 }
 
+std::string overflow_of_products(c10::ScalarType dtype) {
+  const std::string cause = "products of the model overflow";
+  return dtype == c10::kDouble ? cause + " even in float64" : cause + "; give --dtype float64";
+}
+
 std::vector<std::string> warnings_of(const ProbeReport& report) {
   std::vector<std::string> warnings;
   int64_t unconverged = 0;
@@ -195,8 +200,8 @@ std::vector<std::string> warnings_of(const ProbeReport& report) {
     all += static_cast<int64_t>(row.converged.size());
   }
   if (not_finite > 0) {
-    warnings.push_back(fmt::format(
-        "{} of {} norms are not finite: products of the model overflow; give --dtype float64", not_finite, all));
+    warnings.push_back(
+        fmt::format("{} of {} norms are not finite: {}", not_finite, all, overflow_of_products(report.dtype)));
   }
   if (unconverged > not_finite) {
     warnings.push_back(

@@ -12,6 +12,9 @@ std::string format_table(const ProbeReport& report);
 /// Formats the report as one JSON object; numbers that are not finite become null.
 std::string format_json(const ProbeReport& report);
 
+/// Says why products in this precision are not finite, and what helps.
+std::string overflow_of_products(c10::ScalarType dtype);
+
 /// Returns warnings, one line each: estimates that did not converge, failed checks.
 std::vector<std::string> warnings_of(const ProbeReport& report);
 

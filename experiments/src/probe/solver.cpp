@@ -83,8 +83,9 @@ Result joined(const std::vector<Result>& chunks) {
 CertificateOptions certificate_of(const ProbeOptions& options, int64_t norms) {
   const double product_error = options.dtype == at::kBFloat16 ? 1e-2 : options.dtype == at::kDouble ? 1e-12 : 1e-5;
   if (options.certify < product_error) {
-    throw std::invalid_argument(fmt::format("--certify {} is below {}, the relative error of products in {}",
-                                            options.certify, product_error, dtype_name(options.dtype)));
+    throw std::invalid_argument(fmt::format("{} {} is below {}, the relative error of products in {}",
+                                            options.certify_option, options.certify, product_error,
+                                            dtype_name(options.dtype)));
   }
   return {.certify = options.certify,
           .confidence = options.confidence,

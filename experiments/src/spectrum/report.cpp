@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hessian/memory.h"
+#include "probe/report.h"
 #include "program/number_text.h"
 #include "program/statistics.h"
 #include "spectrum/layout.h"
@@ -295,14 +296,13 @@ std::string format_json(const SpectrumReport& report) {
 std::vector<std::string> warnings_of(const SpectrumReport& report) {
   const PairCounts pairs = count_pairs(report);
   const int64_t unknown = count_unknown_estimates(report);
+  const std::string overflow = overflow_of_products(report.options.probe.dtype);
   std::vector<std::string> warnings;
   if (pairs.not_finite > 0) {
-    warnings.push_back(fmt::format("{} eigenpairs are not finite: products of the model overflow; give --dtype float64",
-                                   pairs.not_finite));
+    warnings.push_back(fmt::format("{} eigenpairs are not finite: {}", pairs.not_finite, overflow));
   }
   if (unknown > 0) {
-    warnings.push_back(fmt::format(
-        "the estimates of {} matrices are not finite: products of the model overflow; give --dtype float64", unknown));
+    warnings.push_back(fmt::format("the estimates of {} matrices are not finite: {}", unknown, overflow));
   }
   if (pairs.unconverged > 0) {
     warnings.push_back(

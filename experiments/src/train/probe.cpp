@@ -22,6 +22,7 @@ ProbeOptions probe_options(const TrainConfig& config, at::Device device) {
   options.ends = parse_ends(config.probe.ends);
   options.tolerance = config.probe.tolerance;
   options.certify = config.probe.certify;
+  options.certify_option = "probe.certify";
   options.confidence = config.probe.confidence;
   options.joint_sets = config.probe.every > 0 ? config.steps / config.probe.every + 2 : 1;  // also at start and end
   options.max_iterations = config.probe.max_iterations;

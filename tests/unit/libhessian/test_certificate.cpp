@@ -201,6 +201,16 @@ TEST(KrylovPolynomials, MultiplyTheRisksOfSeveralStartVectors) {
   }
 }
 
+TEST(KrylovPolynomials, OfALaterStartVectorDoNotCountTheVectorsBeforeItAtARestart) {
+  KrylovPolynomials polynomials(100);
+  polynomials.add_product(Eigen::VectorXd::Ones(1), 1e-6);
+  polynomials.add_start();
+  polynomials.add_product(Eigen::Vector2d(0, 1), 1e-3);
+  const double before = polynomials.risk_outside(1.01);
+  polynomials.add_restart(Eigen::Matrix2d::Identity());
+  EXPECT_NEAR(polynomials.risk_outside(1.01) / before, 1, 1e-12);
+}
+
 // --- Claims and bounds -----------------------------------------------------------------------------------------------------
 
 TEST(OuterBound, IsTheNearestThatTheRiskAllows) {

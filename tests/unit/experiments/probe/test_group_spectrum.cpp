@@ -196,6 +196,10 @@ TEST_P(GroupSpectraOnce, SayWhichMatricesAreNotFiniteAndKeepTheOthers) {
   EXPECT_THAT(experiments::warnings_of(report),
               testing::ElementsAre(testing::StartsWith("4 eigenpairs are not finite"),
                                    testing::StartsWith("the estimates of 1 matrices are not finite")));
+  report.options.probe.dtype = at::kFloat;
+  EXPECT_THAT(experiments::warnings_of(report), testing::Each(testing::EndsWith("; give --dtype float64")));
+  report.options.probe.dtype = at::kDouble;
+  EXPECT_THAT(experiments::warnings_of(report), testing::Each(testing::EndsWith(" even in float64")));
   EXPECT_TRUE(nlohmann::json::parse(experiments::format_json(report)).at("groups")[0].at("trace")[1].is_null());
 }
 

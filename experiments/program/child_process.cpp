@@ -35,9 +35,10 @@ int status_of(int wait_status) {
   return WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
 }
 
-/// Returns the environment without the variables of job_place(), which do not apply to the child.
-std::vector<char*> environment_of_child() {
-  const auto& hidden = job_place_variables();
+/// Returns the environment without the variables of job_place(), which do not apply to the child, and without others.
+std::vector<char*> environment_of_child(std::vector<std::string> hidden) {
+  const auto& of_job = job_place_variables();
+  hidden.insert(hidden.end(), of_job.begin(), of_job.end());
   std::vector<char*> kept;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string name(*entry, std::strcspn(*entry, "="));
@@ -51,14 +52,15 @@ std::vector<char*> environment_of_child() {
 
 }  // namespace
 
-ChildProcess::ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& log) {
+ChildProcess::ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& log,
+                           const std::vector<std::string>& hidden) {
   std::vector<std::string> copies = command;
   std::vector<char*> words;
   for (std::string& word : copies) {
     words.push_back(word.data());
   }
   words.push_back(nullptr);
-  const std::vector<char*> environment = environment_of_child();
+  const std::vector<char*> environment = environment_of_child(hidden);
   const pid_t parent = ::getpid();
   id_ = ::fork();
   if (id_ == 0) {

@@ -13,9 +13,12 @@ namespace hessian::experiments {
 class ChildProcess {
  public:
   /// Starts a program and appends its stdout and stderr to a file. A program name without a folder is searched for in
-  /// PATH; the exit status is 127 if it is not found.
+  /// PATH; the exit status is 127 if it is not found. The child has this process's environment without the variables of
+  /// job_place().
+  /// \param hidden  further environment variables that the child does not get
   /// \throws std::runtime_error  if no process can be created
-  ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& log);
+  ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& log,
+               const std::vector<std::string>& hidden = {});
   ChildProcess(ChildProcess&& other) noexcept;
   ChildProcess& operator=(ChildProcess&&) = delete;
   ChildProcess(const ChildProcess&) = delete;

@@ -82,8 +82,12 @@ def test_a_sweep_shows_the_runs_that_diverged(plot, whole_sweep):
         assert sorted(x) == sorted(set(sweep["lr"][stable]))
         for rate, loss in zip(x, y):
             assert loss == pytest.approx(numpy.median(sweep["final_loss"][stable & (sweep["lr"] == rate)]))
-        x, _, _, _ = outcome.curve("lr-sweep", f"{model}, diverged")
-        assert sorted(x) == sorted(set(sweep["lr"][of_model & (sweep["status"] == b"diverged")]))
+        x, y, _, _ = outcome.curve("lr-sweep", f"{model}, diverged")
+        diverged = of_model & (sweep["status"] == b"diverged")
+        assert sorted(x) == sorted(set(sweep["lr"][diverged]))
+        for rate, loss in zip(x, y):
+            ended = sweep["final_loss"][diverged & (sweep["lr"] == rate)]
+            assert loss == pytest.approx(numpy.median(ended[numpy.isfinite(ended)])), "CSV has the data, not the height of a cross"
         x, _, _, _ = outcome.curve("lr-sweep", f"largest stable rate of {model}")
         assert x == [stable_lr[model]]
 

@@ -29,7 +29,9 @@ struct Curve {
   std::vector<double> y;     ///< [n]
   std::vector<double> low;   ///< [n], or empty for no band
   std::vector<double> high;  ///< as low
-  bool band_edges = false;   ///< outlines the band, so that a single outlying value is seen
+  std::vector<double> recorded =
+      {};                   ///< [n]: the values of points that are drawn elsewhere, for CSV; empty if y has them
+  bool band_edges = false;  ///< outlines the band, so that a single outlying value is seen
   Mark mark = Mark::line;
   bool dashed = false;
   bool in_legend = true;

@@ -48,10 +48,10 @@ std::vector<SweptModel> models_of(const LabelledRuns& input) {
   return models;
 }
 
-/// The losses of a model's stable runs by rate, and how many runs diverged by rate.
+/// The losses of a model's runs by rate, those that are stable and those that diverged.
 struct RunsByRate {
   std::map<double, std::vector<double>> stable;
-  std::map<double, int> diverged;
+  std::map<double, std::vector<double>> diverged;  ///< the losses at which these runs ended
   Summary all_rates{};
   int failed = 0;
   int pending = 0;
@@ -70,7 +70,7 @@ RunsByRate runs_of(const SweptModel& swept) {
       runs.stable[sweep.lr[i]].push_back(sweep.final_loss[i]);
       runs.highest_loss = std::max(runs.highest_loss, sweep.final_loss[i]);
     } else if (sweep.status[i] == "diverged") {
-      ++runs.diverged[sweep.lr[i]];
+      runs.diverged[sweep.lr[i]].push_back(sweep.final_loss[i]);
     } else {
       ++(sweep.status[i] == "failed" ? runs.failed : runs.pending);
     }
@@ -97,9 +97,10 @@ void add_model(const SweptModel& swept, const RunsByRate& runs, const std::strin
     crosses.in_legend = false;
     crosses.color = color;
     crosses.mark = Mark::crosses;
-    for (const auto& [rate, count] : runs.diverged) {
+    for (const auto& [rate, losses] : runs.diverged) {
       crosses.x.push_back(rate);
       crosses.y.push_back(crosses_y);
+      crosses.recorded.push_back(summarise(losses).median);
     }
     figure.curves.push_back(std::move(crosses));
   }

@@ -46,7 +46,8 @@ std::string rows_of(const Curve& curve, const std::vector<std::string>& names) {
   std::string text;
   for (std::size_t i = 0; i < curve.x.size(); ++i) {
     const bool band = !curve.low.empty();
-    text += row_of({cell(curve.label), x_cell(curve.x[i]), cell(curve.y[i]), band ? cell(curve.low[i]) : "",
+    const double y = curve.recorded.empty() ? curve.y[i] : curve.recorded[i];
+    text += row_of({cell(curve.label), x_cell(curve.x[i]), cell(y), band ? cell(curve.low[i]) : "",
                     band ? cell(curve.high[i]) : ""});
   }
   return text;

@@ -185,7 +185,10 @@ std::string heat_map_script(const HeatMap& map) {
   }
   script += ")\nset cblabel " + quoted(map.label) + " noenhanced\n";
   if (map.logarithmic) {
-    script += "set logscale cb\nset format cb '10^{%T}'\n";
+    Extent values;
+    values.take(map.values, true);
+    script +=
+        "set logscale cb\n" + power_ticks("cb", {map.low.value_or(values.low), map.high.value_or(values.high)}, 8);
   }
   if (map.low || map.high) {
     script += "set cbrange " + range(map.low, map.high) + "\n";
@@ -213,6 +216,13 @@ std::string last_message(const fs::path& log) {
   return last.empty() ? "no message" : last;
 }
 
+/// Environment variables that change what gnuplot draws. Figures depend on the run files alone, so neither these nor the
+/// user's start-up file (--default-settings) apply.
+const std::vector<std::string> variables_of_gnuplot = {
+    "GNUTERM",    "GNUPLOT_LIB",    "GNUPLOT_FONTPATH", "GNUPLOT_DEFAULT_GDFONT",
+    "GDFONTPATH", "GNUPLOT_PS_DIR", "GNUPLOT_JS_DIR",   "GNUPLOT_LUA_DIR",
+    "LC_ALL",     "LC_NUMERIC"};
+
 }  // namespace
 
 const std::vector<std::string> image_formats = {"svg", "png", "pdf"};
@@ -238,7 +248,8 @@ void draw(const Figure& figure, const std::string& format, const fs::path& image
   const experiments::AtomicFile script(image.string() + ".gnuplot");
   const experiments::AtomicFile log(image.string() + ".log");
   std::ofstream(script.path()) << gnuplot_script(figure, format, output.path());
-  experiments::ChildProcess gnuplot({"gnuplot", script.path().string()}, log.path());
+  experiments::ChildProcess gnuplot({"gnuplot", "--default-settings", script.path().string()}, log.path(),
+                                    variables_of_gnuplot);
   const int status = gnuplot.wait();
   if (status == 127) {
     throw std::runtime_error("gnuplot was not found; install the package gnuplot-nox, or use --csv, which needs none");

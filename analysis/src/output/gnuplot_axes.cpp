@@ -3,33 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
 
 namespace hessian::analysis {
 namespace {
 
-/// The extent of the finite values of an axis, and only of positive values if it is logarithmic.
-struct Extent {
-  double low = INFINITY;
-  double high = -INFINITY;
-  void take(const std::vector<double>& values, bool positive) {
-    for (const double value : values) {
-      if (std::isfinite(value) && (!positive || value > 0)) {
-        low = std::min(low, value);
-        high = std::max(high, value);
-      }
-    }
-  }
-};
-
 /// Places ticks at powers of ten or, if the axis spans few of them, at 1, 2 and 5 times powers of ten.
-std::string logarithmic_ticks(const std::string& axis, const Extent& extent, double max_decades) {
-  const double decades = std::log10(extent.high / extent.low);
-  if (decades > 2 || !(extent.high > 0)) {
-    // Numbers need more room next to each other than above each other.
-    const std::string step = axis == "x" && decades > max_decades ? "set xtics 100\n" : "";
-    return fmt::format("set format {} '10^{{%T}}'\n", axis) + step;
+std::string logarithmic_ticks(const std::string& axis, const Extent& extent, int max_ticks) {
+  if (!(extent.high > 0) || std::log10(extent.high / extent.low) > 2) {
+    return power_ticks(axis, extent, max_ticks);
   }
   std::string places;
   for (double power = std::pow(10, std::floor(std::log10(extent.low))); power <= extent.high; power *= 10) {
@@ -127,6 +108,36 @@ std::string range(const std::optional<double>& low, const std::optional<double>&
   return "[" + (low ? number(*low) : "*") + ":" + (high ? number(*high) : "*") + "]";
 }
 
+void Extent::take(const std::vector<double>& values, bool positive) {
+  for (const double value : values) {
+    if (std::isfinite(value) && (!positive || value > 0)) {
+      low = std::min(low, value);
+      high = std::max(high, value);
+    }
+  }
+}
+
+std::string power_ticks(const std::string& axis, const Extent& extent, int max_ticks) {
+  const std::string format = fmt::format("set format {} '10^{{%T}}'\n", axis);
+  if (!(extent.low > 0) || !std::isfinite(extent.high)) {
+    return format;
+  }
+  const auto first = static_cast<int>(std::floor(std::log10(extent.low)));
+  const auto last = static_cast<int>(std::ceil(std::log10(extent.high)));
+  const int step = std::max(1, (last - first + max_ticks - 1) / max_ticks);
+  std::string places;
+  for (int power = first; power <= last; ++power) {
+    // Minor ticks are the powers between labelled ones or, if all are labelled, their multiples.
+    const bool labelled = power % step == 0;
+    const std::string separator = places.empty() ? "" : ", ";
+    places += separator + (labelled ? fmt::format("1e{}", power) : fmt::format("'' 1e{} 1", power));
+    for (int times = 2; step == 1 && times < 10; ++times) {
+      places += fmt::format(", '' {}e{} 1", times, power);
+    }
+  }
+  return format + fmt::format("set {}tics ({})\n", axis, places);
+}
+
 std::string axis_commands(const Figure& figure, bool of_x) {
   const Axis& axis = of_x ? figure.x : figure.y;
   const std::string name = of_x ? "x" : "y";
@@ -136,6 +147,7 @@ std::string axis_commands(const Figure& figure, bool of_x) {
   }
   if (axis.logarithmic) {
     commands += "set logscale " + name + "\n" +
+                // Numbers need more room next to each other than above each other.
                 logarithmic_ticks(name, extent_of(figure, of_x), figure.y.names.empty() ? 8 : 3);
   }
   if (axis.whole) {

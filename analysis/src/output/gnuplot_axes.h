@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "figures/figure.h"
 
@@ -16,6 +18,18 @@ std::string number(double value);
 
 /// Formats a range as `[low:high]`, with `*` for an absent end.
 std::string range(const std::optional<double>& low, const std::optional<double>& high);
+
+/// The range of the finite values of an axis, or only of the positive ones if it is logarithmic.
+struct Extent {
+  double low = INFINITY;
+  double high = -INFINITY;
+
+  void take(const std::vector<double>& values, bool positive);
+};
+
+/// Returns the commands for ticks at powers of ten, at most `max_ticks` of them labelled. gnuplot's own minor ticks are wrong
+/// where labels are more than one decade apart.
+std::string power_ticks(const std::string& axis, const Extent& extent, int max_ticks);
 
 /// Returns the commands for label, scale, ticks and range of an axis.
 std::string axis_commands(const Figure& figure, bool of_x);

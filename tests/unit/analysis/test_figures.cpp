@@ -274,6 +274,7 @@ TEST(Figures, MarkDivergedRatesAndTheLargestStableOne) {
   EXPECT_THAT(diverged.x, ElementsAre(4));
   EXPECT_GT(diverged.y[0], 5) << "above every stable loss";
   EXPECT_LE(diverged.y[0], figure.y.high) << "inside the frame";
+  EXPECT_THAT(diverged.recorded, ElementsAre(50)) << "the loss at which it ended";
   ASSERT_EQ(figure.verticals.size(), 2);
   EXPECT_EQ(figure.verticals[0].x, 4);
   EXPECT_EQ(figure.verticals[1].x, 2);

@@ -9,7 +9,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "changed_environment.h"
 #include "figures/figures.h"
+#include "output/gnuplot_axes.h"
 #include "refusal.h"
 #include "run_file_support.h"
 
@@ -124,10 +126,11 @@ TEST(Gnuplot, DrawsHeatMapsWithGapsAndSinglePoints) {
 
 TEST(Gnuplot, ReportsThatItIsMissing) {
   const TemporaryFolder folder;
-  const std::string path = std::getenv("PATH");
-  ::setenv("PATH", folder.path().c_str(), 1);
-  const std::string message = support::refusal_of([&] { draw(simple_figure(), "svg", folder / "a.svg"); });
-  ::setenv("PATH", path.c_str(), 1);
+  std::string message;
+  {
+    const support::ChangedEnvironment nowhere("PATH", folder.path());
+    message = support::refusal_of([&] { draw(simple_figure(), "svg", folder / "a.svg"); });
+  }
   EXPECT_EQ(message, "gnuplot was not found; install the package gnuplot-nox, or use --csv, which needs none");
   EXPECT_TRUE(folder.names().empty());
 }
@@ -185,6 +188,33 @@ TEST(Gnuplot, PutsTicksOfNarrowLogarithmicAxesAtOneTwoAndFive) {
   EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("set ytics ('1' 1, '2' 2, '5' 5, '10' 10, '20' 20"));
   figure.curves[0].y = {1, 10, 1e5};
   EXPECT_THAT(gnuplot_script(figure, "svg", "a.svg"), HasSubstr("set format y '10^{%T}'"));
+}
+
+TEST(Gnuplot, PutsMinorTicksBetweenPowersOfTenAtMultiplesOrAtThePowersWithoutALabel) {
+  EXPECT_EQ(
+      analysis::power_ticks("y", {2, 300}, 8),
+      "set format y '10^{%T}'\nset ytics (1e0, '' 2e0 1, '' 3e0 1, '' 4e0 1, '' 5e0 1, '' 6e0 1, '' 7e0 1, '' 8e0 1, "
+      "'' 9e0 1, 1e1, '' 2e1 1, '' 3e1 1, '' 4e1 1, '' 5e1 1, '' 6e1 1, '' 7e1 1, '' 8e1 1, '' 9e1 1, 1e2, '' 2e2 1, "
+      "'' 3e2 1, '' 4e2 1, '' 5e2 1, '' 6e2 1, '' 7e2 1, '' 8e2 1, '' 9e2 1, 1e3, '' 2e3 1, '' 3e3 1, '' 4e3 1, "
+      "'' 5e3 1, '' 6e3 1, '' 7e3 1, '' 8e3 1, '' 9e3 1)\n");
+  EXPECT_EQ(analysis::power_ticks("x", {2e-3, 300}, 3),
+            "set format x '10^{%T}'\nset xtics ('' 1e-3 1, 1e-2, '' 1e-1 1, 1e0, '' 1e1 1, 1e2, '' 1e3 1)\n");
+  EXPECT_EQ(analysis::power_ticks("x", {}, 3), "set format x '10^{%T}'\n") << "without values";
+}
+
+TEST(Gnuplot, IgnoresTheUsersSettings) {
+  if (!has_gnuplot()) {
+    GTEST_SKIP() << "gnuplot is not installed";
+  }
+  const TemporaryFolder folder;
+  draw(simple_figure(), "svg", folder / "plain.svg");
+  std::ofstream(folder / ".gnuplot")
+      << "set yrange [0:1]\nset logscale x\nset decimalsign ','\nset datafile separator ','\n"
+         "set title 'mine'\nset border 0\n";
+  const support::ChangedEnvironment home("HOME", folder.path());
+  const support::ChangedEnvironment terminal("GNUTERM", "qt");
+  draw(simple_figure(), "svg", folder / "same.svg");
+  EXPECT_EQ(contents(folder / "same.svg"), contents(folder / "plain.svg"));
 }
 
 }  // namespace

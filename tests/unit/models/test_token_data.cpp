@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 
+#include "changed_environment.h"
 #include "formats/safetensors.h"
 #include "hessian/models/token_data.h"
 #include "loader_support.h"
@@ -45,18 +45,6 @@ std::string rows_file(const TemporaryFolder& folder, const at::Tensor& tokens, c
   models::save_safetensors(folder / "rows.safetensors", tensors, {});
   return folder / "rows.safetensors";
 }
-
-/// Sets an environment variable for one test.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name) { ::setenv(name, value.c_str(), 1); }
-  ~Variable() { ::unsetenv(name_); }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  const char* name_;
-};
 
 TEST(TokenData, CutsWindowsOutOfTextAtItsOffsets) {
   const TemporaryFolder folder;
@@ -220,7 +208,7 @@ TEST(BuiltinText, ComesFromTheChosenFolderAndIsHeldOut) {
   const TemporaryFolder folder;
   const std::string text = counting_text();
   folder.write("kjv.txt", text);
-  const Variable variable("HESSIAN_DATA_DIR", folder.path());
+  const support::ChangedEnvironment environment("HESSIAN_DATA_DIR", folder.path());
   EXPECT_EQ(models::find_builtin_text(), folder / "kjv.txt");
   for (const auto offset : load_token_batch(options_for("builtin", 256)).offsets) {
     EXPECT_GE(offset, 180);
@@ -229,7 +217,7 @@ TEST(BuiltinText, ComesFromTheChosenFolderAndIsHeldOut) {
 
 TEST(BuiltinText, NamesTheFolderThatLacksIt) {
   const TemporaryFolder folder;
-  const Variable variable("HESSIAN_DATA_DIR", folder.path());
+  const support::ChangedEnvironment environment("HESSIAN_DATA_DIR", folder.path());
   EXPECT_EQ(refusal_of([] { load_token_batch(options_for("builtin", 256)); }),
             "builtin: HESSIAN_DATA_DIR is '" + folder.path() +
                 "', but there is no kjv.txt in it; set it to the folder that holds it, or give a file with --data");

@@ -65,7 +65,8 @@ def test_text_that_is_not_toml_is_refused_with_its_line(train, text, message):
     "key, nearest",
     [
         *[("stepz", "steps"), ("optimizer.lrr", "optimizer.lr"), ("optimiser.beta1", "optimizer.beta1")],
-        *[("batch_size", "data.batch_size"), ("probe.site", "probe.sites")],
+        *[("batch_size", "data.batch_size"), ("probe.site", "probe.sites"), ("lr", "optimizer.lr")],
+        *[("optimizer.learning_rate", "optimizer.lr"), ("max-steps", "steps"), ("train.n_embd", "model.dim")],
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_known_one(train, key, nearest):

@@ -9,12 +9,13 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <numeric>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
 #include <type_traits>
 #include <utility>
+
+#include "config/suggested_key.h"
 
 namespace hessian::experiments {
 namespace {
@@ -125,7 +126,7 @@ void read_value(const BytesTarget& target, const toml::node& value, const std::s
   std::transform(fields.begin(), fields.end(), std::back_inserter(known),
                  [](const ConfigField& field) { return field.key; });
   throw std::invalid_argument(
-      fmt::format("{}: there is no key '{}'; did you mean '{}'?", source, key, nearest_word(key, known)));
+      fmt::format("{}: there is no key '{}'; did you mean '{}'?", source, key, suggested_key(key, known)));
 }
 
 bool is_section(const std::string& prefix, const ConfigFields& fields) {
@@ -300,25 +301,6 @@ std::string config_help(const ConfigFields& fields) {
     text += fmt::format("  {:<28} {}  [{}]\n", field.key, field.help, value_text(field));
   }
   return text;
-}
-
-std::string nearest_word(const std::string& word, const std::vector<std::string>& known) {
-  const auto distance = [&word](const std::string& other) {
-    std::vector<std::size_t> row(other.size() + 1);
-    std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 1; i <= word.size(); ++i) {
-      std::size_t diagonal = row[0];
-      row[0] = i;
-      for (std::size_t j = 1; j <= other.size(); ++j) {
-        const std::size_t replaced = diagonal + (word[i - 1] == other[j - 1] ? 0 : 1);
-        diagonal = row[j];
-        row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-      }
-    }
-    return row.back();
-  };
-  return *std::min_element(known.begin(), known.end(),
-                           [&](const std::string& a, const std::string& b) { return distance(a) < distance(b); });
 }
 
 }  // namespace hessian::experiments

@@ -85,9 +85,4 @@ std::string value_text(const ConfigField& field);
 /// Returns a line per key: its name, meaning and default.
 std::string config_help(const ConfigFields& fields);
 
-/// Returns the word of `known` that differs from `word` by the fewest insertions, deletions and replacements of
-/// characters.
-/// Source: Levenshtein (1966).
-std::string nearest_word(const std::string& word, const std::vector<std::string>& known);
-
 }  // namespace hessian::experiments

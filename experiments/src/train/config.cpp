@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "config/dtype.h"
+#include "config/suggested_key.h"
 #include "hessian/models/named_models.h"
 #include "probe/probe.h"
 #include "tokens/token_file.h"

@@ -306,12 +306,31 @@ TEST(TopEigenpairs, DoesNotTakePairsThatConvergeFirstForTheDominantOnes) {
       for (uint64_t seed = 0; seed < 20; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed) + ", " + std::to_string(count) + " pairs, sign " +
                      std::to_string(sign));
-        const TopEigenpairs pairs =
-            top_eigenpairs(op, {.count = count, .tolerance = 1e-3, .ends = Ends::dominant, .seed = seed});
-        EXPECT_TRUE(pairs.converged.all().item<bool>());
-        EXPECT_LT(largest(pairs.values + sign * 1.02), 0.01);
+        for (const double certify : {0.0, 0.01}) {
+          const TopEigenpairs pairs = top_eigenpairs(op, {.count = count,
+                                                          .tolerance = 1e-3,
+                                                          .ends = Ends::dominant,
+                                                          .certificate = {.certify = certify},
+                                                          .seed = seed});
+          EXPECT_TRUE(pairs.converged.all().item<bool>());
+          EXPECT_LT(largest(pairs.values + sign * 1.02), 0.01) << "certify " << certify;
+        }
       }
     }
+  }
+}
+
+TEST(TopEigenpairs, RemembersTheSpectralNormOfTheEndThatRestartsForget) {
+  const at::Tensor values = at::cat({at::full({1}, -5, at::kDouble), at::linspace(-1, 1, 200, at::kDouble)});
+  for (const double sign : {1.0, -1.0}) {
+    const TopEigenpairs pairs = top_eigenpairs(DenseOperator(at::diag_embed(sign * values).unsqueeze(0)),
+                                               {.tolerance = 1e-8,
+                                                .ends = sign > 0 ? Ends::upper : Ends::lower,
+                                                .certificate = {.certify = 0},
+                                                .max_iterations = 400,
+                                                .max_basis = 12});
+    EXPECT_GT(pairs.iterations.item<int>(), 3 * 12) << "several restarts";
+    EXPECT_NEAR(pairs.spectral_norm.item<double>(), 5, 1e-3);
   }
 }
 

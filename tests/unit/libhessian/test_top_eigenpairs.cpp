@@ -323,14 +323,15 @@ TEST(TopEigenpairs, DoesNotTakePairsThatConvergeFirstForTheDominantOnes) {
 TEST(TopEigenpairs, RemembersTheSpectralNormOfTheEndThatRestartsForget) {
   const at::Tensor values = at::cat({at::full({1}, -5, at::kDouble), at::linspace(-1, 1, 200, at::kDouble)});
   for (const double sign : {1.0, -1.0}) {
-    const TopEigenpairs pairs = top_eigenpairs(DenseOperator(at::diag_embed(sign * values).unsqueeze(0)),
-                                               {.tolerance = 1e-8,
-                                                .ends = sign > 0 ? Ends::upper : Ends::lower,
-                                                .certificate = {.certify = 0},
-                                                .max_iterations = 400,
-                                                .max_basis = 12});
-    EXPECT_GT(pairs.iterations.item<int>(), 3 * 12) << "several restarts";
-    EXPECT_NEAR(pairs.spectral_norm.item<double>(), 5, 1e-3);
+    const DenseOperator op(at::diag_embed(sign * values).unsqueeze(0));
+    for (int64_t products = 12; products <= 40; ++products) {  // some of these end just after a restart
+      const TopEigenpairs pairs = top_eigenpairs(op, {.tolerance = 1e-8,
+                                                      .ends = sign > 0 ? Ends::upper : Ends::lower,
+                                                      .certificate = {.certify = 0},
+                                                      .max_iterations = products,
+                                                      .max_basis = 12});
+      EXPECT_NEAR(pairs.spectral_norm.item<double>(), 5, 0.01) << products;
+    }
   }
 }
 

@@ -138,6 +138,9 @@ bool certified(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const
 struct RitzRange {
   double smallest = std::numeric_limits<double>::infinity();
   double largest = -std::numeric_limits<double>::infinity();
+
+  /// Returns the largest magnitude so far.
+  double spectral_norm() const { return std::max(std::abs(smallest), std::abs(largest)); }
 };
 
 /// Returns the initial result, in which no pair is known yet: NaN.
@@ -155,10 +158,10 @@ TopEigenpairs unknown_pairs(const LinearOperator& op, int64_t pairs) {
   return result;
 }
 
-void store_bounds(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const RitzRange& range,
-                  const KrylovPlan& plan, TopEigenpairs& result) {
+void store_bounds(const KrylovBatch& batch, int64_t i, const RitzRange& range, const KrylovPlan& plan,
+                  TopEigenpairs& result) {
   const int64_t problem = batch.problem(i);
-  const double norm = ritz.spectral_norm();
+  const double norm = range.spectral_norm();
   const double rounding = plan.certificate.rounding * norm;
   for (const double sign : signs_of(plan.ends)) {
     const double from = sign > 0 ? range.largest : range.smallest;
@@ -177,12 +180,12 @@ void store(const KrylovBatch& batch, int64_t i, const RitzPairs& ritz, const Rit
   std::transform(columns.begin(), columns.end(), values.data_ptr<double>(),
                  [&](Eigen::Index column) { return ritz.values[column]; });
   result.vectors[problem].copy_(batch.ritz_vectors(i, ritz, columns));
-  result.spectral_norm[problem] = ritz.spectral_norm();
+  result.spectral_norm[problem] = range.spectral_norm();
   if (plan.block_width == 1) {
     result.asymmetry[problem] = batch.asymmetry(i);
   }
   if (plan.certificate.width > 0) {
-    store_bounds(batch, i, ritz, range, plan, result);
+    store_bounds(batch, i, range, plan, result);
   }
 }
 

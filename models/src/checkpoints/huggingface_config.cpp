@@ -182,7 +182,7 @@ GptConfig read_gpt2(const Settings& settings) {
   config.vocab_size = settings.size("vocab_size");
   config.max_seq_len = settings.size("n_positions", 1024);
   config.norm_eps = settings.positive("layer_norm_epsilon", 1e-5);
-  config.bias = true;
+  set_all_biases(config, true);
   config.tied_head = settings.flag("tie_word_embeddings", true);
   return config;
 }

@@ -38,22 +38,21 @@ at::Tensor apply(const Linear& linear, const Operands& operands) {
                     linear.bias.empty() ? at::Tensor() : operands.parameter(linear.bias));
 }
 
-/// Returns what an RMSNorm multiplies by.
-at::Tensor effective_gain(const RmsNorm& norm, const at::Tensor& gain) {
-  return norm.gain_offset == 0 ? gain : gain + norm.gain_offset;
-}
-
 at::Tensor apply(const RmsNorm& norm, const Operands& operands) {
   const at::Tensor& x = operands[0];
-  const at::Tensor gain = effective_gain(norm, operands.parameter(norm.gain));
+  const auto dtype = statistics_dtype(operands);
+  // In bfloat16, offset + gain would lose most digits of the gain.
+  const bool has_offset = norm.gain_offset != 0;
+  const at::Tensor& stored = operands.parameter(norm.gain);
+  const at::Tensor gain = has_offset ? stored.to(dtype) + norm.gain_offset : stored;
   const at::Tensor heads = x.unflatten(-1, {norm.heads, -1});
   if (operands.fused(x)) {
     return fused::rms_norm(heads, gain, norm.eps).view(x.sizes());
   }
-  const at::Tensor wide = heads.to(statistics_dtype(operands));
-  const at::Tensor inverse_rms = (wide.square().mean(-1, true) + norm.eps).rsqrt();
-  const at::Tensor y = ((wide * inverse_rms).to(x.scalar_type()) * gain).flatten(-2);
-  return operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
+  const at::Tensor wide = heads.to(dtype);
+  const at::Tensor normalised = wide * (wide.square().mean(-1, true) + norm.eps).rsqrt();
+  const at::Tensor y = ((has_offset ? normalised : normalised.to(x.scalar_type())) * gain).flatten(-2);
+  return has_offset || operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
 }
 
 at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
@@ -162,6 +161,9 @@ at::Tensor apply(const SiluGate& /*gate*/, const Operands& operands) {
 }
 
 at::Tensor apply(const GeluGate& gate, const Operands& operands) {
+  if (operands.fused(operands[0]) && operands[0].scalar_type() == operands[1].scalar_type()) {
+    return fused::gelu_gate(operands[0], operands[1], gate.tanh_approximation);
+  }
   return at::gelu(operands[0], gate.tanh_approximation ? "tanh" : "none") * operands[1];
 }
 
@@ -170,7 +172,9 @@ at::Tensor apply(const Scale& scale, const Operands& operands) {
 }
 
 at::Tensor apply(const SoftCap& cap, const Operands& operands) {
-  return soft_capped(operands[0], cap.cap);
+  // Rounds narrow activations once, not after each of the three operators.
+  const at::Tensor& x = operands[0];
+  return soft_capped(x.to(at_least_float32(x)), cap.cap).to(x.scalar_type());
 }
 
 at::Tensor apply(const Gelu& gelu, const Operands& operands) {

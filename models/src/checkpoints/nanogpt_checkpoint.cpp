@@ -58,7 +58,7 @@ GptConfig read_config(const Pickle& values, NodeId arguments, const std::string&
   config.vocab_size = size_argument(values, arguments, "vocab_size", path);
   config.max_seq_len = size_argument(values, arguments, "block_size", path);
   config.norm_eps = 1e-5;
-  config.bias = bias_argument(values, arguments, path);
+  set_all_biases(config, bias_argument(values, arguments, path));
   config.tied_head = true;
   with_source(path, [&] { validate(config); });
   return config;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "huggingface_support.h"
+#include "io/json_reader.h"
 #include "tiny_models.h"
 
 namespace hessian::tests {
@@ -259,6 +260,9 @@ TEST(HuggingFaceConfig, RefusesRopesItCannotCompute) {
   EXPECT_EQ(
       llama({{"rope_type", "su"}}),
       "'rope_scaling.rope_type': 'su' is no type of RoPE; known are default, linear, dynamic, llama3, yarn, longrope");
+  EXPECT_EQ(llama({{"factor", 8}}), "'rope_scaling.factor' is 8, but the type is 'default', which has none");
+  EXPECT_EQ(llama({{"rope_type", "default"}, {"beta_fast", 32}}),
+            "'rope_scaling.beta_fast' is 32, but only models without it are supported");
   EXPECT_EQ(llama({{"type", "linear"}, {"rope_type", "yarn"}}),
             "'rope_scaling.rope_type' is 'yarn', but 'rope_scaling.type' is 'linear'");
   for (const std::string type : {"linear", "dynamic", "llama3"}) {
@@ -339,13 +343,13 @@ TEST(HuggingFaceConfig, ReadsListsOfLayersOfEveryFamilyThatHasThem) {
     EXPECT_EQ(read_huggingface(object).window, 5) << name;
     EXPECT_EQ(read_huggingface(object).window_pattern, "") << name;
     object["layer_types"] = types_of("wfwwww");
-    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + object["layer_types"].dump() +
+    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + models::json_text(object["layer_types"]) +
                                                   ", but this architecture has the window in every layer");
     object["sliding_window"] = nullptr;
     object["layer_types"] = types_of("ffffff");
     EXPECT_EQ(read_huggingface(object).window, 0) << name;
     object["layer_types"] = types_of("fffffw");
-    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + object["layer_types"].dump() +
+    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + models::json_text(object["layer_types"]) +
                                                   ", but this architecture has full attention in every "
                                                   "layer");
   }

@@ -74,14 +74,20 @@ std::optional<Settings> rope_object(const Settings& settings, const HuggingFaceR
   return scaling ? scaling : parameters;
 }
 
-/// Returns the context length of pretraining, which some types scale from.
-/// \param outside  the whole file, whose value precedes that of the object; nullptr to look in the object alone
+/// Returns the context length of pretraining, which some types scale from. Where transformers would ignore the value in the
+/// object because of one outside or of the family's own, they must be equal.
+/// \param outside  the whole file; nullptr to look in the object alone
 int64_t original_length(const Settings* outside, const Settings& rope, const HuggingFaceRope& form,
                         int64_t max_seq_len) {
   const char* key = "original_max_position_embeddings";
-  const int64_t fallback = form.original_max_seq_len == 0 ? max_seq_len : form.original_max_seq_len;
+  const bool has_own = form.original_max_seq_len != 0;
+  const int64_t fallback = has_own ? form.original_max_seq_len : max_seq_len;
   const int64_t inside = rope.size(key, fallback);
-  return outside == nullptr ? inside : outside->size(key, form.original_max_seq_len == 0 ? inside : fallback);
+  const int64_t length = outside == nullptr ? inside : outside->size(key, has_own ? fallback : inside);
+  if (rope.find(key) != nullptr && inside != length) {
+    rope.expected(key, *rope.find(key), fmt::format("{} as outside of the object", length));
+  }
+  return length;
 }
 
 void read_yarn(const Settings& rope, RopeScaling& scaling) {

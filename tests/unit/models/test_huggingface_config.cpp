@@ -190,7 +190,12 @@ TEST(HuggingFaceConfig, TakesTheOriginalLengthFromOutsideOrInside) {
   const json inside = with_keys(yarn, {{"original_max_position_embeddings", 128}});
   EXPECT_EQ(length({{"rope_scaling", inside}}), 128);
   EXPECT_EQ(length({{"rope_scaling", yarn}, {"original_max_position_embeddings", 256}}), 256);
-  EXPECT_EQ(length({{"rope_scaling", inside}, {"original_max_position_embeddings", 256}}), 256);
+  EXPECT_EQ(length({{"rope_scaling", inside}, {"original_max_position_embeddings", 128}}), 128);
+  // transformers would ignore the value inside.
+  json both =
+      with_keys(sizes("Qwen3ForCausalLM"), {{"rope_scaling", inside}, {"original_max_position_embeddings", 256}});
+  EXPECT_EQ(refusal_of_huggingface(both),
+            "'rope_scaling.original_max_position_embeddings' is 128, expected 256 as outside of the object");
 }
 
 json longrope(const std::string& type) {
@@ -208,6 +213,9 @@ TEST(HuggingFaceConfig, ReadsTheLongropeOfPhi3UnderEachOfItsNames) {
     EXPECT_EQ(config.rope_scaling.short_factors, std::vector<double>(8, 1.0));
     EXPECT_EQ(config.rope_scaling.long_factors, std::vector<double>(8, 2.0));
   }
+  EXPECT_EQ(refusal("Phi3ForCausalLM", "rope_scaling",
+                    with_keys(longrope("longrope"), {{"original_max_position_embeddings", 8}})),
+            "'rope_scaling.original_max_position_embeddings' is 8, expected 4096 as outside of the object");
   EXPECT_EQ(refusal("Phi3ForCausalLM", "rope_scaling", {{"rope_type", "linear"}, {"factor", 2}}),
             "'rope_scaling.rope_type' is 'linear', but this architecture has only 'default' and 'longrope'");
 }

@@ -20,7 +20,10 @@
   apply(GateJvp<T>);                            \
   apply(GateVjpTangent<T>);                     \
   apply(SoftmaxJvp<T>);                         \
-  apply(SoftmaxVjpTangent<T>);
+  apply(SoftmaxVjpTangent<T>);                  \
+  apply(CappedSoftmaxJvp<T>);                   \
+  apply(CappedSoftmaxVjpTangent<T>);            \
+  apply(CappedLogitsTangent<T>);
 
 // Passes of training, forward and backward, also for bfloat16.
 #define HESSIAN_FOR_EACH_TRAINING_PASS(apply, T) \

@@ -32,16 +32,16 @@ struct ModelDescription {
 };
 
 /// Describes the model that the options name. Uses `model`, `vocab_size`, `tokenizer` and `seq_len`.
-/// \throws std::invalid_argument, std::runtime_error  as run_probe, except that a tokenizer in the model's folder that cannot be
-///                                                    read is described, and that values of weights are not checked
+/// \throws std::invalid_argument, std::runtime_error  as run_probe, with two exceptions: a tokenizer in the model's folder
+///                                                    that cannot be read is described, and weights may have any values
 /// Cost: reads the headers of the files and the tokenizer, but no weights. Fresh weights are not drawn.
 ModelDescription describe_model(const ProbeOptions& options);
 
 /// Formats a description as a table, a line per property.
 std::string format_text(const ModelDescription& description);
 
-/// Formats a description as one JSON object: `config` has the keys of a checkpoint's configuration, the other keys what follows
-/// from it, and what is known of the files.
+/// Formats a description as one JSON object: `config` has the keys of a checkpoint's configuration, the other keys what
+/// follows from it, and what is known of the files.
 std::string format_json(const ModelDescription& description);
 
 }  // namespace hessian::experiments

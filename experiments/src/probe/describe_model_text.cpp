@@ -81,8 +81,8 @@ std::string ranges(const std::vector<int64_t>& layers) {
   return text;
 }
 
-/// Describes the layers that have a property, as briefly as possible: "all layers", "layers 0, 2 ... 24", "all layers but
-/// 5, 11 ... 59". Precondition: at least one layer has it.
+/// Describes the layers that have a property, as briefly as possible: "all layers", "layers 0, 2 ... 24", "all layers
+/// but 5, 11 ... 59". Precondition: at least one layer has it.
 std::string layers_text(const GptConfig& config, const HasProperty& property) {
   const std::vector<int64_t> with = layers_with(config, property);
   const std::vector<int64_t> without =

@@ -142,7 +142,7 @@ GptConfig read_llama(const Settings& settings) {
   read_attention_bias(settings, false, config);
   config.ffn_bias = settings.flag("mlp_bias", false);
   read_rope(settings, {}, config);
-  read_uniform_window(settings, std::nullopt, config);
+  read_uniform_window(settings, 0, config);
   config.family = config.rope_theta >= llama3_theta ? Family::llama3 : Family::llama2;
   return config;
 }
@@ -217,7 +217,7 @@ GptConfig read_phi3(const Settings& settings) {
   GptConfig config = read_sizes(settings, Family::phi3, {.max_seq_len = 4096, .norm_eps = 1e-5});
   config.activation = read_activation(settings, "hidden_act", "silu", true);
   read_rope(settings, {.partial = true, .longrope_only = true, .original_max_seq_len = 4096}, config);
-  read_uniform_window(settings, std::nullopt, config);
+  read_uniform_window(settings, 0, config);
   return config;
 }
 

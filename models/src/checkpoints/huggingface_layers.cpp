@@ -68,54 +68,53 @@ std::string listed_rotations(const Settings& settings, const nlohmann::json& lis
 }
 
 /// Stores the window of the layers that have a w.
-/// \param window  nothing if the configuration has none
-void store_windows(const Settings& settings, std::optional<int64_t> window, const std::string& letters,
-                   GptConfig& config) {
+/// \param window  0 if the configuration has none
+void store_windows(const Settings& settings, int64_t window, const std::string& letters, GptConfig& config) {
   const bool any = letters.find('w') != std::string::npos;
-  if (any && !window) {
+  if (any && window == 0) {
     fail(settings.path(), "'layer_types' has \"sliding_attention\", but there is no 'sliding_window'");
   }
-  config.window = any ? *window : 0;
+  config.window = any ? window : 0;
   config.window_pattern = any ? shortest_pattern(letters, 'w') : "";
 }
 
-/// Returns `sliding_window`: the fallback if it is absent, nothing if it is null.
-std::optional<int64_t> window_of(const Settings& settings, std::optional<int64_t> fallback) {
+/// Returns `sliding_window`: the fallback if it is absent, 0 (none) if it is null.
+int64_t window_of(const Settings& settings, int64_t fallback) {
   if (!settings.contains("sliding_window")) {
     return fallback;
   }
-  return settings.find("sliding_window") == nullptr ? std::optional<int64_t>() : settings.size("sliding_window");
+  return settings.find("sliding_window") == nullptr ? 0 : settings.size("sliding_window");
 }
 
 constexpr int64_t usual_window = 4096;
 
 }  // namespace
 
-void read_uniform_window(const Settings& settings, std::optional<int64_t> fallback, GptConfig& config) {
-  const auto window = window_of(settings, fallback);
-  if (window && !settings.flag("use_sliding_window", true)) {
-    fail(settings.path(), "'use_sliding_window' is false, but 'sliding_window' is {}", *window);
+void read_uniform_window(const Settings& settings, int64_t fallback, GptConfig& config) {
+  const int64_t window = window_of(settings, fallback);
+  if (window != 0 && !settings.flag("use_sliding_window", true)) {
+    fail(settings.path(), "'use_sliding_window' is false, but 'sliding_window' is {}", window);
   }
   settings.find("use_sliding_window");
-  const std::string letters(static_cast<std::size_t>(config.n_layers), window ? 'w' : 'f');
+  const std::string letters(static_cast<std::size_t>(config.n_layers), window != 0 ? 'w' : 'f');
   if (layer_types(settings, config.n_layers).value_or(letters) != letters) {
     fail(settings.path(), "'layer_types' is {}, but this architecture has {} in every layer",
-         json_text(*settings.find("layer_types")), window ? "the window" : "full attention");
+         json_text(*settings.find("layer_types")), window != 0 ? "the window" : "full attention");
   }
   store_windows(settings, window, letters, config);
 }
 
 void read_qwen_windows(const Settings& settings, GptConfig& config) {
   const bool used = settings.flag("use_sliding_window", false);
-  const auto given = window_of(settings, usual_window);
-  const auto window = used ? given : std::optional<int64_t>();
+  const int64_t given = window_of(settings, usual_window);
+  const int64_t window = used ? given : 0;
   constexpr int64_t first_windowed_layer = 28;
   // Unlike other sizes it may be 0: then all layers have a window.
   const auto* first_value = settings.find("max_window_layers");
   const int64_t first =
       first_value == nullptr ? first_windowed_layer : json_size(*first_value, settings.path(), "max_window_layers");
   const std::string letters =
-      letters_of(config.n_layers, [&](int64_t layer) { return window && layer >= first ? 'w' : 'f'; });
+      letters_of(config.n_layers, [&](int64_t layer) { return window != 0 && layer >= first ? 'w' : 'f'; });
   store_windows(settings, window, layer_types(settings, config.n_layers).value_or(letters), config);
 }
 
@@ -140,11 +139,11 @@ void read_smollm3_layers(const Settings& settings, GptConfig& config) {
   }
   config.rope_pattern = shortest_pattern(rotations, 'r');
   const bool used = settings.flag("use_sliding_window", false);
-  const auto given = window_of(settings, std::nullopt);
-  const auto window = used ? given : std::optional<int64_t>();
+  const int64_t given = window_of(settings, 0);
+  const int64_t window = used ? given : 0;
   std::string windows = rotations;
   std::transform(rotations.begin(), rotations.end(), windows.begin(),
-                 [&](char rotation) { return window && rotation == 'n' ? 'w' : 'f'; });
+                 [&](char rotation) { return window != 0 && rotation == 'n' ? 'w' : 'f'; });
   store_windows(settings, window, layer_types(settings, config.n_layers).value_or(windows), config);
 }
 

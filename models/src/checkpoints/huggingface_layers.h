@@ -1,7 +1,6 @@
 #pragma once
 
-#include <optional>
-#include <string>
+#include <cstdint>
 
 #include "checkpoints/huggingface_settings.h"
 #include "hessian/models/config.h"
@@ -12,8 +11,8 @@ namespace hessian::models {
 // between families; GptConfig has the shortest pattern whose repetition gives the list.
 
 /// Reads the window of families in which all layers have the same: `sliding_window`.
-/// \param fallback  window if the key is absent; null means none
-void read_uniform_window(const HuggingFaceSettings& settings, std::optional<int64_t> fallback, GptConfig& config);
+/// \param fallback  window if the key is absent, 0 for none; null means none
+void read_uniform_window(const HuggingFaceSettings& settings, int64_t fallback, GptConfig& config);
 
 /// Reads the windows of Qwen: `use_sliding_window` (false), `sliding_window` (4096), and `layer_types`, by default windows in
 /// the layers from `max_window_layers` (28) on.

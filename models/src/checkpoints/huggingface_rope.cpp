@@ -59,9 +59,9 @@ std::optional<Settings> rope_object(const Settings& settings, const HuggingFaceR
       type_of(*rope, form);
     }
   }
-  if (scaling && parameters && scaling->json() != parameters->json()) {
+  if (scaling && parameters && scaling->contents() != parameters->contents()) {
     fail(settings.path(), "'rope_scaling' is {}, but 'rope_parameters' is {}; only one of them is supported",
-         json_text(scaling->json()), json_text(parameters->json()));
+         json_text(scaling->contents()), json_text(parameters->contents()));
   }
   return scaling ? scaling : parameters;
 }

@@ -20,7 +20,7 @@ class HuggingFaceSettings {
   HuggingFaceSettings(nlohmann::json json, std::string path, std::string prefix = "");
 
   const std::string& path() const { return path_; }
-  const nlohmann::json& json() const { return json_; }
+  const nlohmann::json& contents() const { return json_; }
   /// Returns a key as it is printed in messages.
   std::string name_of(const char* key) const { return prefix_ + key; }
 

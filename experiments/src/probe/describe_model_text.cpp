@@ -97,13 +97,11 @@ std::string layers_text(const GptConfig& config, const HasProperty& property) {
   return text.empty() ? "layers " + ranges(with) : "all layers but " + text;
 }
 
-/// Inserts commas between groups of three digits.
+/// Formats a count with commas between groups of three digits.
 std::string grouped(int64_t count) {
-  std::string digits = fmt::format("{}", count);
-  for (auto place = static_cast<std::ptrdiff_t>(digits.size()) - 3; place > 0; place -= 3) {
-    digits.insert(static_cast<std::size_t>(place), ",");
-  }
-  return digits;
+  constexpr int64_t thousand = 1000;
+  return count < thousand ? fmt::format("{}", count)
+                          : fmt::format("{},{:03}", grouped(count / thousand), count % thousand);
 }
 
 std::string placement_text(const GptConfig& config) {

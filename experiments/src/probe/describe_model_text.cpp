@@ -193,6 +193,13 @@ int64_t pretraining_length(const GptConfig& config) {
   return length == 0 ? config.max_seq_len : length;
 }
 
+/// Describes a scaling that divides low frequencies only.
+/// \param low, high  turns within the length of pretraining between which frequencies are interpolated
+std::string divided_text(const models::RopeScaling& scaling, int64_t length, double low, double high) {
+  return fmt::format("frequencies below {:g} turns in {} tokens divided by {:g}, those below {:g} turns interpolated",
+                     low, length, scaling.factor, high);
+}
+
 std::string scaling_text(const GptConfig& config) {
   const models::RopeScaling& scaling = config.rope_scaling;
   const int64_t length = pretraining_length(config);
@@ -205,15 +212,11 @@ std::string scaling_text(const GptConfig& config) {
       return fmt::format("dynamic: the base grows with the length of sequences of more than {} tokens, factor {:g}",
                          length, scaling.factor);
     case models::RopeType::llama3:
-      return fmt::format(
-          "llama3: low frequencies divided by {:g}: those of less than {:g} turns in {} tokens, interpolated up to "
-          "{:g}",
-          scaling.factor, scaling.low_freq_factor, length, scaling.high_freq_factor);
+      return "llama3: " + divided_text(scaling, length, scaling.low_freq_factor, scaling.high_freq_factor);
     case models::RopeType::yarn:
-      return fmt::format(
-          "yarn: low frequencies divided by {:g}: those of less than {:g} turns in {} tokens, interpolated up to {:g}; "
-          "cosines and sines times {:.6g}",
-          scaling.factor, scaling.beta_slow, length, scaling.beta_fast, models::rope_attention_factor(config));
+      return fmt::format("yarn: {}; cosines and sines times {:.6g}",
+                         divided_text(scaling, length, scaling.beta_slow, scaling.beta_fast),
+                         models::rope_attention_factor(config));
     case models::RopeType::longrope:
       return fmt::format(
           "longrope: a divisor per frequency, others for sequences of more than {} tokens; cosines and sines times "
@@ -291,7 +294,7 @@ void add_architecture(const GptConfig& config, Rows& rows) {
 
 std::string stored_text(const ModelDescription& description) {
   if (description.stored.empty()) {
-    return "nowhere: drawn when a probe starts";
+    return "nothing: weights are drawn when a probe starts";
   }
   std::string text;
   for (const auto& [precision, count] : description.stored) {
@@ -373,7 +376,7 @@ std::string format_text(const ModelDescription& description) {
   rows.emplace_back("format", description.step == 0 ? description.format
                                                     : fmt::format("{}, step {}", description.format, description.step));
   add_architecture(description.config, rows);
-  rows.emplace_back("parameters", fmt::format("{}, {} without embeddings and output head", grouped(counts.total),
+  rows.emplace_back("parameters", fmt::format("{}; {} without embeddings and output head", grouped(counts.total),
                                               grouped(counts.inner)));
   rows.emplace_back("stored", stored_text(description));
   rows.emplace_back("tokenizer", tokenizer_text(description));

@@ -109,12 +109,12 @@ TEST(DescribeModel, SaysInWordsHowRopeIsScaled) {
   config.rope_scaling = {.type = RopeType::llama3, .factor = 8, .original_max_seq_len = 32};
   EXPECT_EQ(value_of(config, "positions"), "RoPE, base 500000, 4 of 4 entries of a head rotated");
   EXPECT_EQ(value_of(config, "RoPE scaling"),
-            "llama3: low frequencies divided by 8: those of less than 1 turns in 32 tokens, interpolated up to 4");
+            "llama3: frequencies below 1 turns in 32 tokens divided by 8, those below 4 turns interpolated");
   config.rope_scaling = {.type = RopeType::yarn, .factor = 4};
   // 0.1 ln 4 + 1
-  EXPECT_THAT(value_of(config, "RoPE scaling"),
-              HasSubstr("in 64 tokens, interpolated up to 32; cosines and sines times "
-                        "1.13863"));
+  EXPECT_THAT(
+      value_of(config, "RoPE scaling"),
+      HasSubstr("in 64 tokens divided by 4, those below 32 turns interpolated; cosines and sines times 1.13863"));
   config.rope_scaling = {.type = RopeType::longrope,
                          .factor = 16,
                          .original_max_seq_len = 16,
@@ -150,7 +150,7 @@ TEST(DescribeModel, CountsParametersWithAndWithoutEmbeddings) {
   const auto parsed = json::parse(format_json(ModelDescription{.config = small(Family::llama2), .seq_len = 32}));
   EXPECT_EQ(parsed["parameters_without_embeddings"], inner);
   EXPECT_EQ(parsed["parameters"], inner + 2 * 300 * 8);
-  EXPECT_EQ(value_of(small(Family::llama2), "parameters"), "5,800, 1,000 without embeddings and output head");
+  EXPECT_EQ(value_of(small(Family::llama2), "parameters"), "5,800; 1,000 without embeddings and output head");
   const GptConfig gpt2 = small(Family::gpt2);
   const auto positions = json::parse(format_json(ModelDescription{.config = gpt2, .seq_len = 32}));
   EXPECT_EQ(positions["parameters"].get<int64_t>() - positions["parameters_without_embeddings"].get<int64_t>(),
@@ -164,7 +164,7 @@ TEST(DescribeModel, DescribesAFreshModelWithoutDrawingItsWeights) {
   const std::string text = format_text(description);
   EXPECT_EQ(value_of(text, "format"), "fresh weights");
   EXPECT_EQ(value_of(text, "layers"), "80");
-  EXPECT_EQ(value_of(text, "parameters"), "68,976,648,192, 68,452,360,192 without embeddings and output head");
+  EXPECT_EQ(value_of(text, "parameters"), "68,976,648,192; 68,452,360,192 without embeddings and output head");
   EXPECT_THAT(value_of(text, "stored"), HasSubstr("drawn when a probe starts"));
   EXPECT_THAT(value_of(text, "tokenizer"), HasSubstr("a token per byte of text"));
   EXPECT_FALSE(description.streamed_bytes);

@@ -33,8 +33,8 @@ struct TrainConfig {
     int64_t head_dim = 0;
     int64_t ffn_hidden_dim = 0;
     int64_t window = 0;
-    std::string window_pattern;
-    std::string rope_pattern;
+    std::string window_pattern = "";
+    std::string rope_pattern = "";
   } model;
 
   struct Data {

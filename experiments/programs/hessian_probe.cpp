@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 
 #include "hessian/host_memory.h"
+#include "probe/describe_model.h"
 #include "probe/probe.h"
 #include "probe/report.h"
 #include "program/job_place.h"
@@ -61,6 +62,13 @@ int main(int argc, char** argv) {
     check(command);
     command.output.command_line = join_command_line(argc, argv);
     const bool is_first = job_place().is_first();
+    if (command.describe) {
+      if (is_first) {
+        const ModelDescription description = describe_model(command.options.probe);
+        print(command.json ? format_json(description) : format_text(description));
+      }
+      return 0;
+    }
     ProgressLine line("probing");
     const Progress progress = [&line, is_first](int64_t done, int64_t total) {
       if (is_first) {

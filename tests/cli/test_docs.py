@@ -47,6 +47,28 @@ def test_the_page_of_options_has_the_options_of_each_program(name):
     assert {word for word in first_cells(section(name)) if word.startswith("--")} == options
 
 
+def known_words(model):
+    """Returns the words that hessian-probe accepts in the place where the name of a model has an unknown one."""
+    done = subprocess.run(
+        [os.environ["HESSIAN_PROBE"], "--describe", model], timeout=120, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 2
+    return set(done.stderr.strip().split("known are ")[1].split(", "))
+
+
+def test_the_page_of_models_has_a_row_for_each_family_and_all_of_its_sizes():
+    text = (ROOT / "docs/models.md").read_text(encoding="utf-8")
+    families = known_words("new:x-20M")
+    assert len(families) > 10
+    covered, fresh = (text.split(f"\n## {title}\n")[1].split("\n## ")[0] for title in ("Families", "Fresh models"))
+    table = covered.split("### ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == families
+    sizes = {row[0]: set(re.findall(r"[\w.-]+", row[1])) for row in re.findall(r"^\| `(\w+)` \| \w+ \| (.*?) \|", fresh, re.M)}
+    assert set(sizes) == families
+    for family in families:
+        assert known_words(f"new:{family}-x") <= sizes[family], family
+
+
 @pytest.mark.parametrize("name", ["hessian-train", "hessian-sweep"])
 def test_the_page_of_options_has_the_keys_of_each_configuration(name):
     keys = {line.split()[0] for line in output(name, "--keys").splitlines() if line.strip()}

@@ -13,7 +13,7 @@ from programs import FIXTURES
 DENSE = sorted(path.name for path in (FIXTURES / "dense").iterdir())
 REFERENCES = sorted(
     [f"reference/{path.name}" for path in (FIXTURES / "reference").iterdir()]
-    + [f"huggingface/{path.name}" for path in (FIXTURES / "huggingface").iterdir()]
+    + [f"huggingface/{path.parent.name}" for path in (FIXTURES / "huggingface").glob("*/config.json")]
     + ["nanogpt"]
 )
 

@@ -23,9 +23,9 @@ int64_t vector_bytes(const ProbeProblem& problem, int64_t count) {
   return layers * (x.numel() / x.size(0)) * x.element_size() * count;
 }
 
-/// Returns the bytes of the eigensolver's vectors for one sequence; see lanczos() for their number.
+/// Returns the bytes of the eigensolver's vectors for one sequence.
 int64_t basis_bytes(const ProbeProblem& problem, int64_t max_basis) {
-  return vector_bytes(problem, max_basis + 8);
+  return vector_bytes(problem, max_basis + vectors_besides_basis);
 }
 
 /// Cost of making the operator of some sequences and of one product with it.
@@ -62,7 +62,7 @@ class Planner {
   /// has been released. A product of two vectors needs at most twice the memory of one.
   bool can_verify_both(int64_t bytes_of_one) const {
     const int64_t loaded = std::min(held_.streamed_bytes, cost_.bytes);
-    return 2 * cost_.bytes - loaded + vector_bytes(*measured_, 8) <= bytes_of_one;
+    return 2 * cost_.bytes - loaded + vector_bytes(*measured_, vectors_besides_basis) <= bytes_of_one;
   }
 
   /// Sets how many sequences a plan solves together, and their cost, given the bytes of one sequence.

@@ -30,6 +30,9 @@ struct HeldMemory {
   int64_t streamed_bytes = 0;  ///< weights that are loaded at the same time if they are streamed
 };
 
+/// Number of vectors of the eigensolver per layer and sequence besides its basis; see lanczos().
+inline constexpr int64_t vectors_besides_basis = 8;
+
 /// Thrown if even the smallest division of a problem does not fit into memory.
 class NotEnoughMemory : public std::runtime_error {
  public:

@@ -16,18 +16,11 @@ namespace hessian::experiments {
 namespace {
 
 models::LoadedCheckpoint load_model(const ProbeOptions& options) {
-  if (!models::is_model_name(options.model)) {
-    if (options.vocab_size) {
-      throw std::invalid_argument("--vocab-size is for fresh models (new:...); " + options.model + " has its own");
-    }
+  const auto fresh = fresh_architecture(options);
+  if (!fresh) {
     return models::load_checkpoint(options.model, models::WeightAccess::deferred);
   }
-  try {
-    const models::GptConfig config = models::parse_model_name(options.model, options.vocab_size);
-    return {models::initialise_model(config, options.seed), 0, "fresh " + models::model_label(config)};
-  } catch (const std::runtime_error& error) {
-    throw std::invalid_argument(error.what());
-  }
+  return {models::initialise_model(*fresh, options.seed), 0, "fresh " + models::model_label(*fresh)};
 }
 
 models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConfig& config) {
@@ -42,10 +35,7 @@ models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConf
   data.seed = options.seed;
   data.vocab_size = config.vocab_size;
   data.accept_larger_vocab = models::is_model_name(options.model);
-  if (data.seq_len > config.max_seq_len) {
-    throw std::invalid_argument("--seq-len " + std::to_string(data.seq_len) + " is longer than the " +
-                                std::to_string(config.max_seq_len) + " positions of " + options.model);
-  }
+  check_seq_len(options, config);
   models::TokenBatch batch = models::load_token_batch(data);
   if (batch.tokens.size(1) > config.max_seq_len) {
     throw std::runtime_error(options.data + ": sequences of " + std::to_string(batch.tokens.size(1)) +
@@ -56,6 +46,27 @@ models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConf
 }
 
 }  // namespace
+
+std::optional<models::GptConfig> fresh_architecture(const ProbeOptions& options) {
+  if (!models::is_model_name(options.model)) {
+    if (options.vocab_size) {
+      throw std::invalid_argument("--vocab-size is for fresh models (new:...); " + options.model + " has its own");
+    }
+    return std::nullopt;
+  }
+  try {
+    return models::parse_model_name(options.model, options.vocab_size);
+  } catch (const std::runtime_error& error) {
+    throw std::invalid_argument(error.what());
+  }
+}
+
+void check_seq_len(const ProbeOptions& options, const models::GptConfig& config) {
+  if (options.seq_len > config.max_seq_len) {
+    throw std::invalid_argument("--seq-len " + std::to_string(options.seq_len) + " is longer than the " +
+                                std::to_string(config.max_seq_len) + " positions of " + options.model);
+  }
+}
 
 ProbeSource read_source(const ProbeOptions& options) {
   models::LoadedCheckpoint checkpoint = load_model(options);

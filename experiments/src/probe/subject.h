@@ -23,6 +23,14 @@ struct ProbeSource {
   models::TokenBatch batch;
 };
 
+/// Returns the architecture of a fresh model, or nothing if the options name a checkpoint.
+/// \throws std::invalid_argument  if the name is unknown, or --vocab-size was given for a checkpoint
+std::optional<models::GptConfig> fresh_architecture(const ProbeOptions& options);
+
+/// Checks that the model has enough positions for --seq-len.
+/// \throws std::invalid_argument  naming both lengths
+void check_seq_len(const ProbeOptions& options, const models::GptConfig& config);
+
 /// Reads or initialises the model, and reads the sequences.
 /// \throws std::runtime_error, std::invalid_argument  as run_probe
 ProbeSource read_source(const ProbeOptions& options);

@@ -13,6 +13,7 @@ struct ProbeCommand {
   SpectrumOptions options;
   ProbeOutput output;
   bool json = false;
+  bool describe = false;  ///< print what is known of the model, and compute nothing
 };
 
 /// Declares the options. The command must outlive the app.

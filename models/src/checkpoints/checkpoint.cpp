@@ -60,7 +60,7 @@ std::int64_t parse_count(const std::string& text, const char* key, const std::st
   return count;
 }
 
-LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path) {
+LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path, WeightAccess access) {
   const auto json = file.metadata.find(config_key);
   if (json == file.metadata.end()) {
     fail(path, "has no __metadata__[\"config\"], so the architecture is unknown; {}", accepted_kinds);
@@ -74,7 +74,7 @@ LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path) 
     }
   }
   LoadedCheckpoint result;
-  result.model = assemble_model(config, parameters, path);
+  result.model = assemble_model(config, parameters, path, access);
   if (const auto step = file.metadata.find(step_key); step != file.metadata.end()) {
     result.training_step = parse_count(step->second, step_key, path);
   }
@@ -89,7 +89,7 @@ LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access) {
   }
   const auto file = MappedFile::open(path);
   if (looks_like_safetensors(file->bytes())) {
-    return model_of(tensors_of(file, parse_safetensors_header(file->bytes(), path)), path);
+    return model_of(tensors_of(file, parse_safetensors_header(file->bytes(), path)), path, access);
   }
   // This reader also refuses legacy pickles, and says how to convert them.
   if (looks_like_zip(file->bytes()) || looks_like_pickle(file->bytes())) {

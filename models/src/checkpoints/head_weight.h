@@ -8,7 +8,8 @@
 
 namespace hessian::models {
 
-/// Takes the weight of the output head. If the head is tied, compares a redundant copy with the embedding and drops it.
+/// Takes the weight of the output head. If the head is tied, compares a redundant copy with the embedding and drops it; with
+/// WeightAccess::unread without comparing.
 /// \param key  of the head's weight in the checkpoint
 /// \throws std::runtime_error  if it is missing, has another shape, or differs from the embedding to which it is tied
 void take_head(NamedTensors& tensors, const std::string& key, const GptConfig& config, const at::Tensor& embedding,

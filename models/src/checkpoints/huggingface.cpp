@@ -12,7 +12,7 @@ HuggingFaceModel load_huggingface_folder(const std::string& folder, WeightAccess
   const auto [architecture, config] = read_huggingface_config((std::filesystem::path(folder) / "config.json").string());
   NamedTensors tensors = read_huggingface_tensors(folder, architecture->key_of);
   const auto parameters = architecture->take(tensors, config, access);
-  return {assemble_model(config, parameters, folder), architecture->name};
+  return {assemble_model(config, parameters, folder, access), architecture->name};
 }
 
 Model load_huggingface_model(const std::string& folder, WeightAccess access) {

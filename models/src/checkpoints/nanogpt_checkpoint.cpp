@@ -118,7 +118,7 @@ TrainedModel load_nanogpt_checkpoint(const std::string& path, WeightAccess acces
   for (const auto& [name, tensor] : take_gpt2_weights(tensors, config, LinearLayout::out_in, WeightAccess::ready)) {
     weights.add(name, tensor, tensor.sizes(), [](const at::Tensor& in_file) { return in_file.clone(); });
   }
-  return {assemble_model(config, weights.take(), path), read_training_step(values, path)};
+  return {assemble_model(config, weights.take(), path, access), read_training_step(values, path)};
 }
 
 }  // namespace hessian::models

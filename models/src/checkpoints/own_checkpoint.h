@@ -16,7 +16,8 @@ std::map<std::string, std::string> own_metadata(const GptConfig& config, std::in
 
 /// Returns the model in the file, without training state.
 /// \throws std::runtime_error  one line, beginning with the path
-LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path);
+LoadedCheckpoint model_of(const SafetensorsFile& file, const std::string& path,
+                          WeightAccess access = WeightAccess::ready);
 
 /// Parses a number of the metadata.
 /// \throws std::runtime_error  unless it is a non-negative integer

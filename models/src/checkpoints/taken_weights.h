@@ -25,6 +25,7 @@ class TakenWeights {
   /// \param shape  shape of the weight
   void add(const std::string& name, const at::Tensor& tensor, at::IntArrayRef shape, Form form);
 
+  WeightAccess access() const { return access_; }
   Parameters take() { return std::move(parameters_); }
 
  private:

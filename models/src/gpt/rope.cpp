@@ -76,25 +76,6 @@ double yarn_attention_factor(double factor, double weight) {
   return factor <= 1 ? 1.0 : 0.1 * weight * std::log(factor) + 1.0;
 }
 
-/// Returns the factor of cosines and sines.
-double attention_factor(const GptConfig& config) {
-  const RopeScaling& scaling = config.rope_scaling;
-  if (scaling.attention_factor != 0) {
-    return scaling.attention_factor;
-  }
-  if (scaling.type == RopeType::yarn) {
-    const bool quotient = scaling.mscale != 0 && scaling.mscale_all_dim != 0;
-    return quotient ? yarn_attention_factor(scaling.factor, scaling.mscale) /
-                          yarn_attention_factor(scaling.factor, scaling.mscale_all_dim)
-                    : yarn_attention_factor(scaling.factor, 1.0);
-  }
-  if (scaling.type == RopeType::longrope && scaling.factor > 1) {
-    // Source: Ding et al. (2024), LongRoPE, arXiv 2402.13753, and the code of Phi-3.
-    return std::sqrt(1 + std::log(scaling.factor) / std::log(static_cast<double>(original_length(config))));
-  }
-  return 1.0;
-}
-
 std::vector<double> reciprocals(std::vector<double> divisors) {
   for (double& divisor : divisors) {
     divisor = 1 / divisor;
@@ -121,13 +102,13 @@ void scale(Rope& rope, const GptConfig& config) {
       return;
     case RopeType::yarn:
       rope.factors = yarn_factors(config);
-      rope.scale = attention_factor(config);
+      rope.scale = rope_attention_factor(config);
       return;
     case RopeType::longrope:
       rope.factors = reciprocals(scaling.short_factors);
       rope.long_factors = reciprocals(scaling.long_factors);
       rope.original_positions = original_length(config);
-      rope.scale = attention_factor(config);
+      rope.scale = rope_attention_factor(config);
       return;
   }
 }
@@ -149,6 +130,27 @@ void check_factors(const char* name, const std::vector<double>& factors, int64_t
 }
 
 }  // namespace
+
+double rope_attention_factor(const GptConfig& config) {
+  const RopeScaling& scaling = config.rope_scaling;
+  if (scaling.type != RopeType::yarn && scaling.type != RopeType::longrope) {
+    return 1.0;
+  }
+  if (scaling.attention_factor != 0) {
+    return scaling.attention_factor;
+  }
+  if (scaling.type == RopeType::yarn) {
+    const bool quotient = scaling.mscale != 0 && scaling.mscale_all_dim != 0;
+    return quotient ? yarn_attention_factor(scaling.factor, scaling.mscale) /
+                          yarn_attention_factor(scaling.factor, scaling.mscale_all_dim)
+                    : yarn_attention_factor(scaling.factor, 1.0);
+  }
+  if (scaling.type == RopeType::longrope && scaling.factor > 1) {
+    // Source: Ding et al. (2024), LongRoPE, arXiv 2402.13753, and the code of Phi-3.
+    return std::sqrt(1 + std::log(scaling.factor) / std::log(static_cast<double>(original_length(config))));
+  }
+  return 1.0;
+}
 
 Rope rope_of(const GptConfig& config, int64_t layer) {
   Rope rope{.head_dim = config.head_dim, .theta = config.rope_theta, .rotated_dim = config.rotated_dim};

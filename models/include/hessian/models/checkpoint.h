@@ -25,7 +25,8 @@ struct LoadedCheckpoint {
 ///
 /// Weights keep the type that they have in the file. Those of a safetensors file are views of the mapped file if no
 /// conversion is needed. With WeightAccess::deferred, weights that need a conversion are read from the mapped file when
-/// they are fetched. In both cases the file must not be overwritten while the model is in use.
+/// they are fetched. With WeightAccess::unread, the values are not read at all, and so not checked to be finite. In all cases the
+/// file must not be overwritten while the model is in use.
 /// \throws std::runtime_error  one line, beginning with the path
 LoadedCheckpoint load_checkpoint(const std::string& path, WeightAccess access = WeightAccess::ready);
 

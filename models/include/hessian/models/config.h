@@ -116,6 +116,9 @@ bool is_gated(Activation activation);
 /// Returns whether queries and keys of a layer are rotated.
 bool has_rope(const GptConfig& config, int64_t layer);
 
+/// Returns the factor by which the scaling of RoPE multiplies cosines and sines: 1 unless the type is yarn or longrope.
+double rope_attention_factor(const GptConfig& config);
+
 /// Returns whether attention in a layer sees only a window.
 bool has_window(const GptConfig& config, int64_t layer);
 

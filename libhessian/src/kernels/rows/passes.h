@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/rows/activation_rows.h"
+#include "kernels/rows/attention_rows.h"
 #include "kernels/rows/cross_entropy_rows.h"
 #include "kernels/rows/gated_norm_rows.h"
 #include "kernels/rows/norm_rows.h"
@@ -35,6 +36,10 @@
   apply(SiluGateBackward<T>);                    \
   apply(CrossEntropyForward<T>);                 \
   apply(CrossEntropyBackward<T>);                \
+  apply(CappedCrossEntropyForward<T>);           \
+  apply(CappedCrossEntropyBackward<T>);          \
+  apply(CappedAttentionForward<T>);              \
+  apply(CappedAttentionBackward<T>);             \
   apply(RotatePairs<T>);
 
 #define HESSIAN_TANGENT_PASSES(apply)         \

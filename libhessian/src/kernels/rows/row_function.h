@@ -25,6 +25,7 @@
 namespace hessian::rows {
 
 using fused::exponential;
+using fused::hyperbolic_tangent;
 using fused::narrow;
 using fused::Wide;
 using fused::widen;

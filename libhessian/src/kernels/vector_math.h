@@ -102,6 +102,7 @@ struct ExpConstants<float> {
   static constexpr int mantissa = 23, degree = 7;
   static constexpr float shift = 0x1.8p23F, ln2_high = 0x1.63p-1F, ln2_low = -0x1.bd0106p-13F;
   static constexpr float lowest = -87.33F, highest = 88.37F;
+  static constexpr float saturated = 10;  // tanh rounds to 1
 };
 
 template <>
@@ -110,6 +111,7 @@ struct ExpConstants<double> {
   static constexpr int mantissa = 52, degree = 13;
   static constexpr double shift = 0x1.8p52, ln2_high = 0x1.62e42fee00000p-1, ln2_low = 0x1.a39ef35793c76p-33;
   static constexpr double lowest = -708.39, highest = 709.4;
+  static constexpr double saturated = 22;
 };
 
 /// The numbers 1 / i! for i = 0, 1, ...
@@ -123,6 +125,34 @@ constexpr auto inverse_factorials = [] {
   }
   return values;
 }();
+
+/// Computes tanh x to a few rounding units, relative to its value, and without branches: m / (m + 2) with
+/// m = e^(2x) - 1 = (2^k - 1) + 2^k (e^r - 1), which loses no digits for small x, where k = 0. NaN gives NaN. On a device,
+/// this is CUDA's function.
+#if defined(__CUDA_ARCH__)
+template <class T>
+__device__ __forceinline__ T hyperbolic_tangent(T x) {
+  return ::tanh(x);
+}
+#else
+template <class T>
+HESSIAN_ROW_FUNCTION T hyperbolic_tangent(T x) {
+  using C = ExpConstants<T>;
+  const T high = x > C::saturated ? C::saturated : x;
+  const T bounded = 2 * (high < -C::saturated ? -C::saturated : high);
+  const T shifted = bounded * static_cast<T>(1.4426950408889634) + C::shift;
+  const T k = shifted - C::shift;
+  const T r = (bounded - k * C::ln2_high) - k * C::ln2_low;
+  T series = inverse_factorials<T>[C::degree];
+  for (std::size_t i = C::degree; i-- > 1;) {
+    series = series * r + inverse_factorials<T>[i];
+  }
+  using Bits = typename C::Bits;
+  const T power = std::bit_cast<T>((std::bit_cast<Bits>(shifted) << C::mantissa) + std::bit_cast<Bits>(T{1}));
+  const T m = (power - 1) + power * (series * r);
+  return m / (m + 2);
+}
+#endif
 
 /// Computes e^x to about one rounding unit: e^(k ln 2 + r) = 2^k e^r with |r| <= ln(2) / 2, and e^r by its series. It has
 /// no branches, so that loops become vector code. NaN gives NaN, a result that would be subnormal is 0, and one that would

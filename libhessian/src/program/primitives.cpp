@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "hessian/evaluate.h"
+#include "kernels/fused/capped_attention.h"
 #include "kernels/fused/functions.h"
 #include "program/attention.h"
 #include "program/rope_table.h"
@@ -89,7 +90,8 @@ at::Tensor soft_capped(const at::Tensor& x, double cap) {
 }
 
 /// Computes attention with LibTorch's fused kernels, which do not materialise [T, T] weights and have no second
-/// derivative. On the CPU, they treat a NaN query as one that sees no key, and return zeros; NaN in v stays NaN.
+/// derivative. On the CPU, they treat a NaN query as one that sees no key, and return zeros; NaN in v stays NaN. A window
+/// is a mask of [T, T] booleans that all heads share.
 at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor& q = operands[0];
   const int64_t head_dim = q.size(2) / attention.n_heads;
@@ -101,18 +103,31 @@ at::Tensor flash_attention(const CausalAttention& attention, const Operands& ope
   const auto split = [&](const at::Tensor& x, int64_t heads) {
     return x.reshape({x.size(0), x.size(1), heads, head_dim}).transpose(1, 2);
   };
-  return at::scaled_dot_product_attention(split(q, attention.n_heads), split(operands[1], attention.n_kv_heads),
-                                          split(operands[2], attention.n_kv_heads), mask, 0.0,
-                                          /*is_causal=*/!mask.has_value(), score_scale(attention, head_dim),
-                                          /*enable_gqa=*/attention.n_heads != attention.n_kv_heads)
+  at::Tensor keys = split(operands[1], attention.n_kv_heads);
+  at::Tensor values = split(operands[2], attention.n_kv_heads);
+  bool grouped = attention.n_heads != attention.n_kv_heads;
+  if (grouped && mask && q.is_cuda()) {
+    // The only kernel for CUDA devices that takes a mask and does not materialise the weights needs equal numbers of heads.
+    keys = keys.repeat_interleave(attention.n_heads / attention.n_kv_heads, 1);
+    values = values.repeat_interleave(attention.n_heads / attention.n_kv_heads, 1);
+    grouped = false;
+  }
+  return at::scaled_dot_product_attention(split(q, attention.n_heads), keys, values, mask, 0.0,
+                                          /*is_causal=*/!mask.has_value(), score_scale(attention, head_dim), grouped)
       .transpose(1, 2)
       .reshape(q.sizes());
 }
 
 at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
-  // LibTorch's fused kernels have no soft cap.
   if (operands.derivatives == Derivatives::first && attention.soft_cap == 0) {
     return flash_attention(attention, operands);
+  }
+  if (operands.fused(operands[0])) {  // LibTorch's kernels have no soft cap
+    const int64_t window = attention.window == 0 ? operands[0].size(1) : attention.window;
+    return fused::capped_attention(
+        operands[0], operands[1], operands[2],
+        {attention.n_heads, attention.n_kv_heads, score_scale(attention, operands[0].size(2) / attention.n_heads),
+         attention.soft_cap, window});
   }
   const at::Tensor& q = operands[0];
   const int64_t sequences = q.size(0);
@@ -191,11 +206,11 @@ at::Tensor apply(const AddPositions& positions, const Operands& operands) {
 at::Tensor apply(const CrossEntropyHead& head, const Operands& operands) {
   const at::Tensor& x = operands[0];
   at::Tensor logits = at::linear(x, operands.parameter(head.weight));
+  if (operands.fused(logits)) {
+    return fused::cross_entropy(logits, operands[1], head.soft_cap);
+  }
   if (head.soft_cap != 0) {
     logits = soft_capped(logits, head.soft_cap);
-  }
-  if (operands.fused(logits)) {
-    return fused::cross_entropy(logits, operands[1]);
   }
   const at::Tensor log_probabilities = at::log_softmax(logits, -1, at_least_float32(x));
   return log_probabilities.gather(-1, operands[1].unsqueeze(-1)).squeeze(-1).mean(-1).neg();

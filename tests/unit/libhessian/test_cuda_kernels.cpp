@@ -3,6 +3,7 @@
 
 #include <array>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -183,6 +184,18 @@ TEST(CudaKernels, CrossEntropyAgreesWithTheCpu) {
   });
 }
 
+TEST(CudaKernels, CrossEntropyOfCappedLogitsAgreesWithTheCpu) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_sizes([](Random& random, at::IntArrayRef shape) {
+    Problem problem(CrossEntropyHead{"w", 4.0},
+                    {random.normal({shape[0], shape[1], 8}), random.integers(0, shape[2], {shape[0], shape[1]})});
+    problem.parameters.add("w", random.normal({shape[2], 8}));
+    problem.expect_same(random, 0.05);
+  });
+}
+
 TEST(CudaKernels, SimpleNormAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
@@ -224,8 +237,12 @@ TEST(CudaKernels, AttentionAgreesWithTheCpu) {
       SCOPED_TRACE(std::to_string(heads) + " heads of " + std::to_string(head_dim));
       Random random(static_cast<uint64_t>(heads));
       const auto normal = [&](int64_t n) { return random.normal({2, 70, n * head_dim}); };
-      const Problem problem(CausalAttention{heads, kv_heads}, {normal(heads), normal(kv_heads), normal(kv_heads)});
-      problem.expect_same(random, 0.05);
+      for (const auto& [cap, window] : {std::pair<double, int64_t>{0, 0}, {0, 16}, {3, 0}, {3, 16}}) {
+        SCOPED_TRACE("cap " + std::to_string(cap) + ", window " + std::to_string(window));
+        const Problem problem(CausalAttention{heads, kv_heads, 0, cap, window},
+                              {normal(heads), normal(kv_heads), normal(kv_heads)});
+        problem.expect_same(random, 0.05);
+      }
     }
   }
 }
@@ -300,15 +317,22 @@ TEST(CudaKernels, AttentionMaterialisesNoWeightsForTraining) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;
   }
-  for (const int64_t kv_heads : {16, 4}) {
+  for (const auto& [kv_heads, cap, window] : {std::tuple<int64_t, double, int64_t>{16, 0, 0},
+                                              {4, 0, 0},
+                                              {16, 0, 512},
+                                              {4, 0, 512},
+                                              {16, 30, 0},
+                                              {4, 30, 512}}) {
     const auto input = [&](int64_t heads) {
       return at::randn({1, 4096, heads * 64}, at::dtype(at::kBFloat16).device(at::kCUDA)).requires_grad_(true);
     };
     const std::vector<at::Tensor> inputs = {input(16), input(kv_heads), input(kv_heads)};
     const MemoryScope memory;
-    const at::Tensor y = apply_operation(CausalAttention{16, kv_heads}, {}, inputs, Numerics::wide, Derivatives::first);
+    const at::Tensor y =
+        apply_operation(CausalAttention{16, kv_heads, 0, cap, window}, {}, inputs, Numerics::wide, Derivatives::first);
     torch::autograd::grad({y.sum()}, inputs);
-    EXPECT_LT(memory.peak_bytes(), int64_t{256} << 20) << kv_heads << " key heads";
+    EXPECT_LT(memory.peak_bytes(), int64_t{256} << 20)
+        << kv_heads << " key heads, cap " << cap << ", window " << window;
   }
 }
 

@@ -11,9 +11,13 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "hessian/evaluate.h"
+#include "hessian/memory.h"
+#include "kernels/fused/capped_attention.h"
+#include "kernels/fused/functions.h"
 #include "kernels/fused/rms_norm.h"
 #include "kernels/vector_math.h"
 #include "random_problems.h"
@@ -122,9 +126,31 @@ Problem cross_entropy(Random& random, int64_t sequences, int64_t positions, int6
   return problem;
 }
 
+Problem windowed_attention(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  Problem problem = attention(random, sequences, positions, width);
+  auto& operation = std::get<CausalAttention>(problem.operation);
+  operation.scale = 0.2;
+  operation.window = random.integer(1, 9);
+  return problem;
+}
+
+Problem capped_attention(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  Problem problem = windowed_attention(random, sequences, positions, width);
+  auto& operation = std::get<CausalAttention>(problem.operation);
+  operation.soft_cap = 3;
+  operation.window = random.integer(0, 1) * operation.window;  // or all keys
+  return problem;
+}
+
+Problem capped_cross_entropy(Random& random, int64_t sequences, int64_t positions, int64_t classes) {
+  Problem problem = cross_entropy(random, sequences, positions, classes);
+  std::get<CrossEntropyHead>(problem.operation).soft_cap = 2;
+  return problem;
+}
+
 /// Returns a cross-entropy with the logits as its input: its weight is the identity, so that the product is exact.
-Problem cross_entropy_of(const at::Tensor& logits, const at::Tensor& targets) {
-  Problem problem{CrossEntropyHead{"w"}, {logits, targets}, {}};
+Problem cross_entropy_of(const at::Tensor& logits, const at::Tensor& targets, double soft_cap = 0) {
+  Problem problem{CrossEntropyHead{"w", soft_cap}, {logits, targets}, {}};
   problem.parameters.add("w", at::eye(logits.size(2), at::kDouble));
   return problem;
 }
@@ -132,6 +158,11 @@ Problem cross_entropy_of(const at::Tensor& logits, const at::Tensor& targets) {
 struct Primitive {
   std::string name;
   Problem (*make)(Random&, int64_t sequences, int64_t positions, int64_t width);
+
+  bool is_attention() const { return make == attention || make == windowed_attention || make == capped_attention; }
+  bool is_cross_entropy() const { return make == cross_entropy || make == capped_cross_entropy; }
+  /// Returns whether LibTorch's kernels compute it.
+  bool is_from_libtorch() const { return is_attention() && make != capped_attention; }
 };
 
 class FusedPrimitive : public testing::TestWithParam<Primitive> {};
@@ -199,7 +230,7 @@ TEST_P(FusedPrimitive, AgreesWithTheReferenceInValueAndGradients) {
     EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-12);
     EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-5);
     // The unit is 2^-9; attention and cross-entropy round their exponents.
-    const bool exponent_is_rounded = GetParam().make == attention || GetParam().make == cross_entropy;
+    const bool exponent_is_rounded = GetParam().is_attention() || GetParam().is_cross_entropy();
     EXPECT_LT(error_in(problem, at::kBFloat16, at::kBFloat16, random), exponent_is_rounded ? 0.05 : 0.5 / 128 * 1.01);
   });
 }
@@ -213,8 +244,9 @@ TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
   const int threads = at::get_num_threads();
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
     Problem problem = GetParam().make(random, 3, 200, 65);
-    if (GetParam().make == cross_entropy) {  // avoids LibTorch's matrix products, whose bits may differ
-      problem = cross_entropy_of(random.normal({3, 200, 65}), problem.inputs[1]);
+    if (GetParam().is_cross_entropy()) {  // avoids LibTorch's matrix products, whose bits may differ
+      const double soft_cap = std::get<CrossEntropyHead>(problem.operation).soft_cap;
+      problem = cross_entropy_of(random.normal({3, 200, 65}), problem.inputs[1], soft_cap);
       problem.parameters = problem.parameters.to(at::kCPU, dtype);
       problem.inputs[0] = problem.inputs[0].to(dtype);
     } else {
@@ -237,8 +269,8 @@ TEST_P(FusedPrimitive, GivesTheSameBitsWithOneAndTwoThreads) {
     const std::vector<at::Tensor> one = run(1);
     const std::vector<at::Tensor> two = run(2);
     at::set_num_threads(threads);
-    // LibTorch's attention uses such products as well.
-    const double units = GetParam().make == attention ? 16 : 0;
+    // Attention uses such products as well.
+    const double units = GetParam().is_attention() ? 16 : 0;
     for (std::size_t i = 0; i < one.size(); ++i) {
       EXPECT_LE(largest(one[i] - two[i]), units * epsilon_of(dtype) * largest(one[i]))
           << "tensor " << i << " in " << dtype;
@@ -255,7 +287,7 @@ TEST_P(FusedPrimitive, RefusesSecondDerivatives) {
   }
   const at::Tensor y = problem.value(Derivatives::first).square().sum();
   // LibTorch's attention has another message.
-  const std::string expected = GetParam().make == attention ? "not implemented" : refusal;
+  const std::string expected = GetParam().is_from_libtorch() ? "not implemented" : refusal;
   const auto differentiate_twice = [&](const at::Tensor& loss) {
     const auto message = support::possible_refusal<std::exception>([&] {
       const auto gradients = torch::autograd::grad({loss}, problem.variables(), {}, true, true);
@@ -287,12 +319,15 @@ TEST_P(FusedPrimitive, RecordsNothingUnderNoGrad) {
 TEST_P(FusedPrimitive, PropagatesNanAndInfinity) {
   for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
     for (const double bad : {not_a_number, infinity, -infinity}) {
+      if (GetParam().make == capped_cross_entropy && bad != not_a_number) {
+        continue;  // the cap of an infinite logit is finite
+      }
       SCOPED_TRACE(c10::toString(dtype) + std::string(" with ") + std::to_string(bad));
       for (uint64_t seed = 0; seed < 5; ++seed) {
         Random random(seed);
         Problem problem = GetParam().make(random, 2, 8, 37);
         // Attention gets it in its values: LibTorch's kernel treats a NaN query as one that sees no key.
-        const at::Tensor& x = problem.inputs[GetParam().make == attention ? 2 : 0];
+        const at::Tensor& x = problem.inputs[GetParam().is_attention() ? 2 : 0];
         x[0][0][static_cast<int64_t>(seed) % x.size(2)] = bad;
         problem = problem.in(dtype, dtype);
         const at::Tensor y = problem.value(Derivatives::first);
@@ -326,7 +361,10 @@ INSTANTIATE_TEST_SUITE_P(All, FusedPrimitive,
                                          Primitive{"GeluGateTanh", gelu_gate<true>}, Primitive{"Rope", rope},
                                          Primitive{"RopeOfPartsOfHeads", rope_of_parts_of_heads},
                                          Primitive{"CausalAttention", attention},
-                                         Primitive{"CrossEntropyHead", cross_entropy}),
+                                         Primitive{"CausalAttentionInAWindow", windowed_attention},
+                                         Primitive{"CausalAttentionCapped", capped_attention},
+                                         Primitive{"CrossEntropyHead", cross_entropy},
+                                         Primitive{"CrossEntropyHeadCapped", capped_cross_entropy}),
                          [](const auto& instance) { return instance.param.name; });
 
 TEST(FusedRmsNorm, KeepsBfloat16ActivationsWithAFloat32Gain) {
@@ -458,6 +496,98 @@ TEST(EntrywisePrimitives, ComputeTheSameForTraining) {
     EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-6);
     EXPECT_LT(error_in(problem, at::kBFloat16, at::kBFloat16, random), 0.5 / 128 * 1.01);
   }
+}
+
+template <class T>
+double worst_error_of_tanh() {
+  double worst = 0;
+  for (const double magnitude :
+       {1e-30, 1e-8, 1e-4, 0.01, 0.1, 0.17, 0.18, 0.3, 0.5, 1.0, 3.0, 8.0, 9.5, 12.0, 19.0, 25.0, 1e6}) {
+    for (int i = 0; i < 100; ++i) {
+      const auto x = static_cast<T>((i % 2 == 0 ? 1 : -1) * magnitude * (1 + 0.01 * i));
+      const double exact = std::tanh(static_cast<double>(x));
+      worst = std::max(worst, std::abs(static_cast<double>(fused::hyperbolic_tangent(x)) - exact) / std::abs(exact));
+    }
+  }
+  return worst;
+}
+
+TEST(VectorMath, TanhIsExactToAFewRoundingUnitsOfItsValue) {
+  EXPECT_LT(worst_error_of_tanh<float>(), 4 * epsilon_of(at::kFloat));
+  EXPECT_LT(worst_error_of_tanh<double>(), 4 * epsilon_of(at::kDouble));
+  EXPECT_EQ(fused::hyperbolic_tangent(0.0), 0.0);
+  EXPECT_EQ(fused::hyperbolic_tangent(infinity), 1.0);
+  EXPECT_EQ(fused::hyperbolic_tangent(-infinity), -1.0);
+  EXPECT_TRUE(std::isnan(fused::hyperbolic_tangent(not_a_number)));
+}
+
+TEST(FusedAttention, InAWindowMaterialisesNoWeights) {
+  // All weights take 64 MiB; a mask of the precision of the queries takes 4 MiB, and each input and gradient at most 2 MiB.
+  constexpr int64_t positions = 1024;
+  Random random(23);
+  for (const int64_t kv_heads : {16, 4}) {
+    const auto input = [&](int64_t heads) {
+      return random.normal({1, positions, heads * 32}, at::kFloat).requires_grad_(true);
+    };
+    const Problem problem{CausalAttention{16, kv_heads, 0, 0, 100}, {input(16), input(kv_heads), input(kv_heads)}, {}};
+    const MemoryScope memory;
+    const at::Tensor y = problem.value(Derivatives::first);
+    torch::autograd::grad({y.sum()}, problem.inputs);
+    EXPECT_LT(memory.peak_bytes(), int64_t{32} << 20) << kv_heads << " key heads";
+  }
+}
+
+TEST(FusedCappedAttention, IsTheSameInTilesOfAnySize) {
+  Random random(20);
+  constexpr int64_t positions = 23;
+  for (const int64_t window : {1, 4, 22, 23}) {
+    Problem problem{
+        CausalAttention{4, 2, 0.5, 2.0, window},
+        {random.normal({3, positions, 12}), random.normal({3, positions, 6}), random.normal({3, positions, 6})},
+        {}};
+    problem = problem.in(at::kDouble, at::kDouble);
+    const auto expected = value_and_gradients(problem, Derivatives::any, at::ones({1}));
+    // One query of one key head; tiles of 5 queries and a remainder; a whole key head; several, with a remainder.
+    for (const int64_t max_scores :
+         {int64_t{1}, 5 * 2 * positions, 2 * positions * positions, 8 * positions * positions}) {
+      SCOPED_TRACE("window " + std::to_string(window) + ", " + std::to_string(max_scores) + " scores");
+      const auto& inputs = problem.inputs;
+      const at::Tensor y =
+          fused::capped_attention(inputs[0], inputs[1], inputs[2], {4, 2, 0.5, 2.0, window, max_scores});
+      EXPECT_LT(largest(y - expected[0]), 1e-14);
+      const auto found = torch::autograd::grad({y.sum()}, inputs);
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        EXPECT_LT(largest(found[i] - expected[i + 1]), 1e-13) << "input " << i;
+      }
+    }
+  }
+}
+
+TEST(FusedCappedAttention, HoldsTheScoresOfOneTile) {
+  // All scores take 8 MiB; a tile of 8192 takes 64 KiB, and each of the inputs, results and gradients 256 KiB.
+  constexpr int64_t positions = 512;
+  std::vector<at::Tensor> inputs;
+  Random random(21);
+  for (int i = 0; i < 3; ++i) {
+    inputs.push_back(random.normal({1, positions, 64}).requires_grad_(true));
+  }
+  const MemoryScope memory;
+  const at::Tensor y = fused::capped_attention(inputs[0], inputs[1], inputs[2], {4, 4, 0.25, 3.0, positions, 8192});
+  torch::autograd::grad({y.sum()}, inputs);
+  EXPECT_LT(memory.peak_bytes(), int64_t{5} << 20);
+}
+
+TEST(FusedCrossEntropy, KeepsOneMatrixOfLogitsWithACapOrWithout) {
+  Random random(22);
+  const at::Tensor targets = random.integers(0, 2000, {1, 64});
+  const at::Tensor logits = random.normal({1, 64, 2000}).requires_grad_(true);
+  const auto peak_with = [&](double soft_cap) {
+    const MemoryScope memory;
+    const at::Tensor loss = fused::cross_entropy(logits, targets, soft_cap);
+    torch::autograd::grad({loss.sum()}, {logits});
+    return memory.peak_bytes();
+  };
+  EXPECT_LE(peak_with(5.0), peak_with(0));
 }
 
 TEST(FusedCrossEntropy, KeepsItsDigitsForLargeLogits) {

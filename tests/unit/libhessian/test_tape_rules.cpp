@@ -387,7 +387,7 @@ TEST(TapeRules, AttentionInAWindowDoesNotDependOnKeysOutsideOfIt) {
     *tensor = tensor->clone();
     tensor->narrow(-2, 0, changed).normal_();
   }
-  for (const int64_t window : {1, 9, 70}) {
+  for (const int64_t window : {2, 9, 70}) {
     for (const bool tiled : {true, false}) {
       SCOPED_TRACE("window " + std::to_string(window) + (tiled ? ", tiled" : ", batched"));
       const CausalAttention attention{4, 2, 0, 2.0, window};

@@ -109,19 +109,23 @@ void expect_classes(const at::Tensor& targets, int64_t classes) {
 }
 
 struct CrossEntropyFunction : Function<CrossEntropyFunction> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits_input, const at::Tensor& targets_input) {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits_input, const at::Tensor& targets_input,
+                            double soft_cap) {
     const at::Tensor logits = logits_input.contiguous();
     const at::Tensor targets = targets_input.contiguous();
     const at::Tensor losses = at::empty(targets.sizes(), logits.options().dtype(wide_type(logits)));
     const at::Tensor normaliser = at::empty({targets.numel(), 2}, losses.options());
     expect_classes(targets, logits.size(-1));
     for_type_of(logits, [&]<class T>(T) {
-      const rows::CrossEntropyForward<T> pass{logits.const_data_ptr<T>(), targets.const_data_ptr<int64_t>(),
-                                              logits.size(-1), losses.data_ptr<Wide<T>>(),
-                                              normaliser.data_ptr<Wide<T>>()};
-      rows::run_over_last_axis(pass, logits);
+      with_cap<T>(soft_cap, [&]<template <class> class Cap>(Cap<Wide<T>> cap) {
+        const rows::CrossEntropyForwardOf<T, Cap> pass{
+            logits.const_data_ptr<T>(), targets.const_data_ptr<int64_t>(), logits.size(-1),
+            losses.data_ptr<Wide<T>>(), normaliser.data_ptr<Wide<T>>(),    cap};
+        rows::run_over_last_axis(pass, logits);
+      });
     });
     ctx->save_for_backward({logits, targets, normaliser});
+    ctx->saved_data["soft_cap"] = soft_cap;
     return losses.mean(-1);
   }
 
@@ -133,16 +137,30 @@ struct CrossEntropyFunction : Function<CrossEntropyFunction> {
     const at::Tensor dloss = gradients[0].contiguous();
     const at::Tensor dlogits = at::empty_like(logits);
     for_type_of(logits, [&]<class T>(T) {
-      const rows::CrossEntropyBackward<T> pass{dloss.const_data_ptr<Wide<T>>(),
-                                               logits.const_data_ptr<T>(),
-                                               targets.const_data_ptr<int64_t>(),
-                                               saved[2].const_data_ptr<Wide<T>>(),
-                                               logits.size(-1),
-                                               targets.size(-1),
-                                               dlogits.data_ptr<T>()};
-      rows::run_over_last_axis(pass, logits);
+      with_cap<T>(ctx->saved_data["soft_cap"].toDouble(), [&]<template <class> class Cap>(Cap<Wide<T>> cap) {
+        const rows::CrossEntropyBackwardOf<T, Cap> pass{dloss.const_data_ptr<Wide<T>>(),
+                                                        logits.const_data_ptr<T>(),
+                                                        targets.const_data_ptr<int64_t>(),
+                                                        saved[2].const_data_ptr<Wide<T>>(),
+                                                        logits.size(-1),
+                                                        targets.size(-1),
+                                                        dlogits.data_ptr<T>(),
+                                                        cap};
+        rows::run_over_last_axis(pass, logits);
+      });
     });
-    return {dlogits, at::Tensor()};
+    return {dlogits, at::Tensor(), at::Tensor()};
+  }
+
+ private:
+  /// Calls body with the cap of logits of type T.
+  template <class T, class Body>
+  static void with_cap(double soft_cap, const Body& body) {
+    if (soft_cap == 0) {
+      body(rows::NoCap<Wide<T>>{});
+    } else {
+      body(rows::TanhCap<Wide<T>>{static_cast<Wide<T>>(soft_cap)});
+    }
   }
 };
 
@@ -179,9 +197,9 @@ at::Tensor rope(const at::Tensor& x, const at::Tensor& table) {
   return RopeFunction::apply(x, table);
 }
 
-at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, double soft_cap) {
   expect_shape("targets", targets, logits.sizes().slice(0, 2), logits);
-  return CrossEntropyFunction::apply(logits, targets);
+  return CrossEntropyFunction::apply(logits, targets, soft_cap);
 }
 
 }  // namespace hessian::fused

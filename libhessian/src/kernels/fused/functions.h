@@ -10,7 +10,7 @@ namespace hessian::fused {
 // (differentiating the backward pass throws std::runtime_error). Shapes that do not match throw std::invalid_argument.
 // The CPU and CUDA devices run the same passes over rows (rows/). Results do not depend on the number of threads. NaN
 // and infinity in an input make every result that depends on it non-finite, except that a logit of minus infinity is a
-// probability of zero.
+// probability of zero, and that infinity under a soft cap is the cap.
 
 /// Returns whether there are kernels for the device and precision of x: float32, float64 and bfloat16, on the CPU and, if
 /// this build has CUDA sources, on CUDA devices.
@@ -56,10 +56,11 @@ at::Tensor gelu_gate(const at::Tensor& gate, const at::Tensor& up, bool tanh_app
 at::Tensor rope(const at::Tensor& x, const at::Tensor& table);
 
 /// Computes the mean over T of -log softmax(logits) at the targets.
-/// \param logits   [S, T, classes]
-/// \param targets  [S, T], int64
+/// \param logits    [S, T, classes]
+/// \param targets   [S, T], int64
+/// \param soft_cap  c > 0 replaces each logit z by c tanh(z / c), without storing the result; 0 for none
 /// \return         [S], in float32 for bfloat16 logits
 /// \throws std::out_of_range  if a target is not a class; on a CUDA device, its loss and gradient are NaN instead
-at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets);
+at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets, double soft_cap = 0);
 
 }  // namespace hessian::fused

@@ -4,24 +4,27 @@
 #include <limits>
 
 #include "kernels/rows/row_function.h"
+#include "kernels/rows/soft_cap.h"
 
 // loss = m + log sum_i exp(z_i - m) - z_t with m = max z, and dloss/dz_i = exp(z_i - m - log sum) - [i = t]. Logits are
-// read in their own precision and are never copied to another one.
+// read in their own precision and are never copied to another one. With a soft cap, z are the capped logits; they are
+// computed where they are needed, and dloss is multiplied by the slope of the cap.
 // Source: Blanchard, Higham & Higham (2021), "Accurately computing the log-sum-exp and softmax functions", IMA J.
 // Numer. Anal. 41.
 
 namespace hessian::rows {
 
-template <class T>
-struct CrossEntropyForward {
+template <class T, template <class> class Cap>
+struct CrossEntropyForwardOf {
   using Element = T;
-  const T* logits;         ///< z, [rows, width]
+  const T* logits;         ///< before the cap, [rows, width]
   const int64_t* targets;  ///< t, [rows]; if it is not a class, loss and gradient are NaN
   int64_t width;           ///< classes
   Wide<T>* loss;           ///< [rows]
   /// [rows, 2]: m and log sum exp(z - m). They are stored separately, because their sum would lose the digits of the second
   /// for large logits.
   Wide<T>* normaliser;
+  Cap<Wide<T>> cap = {};
 
   bool packs() const { return fits_packs<T>(width, logits); }
 
@@ -37,13 +40,13 @@ struct CrossEntropyForward {
         largest = widen(zs[j]) > largest ? widen(zs[j]) : largest;
       }
     }
-    largest = lanes.max(largest);
+    largest = cap(lanes.max(largest)).value;
     Wide<T> sum = 0;
     HESSIAN_SIMD_SUM(sum)
     for (int64_t i = lanes.first * pack; i < width; i += lanes.step * pack) {
       const auto zs = load<pack>(z + i);
       for (int j = 0; j < pack; ++j) {
-        sum += exponential(widen(zs[j]) - largest);
+        sum += exponential(cap(widen(zs[j])).value - largest);
       }
     }
     sum = lanes.sum(sum);
@@ -53,14 +56,20 @@ struct CrossEntropyForward {
       const Wide<T> log_sum = is_class ? std::log(sum) : std::numeric_limits<Wide<T>>::quiet_NaN();
       normaliser[2 * row] = largest;
       normaliser[2 * row + 1] = log_sum;
-      loss[row] = log_sum - (widen(z[is_class ? target : 0]) - largest);
+      loss[row] = log_sum - (cap(widen(z[is_class ? target : 0])).value - largest);
     }
   }
 };
 
-/// Computes dz[row] = (softmax(z[row]) - onehot(t[row])) * dloss[row / rows_per_loss] / rows_per_loss.
 template <class T>
-struct CrossEntropyBackward {
+using CrossEntropyForward = CrossEntropyForwardOf<T, NoCap>;
+template <class T>
+using CappedCrossEntropyForward = CrossEntropyForwardOf<T, TanhCap>;
+
+/// Computes dz[row] = (softmax(z[row]) - onehot(t[row])) * dloss[row / rows_per_loss] / rows_per_loss, times the slope of
+/// the cap.
+template <class T, template <class> class Cap>
+struct CrossEntropyBackwardOf {
   using Element = T;
   const Wide<T>* dloss;       ///< [rows / rows_per_loss]
   const T* logits;            ///< [rows, width]
@@ -69,6 +78,7 @@ struct CrossEntropyBackward {
   int64_t width;
   int64_t rows_per_loss;
   T* dlogits;  ///< as logits
+  Cap<Wide<T>> cap = {};
 
   bool packs() const { return fits_packs<T>(width, logits, dlogits); }
 
@@ -85,16 +95,23 @@ struct CrossEntropyBackward {
       const auto zs = load<pack>(z + i);
       Pack<pack, T> result;
       for (int j = 0; j < pack; ++j) {
-        result[j] = narrow<T>(exponential(widen(zs[j]) - largest - log_sum) * scale);
+        const auto capped = cap(widen(zs[j]));
+        result[j] = narrow<T>(exponential(capped.value - largest - log_sum) * scale * capped.slope);
       }
       store(result, dz + i);
     }
     // The lane that wrote the target's entry in the loop corrects it here; a comparison in the loop would be slower.
     const int64_t target = targets[row];
     if (target >= 0 && target < width && target / pack % lanes.step == lanes.first) {
-      dz[target] = narrow<T>((exponential(widen(z[target]) - largest - log_sum) - 1) * scale);
+      const auto capped = cap(widen(z[target]));
+      dz[target] = narrow<T>((exponential(capped.value - largest - log_sum) - 1) * scale * capped.slope);
     }
   }
 };
+
+template <class T>
+using CrossEntropyBackward = CrossEntropyBackwardOf<T, NoCap>;
+template <class T>
+using CappedCrossEntropyBackward = CrossEntropyBackwardOf<T, TanhCap>;
 
 }  // namespace hessian::rows

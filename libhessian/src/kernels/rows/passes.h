@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/rows/activation_rows.h"
+#include "kernels/rows/attention_rows.h"
 #include "kernels/rows/cross_entropy_rows.h"
 #include "kernels/rows/gate_rows.h"
 #include "kernels/rows/gated_norm_rows.h"
@@ -39,6 +40,10 @@
   apply(TanhGeluGateBackward<T>);                \
   apply(CrossEntropyForward<T>);                 \
   apply(CrossEntropyBackward<T>);                \
+  apply(CappedCrossEntropyForward<T>);           \
+  apply(CappedCrossEntropyBackward<T>);          \
+  apply(CappedAttentionForward<T>);              \
+  apply(CappedAttentionBackward<T>);             \
   apply(RotatePairs<T>);
 
 #define HESSIAN_TANGENT_PASSES(apply)         \

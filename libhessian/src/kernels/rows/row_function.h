@@ -25,6 +25,7 @@
 namespace hessian::rows {
 
 using fused::exponential;
+using fused::hyperbolic_tangent;
 using fused::narrow;
 using fused::normal_distribution;
 using fused::Wide;

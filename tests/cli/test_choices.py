@@ -260,8 +260,7 @@ def test_a_small_memory_limit_changes_the_order_of_work_but_not_the_numbers(prob
     assert peaks[0] < plenty.attributes["peak_memory_bytes"]
 
 
-@pytest.mark.parametrize("placement", tiny_models.PLACEMENTS)
-@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+@pytest.mark.parametrize("family, placement", tiny_models.MODELS)
 def test_products_agree_with_central_differences_everywhere(probe, family, placement):
     config = tiny_models.configuration(family, placement)
     tiny_models.write(probe.folder / "model.safetensors", config)

@@ -21,8 +21,7 @@ def cuda(probe, llama, tokens):
     assert outcome.run.attributes["device"].startswith("cuda:0")
 
 
-@pytest.mark.parametrize("family", tiny_models.FAMILIES)
-@pytest.mark.parametrize("placement", tiny_models.PLACEMENTS)
+@pytest.mark.parametrize("family, placement", tiny_models.MODELS)
 def test_probes_on_the_device_and_on_the_cpu_agree(probe, tmp_path, tokens, family, placement):
     config = tiny_models.configuration(family, placement)
     model = tiny_models.write(tmp_path / "model.safetensors", config)

@@ -7,6 +7,7 @@ import pytest
 
 import safetensors_file
 import tiny_models
+from probe_runs import SITES
 from train_runs import SMALL, contents
 
 ARCHITECTURE = [key for key in SMALL if key.startswith("model.")]
@@ -120,18 +121,32 @@ def test_longer_rows_are_cut_and_shorter_rows_are_refused(train):
     "name",
     [
         *["gpt2-10M-prenorm", "gpt2-10M-postnorm", "gpt2-10M-sandwich", "llama2-20M-preqknorm"],
-        *["llama3-debugmodel-prenorm", "llama3-debugmodel-simplegpt"],
+        *["llama3-debugmodel-prenorm", "llama3-debugmodel-simplegpt", "llama3-1B", "mistral-7B-v0.1", "qwen2-0.5B"],
+        *["qwen3-0.6B", "qwen3-0.6B-simplegpt", "olmo2-1B", "pythia-70m", "gemma2-2b", "gemma2-2b-prenorm"],
+        *["gemma3-270m", "phi3-mini-4k", "smollm3-3B"],
     ],
 )
-def test_every_architecture_trains(train, name):
+def test_every_architecture_trains_and_can_be_probed_afterwards(train, probe, name):
     changes = {
         **{"model.name": f"new:{name}", "steps": 25, "optimizer.lr": 0.01, "data.batch_size": 4},
-        **{"checkpoint.every": 0, "validation.every": 25, "validation.sequences": 16},
+        **{"checkpoint.every": 25, "validation.every": 25, "validation.sequences": 16},
     }
-    if name.startswith("llama3"):
+    if name == "llama3-debugmodel-prenorm":
         changes["model.n_kv_heads"] = 1
+    if name.startswith(("mistral", "gemma", "phi3")):
+        changes["model.window"] = 5  # of 16 positions
     outcome = train.done(changes)
     assert outcome.run.datasets["/train/val_loss"][-1] < losses(outcome.run)[0] - 0.5
+    # The checkpoint holds the whole architecture, and products with the trained weights agree with central differences.
+    checkpoint = outcome.folder / "checkpoint-00000025.safetensors"
+    run = probe.run("--model", checkpoint, "--sequences", 1, "--seq-len", 12, "--site", "all", "--tol", 0.01, "--check")
+    for site in SITES:
+        assert (run[f"{site}/check_relative_difference"] < 1e-6).all(), site
+    label = json.loads(run.attributes["model"])["label"]
+    family, *size = name.split("-")
+    assert label.startswith(family + "-")
+    placement = {"olmo2": "reordered", "gemma2": "sandwich", "gemma3": "sandwich"}.get(family, "prenorm")
+    assert label.endswith("-" + (size[-1] if size[-1] in tiny_models.PLACEMENTS else placement))
 
 
 def test_bfloat16_differs_a_little_from_float32_which_differs_less_from_float64(train):

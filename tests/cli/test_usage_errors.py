@@ -83,13 +83,18 @@ def test_an_unknown_site_is_refused(probe, nanogpt, word):
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("new:", "a fresh model is new:FAMILY-SIZE-PLACEMENT, as new:llama2-20M-simplegpt"),
-        ("new:llama2", "a fresh model is new:FAMILY-SIZE-PLACEMENT, as new:llama2-20M-simplegpt"),
-        ("new:bert-20M-prenorm", "'bert' is no model family; known are gpt2, llama2, llama3"),
+        ("new:", "a fresh model is new:FAMILY-SIZE or new:FAMILY-SIZE-PLACEMENT, as new:llama2-20M-simplegpt"),
+        ("new:llama2", "a fresh model is new:FAMILY-SIZE or new:FAMILY-SIZE-PLACEMENT, as new:llama2-20M-simplegpt"),
+        (
+            "new:bert-20M-prenorm",
+            "'bert' is no model family; known are gpt2, llama2, llama3, mistral, qwen2, qwen3, olmo2, pythia, gemma2, gemma3, "
+            "phi3, smollm3",
+        ),
+        ("new:phi3-mini-128k", "'mini-128k' is no size of phi3; known are mini-4k, medium-4k"),
         ("new:gpt2-1M-prenorm", "'1M' is no size of gpt2; known are 10M, 124M, 350M, 774M, 1558M"),
         (
             "new:llama2-20M-norm",
-            "'norm' is no norm placement; known are prenorm, preqknorm, simplegpt, postnorm, sandwich",
+            "'norm' is no norm placement; known are prenorm, preqknorm, simplegpt, postnorm, sandwich, reordered",
         ),
     ],
 )

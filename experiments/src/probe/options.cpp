@@ -41,7 +41,7 @@ ProgramOptions probe_options(ProbeOptions& o) {
   return {
       {.flag = "--model",
        .field = {"model", &o.model,
-                 "model.safetensors, a nanoGPT ckpt.pt, a Hugging Face folder, or new:FAMILY-SIZE-PLACEMENT"},
+                 "model.safetensors, a nanoGPT ckpt.pt, a Hugging Face folder, or new:FAMILY-SIZE[-PLACEMENT]"},
        .check = check_not_empty,
        .required = true},
       {.flag = "--layer",

@@ -46,7 +46,9 @@ void check_model(const TrainConfig::Model& model) {
   expect_at_least(0, "model.n_layers", model.n_layers);
   expect_at_least(0, "model.n_heads", model.n_heads);
   expect_at_least(0, "model.n_kv_heads", model.n_kv_heads);
+  expect_at_least(0, "model.head_dim", model.head_dim);
   expect_at_least(0, "model.ffn_hidden_dim", model.ffn_hidden_dim);
+  expect_at_least(0, "model.window", model.window);
 }
 
 void check_data(const TrainConfig::Data& data) {
@@ -104,6 +106,67 @@ void check_probe(const TrainConfig::Probe& probe) {
   expect_value(!probe.sites.empty(), "probe.sites", "[]", "at least one site");
 }
 
+/// Returns the even number nearest to a width, at least 2: RoPE rotates pairs.
+int64_t nearest_even(double width) {
+  return std::max<int64_t>(2, 2 * std::llround(width / 2));
+}
+
+/// Returns the width of a head of a model of another shape. Its ratio to dim / n_heads is that of the size.
+int64_t head_dim_of(const models::GptConfig& size, int64_t dim, int64_t n_heads) {
+  if (dim == size.dim && n_heads == size.n_heads) {
+    return size.head_dim;
+  }
+  if (size.head_dim * size.n_heads == size.dim) {
+    return dim / n_heads;
+  }
+  const double ratio =
+      static_cast<double>(size.head_dim) * static_cast<double>(size.n_heads) / static_cast<double>(size.dim);
+  return nearest_even(ratio * static_cast<double>(dim) / static_cast<double>(n_heads));
+}
+
+/// Returns the number of key/value heads of a model with another number of heads.
+int64_t n_kv_heads_of(const models::GptConfig& size, int64_t n_heads) {
+  if (size.n_kv_heads == size.n_heads) {
+    return n_heads;
+  }
+  if (n_heads % size.n_kv_heads == 0) {
+    return size.n_kv_heads;
+  }
+  const int64_t group = size.n_heads / size.n_kv_heads;
+  return n_heads % group == 0 ? n_heads / group : 1;
+}
+
+/// Changes the width of the heads, with what is a share of it.
+void set_head_dim(models::GptConfig& config, int64_t head_dim) {
+  const double ratio = static_cast<double>(head_dim) / static_cast<double>(config.head_dim);
+  if (config.rotated_dim != 0) {
+    config.rotated_dim = nearest_even(ratio * static_cast<double>(config.rotated_dim));
+  }
+  config.query_scalar *= ratio;
+  config.head_dim = head_dim;
+}
+
+/// Gives a named size the shape that a configuration asks for.
+void resize(models::GptConfig& config, const TrainConfig::Model& wanted) {
+  const models::GptConfig size = config;
+  config.dim = wanted.dim > 0 ? wanted.dim : size.dim;
+  config.n_layers = wanted.n_layers > 0 ? wanted.n_layers : size.n_layers;
+  config.n_heads = wanted.n_heads > 0 ? wanted.n_heads : size.n_heads;
+  config.n_kv_heads = wanted.n_kv_heads > 0 ? wanted.n_kv_heads : n_kv_heads_of(size, config.n_heads);
+  set_head_dim(config, wanted.head_dim > 0 ? wanted.head_dim : head_dim_of(size, config.dim, config.n_heads));
+  if (wanted.ffn_hidden_dim > 0) {
+    config.ffn_hidden_dim = wanted.ffn_hidden_dim;
+  } else if (wanted.dim > 0) {
+    // The official sizes round to a multiple of 256, which would make small models disproportionately wide.
+    constexpr int64_t multiple_of = 32;
+    config.ffn_hidden_dim =
+        is_gated(config.activation) ? models::swiglu_hidden_dim(config.dim, std::nullopt, multiple_of) : 4 * config.dim;
+  }
+  config.window = wanted.window > 0 ? wanted.window : size.window;
+  config.window_pattern = wanted.window_pattern.empty() ? size.window_pattern : wanted.window_pattern;
+  config.rope_pattern = wanted.rope_pattern.empty() ? size.rope_pattern : wanted.rope_pattern;
+}
+
 void check_values(const TrainConfig& config) {
   check_model(config.model);
   expect_at_least(1, "steps", config.steps);
@@ -137,13 +200,19 @@ ConfigFields train_fields(TrainConfig& c) {
       {"device", &c.device, "auto, cpu, cuda or cuda:N"},
       {"dtype", &c.dtype, "float32; bfloat16: matrix products only (autocast); float64"},
       {"threads", &c.threads, "CPU threads; 0: all"},
-      {"model.name", &c.model.name, "new:FAMILY-SIZE-PLACEMENT, or a checkpoint to start from"},
+      {"model.name", &c.model.name, "new:FAMILY-SIZE[-PLACEMENT], or a checkpoint to start from"},
       {"model.vocab_size", &c.model.vocab_size, "of a new model; 0: as its size has it"},
       {"model.dim", &c.model.dim, "of a new model; 0: as its size has it"},
       {"model.n_layers", &c.model.n_layers, "of a new model; 0: as its size has it"},
       {"model.n_heads", &c.model.n_heads, "of a new model; 0: as its size has it"},
       {"model.n_kv_heads", &c.model.n_kv_heads, "of a new model; 0: as its size has it, or n_heads"},
+      {"model.head_dim", &c.model.head_dim, "of a new model; 0: derived from dim and n_heads as in its size"},
       {"model.ffn_hidden_dim", &c.model.ffn_hidden_dim, "of a new model; 0: derived from dim"},
+      {"model.window", &c.model.window, "positions that attention sees in layers with a window; 0: as its size has it"},
+      {"model.window_pattern", &c.model.window_pattern,
+       "w (window) or f (full) for each layer, repeated over the layers; empty: as its size has it"},
+      {"model.rope_pattern", &c.model.rope_pattern,
+       "r (rotated) or n (not) for each layer, repeated over the layers; empty: as its size has it"},
       {"data.source", &c.data.source,
        "builtin, text (files or folders, with commas between them), tokens (.bin), or a .safetensors with tokens and "
        "targets"},
@@ -274,21 +343,7 @@ models::GptConfig architecture_of(const TrainConfig& config) {
   try {
     models::GptConfig result = models::parse_model_name(
         wanted.name, wanted.vocab_size > 0 ? std::optional<int64_t>(wanted.vocab_size) : std::nullopt);
-    const bool grouped = result.n_kv_heads != result.n_heads;
-    result.dim = wanted.dim > 0 ? wanted.dim : result.dim;
-    result.n_layers = wanted.n_layers > 0 ? wanted.n_layers : result.n_layers;
-    result.n_heads = wanted.n_heads > 0 ? wanted.n_heads : result.n_heads;
-    result.n_kv_heads = wanted.n_kv_heads > 0 ? wanted.n_kv_heads : (grouped ? result.n_kv_heads : result.n_heads);
-    result.head_dim = result.dim / result.n_heads;
-    if (wanted.ffn_hidden_dim > 0) {
-      result.ffn_hidden_dim = wanted.ffn_hidden_dim;
-    } else if (wanted.dim > 0) {
-      // The official sizes round to a multiple of 256, which would make small models disproportionately wide.
-      constexpr int64_t multiple_of = 32;
-      result.ffn_hidden_dim = result.activation == models::Activation::silu_gate
-                                  ? models::swiglu_hidden_dim(result.dim, std::nullopt, multiple_of)
-                                  : 4 * result.dim;
-    }
+    resize(result, wanted);
     check_seq_len(config, result);
     models::validate(result);
     return result;

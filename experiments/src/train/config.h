@@ -24,13 +24,17 @@ struct TrainConfig {
 
   struct Model {
     std::string name = "new:llama2-20M-prenorm";
-    // These override the named size; 0 keeps its value. ffn_hidden_dim follows dim.
+    // These override the named size; 0 or an empty text keeps its value. architecture_of() says what follows from what.
     int64_t vocab_size = 256;
     int64_t dim = 0;
     int64_t n_layers = 0;
     int64_t n_heads = 0;
     int64_t n_kv_heads = 0;
+    int64_t head_dim = 0;
     int64_t ffn_hidden_dim = 0;
+    int64_t window = 0;
+    std::string window_pattern = "";
+    std::string rope_pattern = "";
   } model;
 
   struct Data {
@@ -105,7 +109,12 @@ TrainConfig load_train_config(const std::string& path, const std::vector<std::st
 ///                                run.toml
 void check(const TrainConfig& config, const std::string& source);
 
-/// Returns the architecture of a new model.
+/// Returns the architecture of a new model: its named size, narrowed or widened by the keys of [model].
+///
+/// What has no key follows: the width of a head is to dim / n_heads as in the size (twice it in qwen3-0.6B, for example), the
+/// rotated share of a head and query_scalar are to its width as in the size, a size with grouped queries keeps its number
+/// of key/value heads, or the size of its groups if that number does not divide n_heads, and the feed-forward layer has the
+/// usual width for its activation if dim is set. Patterns of layers are repeated over the layers.
 /// Precondition: config.model.name names a new model, not a checkpoint.
 /// \throws std::invalid_argument  one line that names the key
 models::GptConfig architecture_of(const TrainConfig& config);

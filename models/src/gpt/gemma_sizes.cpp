@@ -23,8 +23,8 @@ const std::vector<GemmaSize> gemma2_table = {
 
 // Source: config.json of google/gemma-3-270m and so on (text_config of the larger ones), on the Hugging Face Hub.
 const std::vector<GemmaSize> gemma3_table = {
-    {"270m", 640, 18, 4, 1, 256, 2048, 0},       {"1b", 1152, 26, 4, 1, 256, 6912, 0},
-    {"4b", 2560, 34, 8, 4, 256, 10240, 0},       {"12b", 3840, 48, 16, 8, 256, 15360, 0},
+    {"270m", 640, 18, 4, 1, 256, 2048, 0},      {"1b", 1152, 26, 4, 1, 256, 6912, 0},
+    {"4b", 2560, 34, 8, 4, 256, 10240, 0},      {"12b", 3840, 48, 16, 8, 256, 15360, 0},
     {"27b", 5376, 62, 32, 16, 128, 21504, 168},
 };
 

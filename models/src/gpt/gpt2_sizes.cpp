@@ -43,9 +43,9 @@ std::vector<NamedSize> gpt2_sizes() {
 }
 
 std::vector<NamedSize> pythia_sizes() {
-  return {pythia("14m", 128, 6, 4),          pythia("31m", 256, 6, 8),           pythia("70m", 512, 6, 8),
-          pythia("160m", 768, 12, 12),       pythia("410m", 1024, 24, 16),       pythia("1b", 2048, 16, 8),
-          pythia("1.4b", 2048, 24, 16),      pythia("2.8b", 2560, 32, 32),       pythia("6.9b", 4096, 32, 32, 50432),
+  return {pythia("14m", 128, 6, 4),          pythia("31m", 256, 6, 8),     pythia("70m", 512, 6, 8),
+          pythia("160m", 768, 12, 12),       pythia("410m", 1024, 24, 16), pythia("1b", 2048, 16, 8),
+          pythia("1.4b", 2048, 24, 16),      pythia("2.8b", 2560, 32, 32), pythia("6.9b", 4096, 32, 32, 50432),
           pythia("12b", 5120, 36, 40, 50688)};
 }
 

@@ -23,11 +23,20 @@ inline std::vector<PrimitiveCase> primitive_cases() {
   return {{"Linear", Linear{"w", "b"}, {6}},
           {"RmsNorm", RmsNorm{"g"}, {6}},
           {"RmsNormWithALargeEpsilon", RmsNorm{"g", 0.1}, {6}},
+          {"RmsNormOfHeads", RmsNorm{"head_gain", 0.1, 4}, {12}},
+          {"RmsNormWithAnOffset", RmsNorm{"g", 1e-5, 1, 1.0}, {6}},
+          {"RmsNormOfHeadsWithAnOffset", RmsNorm{"head_gain", 0.1, 2, -0.5}, {6}},
           {"LayerNorm", LayerNorm{"g", "shift"}, {6}},
           {"LayerNormWithALargeEpsilon", LayerNorm{"g", "shift", 0.1}, {6}},
           {"LayerNormWithoutBias", LayerNorm{"g", ""}, {6}},
           {"Rope", Rope{6, 30.0}, {12}},
           {"RopeOfSmallHeads", Rope{2, 30.0}, {6}},
+          {"RopeOfPartsOfHeads", Rope{6, 30.0, 4}, {12}},
+          {"RopeWithFactorsAndAScale", Rope{6, 30.0, 0, {1.0, 0.5, 0.25}, 1.3}, {12}},
+          {"RopeWithLongFactors", Rope{6, 30.0, 4, {1.0, 0.5}, 1.3, 2, {0.7, 0.2}}, {12}},
+          {"RopeWithADynamicBase",
+           Rope{.head_dim = 6, .theta = 30.0, .original_positions = 2, .dynamic_factor = 4.0},
+           {12}},
           {"CausalAttention", CausalAttention{3, 3}, {6, 6, 6}},
           {"CausalAttentionGrouped", CausalAttention{6, 2}, {12, 4, 4}},
           {"CausalAttentionOfOneKeyHead", CausalAttention{2, 1}, {6, 3, 3}},
@@ -39,8 +48,12 @@ inline std::vector<PrimitiveCase> primitive_cases() {
           {"CausalAttentionInAWindowOfAllOrMore", CausalAttention{3, 3, 0, 0, 5}, {6, 6, 6}},
           {"CausalAttentionCappedInAWindow", CausalAttention{6, 2, 1.3, 0.8, 3}, {12, 4, 4}},
           {"SiluGate", SiluGate{}, {6, 6}},
+          {"GeluGate", GeluGate{false}, {6, 6}},
+          {"GeluGateTanh", GeluGate{true}, {6, 6}},
           {"Gelu", Gelu{false}, {6}},
           {"GeluTanh", Gelu{true}, {6}},
+          {"Scale", Scale{-1.7}, {6}},
+          {"SoftCap", SoftCap{0.8}, {6}},
           {"Add", Add{}, {6, 6}},
           {"Identity", Identity{}, {6}},
           {"AddPositions", AddPositions{"p"}, {6}}};
@@ -55,6 +68,7 @@ inline Parameters primitive_parameters(Random& random) {
   parameters.add("shift", random.normal({6}));
   parameters.add("p", random.normal({9, 6}));
   parameters.add("head", random.normal({11, 6}));
+  parameters.add("head_gain", random.normal({3}));
   return parameters;
 }
 

@@ -128,6 +128,38 @@ TEST(CudaKernels, SiluGateAgreesWithTheCpu) {
   });
 }
 
+TEST(CudaKernels, RmsNormOfHeadsAgreesWithTheCpu) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for_all_sizes([](Random& random, at::IntArrayRef shape) {
+    Problem problem(RmsNorm{"g", 1e-5, 2, 1.0}, {random.normal(shape)});
+    problem.parameters.add("g", random.normal({shape[2] / 2}));
+    problem.expect_same(random, one_unit);
+  });
+}
+
+TEST(CudaKernels, GeluGateAgreesWithTheCpu) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  for (const bool tanh_approximation : {false, true}) {
+    for_all_sizes([&](Random& random, at::IntArrayRef shape) {
+      const Problem problem(GeluGate{tanh_approximation}, {3 * random.normal(shape), random.normal(shape)});
+      problem.expect_same(random, one_unit);
+    });
+  }
+}
+
+TEST(CudaKernels, RopeOfPartsOfHeadsAgreesWithTheCpu) {
+  if (!support::has_cuda()) {
+    GTEST_SKIP() << support::no_cuda;
+  }
+  Random random(4);
+  const Rope rope{.head_dim = 64, .theta = 100.0, .rotated_dim = 32, .scale = 1.2};
+  Problem(rope, {random.normal({2, 70, 640})}).expect_same(random, one_unit);
+}
+
 TEST(CudaKernels, RopeAgreesWithTheCpu) {
   if (!support::has_cuda()) {
     GTEST_SKIP() << support::no_cuda;

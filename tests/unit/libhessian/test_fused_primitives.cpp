@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <iterator>
 #include <limits>
 #include <stdexcept>
@@ -14,6 +15,7 @@
 
 #include "hessian/evaluate.h"
 #include "kernels/fused/rms_norm.h"
+#include "kernels/vector_math.h"
 #include "random_problems.h"
 #include "refusal.h"
 
@@ -77,6 +79,27 @@ Problem rms_norm(Random& random, int64_t sequences, int64_t positions, int64_t w
 Problem silu_gate(Random& random, int64_t sequences, int64_t positions, int64_t width) {
   const at::Tensor gate = 3 * random.normal({sequences, positions, width});
   return {SiluGate{}, {gate, random.normal({sequences, positions, width})}, {}};
+}
+
+Problem rms_norm_of_heads(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  Problem problem{RmsNorm{"g", 1e-5, 3, 1.0}, {random.normal({sequences, positions, 3 * width})}, {}};
+  problem.parameters.add("g", random.normal({width}));
+  return problem;
+}
+
+template <bool tanh_approximation>
+Problem gelu_gate(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  const at::Tensor gate = 3 * random.normal({sequences, positions, width});
+  return {GeluGate{tanh_approximation}, {gate, random.normal({sequences, positions, width})}, {}};
+}
+
+Problem rope_of_parts_of_heads(Random& random, int64_t sequences, int64_t positions, int64_t width) {
+  const int64_t head_dim = 2 * (width / 2 + 2);
+  std::vector<double> factors(static_cast<std::size_t>(head_dim / 2 - 1), 0.25);
+  factors.front() = 1.0;
+  const Rope partial{
+      .head_dim = head_dim, .theta = 100.0, .rotated_dim = head_dim - 2, .factors = factors, .scale = 1.2};
+  return {partial, {random.normal({sequences, positions, 3 * head_dim})}, {}};
 }
 
 Problem rope(Random& random, int64_t sequences, int64_t positions, int64_t width) {
@@ -298,8 +321,11 @@ TEST_P(FusedPrimitive, AcceptsInputsAndGradientsThatAreNotContiguous) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FusedPrimitive,
-                         testing::Values(Primitive{"RmsNorm", rms_norm}, Primitive{"SiluGate", silu_gate},
-                                         Primitive{"Rope", rope}, Primitive{"CausalAttention", attention},
+                         testing::Values(Primitive{"RmsNorm", rms_norm}, Primitive{"RmsNormOfHeads", rms_norm_of_heads},
+                                         Primitive{"SiluGate", silu_gate}, Primitive{"GeluGate", gelu_gate<false>},
+                                         Primitive{"GeluGateTanh", gelu_gate<true>}, Primitive{"Rope", rope},
+                                         Primitive{"RopeOfPartsOfHeads", rope_of_parts_of_heads},
+                                         Primitive{"CausalAttention", attention},
                                          Primitive{"CrossEntropyHead", cross_entropy}),
                          [](const auto& instance) { return instance.param.name; });
 
@@ -308,6 +334,18 @@ TEST(FusedRmsNorm, KeepsBfloat16ActivationsWithAFloat32Gain) {
   const Problem problem = rms_norm(random, 2, 40, 300);
   EXPECT_EQ(problem.in(at::kBFloat16, at::kFloat).value(Derivatives::first).scalar_type(), at::kBFloat16);
   EXPECT_LT(error_in(problem, at::kBFloat16, at::kFloat, random), 0.5 / 128 * 1.01);
+}
+
+// Gemma's norm in training: bfloat16 activations, and a float32 gain of which an offset of 1 is left out.
+TEST(FusedRmsNorm, AddsTheOffsetToTheGainWithoutRoundingIt) {
+  Random random(20);
+  Problem problem = rms_norm_of_heads(random, 2, 40, 300);
+  problem.parameters = {};
+  problem.parameters.add("g", 0.01 * random.normal({300}));
+  for (const at::ScalarType weights : {at::kFloat, at::kBFloat16}) {
+    EXPECT_EQ(problem.in(at::kBFloat16, weights).value(Derivatives::first).scalar_type(), at::kBFloat16);
+    EXPECT_LT(error_in(problem, at::kBFloat16, weights, random), 0.5 / 128 * 1.01) << weights;
+  }
 }
 
 TEST(FusedRmsNorm, SumsTheGainsGradientOverManyRows) {
@@ -380,13 +418,46 @@ TEST(FusedRope, RotatesByTheSameAnglesAfterLongerAndShorterSequences) {
   }
 }
 
-TEST(FusedSiluGate, SaturatesBeyondTheRangeOfExp) {
+TEST(FusedGates, SaturateBeyondTheRangeOfExp) {
   Random random(14);
   const at::Tensor gate =
       at::tensor({-1e4, -800.0, -100.0, -88.0, 88.0, 100.0, 800.0, 1e4}, at::kDouble).view({1, 1, 8});
-  const Problem problem{SiluGate{}, {gate, random.normal({1, 1, 8})}, {}};
-  EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-14);
-  EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-6);
+  for (const Operation& operation : {Operation(SiluGate{}), Operation(GeluGate{false}), Operation(GeluGate{true})}) {
+    SCOPED_TRACE(operation.index());
+    const Problem problem{operation, {gate, random.normal({1, 1, 8})}, {}};
+    EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-14);
+    EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-6);
+  }
+}
+
+// Relative to the result itself, also far in the lower tail. The exponent x^2 / 2 is rounded, and with it that many units.
+TEST(NormalDistribution, AgreesWithErfcEverywhere) {
+  const auto check = []<class T>(T /*zero*/, double low) {
+    const auto epsilon = static_cast<double>(std::numeric_limits<T>::epsilon());
+    for (int i = 0; i <= 3000; ++i) {
+      const auto x = static_cast<T>(low + (9 - low) * i / 3000);
+      const auto wide = static_cast<double>(x);
+      const auto found = fused::normal_distribution(x);
+      const double tolerance = (8 + wide * wide) * epsilon;
+      const double distribution = std::erfc(-wide / std::sqrt(2.0)) / 2;
+      const double density = std::exp(-wide * wide / 2) / std::sqrt(2 * M_PI);
+      EXPECT_NEAR(static_cast<double>(found.distribution) / distribution, 1, tolerance) << wide;
+      EXPECT_NEAR(static_cast<double>(found.density) / density, 1, tolerance) << wide;
+    }
+  };
+  check(0.0, -37);
+  check(0.0F, -12.5);
+}
+
+// LibTorch's operators, which also have second derivatives.
+TEST(EntrywisePrimitives, ComputeTheSameForTraining) {
+  Random random(21);
+  for (const Operation& operation : {Operation(Scale{0.3}), Operation(SoftCap{2.0})}) {
+    const Problem problem{operation, {random.normal({2, 3, 7})}, {}};
+    EXPECT_LT(error_in(problem, at::kDouble, at::kDouble, random), 1e-15);
+    EXPECT_LT(error_in(problem, at::kFloat, at::kFloat, random), 1e-6);
+    EXPECT_LT(error_in(problem, at::kBFloat16, at::kBFloat16, random), 0.5 / 128 * 1.01);
+  }
 }
 
 TEST(FusedCrossEntropy, KeepsItsDigitsForLargeLogits) {
@@ -455,7 +526,9 @@ TEST(FusedPrimitives, RefuseShapesThatDoNotMatch) {
     });
   };
   EXPECT_EQ(complaint(RmsNorm{"g"}, {}), "gain is [5], expected [6]");
+  EXPECT_EQ(complaint(RmsNorm{"g", 1e-5, 2}, {}), "gain is [5], expected [3]");
   EXPECT_EQ(complaint(SiluGate{}, at::ones({2, 3, 5})), "up is [2, 3, 5], expected [2, 3, 6]");
+  EXPECT_EQ(complaint(GeluGate{}, at::ones({2, 3, 5})), "up is [2, 3, 5], expected [2, 3, 6]");
   EXPECT_EQ(complaint(CrossEntropyHead{"w"}, at::zeros({2, 4}, at::kLong)), "targets is [2, 4], expected [2, 3]");
   EXPECT_EQ(complaint(Rope{4}, {}),
             "RoPE's input is [2, 3, 6], expected [S, T, width] in heads of 4, an even number that divides the width");

@@ -51,6 +51,35 @@ TEST(Overflow, FindsInputsOfNormsWhoseSumOfSquaresExceedsThePrecision) {
   }
 }
 
+TEST(Overflow, SumsTheSquaresOfEachHeadOfANorm) {
+  Program program;
+  program.n_inputs = 1;
+  program.output = program.push(RmsNorm{"heads", 1e-5, 2}, {0});
+  const double limit = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
+  at::Tensor x = at::ones({1, 2, 8}, at::kFloat);
+  // Squares of 0.9 of the largest number, in each head and in both heads of a row.
+  x[0][0][1] = std::sqrt(0.9) * limit;
+  x[0][0][5] = std::sqrt(0.9) * limit;
+  EXPECT_FALSE(find_overflow(program, 0, x));
+  x[0][0][4] = std::sqrt(0.2) * limit;
+  const auto found = find_overflow(program, 0, x);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->place, "the input of RMSNorm 'heads'");
+}
+
+TEST(Overflow, NamesPrimitivesWithoutParameters) {
+  const at::Tensor x = at::full({1, 2, 4}, std::nan(""), at::kFloat);
+  const auto place_of = [&x](const Operation& operation) {
+    Program program;
+    program.n_inputs = 1;
+    program.output = program.push(operation, {0, 0});
+    return find_overflow(program, program.output, x)->place;
+  };
+  EXPECT_EQ(place_of(GeluGate{}), "the result of the GELU gate");
+  EXPECT_EQ(place_of(Scale{2.0}), "the result of a multiple");
+  EXPECT_EQ(place_of(SoftCap{2.0}), "the result of the soft cap");
+}
+
 TEST(Overflow, FindsValuesThatAreNotFiniteAndNamesTheirParameters) {
   const TwoNorms given;
   for (const double value :

@@ -84,6 +84,7 @@ TEST(Precision, StatisticsOfBfloat16ActivationsAreTakenInFloat32) {
   Parameters parameters;
   parameters.add("g", at::ones({width}, at::kBFloat16));
   parameters.add("b", at::zeros({width}, at::kBFloat16));
+  parameters.add("small", 0.01 * random.normal({width / 4}, at::kBFloat16));
   Parameters exact = parameters.to(at::kCPU, at::kDouble);
   const auto error = [&](const Operation& operation) {
     const at::Tensor y = apply_operation(operation, parameters, std::array{x});
@@ -92,7 +93,20 @@ TEST(Precision, StatisticsOfBfloat16ActivationsAreTakenInFloat32) {
     return largest((y.to(at::kDouble) - reference) / reference.abs().clamp_min(1e-2));
   };
   EXPECT_LT(error(RmsNorm{"g"}), 0.5 / 128 * 1.01);  // half a unit in the last of 8 binary digits
+  EXPECT_LT(error(RmsNorm{"small", 1e-5, 4}), 0.5 / 128 * 1.01 + 0.5 / 128);  // the norm and its product with the gain
+  // In bfloat16, the sum of 1 and a gain of 0.01 would be off by half a unit itself.
+  EXPECT_LT(error(RmsNorm{"small", 1e-5, 4, 1.0}), 0.5 / 128 * 1.01);
   EXPECT_LT(error(LayerNorm{"g", "b"}), 0.5 / 128 * 1.01);
+}
+
+TEST(Precision, SoftCapsOfBfloat16ActivationsAreRoundedOnce) {
+  const at::Tensor x = (20 * Random(6).normal({2, 3, 500})).to(at::kBFloat16);
+  for (const Derivatives derivatives : {Derivatives::any, Derivatives::first}) {
+    const at::Tensor y = apply_operation(SoftCap{30.0}, {}, std::array{x}, Numerics::wide, derivatives);
+    EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+    const at::Tensor reference = apply_operation(SoftCap{30.0}, {}, std::array{x.to(at::kDouble)});
+    EXPECT_LT(largest((y.to(at::kDouble) - reference) / reference), 0.5 / 128 * 1.01);
+  }
 }
 
 TEST(Precision, SoftmaxAndCrossEntropyOfBfloat16AreTakenInFloat32) {
@@ -132,8 +146,9 @@ TEST(Precision, Float32InternalsRoundFloat64ActivationsAndWideDoesNot) {
   Random random(5);
   const at::Tensor x = random.normal({2, 5, 6});
   Parameters parameters = support::primitive_parameters(random);
-  for (const Operation& operation : {Operation(hessian::RmsNorm{"g"}), Operation(hessian::LayerNorm{"g", "shift"}),
-                                     Operation(hessian::Rope{6, 30.0})}) {
+  for (const Operation& operation :
+       {Operation(RmsNorm{"g"}), Operation(RmsNorm{"head_gain", 1e-5, 2, 1.0}), Operation(LayerNorm{"g", "shift"}),
+        Operation(Rope{6, 30.0}), Operation(Rope{6, 30.0, 4, {0.3, 0.7}, 1.1})}) {
     const at::Tensor wide = apply_operation(operation, parameters, std::array{x}, Numerics::wide);
     const at::Tensor narrow = apply_operation(operation, parameters, std::array{x}, Numerics::float32_internals);
     EXPECT_EQ(narrow.scalar_type(), at::kDouble);

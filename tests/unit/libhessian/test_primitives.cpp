@@ -143,6 +143,32 @@ TEST(RmsNorm, DividesByTheRootMeanSquare) {
   });
 }
 
+TEST(RmsNorm, NormalisesEachHeadAndAddsTheOffsetToTheGain) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t heads = random.integer(1, 4);
+    const int64_t width = random.integer(1, 6);
+    const at::Tensor x = random.normal({shape.sequences, shape.positions, heads * width});
+    const at::Tensor gain = random.normal({width});
+    for (const double offset : {0.0, 1.0, -0.25}) {
+      const at::Tensor expected = map_rows(x, heads * width, [&](int64_t, int64_t, const double* row, double* y) {
+        for (int64_t head = 0; head < heads; ++head) {
+          double squares = 0;
+          for (int64_t i = head * width; i < (head + 1) * width; ++i) {
+            squares += row[i] * row[i];
+          }
+          for (int64_t i = 0; i < width; ++i) {
+            const double r = 1 / std::sqrt(squares / static_cast<double>(width) + 0.01);
+            y[head * width + i] = (offset + gain[i].item<double>()) * row[head * width + i] * r;
+          }
+        }
+      });
+      const RmsNorm norm{"g", 0.01, heads, offset};
+      EXPECT_LT(largest(run(norm, named({{"g", gain}}), {x}) - expected), rounding)
+          << heads << " heads of " << width << ", offset " << offset;
+    }
+  });
+}
+
 TEST(LayerNorm, SubtractsTheMeanAndDividesByTheDeviation) {
   for_random_shapes([](Random& random, Shape shape) {
     const int64_t width = random.integer(2, 20);
@@ -188,6 +214,70 @@ TEST(Rope, TurnsInterleavedPairsByTheirPosition) {
     });
     EXPECT_LT(largest(run(Rope{head_dim, theta}, {}, {x}) - expected), rounding);
   });
+}
+
+/// Computes RoPE of sequences of any length by its definition in program.h.
+at::Tensor turn(const at::Tensor& x, const Rope& rope) {
+  const int64_t rotated = rope.rotated_dim == 0 ? rope.head_dim : rope.rotated_dim;
+  const auto d = static_cast<double>(rotated);
+  const bool is_long = rope.original_positions > 0 && x.size(1) > rope.original_positions;
+  double theta = rope.theta;
+  if (is_long && rope.dynamic_factor > 0) {
+    const double stretch = static_cast<double>(x.size(1)) / static_cast<double>(rope.original_positions);
+    theta *= std::pow(rope.dynamic_factor * stretch - rope.dynamic_factor + 1, d / (d - 2));
+  }
+  const auto& factors = is_long && !rope.long_factors.empty() ? rope.long_factors : rope.factors;
+  return map_rows(x, x.size(2), [&](int64_t, int64_t t, const double* row, double* y) {
+    for (int64_t i = 0; i < x.size(2); i += 2) {
+      const int64_t entry = i % rope.head_dim;
+      const double factor = factors.empty() || entry >= rotated ? 1 : factors[static_cast<std::size_t>(entry / 2)];
+      const double angle = static_cast<double>(t) * std::pow(theta, -static_cast<double>(entry) / d) * factor;
+      const double cosine = entry < rotated ? rope.scale * std::cos(angle) : 1;
+      const double sine = entry < rotated ? rope.scale * std::sin(angle) : 0;
+      y[i] = row[i] * cosine - row[i + 1] * sine;
+      y[i + 1] = row[i] * sine + row[i + 1] * cosine;
+    }
+  });
+}
+
+TEST(Rope, LeavesTheEntriesBeyondItsRotatedDimAsTheyAre) {
+  Random random(20);
+  const Rope rope{.head_dim = 8, .theta = 50.0, .rotated_dim = 6, .scale = 1.5};
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16}) {
+    const at::Tensor x = random.normal({2, 5, 24}, dtype);
+    const auto kept = [](const at::Tensor& y) { return y.view({2, 5, 3, 8}).narrow(3, 6, 2); };
+    const auto turned = [](const at::Tensor& y) { return y.view({2, 5, 3, 8}).narrow(3, 0, 6); };
+    for (const Derivatives derivatives : {Derivatives::any, Derivatives::first}) {
+      const at::Tensor y = apply_operation(rope, {}, std::array{x}, Numerics::wide, derivatives);
+      EXPECT_TRUE(at::equal(kept(y), kept(x))) << dtype;
+      EXPECT_GT(largest(turned(y) - turned(x)), 0.1) << dtype;
+    }
+  }
+}
+
+TEST(Rope, FollowsItsFormulaWithEveryField) {
+  const std::vector<double> factors = {1.0, 0.5, 0.25};
+  const std::vector<double> other = {0.9, 0.3, 0.1};
+  const std::vector<Rope> ropes = {
+      {.head_dim = 8, .theta = 50.0, .rotated_dim = 6},
+      {.head_dim = 8, .theta = 50.0, .rotated_dim = 6, .factors = factors},
+      {.head_dim = 6, .theta = 50.0, .scale = 1.25},
+      {.head_dim = 6, .theta = 50.0, .factors = factors, .scale = 0.8},
+      {.head_dim = 6, .theta = 50.0, .factors = factors, .original_positions = 4, .long_factors = other},
+      {.head_dim = 6, .theta = 50.0, .factors = factors, .original_positions = 4},
+      {.head_dim = 6, .theta = 50.0, .original_positions = 4, .long_factors = other},
+      {.head_dim = 6, .theta = 50.0, .original_positions = 4, .dynamic_factor = 3.0},
+      {.head_dim = 8, .theta = 50.0, .rotated_dim = 6, .original_positions = 4, .dynamic_factor = 1.5}};
+  for (std::size_t i = 0; i < ropes.size(); ++i) {
+    for (const int64_t positions : {1, 3, 4, 5, 9}) {
+      SCOPED_TRACE("rope " + std::to_string(i) + ", " + std::to_string(positions) + " positions");
+      const at::Tensor x = Random(i).normal({2, positions, 24});
+      const at::Tensor expected = turn(x, ropes[i]);
+      EXPECT_LT(largest(run(ropes[i], {}, {x}) - expected), rounding);
+      EXPECT_LT(largest(apply_operation(ropes[i], {}, std::array{x}, Numerics::wide, Derivatives::first) - expected),
+                rounding);
+    }
+  }
 }
 
 TEST(CausalAttention, IsTheSoftmaxAverageOverEarlierPositionsWithGroupedQueries) {
@@ -247,8 +337,13 @@ TEST(Activations, FollowTheirFormulas) {
       return a / 2 * (1 + std::tanh(std::sqrt(2 / M_PI) * (a + 0.044715 * a * a * a)));
     };
     EXPECT_LT(largest(run(SiluGate{}, {}, {x, up}) - map_scalars(x, silu) * up), rounding);
+    EXPECT_LT(largest(run(GeluGate{false}, {}, {x, up}) - map_scalars(x, gelu) * up), rounding);
+    EXPECT_LT(largest(run(GeluGate{true}, {}, {x, up}) - map_scalars(x, gelu_tanh) * up), rounding);
     EXPECT_LT(largest(run(Gelu{false}, {}, {x}) - map_scalars(x, gelu)), rounding);
     EXPECT_LT(largest(run(Gelu{true}, {}, {x}) - map_scalars(x, gelu_tanh)), rounding);
+    const auto capped = [](double a) { return 1.5 * std::tanh(a / 1.5); };
+    EXPECT_LT(largest(run(SoftCap{1.5}, {}, {x}) - map_scalars(x, capped)), rounding);
+    EXPECT_LT(largest(run(Scale{-2.5}, {}, {x}) - map_scalars(x, [](double a) { return -2.5 * a; })), rounding);
     EXPECT_TRUE(at::equal(run(Add{}, {}, {x, up}), x + up));
     EXPECT_TRUE(at::equal(run(Identity{}, {}, {x}), x));
   });

@@ -136,6 +136,39 @@ TEST(SimpleNorm, AgreesWithTheSeparateStepsOfAGateInValueAndGradients) {
   expect_agreement(SiluGate{});
 }
 
+TEST(SimpleNorm, LeavesAGeluGateASeparateStep) {
+  expect_agreement(GeluGate{});
+  Random random(12);
+  const Problem problem(random, 4, 6, GeluGate{});
+  EXPECT_EQ(simple_norm_gates(problem.program, std::vector<bool>(6, true)), std::vector<bool>(6, false));
+  EXPECT_TRUE(found_in(problem.program)[1]);
+}
+
+// The fused kernel normalises the whole width and reads the gain as it is stored.
+TEST(SimpleNorm, IsNotUsedForANormOfHeadsOrWithAnOffset) {
+  Random random(13);
+  Problem problem(random, 4, 6);
+  std::get<RmsNorm>(problem.program.steps[2].operation).gain_offset = 1;
+  std::get<RmsNorm>(problem.program.steps[4].operation) = RmsNorm{"heads", 0.1, 2};
+  EXPECT_EQ(found_in(problem.program), std::vector<bool>(6, false));
+  problem.program.steps[4].inputs = {4};
+  problem.parameters = {};
+  for (const std::string name : {"a", "b"}) {
+    problem.parameters.add(name, random.normal({6, 4}));
+  }
+  problem.parameters.add("g", random.normal({4}));
+  problem.parameters.add("ag", random.normal({6}));
+  problem.parameters.add("heads", random.normal({3}));
+  problem.become(at::kDouble);
+  const at::Tensor direction = random.normal({2, 5, 6});
+  const auto expected = problem.everything(Derivatives::any, direction, at::kDouble);
+  EXPECT_LT(difference(problem.everything(Derivatives::first, direction, at::kDouble), expected), 1e-13);
+  problem.become(at::kFloat);
+  const auto rounded = problem.everything(Derivatives::first, direction, at::kBFloat16);
+  EXPECT_LT(difference(rounded, expected), 0.03);
+  EXPECT_GT(difference(rounded, expected), 1e-4) << "nothing was rounded";
+}
+
 TEST(SimpleNorm, GateOfTwoIsOneNodeThatAgreesWithTheSeparateSteps) {
   constexpr double eps = 0.1;
   Random random(9);

@@ -32,6 +32,9 @@ std::vector<Case> cases() {
           {"LinearInItsWeight", Linear{"w", "b"}, {"w"}},
           {"LinearInItsBias", Linear{"w", "b"}, {"b"}},
           {"RmsNorm", RmsNorm{"g", 0.1}, {"g"}},
+          {"RmsNormOfHeads", RmsNorm{"head_gain", 0.1, 2}, {"head_gain"}},
+          {"RmsNormWithAnOffset", RmsNorm{"g", 0.1, 1, 1.0}, {"g"}},
+          {"RmsNormOfHeadsWithAnOffset", RmsNorm{"head_gain", 0.1, 2, -0.5}, {"head_gain"}},
           {"LayerNorm", LayerNorm{"g", "c", 0.1}, {"g", "c"}},
           {"LayerNormInItsGain", LayerNorm{"g", "c", 0.1}, {"g"}},
           {"LayerNormInItsBias", LayerNorm{"g", "c", 0.1}, {"c"}},
@@ -55,7 +58,8 @@ struct Problem {
       inputs.push_back(random.integers(0, 11, {sequences, positions}));
     }
     const std::vector<std::pair<std::string, std::vector<int64_t>>> shapes = {
-        {"w", {5, 6}}, {"b", {5}}, {"g", {6}}, {"c", {6}}, {"p", {9, 6}}, {"table", {11, 6}}, {"head", {11, 6}}};
+        {"w", {5, 6}}, {"b", {5}},         {"g", {6}},        {"c", {6}},
+        {"p", {9, 6}}, {"table", {11, 6}}, {"head", {11, 6}}, {"head_gain", {3}}};
     for (const auto& [name, shape] : shapes) {
       at::Tensor tensor = random.normal(shape);
       if (chosen.varied.contains(name)) {

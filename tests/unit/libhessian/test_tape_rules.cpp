@@ -263,8 +263,12 @@ TEST(TapeRules, WideRowsAgreeOnACudaDevice) {
   Parameters parameters;
   parameters.add("g", random.normal({width}));
   parameters.add("head", random.normal({width, 8}));
-  const std::vector<std::pair<Operation, int64_t>> wide = {
-      {RmsNorm{"g", 0.1}, width}, {LayerNorm{"g", "", 0.1}, width}, {Gelu{true}, width}, {CrossEntropyHead{"head"}, 8}};
+  parameters.add("half", random.normal({width / 2}));
+  const std::vector<std::pair<Operation, int64_t>> wide = {{RmsNorm{"g", 0.1}, width},
+                                                           {RmsNorm{"half", 0.1, 2, 1.0}, width},
+                                                           {LayerNorm{"g", "", 0.1}, width},
+                                                           {Gelu{true}, width},
+                                                           {CrossEntropyHead{"head"}, 8}};
   for (const auto& [operation, columns] : wide) {
     const bool head = std::holds_alternative<CrossEntropyHead>(operation);
     std::vector<at::Tensor> inputs = {random.normal({2, 3, columns})};

@@ -140,20 +140,25 @@ TYPED_TEST(TrainingPasses, GateOfTwoNormsAgreesBetweenOneLaneAndSeveral) {
   }
 }
 
-TYPED_TEST(TrainingPasses, SiluGateAgreesBetweenOneLaneAndSeveral) {
+TYPED_TEST(TrainingPasses, GatesAgreeBetweenOneLaneAndSeveral) {
   using T = TypeParam;
-  for (const Sizes& size : this->sizes()) {
-    const at::Tensor gate = this->activations(size);
-    const at::Tensor up = this->activations(size);
-    const at::Tensor dy = this->activations(size);
-    this->expect_same(size, size.rows, {gate}, [&](const std::vector<at::Tensor>& to) {
-      return rows::SiluGateForward<T>{this->in(gate), this->in(up), size.width, this->out(to[0])};
-    });
-    this->expect_same(size, size.rows, {gate, up}, [&](const std::vector<at::Tensor>& to) {
-      return rows::SiluGateBackward<T>{this->in(dy), this->in(gate),   this->in(up),
-                                       size.width,   this->out(to[0]), this->out(to[1])};
-    });
-  }
+  const auto compare = [this]<class Activation>(Activation /*activation*/) {
+    for (const Sizes& size : this->sizes()) {
+      const at::Tensor gate = this->activations(size);
+      const at::Tensor up = this->activations(size);
+      const at::Tensor dy = this->activations(size);
+      this->expect_same(size, size.rows, {gate}, [&](const std::vector<at::Tensor>& to) {
+        return rows::GateForward<T, Activation>{this->in(gate), this->in(up), size.width, this->out(to[0])};
+      });
+      this->expect_same(size, size.rows, {gate, up}, [&](const std::vector<at::Tensor>& to) {
+        return rows::GateBackward<T, Activation>{this->in(dy), this->in(gate),   this->in(up),
+                                                 size.width,   this->out(to[0]), this->out(to[1])};
+      });
+    }
+  };
+  compare(rows::Silu{});
+  compare(rows::ExactGelu{});
+  compare(rows::TanhGelu{});
 }
 
 TYPED_TEST(TrainingPasses, CrossEntropyAgreesBetweenOneLaneAndSeveral) {

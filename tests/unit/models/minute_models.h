@@ -87,8 +87,7 @@ struct LeafModel {
 };
 
 /// Returns the Hessian [n, n] of the mean loss of some sequences with respect to all parameters.
-inline at::Tensor dense_hessian(const models::Model& model, const at::Tensor& tokens,
-                                const at::Tensor& targets) {
+inline at::Tensor dense_hessian(const models::Model& model, const at::Tensor& tokens, const at::Tensor& targets) {
   const LeafModel leaf_model(model);
   const models::Forward forward(leaf_model.model);
   return leaf_model.second_derivatives(forward.losses(0, forward.embed(tokens), targets).mean());

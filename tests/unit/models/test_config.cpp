@@ -114,7 +114,9 @@ std::vector<Change> scaling_changes() {
       {"mscale", scaled([](RopeScaling& r) { r.mscale = 0.7; })},
       {"mscale_all_dim", scaled([](RopeScaling& r) { r.mscale_all_dim = 0.6; })},
       {"short_factors", scaled([](RopeScaling& r) { r.short_factors = {1.5}; })},
-      {"long_factors", scaled([](RopeScaling& r) { r.long_factors = {2.5, 3}; })},
+      {"long_factors", scaled([](RopeScaling& r) {
+         r.long_factors = {2.5, 3};
+       })},
   };
   for (const RopeType type : {RopeType::linear, RopeType::llama3, RopeType::yarn}) {
     all.push_back({"type", [type](GptConfig& c) { c.rope_scaling.type = type; }});
@@ -297,14 +299,13 @@ TEST(ConfigJson, RefusesPlacementsThatHaveNoMeaningInAFamily) {
     });
   };
   for (const char* family : {"qwen3", "olmo2", "gemma3"}) {
-    EXPECT_EQ(refusal_with(family, "preqknorm"), std::string("preqknorm would normalise q and k of ") + family +
-                                                     " twice: its own norms do so already");
+    EXPECT_EQ(refusal_with(family, "preqknorm"),
+              std::string("preqknorm would normalise q and k of ") + family + " twice: its own norms do so already");
   }
   EXPECT_EQ(refusal_with("pythia", "postnorm"),
             "postnorm needs attention and feed-forward one after the other, but pythia computes them in parallel");
   // All others are accepted.
-  EXPECT_EQ(support::all_tiny_configs().size(),
-            support::all_families().size() * support::all_placements().size() - 4);
+  EXPECT_EQ(support::all_tiny_configs().size(), support::all_families().size() * support::all_placements().size() - 4);
 }
 
 TEST(ConfigJson, RefusesScalingsOfRopeWithoutTheNumbersTheyNeed) {
@@ -360,8 +361,8 @@ TEST(Words, SurviveTheRoundTrip) {
     EXPECT_EQ(models::parse_qk_norm(models::to_string(norm)), norm);
   }
   using models::RopeType;
-  for (const auto type : {RopeType::plain, RopeType::linear, RopeType::dynamic, RopeType::llama3, RopeType::yarn,
-                          RopeType::longrope}) {
+  for (const auto type :
+       {RopeType::plain, RopeType::linear, RopeType::dynamic, RopeType::llama3, RopeType::yarn, RopeType::longrope}) {
     EXPECT_EQ(models::parse_rope_type(models::to_string(type)), type);
   }
 }

@@ -84,13 +84,12 @@ TEST(ModelNames, GiveTheDetailsOfTheFamilies) {
 
 TEST(ModelNames, WithoutAPlacementHaveThatOfTheirFamily) {
   using models::Placement;
-  for (const auto& [name, placement] :
-       std::map<std::string, Placement>{{"new:llama2-20M", Placement::prenorm},
-                                        {"new:pythia-70m", Placement::prenorm},
-                                        {"new:phi3-medium-4k", Placement::prenorm},
-                                        {"new:gemma2-2b", Placement::sandwich},
-                                        {"new:gemma3-270m", Placement::sandwich},
-                                        {"new:olmo2-1B", Placement::reordered}}) {
+  for (const auto& [name, placement] : std::map<std::string, Placement>{{"new:llama2-20M", Placement::prenorm},
+                                                                        {"new:pythia-70m", Placement::prenorm},
+                                                                        {"new:phi3-medium-4k", Placement::prenorm},
+                                                                        {"new:gemma2-2b", Placement::sandwich},
+                                                                        {"new:gemma3-270m", Placement::sandwich},
+                                                                        {"new:olmo2-1B", Placement::reordered}}) {
     EXPECT_EQ(parse_model_name(name).placement, placement) << name;
     EXPECT_EQ(parse_model_name(name + "-prenorm").placement, Placement::prenorm) << name;
   }
@@ -195,9 +194,10 @@ TEST(ModelNames, AreDistinguishedFromPaths) {
 }
 
 TEST(ModelNames, AreRefusedWithTheAcceptedWords) {
-  EXPECT_EQ(refusal("new:llama4-20M-prenorm"),
-            "new:llama4-20M-prenorm: 'llama4' is no model family; known are gpt2, llama2, llama3, mistral, qwen2, qwen3, "
-            "olmo2, pythia, gemma2, gemma3, phi3, smollm3");
+  EXPECT_EQ(
+      refusal("new:llama4-20M-prenorm"),
+      "new:llama4-20M-prenorm: 'llama4' is no model family; known are gpt2, llama2, llama3, mistral, qwen2, qwen3, "
+      "olmo2, pythia, gemma2, gemma3, phi3, smollm3");
   EXPECT_EQ(refusal("new:llama2-20M-norm"),
             "new:llama2-20M-norm: 'norm' is no norm placement; known are prenorm, preqknorm, simplegpt, postnorm, "
             "sandwich, reordered");

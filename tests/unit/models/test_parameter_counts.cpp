@@ -51,13 +51,14 @@ constexpr std::array<Counts, 21> official = {{
 /// A size that is not in the table above.
 struct PublishedCount {
   const char* name;
-  int64_t parameters;     ///< of the checkpoint: the total of its tensors as the Hugging Face Hub shows it
-  double non_embedding;   ///< without embedding and head, as the model's card or paper has it
-  double tolerance;       ///< half a unit of the last digit given there
+  int64_t parameters;    ///< of the checkpoint: the total of its tensors as the Hugging Face Hub shows it
+  double non_embedding;  ///< without embedding and head, as the model's card or report has it; 0 if it does not
+  double tolerance;      ///< of that number, from its last digit
 };
 
-// Exact totals of Pythia: the table of its model cards. For Gemma 3 from 4b on, the total is that of the text model, and the
-// numbers without the embedding are those of the report (arXiv 2503.19786, table 1).
+// Without embedding: the table of Pythia's model cards, Qwen's model cards (which are 0.1 and 0.2 billion too low for 14B and
+// 32B of Qwen2.5), and the reports of Gemma 2 and 3 (arXiv 2408.00118 and 2503.19786, table 1). For Gemma 3 from 4b on, the
+// total is that of the text model.
 constexpr std::array<PublishedCount, 41> published = {{
     {"pythia-14m", 14067712, 1189888, 0},
     {"pythia-31m", 30494720, 4739072, 0},
@@ -69,10 +70,10 @@ constexpr std::array<PublishedCount, 41> published = {{
     {"pythia-2.8b", 2775208960, 2517652480, 0},
     {"pythia-6.9b", 6857302016, 6444163072, 0},
     {"pythia-12b", 11846072320, 11327027200, 0},
-    {"llama3-1B", 1235814400, 0.97e9, 0.005e9},
-    {"llama3-3B", 3212749824, 2.8e9, 0.05e9},
-    {"mistral-7B-v0.1", 7241732096, 7.0e9, 0.05e9},
-    {"mistral-7B-v0.3", 7248023552, 7.0e9, 0.05e9},
+    {"llama3-1B", 1235814400, 0, 0},
+    {"llama3-3B", 3212749824, 0, 0},
+    {"mistral-7B-v0.1", 7241732096, 0, 0},
+    {"mistral-7B-v0.3", 7248023552, 0, 0},
     {"qwen2-0.5B", 494032768, 0.36e9, 0.005e9},
     {"qwen2-1.5B", 1543714304, 1.31e9, 0.005e9},
     {"qwen2-3B", 3085938688, 2.77e9, 0.005e9},
@@ -85,10 +86,10 @@ constexpr std::array<PublishedCount, 41> published = {{
     {"qwen3-8B", 8190735360, 6.95e9, 0.005e9},
     {"qwen3-14B", 14768307200, 13.2e9, 0.05e9},
     {"qwen3-32B", 32762123264, 31.2e9, 0.05e9},
-    {"olmo2-1B", 1484916736, 1.07e9, 0.005e9},
-    {"olmo2-7B", 7298617344, 6.48e9, 0.005e9},
-    {"olmo2-13B", 13716198400, 12.7e9, 0.05e9},
-    {"olmo2-32B", 32234279936, 31.2e9, 0.05e9},
+    {"olmo2-1B", 1484916736, 0, 0},
+    {"olmo2-7B", 7298617344, 0, 0},
+    {"olmo2-13B", 13716198400, 0, 0},
+    {"olmo2-32B", 32234279936, 0, 0},
     {"gemma2-2b", 2614341888, 2024517888, 0},
     {"gemma2-9b", 9241705984, 8324201984, 0},
     {"gemma2-27b", 27227128320, 26047480320, 0},
@@ -97,9 +98,9 @@ constexpr std::array<PublishedCount, 41> published = {{
     {"gemma3-4b", 3880263168, 3209e6, 0.5e6},
     {"gemma3-12b", 11766034176, 10759e6, 0.5e6},
     {"gemma3-27b", 27009346304, 25600e6, 0.5e6},
-    {"phi3-mini-4k", 3821079552, 3.6e9, 0.05e9},
-    {"phi3-medium-4k", 13960238080, 13.6e9, 0.05e9},
-    {"smollm3-3B", 3075098624, 2.8e9, 0.05e9},
+    {"phi3-mini-4k", 3821079552, 0, 0},
+    {"phi3-medium-4k", 13960238080, 0, 0},
+    {"smollm3-3B", 3075098624, 0, 0},
 }};
 
 int64_t meta_count(const GptConfig& config) {
@@ -145,7 +146,9 @@ TEST(ParameterCounts, AreThePublishedOnesForEverySizeOfTheOtherFamilies) {
     EXPECT_EQ(meta_count(config), size.parameters) << size.name;
     EXPECT_EQ(models::parameter_count(config), size.parameters) << size.name;
     const int64_t tables = config.vocab_size * config.dim * (config.tied_head ? 1 : 2);
-    EXPECT_NEAR(static_cast<double>(meta_count(config) - tables), size.non_embedding, size.tolerance) << size.name;
+    if (size.non_embedding > 0) {
+      EXPECT_NEAR(static_cast<double>(meta_count(config) - tables), size.non_embedding, size.tolerance) << size.name;
+    }
   }
 }
 

@@ -45,7 +45,7 @@ struct GateFunction : Function<GateFunction<Activation>> {
     at::Tensor y = at::empty_like(gate);
     for_type_of(gate, [&]<class T>(T) {
       const rows::GateForward<T, Activation> pass{gate.const_data_ptr<T>(), up.const_data_ptr<T>(), gate.size(-1),
-                                          y.data_ptr<T>()};
+                                                  y.data_ptr<T>()};
       rows::run_over_last_axis(pass, gate);
     });
     ctx->save_for_backward({gate, up});
@@ -60,8 +60,8 @@ struct GateFunction : Function<GateFunction<Activation>> {
     const at::Tensor dup = at::empty_like(saved[1]);
     for_type_of(dgate, [&]<class T>(T) {
       const rows::GateBackward<T, Activation> pass{dy.const_data_ptr<T>(),       saved[0].const_data_ptr<T>(),
-                                           saved[1].const_data_ptr<T>(), dy.size(-1),
-                                           dgate.data_ptr<T>(),          dup.data_ptr<T>()};
+                                                   saved[1].const_data_ptr<T>(), dy.size(-1),
+                                                   dgate.data_ptr<T>(),          dup.data_ptr<T>()};
       rows::run_over_last_axis(pass, dy);
     });
     return {dgate, dup};

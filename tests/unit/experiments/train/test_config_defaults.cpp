@@ -47,7 +47,11 @@ std::vector<ExpectedField> expected_of_training(TrainConfig& c, const std::strin
       {"model.n_layers", "0", &c.model.n_layers},
       {"model.n_heads", "0", &c.model.n_heads},
       {"model.n_kv_heads", "0", &c.model.n_kv_heads},
+      {"model.head_dim", "0", &c.model.head_dim},
       {"model.ffn_hidden_dim", "0", &c.model.ffn_hidden_dim},
+      {"model.window", "0", &c.model.window},
+      {"model.window_pattern", "''", &c.model.window_pattern},
+      {"model.rope_pattern", "''", &c.model.rope_pattern},
       {"data.source", "'builtin'", &c.data.source},
       {"data.tokenizer", "''", &c.data.tokenizer},
       {"data.token_type", "''", &c.data.token_type},
@@ -191,6 +195,57 @@ TEST(ConfigDefaults, OfTheHeadsAreUngroupedUnlessTheSizeGroupsThem) {
   EXPECT_EQ(heads("new:llama3-8B-prenorm", {}), (Numbers{32, 8, 128}));
   EXPECT_EQ(heads("new:llama3-8B-prenorm", {.n_heads = 64}), (Numbers{64, 8, 64}));
   EXPECT_EQ(heads("new:llama3-8B-prenorm", {.n_heads = 64, .n_kv_heads = 16}), (Numbers{64, 16, 64}));
+  // 8 key/value heads do not divide 4 heads. The groups of 4 stay.
+  EXPECT_EQ(heads("new:llama3-8B-prenorm", {.dim = 64, .n_heads = 4}), (Numbers{4, 1, 16}));
+  EXPECT_EQ(heads("new:llama3-8B-prenorm", {.dim = 64, .n_heads = 2}), (Numbers{2, 1, 32}));
+}
+
+TEST(ConfigDefaults, OfTheWidthOfAHeadKeepItsRatioToTheWidthOfTheModel) {
+  const auto head_dim = [](const std::string& name, const TrainConfig::Model& overrides) {
+    return architecture(name, overrides).head_dim;
+  };
+  EXPECT_EQ(head_dim("new:qwen3-0.6B", {.n_layers = 2}), 128);
+  EXPECT_EQ(head_dim("new:qwen3-0.6B", {.dim = 64, .n_heads = 4}), 32);   // twice 64 / 4, as 128 is twice 1024 / 16
+  EXPECT_EQ(head_dim("new:gemma2-2b", {.dim = 64, .n_heads = 4}), 14);    // 16 x 256 / 288 = 14.2
+  EXPECT_EQ(head_dim("new:gemma3-270m", {.dim = 64, .n_heads = 4}), 26);  // 16 x 256 / 160 = 25.6
+  EXPECT_EQ(head_dim("new:qwen2-0.5B", {.dim = 64, .n_heads = 4}), 16);
+  EXPECT_EQ(head_dim("new:qwen3-0.6B", {.dim = 64, .n_heads = 4, .head_dim = 16}), 16);
+  EXPECT_EQ(head_dim("new:llama2-20M", {.head_dim = 20}), 20);
+}
+
+TEST(ConfigDefaults, OfWhatFollowsTheWidthOfAHeadKeepItsShare) {
+  EXPECT_EQ(architecture("new:pythia-70m", {}).rotated_dim, 16);
+  EXPECT_EQ(architecture("new:pythia-70m", {.dim = 64, .n_heads = 2}).rotated_dim, 8);  // a quarter of 32
+  EXPECT_EQ(architecture("new:pythia-70m", {.dim = 16, .n_heads = 4}).rotated_dim, 2);  // a quarter of 4, but a pair
+  EXPECT_EQ(architecture("new:gemma2-27b", {}).query_scalar, 144);
+  EXPECT_EQ(architecture("new:gemma2-27b", {.head_dim = 64}).query_scalar, 72);
+  EXPECT_EQ(architecture("new:gemma2-2b", {.dim = 64, .n_heads = 4}).query_scalar, 0) << "which is head_dim";
+}
+
+TEST(ConfigDefaults, OfWindowsAndPatternsOfLayersAreThoseOfTheSize) {
+  const models::GptConfig narrow = architecture("new:gemma3-270m", {.dim = 64, .n_layers = 7, .n_heads = 4});
+  EXPECT_EQ(narrow.window, 512);
+  EXPECT_TRUE(models::has_window(narrow, 4) && !models::has_window(narrow, 5) && models::has_window(narrow, 6));
+  const models::GptConfig windows = architecture("new:gemma3-270m", {.window = 8, .window_pattern = "fw"});
+  EXPECT_EQ(windows.window, 8);
+  EXPECT_TRUE(!models::has_window(windows, 0) && models::has_window(windows, 1) && !models::has_window(windows, 2));
+  const models::GptConfig rotated = architecture("new:smollm3-3B", {.rope_pattern = "nr"});
+  EXPECT_TRUE(!models::has_rope(rotated, 0) && models::has_rope(rotated, 1));
+  EXPECT_TRUE(models::has_rope(architecture("new:smollm3-3B", {.n_layers = 2}), 0));
+}
+
+// Every family can be narrowed to the size of a test, with no other keys than these.
+TEST(ConfigDefaults, OfNarrowModelsAreValidInEveryFamily) {
+  for (const models::NamedSize& size : models::named_sizes()) {
+    const std::string name = std::string("new:") + models::to_string(size.config.family) + "-" + size.name;
+    for (const int64_t heads : {1, 2, 4}) {
+      const models::GptConfig narrow = architecture(name, {.dim = 32, .n_layers = 2, .n_heads = heads});
+      EXPECT_EQ(narrow.placement, size.config.placement) << name;
+      EXPECT_EQ(narrow.dim, 32) << name;
+      EXPECT_EQ(narrow.n_heads, heads) << name;
+      EXPECT_LT(models::parameter_count(narrow), 70000) << name;
+    }
+  }
 }
 
 TEST(ConfigDefaults, OfDivergenceLeaveOutThePlateauForAModelThatHasLeftItAlready) {

@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <tuple>
 #include <vector>
 
 #include "hessian/models/token_data.h"
@@ -35,9 +34,9 @@ double largest_eigenvalue(const at::Tensor& symmetric) {
 // An eigenvalue is within its residual norm of the true one, and in practice far closer.
 constexpr SharpnessOptions tight{1e-6, 20000, 5};
 
-class SharpnessOf : public testing::TestWithParam<std::tuple<models::Family, models::Placement>> {
+class SharpnessOf : public testing::TestWithParam<models::GptConfig> {
  protected:
-  models::GptConfig config_ = minute_config(std::get<0>(GetParam()), std::get<1>(GetParam()));
+  models::GptConfig config_ = minute_config(GetParam().family, GetParam().placement);
   models::Model model_ = random_model(config_, 41);
   models::TokenBatch batch_ = random_batch(config_, 42);
   at::Tensor hessian_ = support::dense_hessian(model_, batch_.tokens, batch_.targets);
@@ -82,13 +81,8 @@ TEST_P(SharpnessOf, WithAPreconditionerIsThatOfTheHessianInItsGeometry) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, SharpnessOf,
-                         testing::Combine(testing::ValuesIn(support::all_families()),
-                                          testing::ValuesIn(support::all_placements())),
-                         [](const auto& instance) {
-                           return std::string(models::to_string(std::get<0>(instance.param))) + "_" +
-                                  models::to_string(std::get<1>(instance.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, SharpnessOf, testing::ValuesIn(support::some_tiny_configs()),
+                         [](const auto& instance) { return support::instance_name(instance.param); });
 
 TEST(SharpnessLimits, ReportsThatItHasNotConverged) {
   const auto config = minute_config(models::Family::llama2, models::Placement::prenorm);

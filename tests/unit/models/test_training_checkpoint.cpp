@@ -78,21 +78,19 @@ std::string refusal(const Change& change) {
 TEST(TrainingCheckpoint, SurvivesTheRoundTripBitForBit) {
   const TemporaryFolder folder;
   const std::string path = folder / "c.safetensors";
-  for (const models::Family family : support::all_families()) {
-    for (const models::Placement placement : support::all_placements()) {
-      for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
-        const TrainingCheckpoint saved = example(family, placement, dtype);
-        SCOPED_TRACE(support::name_of(saved.model.config) + " " + c10::toString(dtype));
-        models::save_training_checkpoint(saved, path);
-        const TrainingCheckpoint loaded = models::load_training_checkpoint(path);
-        EXPECT_EQ(loaded.model.config, saved.model.config);
-        expect_same(loaded.model.parameters, saved.model.parameters);
-        EXPECT_EQ(loaded.state.step, saved.state.step);
-        EXPECT_EQ(loaded.state.sequences_seen, saved.state.sequences_seen);
-        expect_same(loaded.state.optimizer, saved.state.optimizer);
-        EXPECT_TRUE(same_bits(loaded.state.generator, saved.state.generator));
-        EXPECT_EQ(loaded.state.config, saved.state.config);
-      }
+  for (const models::GptConfig& config : support::some_tiny_configs()) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+      const TrainingCheckpoint saved = example(config.family, config.placement, dtype);
+      SCOPED_TRACE(support::name_of(saved.model.config) + " " + c10::toString(dtype));
+      models::save_training_checkpoint(saved, path);
+      const TrainingCheckpoint loaded = models::load_training_checkpoint(path);
+      EXPECT_EQ(loaded.model.config, saved.model.config);
+      expect_same(loaded.model.parameters, saved.model.parameters);
+      EXPECT_EQ(loaded.state.step, saved.state.step);
+      EXPECT_EQ(loaded.state.sequences_seen, saved.state.sequences_seen);
+      expect_same(loaded.state.optimizer, saved.state.optimizer);
+      EXPECT_TRUE(same_bits(loaded.state.generator, saved.state.generator));
+      EXPECT_EQ(loaded.state.config, saved.state.config);
     }
   }
 }
@@ -138,11 +136,9 @@ TEST(TrainingCheckpoint, IsAlsoACheckpointOfItsModel) {
 TEST(TrainingCheckpoint, DistinguishesTrainingStateFromWeights) {
   EXPECT_TRUE(models::is_training_state("optimizer.exp_avg.layers.0.attention.wq.weight"));
   EXPECT_TRUE(models::is_training_state("generator.cpu"));
-  for (const models::Family family : support::all_families()) {
-    for (const models::Placement placement : support::all_placements()) {
-      for (const auto& spec : models::parameter_specs(support::tiny_config(family, placement))) {
-        EXPECT_FALSE(models::is_training_state(spec.name)) << spec.name;
-      }
+  for (const models::GptConfig& config : support::all_tiny_configs()) {
+    for (const auto& spec : models::parameter_specs(config)) {
+      EXPECT_FALSE(models::is_training_state(spec.name)) << spec.name;
     }
   }
 }

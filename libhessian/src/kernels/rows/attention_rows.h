@@ -71,10 +71,10 @@ struct CappedAttentionForward {
     T* const s = scores + row * tile.width;
     const int64_t begin = tile.begin(row);
     const int64_t end = tile.end(row);
-    const auto [largest, sum] = normaliser_of(lanes, s, begin, end, cap);
+    const SoftmaxNormaliser<Wide<T>> normaliser = normaliser_of(lanes, s, begin, end, cap);
     HESSIAN_SIMD
     for (int64_t i = begin + lanes.first; i < end; i += lanes.step) {
-      s[i] = narrow<T>(exponential(cap(widen(s[i])).value - largest) / sum);
+      s[i] = narrow<T>(exponential(cap(widen(s[i])).value - normaliser.largest) / normaliser.sum);
     }
     clear_hidden(lanes, s, begin, end, tile.width);
   }
@@ -94,17 +94,17 @@ struct CappedAttentionBackward {
     T* const g = gradient + row * tile.width;
     const int64_t begin = tile.begin(row);
     const int64_t end = tile.end(row);
-    const auto [largest, sum] = normaliser_of(lanes, s, begin, end, cap);
+    const SoftmaxNormaliser<Wide<T>> normaliser = normaliser_of(lanes, s, begin, end, cap);
     Wide<T> mean = 0;
     HESSIAN_SIMD_SUM(mean)
     for (int64_t i = begin + lanes.first; i < end; i += lanes.step) {
-      mean += exponential(cap(widen(s[i])).value - largest) * widen(g[i]);
+      mean += exponential(cap(widen(s[i])).value - normaliser.largest) * widen(g[i]);
     }
-    mean = lanes.sum(mean) / sum;
+    mean = lanes.sum(mean) / normaliser.sum;
     HESSIAN_SIMD
     for (int64_t i = begin + lanes.first; i < end; i += lanes.step) {
       const auto capped = cap(widen(s[i]));
-      const Wide<T> weight = exponential(capped.value - largest) / sum;
+      const Wide<T> weight = exponential(capped.value - normaliser.largest) / normaliser.sum;
       g[i] = narrow<T>(capped.slope * weight * (widen(g[i]) - mean));
       s[i] = narrow<T>(weight);
     }

@@ -28,6 +28,7 @@ using experiments::ModelDescription;
 using models::Family;
 using models::GptConfig;
 using models::RopeType;
+using support::TemporaryFolder;
 using nlohmann::json;
 using testing::HasSubstr;
 

@@ -1,11 +1,12 @@
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 
 #include "hessian/evaluate.h"
 #include "kernels/fused/functions.h"
+#include "program/attention.h"
 #include "program/rope_table.h"
 
 namespace hessian {
@@ -38,22 +39,21 @@ at::Tensor apply(const Linear& linear, const Operands& operands) {
                     linear.bias.empty() ? at::Tensor() : operands.parameter(linear.bias));
 }
 
-/// Returns what an RMSNorm multiplies by.
-at::Tensor effective_gain(const RmsNorm& norm, const at::Tensor& gain) {
-  return norm.gain_offset == 0 ? gain : gain + norm.gain_offset;
-}
-
 at::Tensor apply(const RmsNorm& norm, const Operands& operands) {
   const at::Tensor& x = operands[0];
-  const at::Tensor gain = effective_gain(norm, operands.parameter(norm.gain));
+  const auto dtype = statistics_dtype(operands);
+  // In bfloat16, offset + gain would lose most digits of the gain.
+  const bool has_offset = norm.gain_offset != 0;
+  const at::Tensor& stored = operands.parameter(norm.gain);
+  const at::Tensor gain = has_offset ? stored.to(dtype) + norm.gain_offset : stored;
   const at::Tensor heads = x.unflatten(-1, {norm.heads, -1});
   if (operands.fused(x)) {
     return fused::rms_norm(heads, gain, norm.eps).view(x.sizes());
   }
-  const at::Tensor wide = heads.to(statistics_dtype(operands));
-  const at::Tensor inverse_rms = (wide.square().mean(-1, true) + norm.eps).rsqrt();
-  const at::Tensor y = ((wide * inverse_rms).to(x.scalar_type()) * gain).flatten(-2);
-  return operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
+  const at::Tensor wide = heads.to(dtype);
+  const at::Tensor normalised = wide * (wide.square().mean(-1, true) + norm.eps).rsqrt();
+  const at::Tensor y = ((has_offset ? normalised : normalised.to(x.scalar_type())) * gain).flatten(-2);
+  return has_offset || operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
 }
 
 at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
@@ -88,32 +88,22 @@ at::Tensor soft_capped(const at::Tensor& x, double cap) {
   return at::tanh(x / cap) * cap;
 }
 
-/// Returns which keys each query sees, [T, T].
-at::Tensor visible_keys(const CausalAttention& attention, const at::Tensor& q) {
-  const int64_t positions = q.size(1);
-  const at::Tensor past = at::ones({positions, positions}, q.options().dtype(at::kBool)).tril();
-  return attention.window == 0 ? past : past.triu(1 - attention.window);
-}
-
-/// Returns the factor of the scores.
-double scale_of(const CausalAttention& attention, int64_t head_dim) {
-  return attention.scale != 0 ? attention.scale : 1.0 / std::sqrt(static_cast<double>(head_dim));
-}
-
 /// Computes attention with LibTorch's fused kernels, which do not materialise [T, T] weights and have no second
 /// derivative. On the CPU, they treat a NaN query as one that sees no key, and return zeros; NaN in v stays NaN.
 at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor& q = operands[0];
   const int64_t head_dim = q.size(2) / attention.n_heads;
-  const bool whole_past = attention.window == 0 || attention.window >= q.size(1);
+  std::optional<at::Tensor> mask;
+  if (attention.window != 0 && attention.window < q.size(1)) {
+    mask = hidden_keys(attention, q.size(1), q.options()).logical_not();
+  }
   // Makes views [S, heads, T, h]; the result has the memory layout [S, T, heads, h] again.
   const auto split = [&](const at::Tensor& x, int64_t heads) {
     return x.reshape({x.size(0), x.size(1), heads, head_dim}).transpose(1, 2);
   };
   return at::scaled_dot_product_attention(split(q, attention.n_heads), split(operands[1], attention.n_kv_heads),
-                                          split(operands[2], attention.n_kv_heads),
-                                          whole_past ? std::optional<at::Tensor>() : visible_keys(attention, q), 0.0,
-                                          /*is_causal=*/whole_past, scale_of(attention, head_dim),
+                                          split(operands[2], attention.n_kv_heads), mask, 0.0,
+                                          /*is_causal=*/!mask.has_value(), score_scale(attention, head_dim),
                                           /*enable_gqa=*/attention.n_heads != attention.n_kv_heads)
       .transpose(1, 2)
       .reshape(q.sizes());
@@ -139,12 +129,12 @@ at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor keys = split(operands[1]);
   const at::Tensor values = split(operands[2]);
 
-  at::Tensor scores = at::matmul(queries * scale_of(attention, head_dim), keys.transpose(2, 3))
+  at::Tensor scores = at::matmul(queries * score_scale(attention, head_dim), keys.transpose(2, 3))
                           .view({sequences, attention.n_kv_heads, group, positions, positions});
   if (attention.soft_cap != 0) {
     scores = soft_capped(scores, attention.soft_cap);
   }
-  const at::Tensor hidden = visible_keys(attention, q).logical_not();
+  const at::Tensor hidden = hidden_keys(attention, positions, q.options());
   const at::Tensor weights =
       at::softmax(scores.masked_fill(hidden, -std::numeric_limits<double>::infinity()), -1, statistics_dtype(operands))
           .to(q.scalar_type());
@@ -162,6 +152,9 @@ at::Tensor apply(const SiluGate& /*gate*/, const Operands& operands) {
 }
 
 at::Tensor apply(const GeluGate& gate, const Operands& operands) {
+  if (operands.fused(operands[0]) && operands[0].scalar_type() == operands[1].scalar_type()) {
+    return fused::gelu_gate(operands[0], operands[1], gate.tanh_approximation);
+  }
   return at::gelu(operands[0], gate.tanh_approximation ? "tanh" : "none") * operands[1];
 }
 
@@ -170,7 +163,9 @@ at::Tensor apply(const Scale& scale, const Operands& operands) {
 }
 
 at::Tensor apply(const SoftCap& cap, const Operands& operands) {
-  return soft_capped(operands[0], cap.cap);
+  // Rounds narrow activations once, not after each of the three operators.
+  const at::Tensor& x = operands[0];
+  return soft_capped(x.to(at_least_float32(x)), cap.cap).to(x.scalar_type());
 }
 
 at::Tensor apply(const Gelu& gelu, const Operands& operands) {

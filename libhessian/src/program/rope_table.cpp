@@ -70,6 +70,7 @@ at::Tensor rope_table(const Rope& rope, int64_t positions, const at::TensorOptio
 }
 
 at::Tensor cached_rope_table(const Rope& rope, int64_t positions, const at::TensorOptions& options) {
+  check_sizes(rope);
   static std::mutex mutex;
   static std::map<std::tuple<Rope, at::ScalarType, std::string>, at::Tensor> tables;
   const Rope now = rope_of_length(rope, positions);

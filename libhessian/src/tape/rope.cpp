@@ -7,7 +7,8 @@
 namespace hessian::tape {
 namespace {
 
-/// The rule of y = R x with a rotation R of pairs, or a multiple of one: ydot = R xdot, xbar = R^T ybar, and xbardot = R^T ybardot.
+/// The rule of y = R x with a rotation R of pairs, or a multiple of one: ydot = R xdot, xbar = R^T ybar, and
+/// xbardot = R^T ybardot.
 class RopeRule final : public Rule {
  public:
   RopeRule(const at::Tensor& x, const Rope& rope)

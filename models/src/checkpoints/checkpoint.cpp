@@ -38,9 +38,9 @@ LoadedCheckpoint load_folder(const std::string& path, WeightAccess access) {
   if (!std::filesystem::exists(std::filesystem::path(path) / "config.json")) {
     fail(path, "is a folder without config.json; {}", accepted_kinds);
   }
-  result.model = load_huggingface_model(path, access);
-  result.description = fmt::format("Hugging Face {}",
-                                   result.model.config.family == Family::gpt2 ? "GPT2LMHeadModel" : "LlamaForCausalLM");
+  auto [model, architecture] = load_huggingface_folder(path, access);
+  result.model = std::move(model);
+  result.description = fmt::format("Hugging Face {}", architecture);
   return result;
 }
 

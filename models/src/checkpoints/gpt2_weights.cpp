@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 
+#include "checkpoints/head_weight.h"
 #include "checkpoints/taken_weights.h"
 
 namespace hessian::models {
@@ -68,6 +69,12 @@ bool is_gpt2_buffer(std::string_view key) {
   return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias");
 }
 
+std::string gpt2_key(const std::string& name) {
+  constexpr std::string_view root = "transformer.";
+  const std::string key = name.starts_with(root) ? name.substr(root.size()) : name;
+  return is_gpt2_buffer(key) ? "" : key;
+}
+
 Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout, WeightAccess access) {
   TakenWeights result(access);
   const at::Tensor embedding = tensors.take("wte.weight", {config.vocab_size, config.dim});
@@ -80,11 +87,7 @@ Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, Lin
   if (config.norm_bias) {
     result.add("norm.bias", tensors.take("ln_f.bias", {config.dim}));
   }
-  if (config.tied_head) {
-    tensors.drop_tied("lm_head.weight", embedding);
-  } else {
-    result.add("output.weight", tensors.take("lm_head.weight", {config.vocab_size, config.dim}));
-  }
+  take_head(tensors, "lm_head.weight", config, embedding, result);
   tensors.refuse_rest();
   return result.take();
 }

@@ -24,8 +24,17 @@ const std::string fixtures = HESSIAN_FIXTURES;
 
 /// Returns one checkpoint of each accepted format, including a sharded one.
 std::vector<std::string> checkpoints() {
-  return {fixtures + "/dense/llama3_simplegpt/model.safetensors", fixtures + "/nanogpt/ckpt.pt",
-          fixtures + "/huggingface/gpt2", fixtures + "/huggingface/llama_gqa", fixtures + "/huggingface/llama_tied"};
+  return {fixtures + "/dense/llama3_simplegpt/model.safetensors",
+          fixtures + "/nanogpt/ckpt.pt",
+          fixtures + "/huggingface/gpt2",
+          fixtures + "/huggingface/llama_gqa",
+          fixtures + "/huggingface/llama_tied",
+          fixtures + "/huggingface/llama_bias",
+          fixtures + "/huggingface/qwen3",
+          fixtures + "/huggingface/olmo2",
+          fixtures + "/huggingface/gpt_neox",
+          fixtures + "/huggingface/gemma3",
+          fixtures + "/huggingface/phi3"};
 }
 
 /// Returns the weight names of each stage, in the order of the forward pass.

@@ -46,6 +46,10 @@ at::Tensor for_products(const at::Tensor& x);
 /// \param gate, up  of the same shape and precision
 at::Tensor silu_gate(const at::Tensor& gate, const at::Tensor& up);
 
+/// Computes GeluGate.
+/// \param gate, up  of the same shape and precision
+at::Tensor gelu_gate(const at::Tensor& gate, const at::Tensor& up, bool tanh_approximation);
+
 /// Computes Rope.
 /// \param x      [S, T, heads * head_dim]
 /// \param table  cosines and sines, [T, 2, head_dim / 2], in at least float32: see program/rope_table.h

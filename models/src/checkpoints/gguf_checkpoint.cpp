@@ -1,16 +1,21 @@
 #include "checkpoints/gguf_checkpoint.h"
 
+#include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "checkpoints/rope_rows.h"
 #include "formats/gguf_tensors.h"
 #include "gguf/gguf.h"
 #include "io/byte_reader.h"
@@ -20,19 +25,30 @@
 namespace hessian::models {
 namespace {
 
-constexpr std::string_view architecture = "llama";
+/// An architecture of GGUF.
+struct Architecture {
+  std::string_view name;
+  Family family;
+  bool half_split;  ///< pair j of a head's rows of q and k is rows j and j + head_dim/2, rather than 2j and 2j+1
+};
+
+constexpr std::array<Architecture, 4> architectures{{{"llama", Family::llama2, false},
+                                                     {"qwen2", Family::qwen2, true},
+                                                     {"qwen3", Family::qwen3, true},
+                                                     {"olmo2", Family::olmo2, true}}};
 constexpr const char* divisors_name = "rope_freqs.weight";
 
 /// The settings of an architecture, whose keys begin with its name.
 class Settings {
  public:
-  explicit Settings(const GgufMetadata& metadata) : metadata_(metadata) {}
+  Settings(const GgufMetadata& metadata, std::string_view prefix) : metadata_(metadata), prefix_(prefix) {}
 
   const std::string& source() const { return metadata_.source(); }
-  static std::string full(std::string_view key) { return fmt::format("{}.{}", architecture, key); }
+  std::string full(std::string_view key) const { return fmt::format("{}.{}", prefix_, key); }
   bool contains(std::string_view key) const { return metadata_.contains(full(key)); }
 
-  /// Reads a size below 2^31, so that products of two sizes cannot overflow. An array holds one size per layer, all equal.
+  /// Reads a size below 2^31, so that products of two sizes cannot overflow. An array holds one size per layer, all
+  /// equal.
   int64_t size(std::string_view key, std::optional<int64_t> fallback = std::nullopt) const {
     const std::string name = full(key);
     if (fallback && !metadata_.contains(name)) {
@@ -80,6 +96,7 @@ class Settings {
 
  private:
   const GgufMetadata& metadata_;
+  std::string_view prefix_;
 };
 
 using TensorsByName = std::map<std::string_view, const GgufTensor*>;
@@ -111,7 +128,7 @@ RopeScaling read_scaling(const Settings& settings) {
   }
   if (type != "yarn") {
     fail(settings.source(), "'{}' is {}, but only 'none', 'linear' and 'yarn' are supported",
-         Settings::full("rope.scaling.type"), name_text(type));
+         settings.full("rope.scaling.type"), name_text(type));
   }
   settings.refuse_unless("rope.scaling.attn_factor", 1);
   settings.refuse_unless("rope.scaling.yarn_ext_factor", 1);
@@ -125,11 +142,12 @@ RopeScaling read_scaling(const Settings& settings) {
   return scaling;
 }
 
-/// Replaces RoPE's scaling by divisors of its frequencies, which are the whole change: cosines and sines are not scaled.
-void use_divisors(GptConfig& config, std::vector<double> divisors, const std::string& source) {
+/// Replaces RoPE's scaling by divisors of its frequencies, which are the whole change: cosines and sines are not
+/// scaled.
+void use_divisors(GptConfig& config, std::vector<double> divisors, const Settings& settings) {
   if (config.rope_scaling.type != RopeType::plain) {
-    fail(source, "has both '{}' and the tensor '{}', but only one of them is supported",
-         Settings::full("rope.scaling.type"), divisors_name);
+    fail(settings.source(), "has both '{}' and the tensor '{}', but only one of them is supported",
+         settings.full("rope.scaling.type"), divisors_name);
   }
   if (std::ranges::all_of(divisors, [](double divisor) { return divisor == 1; })) {
     return;
@@ -140,7 +158,7 @@ void use_divisors(GptConfig& config, std::vector<double> divisors, const std::st
   config.rope_scaling.long_factors = std::move(divisors);
 }
 
-GptConfig read_config(const Settings& settings, const TensorsByName& tensors, const MappedFile& file) {
+GptConfig read_config(Family family, const Settings& settings, const TensorsByName& tensors, const MappedFile& file) {
   constexpr double usual_theta = 10000.0;
   constexpr double llama3_theta = 500000.0;
   for (const char* key : {"expert_count", "attention.sliding_window", "attn_logit_softcapping",
@@ -151,7 +169,7 @@ GptConfig read_config(const Settings& settings, const TensorsByName& tensors, co
     settings.refuse_unless(key, 1);
   }
   const double theta = settings.positive("rope.freq_base", usual_theta);
-  GptConfig config = family_defaults(theta >= llama3_theta ? Family::llama3 : Family::llama2);
+  GptConfig config = family_defaults(family == Family::llama2 && theta >= llama3_theta ? Family::llama3 : family);
   config.rope_theta = theta;
   config.dim = settings.size("embedding_length");
   config.n_layers = settings.size("block_count");
@@ -184,37 +202,82 @@ GptConfig read_config(const Settings& settings, const TensorsByName& tensors, co
   config.ffn_bias = tensors.contains("blk.0.ffn_down.bias");
   config.rope_scaling = read_scaling(settings);
   if (const auto divisors = tensors.find(divisors_name); divisors != tensors.end()) {
-    use_divisors(config, read_divisors(*divisors->second, file), settings.source());
+    use_divisors(config, read_divisors(*divisors->second, file), settings);
   }
   with_source(settings.source(), [&] { validate(config); });
   return config;
 }
 
-/// Returns the name in GGUF of the map or norm with one of this project's names.
-std::string gguf_name(const std::string& name) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 3> of_model{
-      {{"tok_embeddings", "token_embd"}, {"norm", "output_norm"}, {"output", "output"}}};
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 9> of_layer{{{"attention.wq", "attn_q"},
-                                                                                   {"attention.wk", "attn_k"},
-                                                                                   {"attention.wv", "attn_v"},
-                                                                                   {"attention.wo", "attn_output"},
-                                                                                   {"attention_norm", "attn_norm"},
-                                                                                   {"feed_forward.w1", "ffn_gate"},
-                                                                                   {"feed_forward.w2", "ffn_down"},
-                                                                                   {"feed_forward.w3", "ffn_up"},
-                                                                                   {"ffn_norm", "ffn_norm"}}};
-  const auto translated = [](const auto& names, std::string_view own) {
-    return std::ranges::find(names, own, [](const auto& pair) { return pair.first; })->second;
-  };
-  const std::string_view whole = name;
-  const std::size_t kind = whole.rfind('.');  // of ".weight" or ".bias"
-  constexpr std::string_view prefix = "layers.";
-  if (!whole.starts_with(prefix)) {
-    return fmt::format("{}{}", translated(of_model, whole.substr(0, kind)), whole.substr(kind));
+/// Pairs of this project's name and GGUF's, without layer and kind.
+using Names = std::initializer_list<std::pair<std::string_view, std::string_view>>;
+constexpr Names names_of_model = {{"tok_embeddings", "token_embd"}, {"norm", "output_norm"}, {"output", "output"}};
+constexpr Names names_of_layer = {{"attention.wq", "attn_q"},          {"attention.wk", "attn_k"},
+                                  {"attention.wv", "attn_v"},          {"attention.wo", "attn_output"},
+                                  {"attention.q_norm", "attn_q_norm"}, {"attention.k_norm", "attn_k_norm"},
+                                  {"attention_norm", "attn_norm"},     {"attention_post_norm", "post_attention_norm"},
+                                  {"feed_forward.w1", "ffn_gate"},     {"feed_forward.w2", "ffn_down"},
+                                  {"feed_forward.w3", "ffn_up"},       {"ffn_norm", "ffn_norm"},
+                                  {"ffn_post_norm", "post_ffw_norm"}};
+
+/// A name of this project: layers.LAYER.MODULE.KIND, or MODULE.KIND.
+struct OwnName {
+  explicit OwnName(std::string_view name) {
+    constexpr std::string_view prefix = "layers.";
+    const std::size_t dot = name.rfind('.');
+    kind = name.substr(dot + 1);
+    module = name.substr(0, dot);
+    if (module.starts_with(prefix)) {
+      const std::size_t end = module.find('.', prefix.size());
+      layer = module.substr(prefix.size(), end - prefix.size());
+      module.remove_prefix(end + 1);
+    }
   }
-  const std::size_t dot = whole.find('.', prefix.size());
-  return fmt::format("blk.{}.{}{}", whole.substr(prefix.size(), dot - prefix.size()),
-                     translated(of_layer, whole.substr(dot + 1, kind - dot - 1)), whole.substr(kind));
+
+  std::string in_gguf() const {
+    const Names& names = layer.empty() ? names_of_model : names_of_layer;
+    const auto* const found = std::ranges::find(names, module, &Names::value_type::first);
+    if (found == names.end()) {
+      throw std::logic_error(fmt::format("no name in GGUF for '{}'", module));
+    }
+    return layer.empty() ? fmt::format("{}.{}", found->second, kind)
+                         : fmt::format("blk.{}.{}.{}", layer, found->second, kind);
+  }
+
+  std::string_view layer;
+  std::string_view module;
+  std::string_view kind;  ///< weight or bias
+};
+
+/// Returns the permutation of rows that a parameter needs if q and k are half-split; empty if it has no such rows.
+GgufParameters::Form interleaving(std::string_view module, const GptConfig& config) {
+  const bool is_norm = module.ends_with("_norm");
+  int64_t heads = 0;
+  if (module == "attention.wq" || module == "attention.q_norm") {
+    heads = config.n_heads;
+  } else if (module == "attention.wk" || module == "attention.k_norm") {
+    heads = config.n_kv_heads;
+  } else {
+    return {};
+  }
+  // A gain per head has the entries of one head.
+  heads = is_norm && config.qk_norm == QkNorm::head ? 1 : heads;
+  return [heads, rotated = config.rotated_dim](const at::Tensor& rows) {
+    return interleave_rope_rows(rows, heads, rotated);
+  };
+}
+
+const Architecture& find_architecture(const GgufMetadata& metadata) {
+  constexpr const char* key = "general.architecture";
+  const auto name = metadata.required(metadata.text(key), key);
+  const auto* const found = std::ranges::find(architectures, name, &Architecture::name);
+  if (found == architectures.end()) {
+    std::string known;
+    for (const Architecture& architecture : architectures) {
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", architecture.name);
+    }
+    fail(metadata.source(), "architecture {} is not supported; supported are {}", name_text(name), known);
+  }
+  return *found;
 }
 
 }  // namespace
@@ -222,19 +285,17 @@ std::string gguf_name(const std::string& name) {
 Model load_gguf_model(const std::string& path, WeightAccess access) {
   const auto file = MappedFile::open(path);
   const GgufHeader header = parse_gguf(file->bytes(), path);
-  constexpr const char* architecture_key = "general.architecture";
-  const auto name = header.metadata.required(header.metadata.text(architecture_key), architecture_key);
-  if (name != architecture) {
-    fail(path, "architecture {} is not supported; {} is", name_text(name), architecture);
-  }
+  const Architecture& architecture = find_architecture(header.metadata);
   TensorsByName tensors;
   for (const GgufTensor& tensor : header.tensors) {
     tensors.emplace(tensor.name, &tensor);
   }
-  const GptConfig config = read_config(Settings(header.metadata), tensors, *file);
+  const GptConfig config =
+      read_config(architecture.family, Settings(header.metadata, architecture.name), tensors, *file);
   GgufParameters parameters(file, access == WeightAccess::deferred);
   for (const ParameterSpec& spec : parameter_specs(config)) {
-    const std::string wanted = gguf_name(spec.name);
+    const OwnName name(spec.name);
+    const std::string wanted = name.in_gguf();
     const auto found = tensors.find(wanted);
     if (found == tensors.end()) {
       fail(path, "tensor {} {} is absent", name_text(wanted), shape_text(spec.shape));
@@ -243,7 +304,8 @@ Model load_gguf_model(const std::string& path, WeightAccess access) {
       fail(path, "tensor {} is {}, expected {}", name_text(wanted), shape_text(found->second->shape),
            shape_text(spec.shape));
     }
-    parameters.add(spec.name, *found->second);
+    parameters.add(spec.name, *found->second,
+                   architecture.half_split ? interleaving(name.module, config) : GgufParameters::Form());
     tensors.erase(found);
   }
   tensors.erase(divisors_name);

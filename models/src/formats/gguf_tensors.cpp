@@ -60,8 +60,8 @@ at::Tensor values_of(const Quantised& tensor) {
   return values;
 }
 
-/// Computes all rows on the calling thread, which leaves the others to the computation that the weights are fetched for.
-/// At most a megabyte of blocks is in memory at a time.
+/// Computes all rows on the calling thread, which leaves the others to the computation that the weights are fetched
+/// for. At most a megabyte of blocks is in memory at a time.
 at::Tensor streamed_values_of(const Quantised& tensor) {
   constexpr std::int64_t bytes_at_once = std::int64_t{1} << 20;
   at::Tensor values = at::empty(tensor.shape, at::kFloat);
@@ -83,13 +83,17 @@ class GgufParameters::Source final : public ParameterSource {
                                 const std::vector<std::string>& /*next*/) override {
     std::vector<at::Tensor> result;
     for (const std::string& name : names) {
-      result.push_back(streamed_values_of(tensors.at(name)));
+      result.push_back(value_of(items.at(name)));
     }
     return result;
   }
 
   at::Tensor rows(const std::string& table, const at::Tensor& ids) override {
-    const Quantised& tensor = tensors.at(table);
+    const Item& item = items.at(table);
+    if (item.form) {
+      return at::embedding(value_of(item), ids);
+    }
+    const Quantised& tensor = item.quantised;
     const at::Tensor flat = ids.to(at::kCPU, at::kLong).flatten().contiguous();
     at::Tensor values = at::empty({flat.size(0), tensor.columns()}, at::kFloat);
     float* const data = values.mutable_data_ptr<float>();
@@ -104,10 +108,43 @@ class GgufParameters::Source final : public ParameterSource {
     return values.view(shape);
   }
 
-  std::map<std::string, Quantised> tensors;
+  struct Item {
+    Quantised quantised;  ///< without a format if the tensor is of a plain type
+    at::Tensor view;      ///< of such a tensor
+    Form form;            ///< may be empty for quantised tensors
+  };
+  std::map<std::string, Item> items;
+
+ private:
+  static at::Tensor value_of(const Item& item) {
+    if (item.quantised.format == nullptr) {
+      const PagesInUse pages(item.view);
+      return item.form(item.view);
+    }
+    const at::Tensor values = streamed_values_of(item.quantised);
+    return item.form ? item.form(values) : values;
+  }
 };
 
-void GgufParameters::add(const std::string& name, const GgufTensor& tensor) {
+GgufParameters::Source& GgufParameters::source() {
+  if (!source_) {
+    source_ = std::make_shared<Source>();
+  }
+  return *source_;
+}
+
+void GgufParameters::add_view(const std::string& name, at::Tensor view, Form form) {
+  if (!form) {
+    parameters_.add(name, std::move(view));
+  } else if (!deferred_) {
+    parameters_.add(name, form(view));
+  } else {
+    source().items.emplace(name, Source::Item{.quantised = {}, .view = view, .form = std::move(form)});
+    parameters_.add_deferred(name, at::empty(view.sizes(), view.options().device(at::kMeta)), source_);
+  }
+}
+
+void GgufParameters::add(const std::string& name, const GgufTensor& tensor, Form form) {
   const BlockFormat& format = *tensor.format;
   if (!format.is_supported()) {
     fail(file_->path(), "tensor {} is {}, which is not supported; supported are {}", name_text(tensor.name),
@@ -118,24 +155,21 @@ void GgufParameters::add(const std::string& name, const GgufTensor& tensor) {
       fail(file_->path(), "tensor {} holds {}, expected floating-point or quantised numbers", name_text(tensor.name),
            format.name);
     }
-    parameters_.add(name,
-                    tensor_over(file_, tensor.begin, *format.plain, tensor.shape, contiguous_strides(tensor.shape)));
+    add_view(name, tensor_over(file_, tensor.begin, *format.plain, tensor.shape, contiguous_strides(tensor.shape)),
+             std::move(form));
     return;
   }
   if (tensor.begin == tensor.end) {
-    parameters_.add(name, at::empty(tensor.shape, at::kFloat));
+    add_view(name, at::empty(tensor.shape, at::kFloat), std::move(form));
     return;
   }
   Quantised quantised = quantised_of(file_, tensor);
   if (!deferred_) {
-    parameters_.add(name, values_of(quantised));
+    add_view(name, values_of(quantised), std::move(form));
     return;
   }
-  if (!source_) {
-    source_ = std::make_shared<Source>();
-  }
+  source().items.emplace(name, Source::Item{.quantised = std::move(quantised), .view = {}, .form = std::move(form)});
   parameters_.add_deferred(name, at::empty(tensor.shape, at::device(at::kMeta).dtype(at::kFloat)), source_);
-  source_->tensors.emplace(name, std::move(quantised));
 }
 
 }  // namespace hessian::models

@@ -23,7 +23,8 @@ float half_at(const std::byte* bytes) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) | sign);
 }
 
-/// Copies bytes into an array. The compiler cannot vectorise loops over bytes in a buffer, which the values might overlap.
+/// Copies bytes into an array. The compiler cannot vectorise loops over bytes in a buffer, which the values might
+/// overlap.
 template <typename Number, std::size_t count>
 std::array<Number, count> copy_of(const std::byte* bytes) {
   std::array<Number, count> numbers;
@@ -103,8 +104,8 @@ void decode_q5_1(const std::byte* block, float* values) {
 constexpr unsigned large = 256;
 constexpr unsigned groups = 8;  // of 32 values, in Q4_K and Q5_K
 
-/// Reads the scale and the minimum of a group, six bits each. The first four groups have theirs in the lower six bits of
-/// bytes 0 to 3 and 4 to 7, whose upper two bits belong to the other groups, with four bits in bytes 8 to 11.
+/// Reads the scale and the minimum of a group, six bits each. The first four groups have theirs in the lower six bits
+/// of bytes 0 to 3 and 4 to 7, whose upper two bits belong to the other groups, with four bits in bytes 8 to 11.
 struct GroupScale {
   GroupScale(const std::array<std::uint8_t, 12>& packed, unsigned group) {
     if (group < 4) {
@@ -166,8 +167,8 @@ void decode_q5_k(const std::byte* block, float* values) {
   }
 }
 
-/// d scale (q - 32), with a signed scale for every 16 values. Each half of the block has 64 bytes with the lower four bits
-/// of its numbers and 32 with the upper two: byte i of the latter belongs to values i, i + 32, i + 64 and i + 96.
+/// d scale (q - 32), with a signed scale for every 16 values. Each half of the block has 64 bytes with the lower four
+/// bits of its numbers and 32 with the upper two: byte i of the latter belongs to values i, i + 32, i + 64 and i + 96.
 void decode_q6_k(const std::byte* block, float* values) {
   const auto scales = copy_of<std::int8_t, 16>(block + 192);
   const float d = half_at(block + 208);

@@ -30,8 +30,8 @@ const BlockFormat* find_block_format(std::uint32_t number);
 /// Returns the names of the supported formats: "F32, F16, Q4_0, ...".
 std::string supported_block_formats();
 
-/// Computes the values of consecutive blocks in float32. Each is rounded once at most: products of a scale and a quantised
-/// number have fewer than 24 bits.
+/// Computes the values of consecutive blocks in float32. Each is rounded once at most: products of a scale and a
+/// quantised number have fewer than 24 bits.
 /// Precondition: the format has `decode`, and `values` as many entries as the blocks.
 /// Source: the formats of blocks in ggml-org/ggml, src/ggml-common.h, and their values in src/ggml-quants.c.
 inline void dequantise(const BlockFormat& format, std::span<const std::byte> blocks, std::span<float> values) {

@@ -19,8 +19,8 @@ namespace hessian::models {
 /// The types of metadata values, numbered as in the format.
 enum class GgufType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, text, array, u64, i64, f64 };
 
-/// A metadata value: its type and its bytes in the file. The bytes of an array begin with the type and the number of its
-/// elements.
+/// A metadata value: its type and its bytes in the file. The bytes of an array begin with the type and the number of
+/// its elements.
 struct GgufValue {
   GgufType type = GgufType::u8;
   std::span<const std::byte> bytes;

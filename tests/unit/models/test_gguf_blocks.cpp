@@ -50,8 +50,8 @@ Parameters load_blocks(bool deferred) {
   return parameters.take();
 }
 
-// The blocks are random bytes with scales of both signs, some subnormal. The values are those of gguf.quants.dequantize,
-// rounded in the same places: they have to be equal.
+// The blocks are random bytes with scales of both signs, some subnormal. The values are those of
+// gguf.quants.dequantize, rounded in the same places: they have to be equal.
 TEST(GgufBlocks, HaveTheValuesOfThePackageGguf) {
   const Parameters expected =
       models::load_safetensors(fixture_path("formats/gguf_blocks/expected.safetensors")).tensors;
@@ -111,9 +111,9 @@ TEST(GgufBlocks, OfQ8AreSignedBytes) {
   EXPECT_EQ(values[1], 0.0F);
 }
 
-/// Packs eight pairs of six bits into twelve bytes. The lower six bits of the first eight bytes are four scales, then four
-/// minima; the upper two bits of each are the upper two bits of a scale or minimum of the other four groups, whose lower
-/// four bits are the last four bytes.
+/// Packs eight pairs of six bits into twelve bytes. The lower six bits of the first eight bytes are four scales, then
+/// four minima; the upper two bits of each are the upper two bits of a scale or minimum of the other four groups, whose
+/// lower four bits are the last four bytes.
 std::string packed_scales(const std::array<int, 8>& scales, const std::array<int, 8>& minima) {
   std::string bytes;
   for (const auto* numbers : {&scales, &minima}) {

@@ -3,12 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numbers>
+#include <ostream>
 #include <string>
 
 #include "checkpoints/gguf_checkpoint.h"
 #include "fixtures.h"
 #include "formats/mapped_tensor.h"
+#include "formats/safetensors.h"
 #include "gguf_support.h"
 #include "hessian/models/weight_stream.h"
 #include "refusal.h"
@@ -239,9 +242,118 @@ TEST(GgufCheckpoint, DividesFrequenciesByTheTensorOfDivisors) {
   EXPECT_EQ(refusal(writer), "tensor 'rope_freqs.weight' is F32 [1, 2], expected a list of F32");
 }
 
+/// A reference of transformers, and what llama.cpp's converter makes of it.
+struct Converted {
+  const char* fixture;
+  const char* architecture;
+  double tolerance;  ///< of logits: GGUF has eps in float32
+};
+
+std::ostream& operator<<(std::ostream& out, const Converted& converted) {
+  return out << converted.fixture;
+}
+
+constexpr std::uint32_t f32 = 0;
+
+/// Returns a fixture in GGUF. Of q and k, "llama" has interleaved rows, the others have transformers' order.
+GgufWriter converted(const Converted& source) {
+  const std::string folder = fixture_path(std::string("huggingface/") + source.fixture);
+  const auto json = nlohmann::json::parse(support::read_file(folder + "/config.json"));
+  const std::string prefix = std::string(source.architecture) + ".";
+  GgufWriter writer;
+  writer.text("general.architecture", source.architecture);
+  const std::pair<const char*, const char*> sizes[] = {{"context_length", "max_position_embeddings"},
+                                                       {"embedding_length", "hidden_size"},
+                                                       {"block_count", "num_hidden_layers"},
+                                                       {"feed_forward_length", "intermediate_size"},
+                                                       {"attention.head_count", "num_attention_heads"},
+                                                       {"attention.head_count_kv", "num_key_value_heads"},
+                                                       {"attention.key_length", "head_dim"}};
+  for (const auto& [to, from] : sizes) {
+    if (json.contains(from) && json[from].is_number()) {
+      writer.number(prefix + to, json[from].get<std::uint32_t>());
+    }
+  }
+  writer.real(prefix + "attention.layer_norm_rms_epsilon", json["rms_norm_eps"].get<float>());
+  const auto& rope = json["rope_parameters"];
+  writer.real(prefix + "rope.freq_base", rope["rope_theta"].get<float>());
+  if (const auto type = rope["rope_type"].get<std::string>(); type == "linear" || type == "yarn") {
+    writer.text(prefix + "rope.scaling.type", type);
+    writer.real(prefix + "rope.scaling.factor", rope["factor"].get<float>());
+    if (type == "yarn") {
+      writer.number(prefix + "rope.scaling.original_context_length",
+                    rope["original_max_position_embeddings"].get<std::uint32_t>());
+    }
+  }
+  const bool is_olmo = std::string(source.architecture) == "olmo2";
+  const std::pair<std::string, std::string> names[] = {
+      {"model.embed_tokens", "token_embd"},
+      {"model.norm", "output_norm"},
+      {"lm_head", "output"},
+      {"model.layers.", "blk."},
+      {"self_attn.q_proj", "attn_q"},
+      {"self_attn.k_proj", "attn_k"},
+      {"self_attn.v_proj", "attn_v"},
+      {"self_attn.o_proj", "attn_output"},
+      {"self_attn.q_norm", "attn_q_norm"},
+      {"self_attn.k_norm", "attn_k_norm"},
+      {"input_layernorm", "attn_norm"},
+      {"post_attention_layernorm", is_olmo ? "post_attention_norm" : "ffn_norm"},
+      {"post_feedforward_layernorm", "post_ffw_norm"},
+      {"mlp.gate_proj", "ffn_gate"},
+      {"mlp.up_proj", "ffn_up"},
+      {"mlp.down_proj", "ffn_down"}};
+  for (const auto& [name, tensor] : models::load_safetensors(folder + "/model.safetensors").tensors) {
+    std::string target = name;
+    for (const auto& [from, to] : names) {
+      if (const std::size_t position = target.find(from); position != std::string::npos) {
+        target.replace(position, from.size(), to);
+      }
+    }
+    at::Tensor values = tensor.to(at::kFloat);
+    const bool is_query = name.find("q_proj") != std::string::npos;
+    if (std::string(source.architecture) == "llama" && (is_query || name.find("k_proj") != std::string::npos)) {
+      const auto heads = json[is_query ? "num_attention_heads" : "num_key_value_heads"].get<std::int64_t>();
+      values = values.unflatten(0, {heads, 2, -1}).transpose(1, 2).reshape(values.sizes());
+    }
+    values = values.contiguous();
+    const std::vector<std::uint64_t> reversed(values.sizes().rbegin(), values.sizes().rend());
+    writer.tensors.push_back(
+        {target, reversed, f32, {static_cast<const char*>(values.const_data_ptr()), values.nbytes()}, 0});
+  }
+  return writer;
+}
+
+class GgufConverted : public testing::TestWithParam<Converted> {};
+
+TEST_P(GgufConverted, GivesTheLogitsOfItsSource) {
+  const Parameters expected =
+      models::load_safetensors(fixture_path(std::string("huggingface/") + GetParam().fixture) + "/expected.safetensors")
+          .tensors;
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.gguf", converted(GetParam()).bytes());
+  models::Model model = load_gguf_model(path, WeightAccess::ready);
+  const models::Model deferred = load_gguf_model(path, WeightAccess::deferred);
+  EXPECT_EQ(deferred.parameters.is_deferred("layers.1.attention.wk.weight"),
+            std::string(GetParam().architecture) != "llama");
+  for (const auto& [name, tensor] : model.parameters) {
+    EXPECT_TRUE(deferred.parameters.fetched({name}).at(name).equal(tensor)) << name;
+  }
+  model.parameters = model.parameters.to(at::kCPU, at::kDouble);
+  const models::Forward forward(std::move(model));
+  const auto residuals = support::residuals_of(forward, expected.at("tokens"));
+  EXPECT_LT(relative_error(forward.logits(residuals.back()), expected.at("logits")), GetParam().tolerance);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GgufConverted,
+                         testing::Values(Converted{"llama_linear", "llama", 1e-7},
+                                         Converted{"llama_yarn", "llama", 1e-7}, Converted{"llama_bias", "llama", 1e-7},
+                                         Converted{"mistral", "llama", 1e-7}, Converted{"qwen2", "qwen2", 1e-7},
+                                         Converted{"qwen3", "qwen3", 1e-7}, Converted{"olmo2", "olmo2", 1e-7}));
+
 TEST(GgufCheckpoint, RefusesWhatItDoesNotCompute) {
   EXPECT_EQ(refusal_after([](GgufWriter& writer) { writer.text("general.architecture", "mamba"); }),
-            "architecture 'mamba' is not supported; llama is");
+            "architecture 'mamba' is not supported; supported are llama, qwen2, qwen3, olmo2");
   EXPECT_EQ(refusal_after([](GgufWriter& writer) { writer.remove("general.architecture"); }),
             "the metadata has no 'general.architecture'");
   EXPECT_EQ(refusal_after([](GgufWriter& writer) { writer.number("llama.expert_count", 8); }),

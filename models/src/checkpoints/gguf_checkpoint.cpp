@@ -7,9 +7,9 @@
 #include <array>
 #include <cmath>
 #include <functional>
-#include <initializer_list>
 #include <map>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <utility>
@@ -209,15 +209,22 @@ GptConfig read_config(Family family, const Settings& settings, const TensorsByNa
 }
 
 /// Pairs of this project's name and GGUF's, without layer and kind.
-using Names = std::initializer_list<std::pair<std::string_view, std::string_view>>;
-constexpr Names names_of_model = {{"tok_embeddings", "token_embd"}, {"norm", "output_norm"}, {"output", "output"}};
-constexpr Names names_of_layer = {{"attention.wq", "attn_q"},          {"attention.wk", "attn_k"},
-                                  {"attention.wv", "attn_v"},          {"attention.wo", "attn_output"},
-                                  {"attention.q_norm", "attn_q_norm"}, {"attention.k_norm", "attn_k_norm"},
-                                  {"attention_norm", "attn_norm"},     {"attention_post_norm", "post_attention_norm"},
-                                  {"feed_forward.w1", "ffn_gate"},     {"feed_forward.w2", "ffn_down"},
-                                  {"feed_forward.w3", "ffn_up"},       {"ffn_norm", "ffn_norm"},
-                                  {"ffn_post_norm", "post_ffw_norm"}};
+using NamePair = std::pair<std::string_view, std::string_view>;
+constexpr std::array<NamePair, 3> names_of_model{
+    {{"tok_embeddings", "token_embd"}, {"norm", "output_norm"}, {"output", "output"}}};
+constexpr std::array<NamePair, 13> names_of_layer{{{"attention.wq", "attn_q"},
+                                                   {"attention.wk", "attn_k"},
+                                                   {"attention.wv", "attn_v"},
+                                                   {"attention.wo", "attn_output"},
+                                                   {"attention.q_norm", "attn_q_norm"},
+                                                   {"attention.k_norm", "attn_k_norm"},
+                                                   {"attention_norm", "attn_norm"},
+                                                   {"attention_post_norm", "post_attention_norm"},
+                                                   {"feed_forward.w1", "ffn_gate"},
+                                                   {"feed_forward.w2", "ffn_down"},
+                                                   {"feed_forward.w3", "ffn_up"},
+                                                   {"ffn_norm", "ffn_norm"},
+                                                   {"ffn_post_norm", "post_ffw_norm"}}};
 
 /// A name of this project: layers.LAYER.MODULE.KIND, or MODULE.KIND.
 struct OwnName {
@@ -234,8 +241,8 @@ struct OwnName {
   }
 
   std::string in_gguf() const {
-    const Names& names = layer.empty() ? names_of_model : names_of_layer;
-    const auto* const found = std::ranges::find(names, module, &Names::value_type::first);
+    const std::span<const NamePair> names = layer.empty() ? std::span<const NamePair>(names_of_model) : names_of_layer;
+    const auto found = std::ranges::find(names, module, &NamePair::first);
     if (found == names.end()) {
       throw std::logic_error(fmt::format("no name in GGUF for '{}'", module));
     }

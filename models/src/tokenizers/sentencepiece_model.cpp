@@ -15,7 +15,8 @@ namespace {
 
 class SentencePieceEncoder : public Encoder {
  public:
-  SentencePieceEncoder(std::string_view bytes, std::string source) : source_(std::move(source)) {
+  SentencePieceEncoder(std::string_view bytes, std::string source, std::optional<Frame> frame)
+      : source_(std::move(source)), frame_(std::move(frame)) {
     const auto status = processor_.LoadFromSerializedProto({bytes.data(), bytes.size()});
     if (!status.ok()) {
       fail(source_, "is not a tokenizer of sentencepiece (its library says {}) nor a list of tokens in base64",
@@ -68,6 +69,9 @@ class SentencePieceEncoder : public Encoder {
   }
 
   Frame frame() const override {
+    if (frame_) {
+      return *frame_;
+    }
     const int begin = processor_.bos_id();
     return begin < 0 ? Frame{} : Frame{{begin}, {}};
   }
@@ -114,6 +118,7 @@ class SentencePieceEncoder : public Encoder {
   }
 
   std::string source_;
+  std::optional<Frame> frame_;
   sentencepiece::SentencePieceProcessor processor_;
   std::unordered_set<char32_t> known_;  // code points of all pieces; empty if has_bytes_
   bool has_bytes_ = false;              // unknown characters become bytes
@@ -121,8 +126,8 @@ class SentencePieceEncoder : public Encoder {
 
 }  // namespace
 
-EncoderPointer parse_sentencepiece(std::string_view bytes, const std::string& source) {
-  return std::make_unique<SentencePieceEncoder>(bytes, source);
+EncoderPointer parse_sentencepiece(std::string_view bytes, const std::string& source, std::optional<Frame> frame) {
+  return std::make_unique<SentencePieceEncoder>(bytes, source, std::move(frame));
 }
 
 }  // namespace hessian::models

@@ -4,12 +4,14 @@
 #include <memory>
 #include <utility>
 
+#include "gguf/gguf.h"
 #include "io/byte_reader.h"
 #include "io/digest.h"
 #include "io/json_reader.h"
 #include "io/mapped_file.h"
 #include "io/messages.h"
 #include "tokenizers/characters.h"
+#include "tokenizers/gguf_tokenizer.h"
 #include "tokenizers/sentencepiece_model.h"
 #include "tokenizers/tiktoken.h"
 #include "tokenizers/tokenizer_json.h"
@@ -131,10 +133,14 @@ std::optional<std::int32_t> begin_token(const Encoder& encoder, const SpecialNam
   return find_any(encoder, {"<|begin_of_text|>", "<bos>", "<s>", "<|endoftext|>"});
 }
 
-/// A chat model names the token that ends a turn as its end. The token that separates the documents of the training data
-/// has one of the first names.
+/// Returns the token that separates the documents of the training data, if it has one of the usual names. A chat model
+/// names the token that ends a turn as its end.
+std::optional<std::int32_t> document_end_token(const Encoder& encoder) {
+  return find_any(encoder, {"<|endoftext|>", "<|end_of_text|>"});
+}
+
 std::optional<std::int32_t> end_token(const Encoder& encoder, const SpecialNames& names) {
-  if (const auto id = find_any(encoder, {"<|endoftext|>", "<|end_of_text|>"})) {
+  if (const auto id = document_end_token(encoder)) {
     return id;
   }
   if (names.end) {
@@ -181,6 +187,21 @@ EncoderPointer read_encoder(const fs::path& path, Reader& reader) {
   return looks_like_tiktoken(text) ? parse_tiktoken(text, path.string()) : parse_sentencepiece(text, path.string());
 }
 
+/// Reads the tokenizer in a model's file. The digest is that of the header, which determines the tokenizer.
+TokenizerFiles load_gguf(const MappedFile& file) {
+  const GgufHeader header = parse_gguf(file.bytes(), file.path());
+  GgufTokenizer tokenizer = parse_gguf_tokenizer(header.metadata);
+  TokenizerFiles result;
+  result.path = file.path();
+  result.files = {file.path()};
+  result.digest = Digest().add(file.bytes().first(header.size)).value();
+  const auto document_end = document_end_token(*tokenizer.encoder);
+  result.begin = tokenizer.begin;
+  result.end = document_end ? document_end : tokenizer.end;
+  result.encoder = std::move(tokenizer.encoder);
+  return result;
+}
+
 }  // namespace
 
 std::optional<std::string> find_tokenizer_file(const std::string& folder) {
@@ -206,8 +227,13 @@ TokenizerFiles load_tokenizer_files(const std::string& path) {
     }
     result.path = *found;
   }
-  Reader reader;
   const fs::path file(result.path);
+  if (is_file(file)) {
+    if (const auto mapped = MappedFile::open(result.path); looks_like_gguf(mapped->bytes())) {
+      return load_gguf(*mapped);
+    }
+  }
+  Reader reader;
   const bool is_vocab_json = file.filename() == "vocab.json" || file.filename() == "merges.txt";
   result.encoder = read_encoder(file, reader);
   const SpecialNames names = read_special_names(file.parent_path(), reader, is_vocab_json);

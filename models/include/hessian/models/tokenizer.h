@@ -23,9 +23,10 @@ class Tokenizer {
   /// - tokenizer.json of Hugging Face, with a BPE or Unigram model;
   /// - tokenizer.model of sentencepiece, or of Llama 3 (a token in base64 and its rank per line);
   /// - vocab.json and merges.txt of GPT-2;
-  /// - meta.pkl of nanoGPT's character-level data sets.
+  /// - meta.pkl of nanoGPT's character-level data sets;
+  /// - a model in GGUF, which has a tokenizer in it (byte-level BPE, or sentencepiece BPE with scores).
   ///
-  /// In a folder the first of these is used. Settings of tokenizer.json that shorten or lengthen texts (truncation and
+  /// In a folder the first of these is used, but no GGUF file. Settings of tokenizer.json that shorten or lengthen texts (truncation and
   /// padding) are ignored. Files next to it (tokenizer_config.json, special_tokens_map.json) name the tokens that begin
   /// and end a text.
   /// \throws std::runtime_error  one line, beginning with the file; a component that is not supported is named

@@ -24,8 +24,15 @@ const std::string fixtures = HESSIAN_FIXTURES;
 
 /// Returns one checkpoint of each accepted format, including a sharded one.
 std::vector<std::string> checkpoints() {
-  return {fixtures + "/dense/llama3_simplegpt/model.safetensors", fixtures + "/nanogpt/ckpt.pt",
-          fixtures + "/huggingface/gpt2", fixtures + "/huggingface/llama_gqa", fixtures + "/huggingface/llama_tied"};
+  return {fixtures + "/dense/llama3_simplegpt/model.safetensors",
+          fixtures + "/nanogpt/ckpt.pt",
+          fixtures + "/huggingface/gpt2",
+          fixtures + "/huggingface/llama_gqa",
+          fixtures + "/huggingface/llama_tied",
+          fixtures + "/formats/meta",
+          fixtures + "/formats/meta_parallel",
+          fixtures + "/formats/dcp_model",
+          fixtures + "/formats/dcp_sharded"};
 }
 
 /// Returns the weight names of each stage, in the order of the forward pass.

@@ -34,7 +34,7 @@ struct Descriptor {
 void refuse_lfs_pointer(std::span<const std::byte> bytes, const std::string& path) {
   constexpr std::size_t largest_pointer = 1024;
   if (bytes.size() < largest_pointer && as_text(bytes).starts_with("version https://git-lfs.github.com/spec/")) {
-    fail(path, "is a Git LFS pointer in place of the file itself; `git lfs pull` in its repository fetches the file");
+    fail(path, "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder");
   }
 }
 

@@ -40,7 +40,7 @@ TEST(MappedFile, NamesAGitLfsPointer) {
     const std::string path = folder.write(name, pointer);
     EXPECT_EQ(
         refusal_of([&] { MappedFile::open(path); }),
-        path + ": is a Git LFS pointer in place of the file itself; `git lfs pull` in its repository fetches the file");
+        path + ": is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder");
   }
   // A text about pointers is none.
   EXPECT_NO_THROW(MappedFile::open(folder.write("notes.txt", pointer + std::string(2000, 'x'))));

@@ -56,41 +56,58 @@ struct Release {
   }
 };
 
-void expect_equal(const hessian::Parameters& actual, const hessian::Parameters& expected) {
+/// Returns the weights of the two shards, joined without the loader.
+support::Tensors joined_weights() {
+  const Release release;
+  support::Tensors joined;
+  for (const auto& [name, first] : release.shards[0]) {
+    const at::Tensor& second = release.shards[1].at(name);
+    const bool by_columns = name.ends_with(".wo.weight") || name.ends_with(".w2.weight");
+    joined[name] = first.dim() == 1 ? first : at::cat({first, second}, by_columns ? 1 : 0);
+  }
+  return joined;
+}
+
+void expect_weights(const hessian::Parameters& actual, const support::Tensors& expected) {
   ASSERT_EQ(actual.size(), expected.size());
   for (const auto& [name, tensor] : expected) {
     EXPECT_TRUE(actual.at(name).equal(tensor)) << name;
   }
 }
 
-TEST(MetaCheckpoint, JoinsShardsToTheWeightsOfTheSingleFile) {
-  const auto whole = load_meta_model(single);
-  const auto joined = load_meta_model(parallel);
-  EXPECT_EQ(joined.config, whole.config);
-  EXPECT_EQ(whole.config.family, models::Family::llama3);
-  EXPECT_EQ(whole.config.n_kv_heads, 2);
-  EXPECT_EQ(whole.config.ffn_hidden_dim, 112);
-  EXPECT_EQ(whole.config.rope_theta, 500000);
-  expect_equal(joined.parameters, whole.parameters);
+TEST(MetaCheckpoint, HasTheArchitectureAndTheWeightsOfTheRelease) {
+  const auto model = load_meta_model(single);
+  EXPECT_EQ(model.config.family, models::Family::llama3);
+  EXPECT_EQ(model.config.placement, models::Placement::prenorm);
+  EXPECT_EQ(model.config.n_kv_heads, 2);
+  EXPECT_EQ(model.config.head_dim, 8);
+  EXPECT_EQ(model.config.ffn_hidden_dim, 112);
+  EXPECT_EQ(model.config.vocab_size, 96);
+  EXPECT_EQ(model.config.rope_theta, 500000);
+  EXPECT_FALSE(model.config.tied_head);
+  expect_weights(model.parameters, tensors_of(single + "/consolidated.00.pth"));
+  EXPECT_EQ(load_meta_model(parallel).config, model.config);
+}
+
+TEST(MetaCheckpoint, JoinsShards) {
+  expect_weights(load_meta_model(parallel).parameters, joined_weights());
 }
 
 TEST(MetaCheckpoint, StreamsTheWeightsOfShards) {
-  const auto whole = load_meta_model(single);
-  const auto deferred = load_meta_model(parallel, WeightAccess::deferred);
-  EXPECT_TRUE(deferred.parameters.is_deferred("layers.0.attention.wo.weight"));
-  EXPECT_TRUE(deferred.parameters.is_deferred("tok_embeddings.weight"));
-  EXPECT_FALSE(deferred.parameters.is_deferred("norm.weight"));  // a view of the first file
-  expect_equal(deferred.parameters.to(at::kCPU, at::kBFloat16), whole.parameters);
+  const auto deferred = load_meta_model(parallel, WeightAccess::deferred).parameters;
+  EXPECT_TRUE(deferred.is_deferred("layers.0.attention.wo.weight"));
+  EXPECT_TRUE(deferred.is_deferred("tok_embeddings.weight"));
+  const auto whole = joined_weights();
+  expect_weights(deferred.to(at::kCPU, at::kBFloat16), whole);
   const at::Tensor ids = at::tensor({95, 0, 47, 48, 95, 3}, at::kLong).view({2, 3});
-  EXPECT_TRUE(deferred.parameters.rows("tok_embeddings.weight", ids)
-                  .equal(at::embedding(whole.parameters.at("tok_embeddings.weight"), ids)));
+  EXPECT_TRUE(deferred.rows("tok_embeddings.weight", ids).equal(at::embedding(whole.at("tok_embeddings.weight"), ids)));
 }
 
-// Llama 1 and 2 divide the embedding by columns; four shards divide every dimension of the others.
+// Llama 1 and 2 divide the embedding by columns.
 TEST(MetaCheckpoint, JoinsEmbeddingsByColumns) {
   const TemporaryFolder folder;
   Release release;
-  const auto whole = tensors_of(single + "/consolidated.00.pth");
+  const auto whole = joined_weights();
   for (std::size_t index = 0; index < 2; ++index) {
     release.shards[index]["tok_embeddings.weight"] =
         whole.at("tok_embeddings.weight").narrow(1, static_cast<int64_t>(index) * 16, 16).contiguous();
@@ -101,7 +118,7 @@ TEST(MetaCheckpoint, JoinsEmbeddingsByColumns) {
   for (const auto access : {WeightAccess::ready, WeightAccess::deferred}) {
     const auto model = load_meta_model(folder.path(), access);
     EXPECT_EQ(model.config.vocab_size, 96);
-    expect_equal(model.parameters.to(at::kCPU, at::kBFloat16), load_meta_model(single).parameters);
+    expect_weights(model.parameters.to(at::kCPU, at::kBFloat16), whole);
     const at::Tensor ids = at::tensor({95, 0}, at::kLong);
     EXPECT_TRUE(model.parameters.rows("tok_embeddings.weight", ids)
                     .equal(whole.at("tok_embeddings.weight").index_select(0, ids)));

@@ -2,8 +2,9 @@
 
 namespace hessian {
 
-/// The curvature matrix of a loss l(z(w)) with respect to the parameters w. J = dz/dw is the derivative of the logits z,
-/// p = softmax(z), e_y the unit vector of the label y, and g = dl/dz = p - e_y.
+/// The curvature matrix of a loss l(z(w)) with respect to the parameters w. J = dz/dw is the derivative of the logits z
+/// that softmax reads (with a soft cap, the capped ones), p = softmax(z), e_y the unit vector of the label y, and
+/// g = dl/dz = p - e_y.
 enum class Curvature {
   /// d2l/dw2.
   hessian,

@@ -17,10 +17,13 @@ struct Linear {
   std::string bias;
 };
 
-/// RMSNorm: y = gain * x / sqrt(mean(x^2) + eps) over the last axis. Source: Zhang & Sennrich (2019), arXiv 1910.07467.
+/// RMSNorm: y = (gain_offset + gain) * x / sqrt(mean(x^2) + eps), the mean over each of `heads` equal parts of the last axis.
+/// Source: Zhang & Sennrich (2019), arXiv 1910.07467; per head: Qwen3 (2025), arXiv 2505.09388.
 struct RmsNorm {
-  std::string gain;
+  std::string gain;  ///< [width / heads]
   double eps = 1e-5;
+  int64_t heads = 1;
+  double gain_offset = 0;  ///< 1 in Gemma, which stores the gain minus 1
 };
 
 /// LayerNorm: y = gain * (x - mean) / sqrt(var + eps) + bias over the last axis. Source: Ba et al. (2016), arXiv
@@ -32,25 +35,58 @@ struct LayerNorm {
 };
 
 /// Rotary position embedding: in every head, rotates the pair (x[2j], x[2j+1]) at position t by the angle
-/// t * theta^(-2j / head_dim). Source: Su et al. (2021), arXiv 2104.09864, in Meta's interleaved layout.
+/// t * theta^(-2j / rotated_dim) * factors[j], and multiplies it by `scale`. Entries of a head beyond rotated_dim stay as
+/// they are. Source: Su et al. (2021), arXiv 2104.09864, in Meta's interleaved layout.
 struct Rope {
   int64_t head_dim = 0;
   double theta = 10000.0;
+  int64_t rotated_dim = 0;                ///< even; 0 for head_dim
+  std::vector<double> factors = {};       ///< of the frequencies, [rotated_dim / 2]; empty for ones
+  double scale = 1.0;                     ///< of the cosines and sines: the attention factor of YaRN
+  int64_t original_positions = 0;         ///< sequences that are longer use the two fields below; 0 for no such limit
+  std::vector<double> long_factors = {};  ///< replace the factors (LongRoPE); empty: the same factors
+  /// Dynamic NTK scaling by this factor F: theta becomes theta * (F T / original_positions - (F - 1))^(d / (d - 2)) with
+  /// d = rotated_dim, for sequences of T positions. 0 for none.
+  double dynamic_factor = 0;
+
+  bool operator==(const Rope&) const = default;
+  auto operator<=>(const Rope&) const = default;
 };
 
-/// Causal softmax attention of q [S, T, n_heads * h], k and v [S, T, n_kv_heads * h], scores scaled by 1/sqrt(h). Query
-/// head i reads key/value head i / (n_heads / n_kv_heads).
+/// Causal softmax attention of q [S, T, n_heads * h], k and v [S, T, n_kv_heads * h], with scores scale * <q, k>. Query head
+/// i reads key/value head i / (n_heads / n_kv_heads).
 struct CausalAttention {
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
+  double scale = 0;  ///< 0 for 1/sqrt(h)
+  double soft_cap =
+      0;  ///< scores s become soft_cap * tanh(s / soft_cap); 0 for none. Source: Gemma 2, arXiv 2408.00118
+  int64_t window =
+      0;  ///< position t sees the last `window` positions up to itself; 0 for all. Source: Mistral 7B, 2310.06825
 };
 
 /// Gated activation: y = silu(gate) * up.
 struct SiluGate {};
 
+/// Gated activation: y = gelu(gate) * up, with GELU exact or in its tanh approximation. Source: Shazeer (2020), arXiv
+/// 2002.05202.
+struct GeluGate {
+  bool tanh_approximation = false;
+};
+
 /// GELU, exact or in its tanh approximation.
 struct Gelu {
   bool tanh_approximation = false;
+};
+
+/// Multiple: y = factor * x.
+struct Scale {
+  double factor = 1.0;
+};
+
+/// Soft cap: y = cap * tanh(x / cap). Source: Gemma 2, arXiv 2408.00118.
+struct SoftCap {
+  double cap = 1.0;
 };
 
 /// Sum: y = a + b.
@@ -74,10 +110,11 @@ struct AddPositions {
 /// each sequence; the result is [S].
 struct CrossEntropyHead {
   std::string weight;
+  double soft_cap = 0;  ///< logits z become soft_cap * tanh(z / soft_cap); 0 for none
 };
 
-using Operation = std::variant<Linear, RmsNorm, LayerNorm, Rope, CausalAttention, SiluGate, Gelu, Add, Identity,
-                               Embedding, AddPositions, CrossEntropyHead>;
+using Operation = std::variant<Linear, RmsNorm, LayerNorm, Rope, CausalAttention, SiluGate, GeluGate, Gelu, Scale,
+                               SoftCap, Add, Identity, Embedding, AddPositions, CrossEntropyHead>;
 
 /// Index of a value in a Program: the inputs come first, then the result of each step.
 using ValueId = int;

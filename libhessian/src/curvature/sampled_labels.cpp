@@ -14,7 +14,7 @@ namespace hessian {
 namespace {
 
 struct Head {
-  std::string weight;
+  CrossEntropyHead operation;
   ValueId input = 0;
   ValueId targets = 0;
 };
@@ -31,7 +31,7 @@ Head head_of(const Program& program) {
   if (inputs[1] >= program.n_inputs) {
     throw std::invalid_argument("labels replace targets, which must be an input of the program");
   }
-  return {head->weight, inputs[0], inputs[1]};
+  return {*head, inputs[0], inputs[1]};
 }
 
 /// Returns the input of the head for one sequence, [1, T, width].
@@ -52,7 +52,7 @@ at::Tensor input_of_head(const ParameterProblem& problem, const Head& head, int6
 void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed, int64_t max_logits) {
   const c10::NoGradGuard no_grad;
   const Head head = head_of(problem.program);
-  const at::Tensor& weight = problem.parameters.at(head.weight);
+  const at::Tensor& weight = problem.parameters.at(head.operation.weight);
   const at::Tensor& targets = problem.inputs[static_cast<std::size_t>(head.targets)];
   const int64_t positions = targets.size(1);
   // Uses the CPU's generator on every device, so that labels differ between devices only by rounding.
@@ -65,7 +65,10 @@ void replace_targets(ParameterProblem& problem, int64_t count, uint64_t seed, in
     const at::Tensor x = input_of_head(problem, head, sequence);
     for (int64_t first = 0; first < positions; first += at_once) {
       const int64_t here = std::min(at_once, positions - first);
-      const at::Tensor z = times_transposed(x[0].narrow(0, first, here), weight).to(at::kDouble);
+      at::Tensor z = times_transposed(x[0].narrow(0, first, here), weight).to(at::kDouble);
+      if (head.operation.soft_cap != 0) {
+        z = z.div_(head.operation.soft_cap).tanh_().mul_(head.operation.soft_cap);
+      }
       const at::Tensor distribution = at::softmax(z, -1).cumsum(-1);
       // Inverse transform sampling: the first label whose cumulative probability exceeds a uniform number.
       const at::Tensor level = uniform[sequence].narrow(0, first, here) * distribution.narrow(1, -1, 1);

@@ -152,4 +152,60 @@ HESSIAN_ROW_FUNCTION T exponential(T x) {
 }
 #endif
 
+/// The standard normal distribution at one point.
+template <class T>
+struct Normal {
+  T distribution;  ///< integral of the density up to the point
+  T density;
+};
+
+template <class T>
+struct ErfcConstants;
+
+// Coefficients of t^0, t^1, ... in (1 + 2 z) exp(z^2) erfc(z), t = (z - centre) / (z + centre), from a Chebyshev expansion
+// over all z for which exp(-z^2) is not zero. The errors are below 4 rounding units.
+template <>
+struct ErfcConstants<float> {
+  static constexpr float centre = 3;
+  static constexpr std::array<float, 9> coefficients = {
+      1.2530081F,    -0.13562171F,   -0.0475666385F, 0.129659261F,  -0.119201456F,
+      0.0682526407F, -0.0241770672F, 0.00237155033F, 0.00259879171F};
+};
+
+template <>
+struct ErfcConstants<double> {
+  static constexpr double centre = 4;
+  static constexpr std::array<double, 23> coefficients = {
+      1.2329951186255526,     -0.13962111684056283,    0.015379652102620794,   0.06809705425473153,
+      -0.10103906603635912,   0.09373283499697178,     -0.06633036581127866,   0.037167515560058546,
+      -0.016197734063084238,  0.005031969773359876,    -0.0007577733080721363, -0.0001992555762254659,
+      0.0001506220824017943,  -2.440303260990908e-05,  -1.1224325509992834e-05, 5.717824927337373e-06,
+      3.00583600308293e-07,   -8.354213804606054e-07,  6.33532763290876e-08,   1.1582500308707637e-07,
+      -7.873281789768829e-09, -1.3923069459395562e-08, -1.888661748103476e-09};
+};
+
+/// Computes both with one exponential and no branches: the tail beyond |x| = sqrt(2) z is erfc(z) / 2. On a device, these
+/// are CUDA's functions.
+/// Source: Shepherd & Laframboise, Mathematics of Computation 36 (1981), for the form of the approximation.
+#if defined(__CUDA_ARCH__)
+template <class T>
+__device__ __forceinline__ Normal<T> normal_distribution(T x) {
+  return {T(0.5) * ::erfc(x * T(-0.70710678118654752)), T(0.39894228040143268) * ::exp(T(-0.5) * x * x)};
+}
+#else
+template <class T>
+HESSIAN_ROW_FUNCTION Normal<T> normal_distribution(T x) {
+  using C = ErfcConstants<T>;
+  const T z = (x < 0 ? -x : x) * static_cast<T>(0.70710678118654752);
+  const T t = (z - C::centre) / (z + C::centre);
+  T series = C::coefficients.back();
+  for (std::size_t i = C::coefficients.size() - 1; i-- > 0;) {
+    series = series * t + C::coefficients[i];
+  }
+  const T bell = exponential(static_cast<T>(-0.5) * x * x);
+  const T tail = static_cast<T>(0.5) * bell * series / (1 + 2 * z);
+  return {x < 0 ? tail : 1 - tail, static_cast<T>(0.39894228040143268) * bell};
+}
+#endif
+
 }  // namespace hessian::fused

@@ -28,6 +28,15 @@ const char* kind_of(const CausalAttention& /*attention*/) {
 const char* kind_of(const SiluGate& /*gate*/) {
   return "the SiLU gate";
 }
+const char* kind_of(const GeluGate& /*gate*/) {
+  return "the GELU gate";
+}
+const char* kind_of(const Scale& /*scale*/) {
+  return "a multiple";
+}
+const char* kind_of(const SoftCap& /*cap*/) {
+  return "the soft cap";
+}
 const char* kind_of(const Gelu& /*gelu*/) {
   return "GELU";
 }
@@ -54,19 +63,23 @@ std::string name_of(const Operation& operation) {
   return parameters.empty() ? kind : kind + " '" + parameters.front() + "'";
 }
 
-bool is_norm(const Operation& operation) {
-  return std::holds_alternative<RmsNorm>(operation) || std::holds_alternative<LayerNorm>(operation);
+/// Returns into how many parts, each with its own sum of squares, an operation divides a row; 0 if it is not a norm.
+int64_t norms_per_row(const Operation& operation) {
+  if (const auto* const norm = std::get_if<RmsNorm>(&operation)) {
+    return norm->heads;
+  }
+  return std::holds_alternative<LayerNorm>(operation) ? 1 : 0;
 }
 
-/// Returns whether the sum of the squares of a row exceeds the largest number of the precision in which norms compute:
-/// float64 for float64, otherwise float32.
-bool squares_overflow(const at::Tensor& tensor, double largest) {
+/// Returns whether the sum of the squares of one of the equal parts of a row exceeds the largest number of the precision in
+/// which norms compute: float64 for float64, otherwise float32.
+bool squares_overflow(const at::Tensor& tensor, int64_t parts, double largest) {
   const double limit = tensor.scalar_type() == at::kDouble ? std::numeric_limits<double>::max()
                                                            : static_cast<double>(std::numeric_limits<float>::max());
-  if (largest <= std::sqrt(limit / static_cast<double>(tensor.size(-1)))) {
+  if (largest <= std::sqrt(limit / static_cast<double>(tensor.size(-1) / parts))) {
     return false;
   }
-  return tensor.to(at::kDouble).square().sum(-1).max().item<double>() > limit;
+  return tensor.to(at::kDouble).unflatten(-1, {parts, -1}).square().sum(-1).max().item<double>() > limit;
 }
 
 }  // namespace
@@ -85,7 +98,8 @@ std::optional<Overflow> find_overflow(const Program& program, ValueId value, con
     return Overflow{"the result of " + name_of(operation), largest, false, parameter_names(operation)};
   }
   for (const Step& step : program.steps) {
-    if (is_norm(step.operation) && step.inputs.front() == value && squares_overflow(tensor, largest)) {
+    const int64_t norms = norms_per_row(step.operation);
+    if (norms > 0 && step.inputs.front() == value && squares_overflow(tensor, norms, largest)) {
       return Overflow{"the input of " + name_of(step.operation), largest};
     }
   }

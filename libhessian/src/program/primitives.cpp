@@ -1,12 +1,13 @@
 #include <ATen/ATen.h>
 
-#include <cmath>
 #include <limits>
+#include <optional>
 #include <stdexcept>
 
 #include "hessian/evaluate.h"
 #include "kernels/fused/functions.h"
-#include "kernels/rope_table.h"
+#include "program/attention.h"
+#include "program/rope_table.h"
 
 namespace hessian {
 namespace {
@@ -40,13 +41,19 @@ at::Tensor apply(const Linear& linear, const Operands& operands) {
 
 at::Tensor apply(const RmsNorm& norm, const Operands& operands) {
   const at::Tensor& x = operands[0];
+  const auto dtype = statistics_dtype(operands);
+  // In bfloat16, offset + gain would lose most digits of the gain.
+  const bool has_offset = norm.gain_offset != 0;
+  const at::Tensor& stored = operands.parameter(norm.gain);
+  const at::Tensor gain = has_offset ? stored.to(dtype) + norm.gain_offset : stored;
+  const at::Tensor heads = x.unflatten(-1, {norm.heads, -1});
   if (operands.fused(x)) {
-    return fused::rms_norm(x, operands.parameter(norm.gain), norm.eps);
+    return fused::rms_norm(heads, gain, norm.eps).view(x.sizes());
   }
-  const at::Tensor wide = x.to(statistics_dtype(operands));
-  const at::Tensor inverse_rms = (wide.square().mean(-1, true) + norm.eps).rsqrt();
-  const at::Tensor y = (wide * inverse_rms).to(x.scalar_type()) * operands.parameter(norm.gain);
-  return operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
+  const at::Tensor wide = heads.to(dtype);
+  const at::Tensor normalised = wide * (wide.square().mean(-1, true) + norm.eps).rsqrt();
+  const at::Tensor y = ((has_offset ? normalised : normalised.to(x.scalar_type())) * gain).flatten(-2);
+  return has_offset || operands.derivatives == Derivatives::first ? y.to(x.scalar_type()) : y;
 }
 
 at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
@@ -60,11 +67,11 @@ at::Tensor apply(const LayerNorm& norm, const Operands& operands) {
 at::Tensor apply(const Rope& rope, const Operands& operands) {
   const at::Tensor& x = operands[0];
   if (operands.fused(x)) {
-    return fused::rope(x, rope.head_dim, rope.theta);
+    return fused::rope(x, cached_rope_table(rope, x.size(1), x.options().dtype(at_least_float32(x))));
   }
   const int64_t positions = x.size(1);
   const auto dtype = at_least_float32(x);
-  const at::Tensor table = rope_table(rope.head_dim, rope.theta, positions, x.options().dtype(dtype),
+  const at::Tensor table = rope_table(rope, positions, x.options().dtype(dtype),
                                       operands.numerics == Numerics::wide ? at::kDouble : at::kFloat)
                                .unsqueeze(1);
   const at::Tensor cosine = table.select(2, 0);
@@ -77,24 +84,34 @@ at::Tensor apply(const Rope& rope, const Operands& operands) {
   return turned.view(x.sizes()).to(x.scalar_type());
 }
 
+at::Tensor soft_capped(const at::Tensor& x, double cap) {
+  return at::tanh(x / cap) * cap;
+}
+
 /// Computes attention with LibTorch's fused kernels, which do not materialise [T, T] weights and have no second
 /// derivative. On the CPU, they treat a NaN query as one that sees no key, and return zeros; NaN in v stays NaN.
 at::Tensor flash_attention(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor& q = operands[0];
   const int64_t head_dim = q.size(2) / attention.n_heads;
+  std::optional<at::Tensor> mask;
+  if (attention.window != 0 && attention.window < q.size(1)) {
+    mask = hidden_keys(attention, q.size(1), q.options()).logical_not();
+  }
   // Makes views [S, heads, T, h]; the result has the memory layout [S, T, heads, h] again.
   const auto split = [&](const at::Tensor& x, int64_t heads) {
     return x.reshape({x.size(0), x.size(1), heads, head_dim}).transpose(1, 2);
   };
   return at::scaled_dot_product_attention(split(q, attention.n_heads), split(operands[1], attention.n_kv_heads),
-                                          split(operands[2], attention.n_kv_heads), {}, 0.0, /*is_causal=*/true,
-                                          /*scale=*/{}, /*enable_gqa=*/attention.n_heads != attention.n_kv_heads)
+                                          split(operands[2], attention.n_kv_heads), mask, 0.0,
+                                          /*is_causal=*/!mask.has_value(), score_scale(attention, head_dim),
+                                          /*enable_gqa=*/attention.n_heads != attention.n_kv_heads)
       .transpose(1, 2)
       .reshape(q.sizes());
 }
 
 at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
-  if (operands.derivatives == Derivatives::first) {
+  // LibTorch's fused kernels have no soft cap.
+  if (operands.derivatives == Derivatives::first && attention.soft_cap == 0) {
     return flash_attention(attention, operands);
   }
   const at::Tensor& q = operands[0];
@@ -112,11 +129,15 @@ at::Tensor apply(const CausalAttention& attention, const Operands& operands) {
   const at::Tensor keys = split(operands[1]);
   const at::Tensor values = split(operands[2]);
 
-  const at::Tensor future = at::ones({positions, positions}, q.options().dtype(at::kBool)).triu(1);
-  const at::Tensor scores = at::matmul(queries * (1.0 / std::sqrt(static_cast<double>(head_dim))), keys.transpose(2, 3))
-                                .view({sequences, attention.n_kv_heads, group, positions, positions})
-                                .masked_fill(future, -std::numeric_limits<double>::infinity());
-  const at::Tensor weights = at::softmax(scores, -1, statistics_dtype(operands)).to(q.scalar_type());
+  at::Tensor scores = at::matmul(queries * score_scale(attention, head_dim), keys.transpose(2, 3))
+                          .view({sequences, attention.n_kv_heads, group, positions, positions});
+  if (attention.soft_cap != 0) {
+    scores = soft_capped(scores, attention.soft_cap);
+  }
+  const at::Tensor hidden = hidden_keys(attention, positions, q.options());
+  const at::Tensor weights =
+      at::softmax(scores.masked_fill(hidden, -std::numeric_limits<double>::infinity()), -1, statistics_dtype(operands))
+          .to(q.scalar_type());
   return at::matmul(weights.view({sequences, attention.n_kv_heads, group * positions, positions}), values)
       .view({sequences, attention.n_kv_heads, group, positions, head_dim})
       .permute({0, 3, 1, 2, 4})
@@ -128,6 +149,23 @@ at::Tensor apply(const SiluGate& /*gate*/, const Operands& operands) {
     return fused::silu_gate(operands[0], operands[1]);
   }
   return at::silu(operands[0]) * operands[1];
+}
+
+at::Tensor apply(const GeluGate& gate, const Operands& operands) {
+  if (operands.fused(operands[0]) && operands[0].scalar_type() == operands[1].scalar_type()) {
+    return fused::gelu_gate(operands[0], operands[1], gate.tanh_approximation);
+  }
+  return at::gelu(operands[0], gate.tanh_approximation ? "tanh" : "none") * operands[1];
+}
+
+at::Tensor apply(const Scale& scale, const Operands& operands) {
+  return operands[0] * scale.factor;
+}
+
+at::Tensor apply(const SoftCap& cap, const Operands& operands) {
+  // Rounds narrow activations once, not after each of the three operators.
+  const at::Tensor& x = operands[0];
+  return soft_capped(x.to(at_least_float32(x)), cap.cap).to(x.scalar_type());
 }
 
 at::Tensor apply(const Gelu& gelu, const Operands& operands) {
@@ -152,7 +190,10 @@ at::Tensor apply(const AddPositions& positions, const Operands& operands) {
 
 at::Tensor apply(const CrossEntropyHead& head, const Operands& operands) {
   const at::Tensor& x = operands[0];
-  const at::Tensor logits = at::linear(x, operands.parameter(head.weight));
+  at::Tensor logits = at::linear(x, operands.parameter(head.weight));
+  if (head.soft_cap != 0) {
+    logits = soft_capped(logits, head.soft_cap);
+  }
   if (operands.fused(logits)) {
     return fused::cross_entropy(logits, operands[1]);
   }

@@ -45,6 +45,15 @@ std::vector<std::string> names_in(const CausalAttention& /*attention*/) {
 std::vector<std::string> names_in(const SiluGate& /*gate*/) {
   return {};
 }
+std::vector<std::string> names_in(const GeluGate& /*gate*/) {
+  return {};
+}
+std::vector<std::string> names_in(const Scale& /*scale*/) {
+  return {};
+}
+std::vector<std::string> names_in(const SoftCap& /*cap*/) {
+  return {};
+}
 std::vector<std::string> names_in(const Gelu& /*gelu*/) {
   return {};
 }
@@ -108,6 +117,12 @@ std::vector<std::size_t> last_uses(const Program& program, const std::vector<boo
 
 namespace {
 
+/// Returns whether the step is an RMSNorm of the whole width, with the gain as it is stored.
+bool is_plain_rms_norm(const Operation& operation) {
+  const auto* const norm = std::get_if<RmsNorm>(&operation);
+  return norm != nullptr && norm->heads == 1 && norm->gain_offset == 0;
+}
+
 /// Returns per value how often needed steps read it.
 std::vector<int> count_readers(const Program& program, const std::vector<bool>& needed) {
   std::vector<int> readers(static_cast<std::size_t>(program.n_inputs) + program.steps.size(), 0);
@@ -129,7 +144,7 @@ std::vector<bool> simple_norms(const Program& program, const std::vector<bool>& 
     const ValueId result = program.n_inputs + static_cast<ValueId>(i);
     const Step& next = program.steps[i + 1];
     found[i] = needed[i] && needed[i + 1] && map != nullptr && map->bias.empty() && result != program.output &&
-               std::holds_alternative<RmsNorm>(next.operation) && next.inputs.front() == result &&
+               is_plain_rms_norm(next.operation) && next.inputs.front() == result &&
                readers[static_cast<std::size_t>(result)] == 1;
   }
   return found;

@@ -43,10 +43,21 @@ Jet tanh_gelu_jet(const at::Tensor& x) {
           sech * u_first + 0.5 * x * sech * (u_second - 2 * t * u_first.square())};
 }
 
+Jet gelu_jet(const at::Tensor& x, bool tanh_approximation) {
+  return tanh_approximation ? tanh_gelu_jet(x) : exact_gelu_jet(x);
+}
+
+/// Computes cap t with t = tanh(x / cap): first derivative 1 - t^2, second derivative -2 t (1 - t^2) / cap.
+Jet soft_cap_jet(const at::Tensor& x, double cap) {
+  const at::Tensor t = at::tanh(x / cap);
+  const at::Tensor slope = 1 - t.square();
+  return {cap * t, slope, t * slope * (-2 / cap)};
+}
+
 /// The rule of y = G(x): xbar = ybar G'. See activation_rows.h for the tangents.
-class GeluRule final : public Rule {
+class EntrywiseRule final : public Rule {
  public:
-  explicit GeluRule(Jet jet) : first_(jet.first.contiguous()), second_(std::move(jet.second)) {
+  explicit EntrywiseRule(Jet jet) : first_(jet.first.contiguous()), second_(std::move(jet.second)) {
     value_ = std::move(jet.value);
   }
 
@@ -86,13 +97,13 @@ class GeluRule final : public Rule {
   at::Tensor curvature_;  // ybar G''
 };
 
-/// The rule of y = G(g) u with G = silu: gbar = ybar u G', ubar = ybar G. See activation_rows.h for the tangents.
-class SiluGateRule final : public Rule {
+/// The rule of y = G(g) u: gbar = ybar u G', ubar = ybar G. See activation_rows.h for the tangents.
+class GateRule final : public Rule {
  public:
-  SiluGateRule(const at::Tensor& gate, const at::Tensor& up) {
-    Jet jet = silu_jet(gate);
+  /// \param jet  of G at the gate
+  GateRule(Jet jet, const at::Tensor& up) {
     value_ = jet.value * up;
-    silu_ = jet.value.contiguous();
+    activated_ = jet.value.contiguous();
     slope_ = jet.first.mul(up).contiguous();
     mixed_ = std::move(jet.first);
     curvature_ = jet.second.mul_(up);
@@ -101,7 +112,7 @@ class SiluGateRule final : public Rule {
   std::vector<at::Tensor> vjp(const at::Tensor& cotangent) override {
     mixed_ = cotangent.mul(mixed_).contiguous();
     curvature_ = cotangent.mul(curvature_).contiguous();
-    return {cotangent * slope_, cotangent * silu_};
+    return {cotangent * slope_, cotangent * activated_};
   }
 
   at::Tensor jvp(std::span<const at::Tensor> tangents, Scratch& scratch) const override {
@@ -110,8 +121,8 @@ class SiluGateRule final : public Rule {
     at::Tensor ydot = at::empty_like(gdot);
     rows::with_type_of(gdot, [&]<class T>(T) {
       const rows::GateJvp<T> pass{
-          silu_.const_data_ptr<T>(), slope_.const_data_ptr<T>(), gdot.size(-1),     map_of(gdot),
-          gdot.const_data_ptr<T>(),  udot.const_data_ptr<T>(),   ydot.data_ptr<T>()};
+          activated_.const_data_ptr<T>(), slope_.const_data_ptr<T>(), gdot.size(-1),     map_of(gdot),
+          gdot.const_data_ptr<T>(),       udot.const_data_ptr<T>(),   ydot.data_ptr<T>()};
       rows::run_over_last_axis(pass, gdot);
     });
     scratch = {gdot, udot};
@@ -123,7 +134,7 @@ class SiluGateRule final : public Rule {
     const at::Tensor gbardot = at::empty_like(ybardot);
     const at::Tensor ubardot = at::empty_like(ybardot);
     rows::with_type_of(ybardot, [&]<class T>(T) {
-      const rows::GateVjpTangent<T> pass{silu_.const_data_ptr<T>(),
+      const rows::GateVjpTangent<T> pass{activated_.const_data_ptr<T>(),
                                          slope_.const_data_ptr<T>(),
                                          mixed_.const_data_ptr<T>(),
                                          curvature_.const_data_ptr<T>(),
@@ -140,7 +151,7 @@ class SiluGateRule final : public Rule {
   }
 
  private:
-  at::Tensor silu_;       // G
+  at::Tensor activated_;  // G
   at::Tensor slope_;      // u G'
   at::Tensor mixed_;      // G', then ybar G'
   at::Tensor curvature_;  // u G'', then ybar u G''
@@ -149,11 +160,19 @@ class SiluGateRule final : public Rule {
 }  // namespace
 
 RulePtr record(const SiluGate& /*gate*/, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
-  return std::make_unique<SiluGateRule>(inputs[0], inputs[1]);
+  return std::make_unique<GateRule>(silu_jet(inputs[0]), inputs[1]);
 }
 
 RulePtr record(const Gelu& gelu, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
-  return std::make_unique<GeluRule>(gelu.tanh_approximation ? tanh_gelu_jet(inputs[0]) : exact_gelu_jet(inputs[0]));
+  return std::make_unique<EntrywiseRule>(gelu_jet(inputs[0], gelu.tanh_approximation));
+}
+
+RulePtr record(const GeluGate& gate, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
+  return std::make_unique<GateRule>(gelu_jet(inputs[0], gate.tanh_approximation), inputs[1]);
+}
+
+RulePtr record(const SoftCap& cap, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
+  return std::make_unique<EntrywiseRule>(soft_cap_jet(inputs[0], cap.cap));
 }
 
 }  // namespace hessian::tape

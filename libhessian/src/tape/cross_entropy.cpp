@@ -17,8 +17,17 @@ namespace {
 ///   fisher        fbar (p - e) <p - e, zdot> / T, the mean over the labels of each token, and zbar = 0
 /// Tangents of the weight assume that the loss is the program's output, so that fbardot = 0.
 ///
+/// With a soft cap c, softmax reads the logits y = c t with t = tanh(z / c) and slope D = 1 - t^2: p = softmax(y), and D
+/// multiplies p - e in all formulas above. The curvature is that of the loss as a function of y, and the cap is the last
+/// part of the model: Gauss-Newton is J^T (diag(p) - p p^T) J with J the derivative of y, as for a program with a separate
+/// SoftCap before its loss. Hence, with ydot = D zdot:
+///   hessian       fbar D p (ydot - <p, ydot>) / T - (2 / c) t zbar zdot
+///   gauss_newton  the same without the second term, and zbar = 0
+///   fisher        fbar D (p - e) <p - e, ydot> / T, and zbar = 0
+///
 /// Works on chunks of positions, so that neither the logits nor their tangents are ever materialised in full. The
-/// probabilities are kept if they are few enough, and recomputed otherwise.
+/// probabilities, or t from which they follow without a product, are kept if they are few enough, and recomputed
+/// otherwise.
 class CrossEntropyRule final : public Rule {
  public:
   CrossEntropyRule(const CrossEntropyHead& head, at::Tensor x, const at::Tensor& targets, const Parameters& parameters,
@@ -27,23 +36,32 @@ class CrossEntropyRule final : public Rule {
         x_(std::move(x)),
         weight_(parameters.at(head.weight)),
         curvature_(demand.curvature),
+        soft_cap_(head.soft_cap),
         max_logits_(limits.max_logits),
         keeps_(x_.size(0) * positions() * classes() <= limits.max_probabilities) {
     const at::Tensor labels = targets.dim() == 2 ? targets.unsqueeze(-1) : targets;  // [S, T, M]
-    if (curvature_ == Curvature::fisher || (curvature_ == Curvature::hessian && demand.varies(head.weight))) {
+    if (curvature_ == Curvature::fisher ||
+        (curvature_ == Curvature::hessian && (is_capped() || demand.varies(head.weight)))) {
       labels_ = labels;
     }
     at::Tensor sum = at::zeros({x_.size(0)}, x_.options());
     gradient_ = at::empty_like(x_);
     for_chunks([&](int64_t first, int64_t count) {
-      const at::Tensor z = times_transposed(x_.narrow(1, first, count), weight_);
+      at::Tensor z = times_transposed(x_.narrow(1, first, count), weight_);
+      const at::Tensor t = is_capped() ? z.div_(soft_cap_).tanh_() : at::Tensor();
+      if (is_capped()) {
+        z = t * soft_cap_;
+      }
       const at::Tensor chosen = labels.narrow(1, first, count);
       sum += (z.logsumexp(-1) - z.gather(-1, chosen).mean(-1)).sum(-1);
       const at::Tensor p = at::softmax(z, -1);
       if (keeps_) {
-        kept_.push_back(p.clone());
+        kept_.push_back(is_capped() ? t : p.clone());
       }
       subtract_labels(p, chosen);
+      if (is_capped()) {
+        p.mul_(slope(t));
+      }
       gradient_.narrow(1, first, count).copy_(times(p, weight_) / static_cast<double>(positions()));
     });
     value_ = sum / static_cast<double>(positions());
@@ -90,8 +108,9 @@ class CrossEntropyRule final : public Rule {
     int64_t count;        ///< t
     at::Tensor x;         ///< [S, t, in]
     at::Tensor p;         ///< [S, t, V]
+    at::Tensor tanh;      ///< the same, if there is a soft cap
     at::Tensor labels;    ///< [S, t, M], if labels_ is defined
-    at::Tensor zbar;      ///< zbar / scale = p - e, [S, t, V], if terms with zbar and Wdot are needed
+    at::Tensor zbar;      ///< zbar / scale, [S, t, V], if terms with zbar are needed
     at::Tensor scaled_x;  ///< x scale, if the weight has tangents
   };
 
@@ -110,6 +129,10 @@ class CrossEntropyRule final : public Rule {
 
   int64_t positions() const { return x_.size(1); }
   int64_t classes() const { return weight_.size(0); }
+  bool is_capped() const { return soft_cap_ != 0; }
+
+  /// Returns D from t.
+  static at::Tensor slope(const at::Tensor& tanh) { return 1 - tanh.square(); }
 
   template <class Body>
   void for_chunks(const Body& body) const {
@@ -144,12 +167,20 @@ class CrossEntropyRule final : public Rule {
   }
 
   Chunk make_chunk(int64_t first, int64_t count, std::size_t index, const Tangents& tangents) const {
-    Chunk chunk{first, count, x_.narrow(1, first, count), {}, {}, {}, {}};
-    chunk.p = keeps_ ? kept_[index] : at::softmax(times_transposed(chunk.x, weight_), -1);
+    Chunk chunk{first, count, x_.narrow(1, first, count), {}, {}, {}, {}, {}};
+    if (is_capped()) {
+      chunk.tanh = keeps_ ? kept_[index] : times_transposed(chunk.x, weight_).div_(soft_cap_).tanh_();
+      chunk.p = at::softmax(chunk.tanh * soft_cap_, -1);
+    } else {
+      chunk.p = keeps_ ? kept_[index] : at::softmax(times_transposed(chunk.x, weight_), -1);
+    }
     chunk.labels = labels_.defined() ? labels_.narrow(1, first, count) : at::Tensor();
-    if (tangents.has_weight() && curvature_ == Curvature::hessian) {
+    if (curvature_ == Curvature::hessian && (is_capped() || tangents.has_weight())) {
       chunk.zbar = chunk.p.clone();
       subtract_labels(chunk.zbar, chunk.labels);
+      if (is_capped()) {
+        chunk.zbar.mul_(slope(chunk.tanh));
+      }
     }
     if (tangents.has_weight()) {
       chunk.scaled_x = chunk.x * tangents.scale.squeeze(1);
@@ -168,7 +199,7 @@ class CrossEntropyRule final : public Rule {
     const at::Tensor zbardot = output_tangent(chunk, logit_tangent(chunk, xdot, weight_dot));
     if (tangents.has_input()) {
       at::Tensor sum = times(zbardot, weight_);
-      if (chunk.zbar.defined()) {
+      if (tangents.has_weight() && chunk.zbar.defined()) {
         sum.add_(times_each(chunk.zbar, weight_dot));
       }
       slice(tangents.xbardot).copy_(sum.mul_(tangents.scale));
@@ -196,30 +227,45 @@ class CrossEntropyRule final : public Rule {
   at::Tensor output_tangent(const Chunk& chunk, const at::Tensor& zdot) const {
     if (curvature_ != Curvature::fisher) {
       rows::with_type_of(zdot, [&]<class T>(T) {
+        if (is_capped()) {
+          const rows::CappedLogitsTangent<T> pass{chunk.p.const_data_ptr<T>(),
+                                                  chunk.tanh.const_data_ptr<T>(),
+                                                  chunk.zbar.defined() ? chunk.zbar.const_data_ptr<T>() : nullptr,
+                                                  static_cast<T>(soft_cap_),
+                                                  classes(),
+                                                  map_of(zdot),
+                                                  zdot.data_ptr<T>()};
+          rows::run_over_last_axis(pass, zdot);
+          return;
+        }
         const rows::SoftmaxJvp<T> pass{chunk.p.const_data_ptr<T>(), classes(), classes(), map_of(zdot),
                                        zdot.data_ptr<T>()};
         rows::run_over_last_axis(pass, zdot);
       });
       return zdot;
     }
+    const at::Tensor d = is_capped() ? for_vectors(slope(chunk.tanh)) : at::Tensor();
+    const at::Tensor ydot = is_capped() ? zdot * d : zdot;
     auto shape = zdot.sizes().vec();
     shape.back() = chunk.labels.size(-1);
     const at::Tensor index = for_vectors(chunk.labels).expand(shape);
-    // <p - e_m, zdot> for each label m, and the mean over the labels of its products with p - e_m.
-    const at::Tensor along = (for_vectors(chunk.p) * zdot).sum(-1, true) - zdot.gather(-1, index);
-    return (for_vectors(chunk.p) * along.mean(-1, true))
-        .scatter_add_(-1, index, along / -static_cast<double>(shape.back()));
+    // <p - e_m, ydot> for each label m, and the mean over the labels of its products with p - e_m.
+    const at::Tensor along = (for_vectors(chunk.p) * ydot).sum(-1, true) - ydot.gather(-1, index);
+    at::Tensor sum = (for_vectors(chunk.p) * along.mean(-1, true))
+                         .scatter_add_(-1, index, along / -static_cast<double>(shape.back()));
+    return is_capped() ? sum.mul_(d) : sum;
   }
 
   std::string weight_name_;
   at::Tensor x_;
   at::Tensor weight_;
   Curvature curvature_;
+  double soft_cap_;  // c; 0 for none
   int64_t max_logits_;
   bool keeps_;
   at::Tensor labels_;             // [S, T, M], if the tangents need them
-  std::vector<at::Tensor> kept_;  // per chunk: p
-  at::Tensor gradient_;           // (p - e) W / T
+  std::vector<at::Tensor> kept_;  // per chunk: p, or t if there is a soft cap
+  at::Tensor gradient_;           // (p - e) W / T, with D if there is a soft cap
   at::Tensor cotangent_;          // fbar
 };
 

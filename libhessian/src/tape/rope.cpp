@@ -1,17 +1,18 @@
 #include <utility>
 
-#include "kernels/rope_table.h"
 #include "kernels/rows/rope_rows.h"
+#include "program/rope_table.h"
 #include "tape/rule.h"
 
 namespace hessian::tape {
 namespace {
 
-/// The rule of y = R x with a rotation R of pairs: ydot = R xdot, xbar = R^T ybar, and xbardot = R^T ybardot.
+/// The rule of y = R x with a rotation R of pairs, or a multiple of one: ydot = R xdot, xbar = R^T ybar, and
+/// xbardot = R^T ybardot.
 class RopeRule final : public Rule {
  public:
-  RopeRule(const at::Tensor& x, int64_t head_dim, double theta)
-      : head_dim_(head_dim), table_(cached_rope_table(head_dim, theta, x.size(-2), x.options())) {
+  RopeRule(const at::Tensor& x, const Rope& rope)
+      : head_dim_(rope.head_dim), table_(cached_rope_table(rope, x.size(-2), x.options())) {
     value_ = turn(x, false);
   }
 
@@ -46,7 +47,7 @@ class RopeRule final : public Rule {
 }  // namespace
 
 RulePtr record(const Rope& rope, std::span<const at::Tensor> inputs, const Parameters& /*parameters*/) {
-  return std::make_unique<RopeRule>(inputs[0], rope.head_dim, rope.theta);
+  return std::make_unique<RopeRule>(inputs[0], rope);
 }
 
 }  // namespace hessian::tape

@@ -106,7 +106,10 @@ RulePtr record(const LayerNorm& norm, std::span<const at::Tensor> inputs, const 
 RulePtr record(const Rope& rope, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const CausalAttention& attention, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const SiluGate& gate, std::span<const at::Tensor> inputs, const Parameters& parameters);
+RulePtr record(const GeluGate& gate, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const Gelu& gelu, std::span<const at::Tensor> inputs, const Parameters& parameters);
+RulePtr record(const Scale& scale, std::span<const at::Tensor> inputs, const Parameters& parameters);
+RulePtr record(const SoftCap& cap, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const Add& add, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const Identity& identity, std::span<const at::Tensor> inputs, const Parameters& parameters);
 RulePtr record(const Embedding& embedding, std::span<const at::Tensor> inputs, const Parameters& parameters,

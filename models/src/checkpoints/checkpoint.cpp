@@ -88,9 +88,9 @@ LoadedCheckpoint load_nanogpt(const Place& place, const LoadOptions& options) {
 
 LoadedCheckpoint load_huggingface(const Place& place, const LoadOptions& options) {
   LoadedCheckpoint result;
-  result.model = load_huggingface_model(place.path, options.access);
-  result.description = fmt::format("Hugging Face {}",
-                                   result.model.config.family == Family::gpt2 ? "GPT2LMHeadModel" : "LlamaForCausalLM");
+  auto [model, architecture] = load_huggingface_folder(place.path, options.access);
+  result.model = std::move(model);
+  result.description = fmt::format("Hugging Face {}", architecture);
   return result;
 }
 

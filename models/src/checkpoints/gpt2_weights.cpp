@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 
+#include "checkpoints/head_weight.h"
 #include "checkpoints/taken_weights.h"
 
 namespace hessian::models {
@@ -33,39 +34,45 @@ void take_block(NamedTensors& tensors, const GptConfig& config, LinearLayout lay
 
   const auto norm = [&](const std::string& source, const std::string& target) {
     result.add(to + target + ".weight", tensors.take(from + source + ".weight", {dim}));
-    if (config.bias) {
+    if (config.norm_bias) {
       result.add(to + target + ".bias", tensors.take(from + source + ".bias", {dim}));
     }
   };
-  const auto linear = [&](const std::string& source, const std::string& target, int64_t out, int64_t in) {
+  const auto linear = [&](const std::string& source, const std::string& target, int64_t out, int64_t in, bool bias) {
     add_linear(result, to + target + ".weight", take_linear(tensors, from + source + ".weight", out, in, layout),
                layout);
-    if (config.bias) {
+    if (bias) {
       result.add(to + target + ".bias", tensors.take(from + source + ".bias", {out}));
     }
   };
 
   const std::array<const char*, 3> projections = {"attention.wq", "attention.wk", "attention.wv"};
   const at::Tensor qkv = take_linear(tensors, from + "attn.c_attn.weight", 3 * dim, dim, layout);
-  const at::Tensor qkv_bias = config.bias ? tensors.take(from + "attn.c_attn.bias", {3 * dim}) : at::Tensor();
+  const at::Tensor qkv_bias = config.qkv_bias ? tensors.take(from + "attn.c_attn.bias", {3 * dim}) : at::Tensor();
   for (std::size_t part = 0; part < projections.size(); ++part) {
     const int64_t first_row = static_cast<int64_t>(part) * dim;
     add_linear(result, to + projections[part] + ".weight", qkv.narrow(0, first_row, dim), layout);
-    if (config.bias) {
+    if (config.qkv_bias) {
       result.add(to + projections[part] + ".bias", qkv_bias.narrow(0, first_row, dim));
     }
   }
   norm("ln_1", "attention_norm");
-  linear("attn.c_proj", "attention.wo", dim, dim);
+  linear("attn.c_proj", "attention.wo", dim, dim, config.out_bias);
   norm("ln_2", "ffn_norm");
-  linear("mlp.c_fc", "feed_forward.w1", hidden, dim);
-  linear("mlp.c_proj", "feed_forward.w2", dim, hidden);
+  linear("mlp.c_fc", "feed_forward.w1", hidden, dim, config.ffn_bias);
+  linear("mlp.c_proj", "feed_forward.w2", dim, hidden, config.ffn_bias);
 }
 
 }  // namespace
 
 bool is_gpt2_buffer(std::string_view key) {
   return key.ends_with(".attn.bias") || key.ends_with(".attn.masked_bias");
+}
+
+std::string gpt2_key(const std::string& name) {
+  constexpr std::string_view root = "transformer.";
+  const std::string key = name.starts_with(root) ? name.substr(root.size()) : name;
+  return is_gpt2_buffer(key) ? "" : key;
 }
 
 Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, LinearLayout layout, WeightAccess access) {
@@ -77,14 +84,10 @@ Parameters take_gpt2_weights(NamedTensors& tensors, const GptConfig& config, Lin
     take_block(tensors, config, layout, layer, result);
   }
   result.add("norm.weight", tensors.take("ln_f.weight", {config.dim}));
-  if (config.bias) {
+  if (config.norm_bias) {
     result.add("norm.bias", tensors.take("ln_f.bias", {config.dim}));
   }
-  if (config.tied_head) {
-    tensors.drop_tied("lm_head.weight", embedding);
-  } else {
-    result.add("output.weight", tensors.take("lm_head.weight", {config.vocab_size, config.dim}));
-  }
+  take_head(tensors, "lm_head.weight", config, embedding, result);
   tensors.refuse_rest();
   return result.take();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "checkpoints/named_tensors.h"
@@ -13,6 +14,9 @@ enum class LinearLayout { out_in, in_out };
 
 /// Returns whether a tensor of a GPT-2 state dict is a buffer (the causal mask) rather than a weight.
 bool is_gpt2_buffer(std::string_view key);
+
+/// Returns the key of a tensor of Hugging Face's GPT-2: its name without "transformer."; empty for buffers.
+std::string gpt2_key(const std::string& name);
 
 /// Takes all weights of a GPT-2 under this project's names. Keys are without "transformer.": "wte.weight",
 /// "h.0.ln_1.bias". c_attn is split into q, k and v; a tied lm_head is compared with the embedding and dropped. With

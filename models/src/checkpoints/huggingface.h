@@ -6,20 +6,21 @@
 
 namespace hessian::models {
 
-/// Reads a folder in the layout of Hugging Face: config.json, and model.safetensors or model.safetensors.index.json
-/// with its shards. Supports the architectures LlamaForCausalLM and GPT2LMHeadModel, and refuses every setting whose
-/// computation this project does not implement.
-///
-/// Llama: the rows of q and k are permuted from the half-split order of Hugging Face (pair j is rows j and j +
-/// head_dim/2) to interleaved pairs (2j, 2j+1). The family is llama3 if the RoPE base is 500000 or more, llama2
-/// otherwise; the two families compute the same.
-/// GPT-2: Conv1D weights are transposed from [in, out] to [out, in], and c_attn is split into q, k and v.
-/// \throws std::runtime_error  one line, beginning with the offending file
-/// Source: huggingface/transformers, models/llama/modeling_llama.py and models/gpt2/modeling_gpt2.py.
-Model load_huggingface_model(const std::string& folder, WeightAccess access = WeightAccess::ready);
+struct HuggingFaceModel {
+  Model model;
+  std::string architecture;  ///< "LlamaForCausalLM"
+};
 
-/// Permutes the rows of a q or k projection [n_heads * head_dim, ...] from half-split to interleaved order, per head.
-/// \throws std::invalid_argument  if n_heads does not divide the rows into heads of even size
-at::Tensor interleave_rope_rows(const at::Tensor& weight, int64_t n_heads);
+/// Reads a folder in the layout of Hugging Face: config.json, and model.safetensors or model.safetensors.index.json
+/// with its shards. huggingface_architectures.cpp lists the supported architectures.
+///
+/// The model computes what transformers computes. Absent keys of config.json have the defaults of transformers; what a
+/// configuration asks for and this project does not implement is refused, never ignored. Rotated rows are permuted from
+/// half-split to interleaved order, and stacked or transposed maps are taken apart.
+/// \throws std::runtime_error  one line, beginning with the offending file
+HuggingFaceModel load_huggingface_folder(const std::string& folder, WeightAccess access = WeightAccess::ready);
+
+/// Returns the model of load_huggingface_folder().
+Model load_huggingface_model(const std::string& folder, WeightAccess access = WeightAccess::ready);
 
 }  // namespace hessian::models

@@ -2,14 +2,13 @@
 
 #include <string>
 
+#include "checkpoints/huggingface_architectures.h"
 #include "hessian/models/config.h"
 
 namespace hessian::models {
 
-enum class Architecture { llama, gpt2 };
-
 struct HuggingFaceConfig {
-  Architecture architecture = Architecture::llama;
+  const HuggingFaceArchitecture* architecture = nullptr;
   GptConfig config;
 };
 

@@ -23,15 +23,31 @@ namespace {
 /// Larger than in any real model, and small enough that products of two sizes cannot overflow.
 constexpr std::int64_t largest_size = std::int64_t{1} << 30;
 
+/// Factor by which Llama 3.1 divides low frequencies of RoPE.
+constexpr double default_scaling_factor = 8.0;
+
 /// The numbers of params.json.
 class Params {
  public:
   explicit Params(const std::string& path)
       : path_(path), json_(parse_json_object(as_text(MappedFile::open(path)->bytes()), path, "the file")) {
-    constexpr std::array<std::string_view, 15> known = {
-        "dim",        "n_layers",        "n_heads",     "n_kv_heads",         "head_dim",
-        "hidden_dim", "vocab_size",      "multiple_of", "ffn_dim_multiplier", "norm_eps",
-        "rope_theta", "use_scaled_rope", "max_seq_len", "max_batch_size",     "model_parallel_size"};
+    constexpr std::array<std::string_view, 17> known = {"rope_scaling_factor",
+                                                        "rope_high_freq_factor",
+                                                        "dim",
+                                                        "n_layers",
+                                                        "n_heads",
+                                                        "n_kv_heads",
+                                                        "head_dim",
+                                                        "hidden_dim",
+                                                        "vocab_size",
+                                                        "multiple_of",
+                                                        "ffn_dim_multiplier",
+                                                        "norm_eps",
+                                                        "rope_theta",
+                                                        "use_scaled_rope",
+                                                        "max_seq_len",
+                                                        "max_batch_size",
+                                                        "model_parallel_size"};
     for (const auto& [key, value] : json_.items()) {
       if (std::ranges::find(known, key) == known.end() && !value.is_null()) {
         refuse(key, "which is not computed here");
@@ -103,8 +119,13 @@ GptConfig read_config(const std::string& path) {
   config.vocab_size = params.is_open("vocab_size") ? -1 : params.size("vocab_size");
   config.norm_eps = params.real("norm_eps", 1e-5);
   config.max_seq_len = params.size("max_seq_len", config.family == Family::llama3 ? 8192 : 4096);
-  if (params.boolean("use_scaled_rope")) {
-    params.refuse("use_scaled_rope", "which is not computed here");
+  if (params.boolean("use_scaled_rope")) {  // Llama 3.1
+    config.rope_scaling.type = RopeType::llama3;
+    config.rope_scaling.factor = params.real("rope_scaling_factor", default_scaling_factor);
+    config.rope_scaling.low_freq_factor = 1;
+    config.rope_scaling.high_freq_factor = params.real("rope_high_freq_factor", 4.0);
+    config.rope_scaling.original_max_seq_len = 8192;
+    config.max_seq_len = params.size("max_seq_len", 131072);
   }
   return config;
 }
@@ -229,6 +250,16 @@ void check_shards(const std::vector<Shard>& shards, const GptConfig& config, con
   }
 }
 
+/// Refuses Llama 3.2, which has a tied head and another factor than Llama 3.1, but the same entries in params.json.
+void check_scaling(const GptConfig& config, const std::string& path) {
+  if (config.tied_head && config.rope_scaling.type != RopeType::plain &&
+      config.rope_scaling.factor == default_scaling_factor) {
+    fail(path,
+         "'use_scaled_rope' is true and the head is tied, as in Llama 3.2, whose factor is not in this file; add "
+         "\"rope_scaling_factor\": 32");
+  }
+}
+
 }  // namespace
 
 bool is_meta_folder(const std::string& folder) {
@@ -259,6 +290,7 @@ Model load_meta_model(const std::string& folder, WeightAccess access) {
     config.vocab_size = embedding.shape[0];
   }
   config.tied_head = tensors.head_is_embedding();
+  check_scaling(config, (base / "params.json").string());
   with_source((base / "params.json").string(), [&] { validate(config); });
   return tensors.take(config, access, FileUse::viewed);
 }

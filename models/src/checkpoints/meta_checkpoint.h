@@ -13,7 +13,8 @@ bool is_meta_folder(const std::string& folder);
 /// wq, wk, wv, w1, w3 and output are divided by rows, wo and w2 by columns, the embedding by columns (Llama 1 and 2) or
 /// rows (Llama 3), which its shape tells; norms must be equal in all shards. RoPE rotates adjacent entries, as here. The
 /// buffer rope.freqs is ignored. A vocabulary of -1 is that of the embedding. The head is tied if `output.weight` is
-/// absent or equals the embedding.
+/// absent or equals the embedding. With `use_scaled_rope`, RoPE is scaled as in Llama 3.1: type llama3, factor 8 or
+/// `rope_scaling_factor`, from a context of 8192. Parameters that are not known are refused.
 ///
 /// Weights of a single shard are views of the mapped file. Those of several are joined now, or, with
 /// WeightAccess::deferred, when they are fetched.

@@ -34,7 +34,8 @@ GptConfig read_config(const ModelArguments& arguments, Activation gelu, const st
   config.vocab_size = arguments.size("vocab_size");
   config.max_seq_len = arguments.size("block_size");
   config.norm_eps = 1e-5;
-  config.bias = arguments.boolean("bias", true);  // checkpoints that are older than this option have all biases
+  // Checkpoints that are older than this option have all biases.
+  set_all_biases(config, arguments.boolean("bias", true));
   config.tied_head = true;
   with_source(path, [&] { validate(config); });
   return config;

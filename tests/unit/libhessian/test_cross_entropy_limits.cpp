@@ -46,9 +46,10 @@ std::vector<Case> cases() {
   return result;
 }
 
-/// A head at a random point, with random tangents of its input and of its weight, and one or several labels per token.
+/// A head at a random point, with random tangents of its input and of its weight, one or several labels per token, and
+/// perhaps a soft cap on its logits.
 struct Problem {
-  explicit Problem(uint64_t seed, int64_t labels_per_token) : random(seed) {
+  Problem(uint64_t seed, int64_t labels_per_token, double cap) : random(seed), soft_cap(cap) {
     parameters.add("head", random.normal({classes, width}));
     labels = random.integers(0, classes, {sequences, positions, labels_per_token});
   }
@@ -59,12 +60,24 @@ struct Problem {
       demand.parameters.emplace_back("head");
     }
     const at::Tensor targets = labels.size(2) == 1 ? labels.squeeze(2) : labels;
-    return tape::record_cross_entropy(CrossEntropyHead{"head"}, std::vector{x, targets}, parameters, demand, limits);
+    return tape::record_cross_entropy(CrossEntropyHead{"head", soft_cap}, std::vector{x, targets}, parameters, demand,
+                                      limits);
+  }
+
+  /// Returns the logits that softmax reads, [V].
+  at::Tensor logits(int64_t s, int64_t t) const {
+    const at::Tensor z = at::mv(parameters.at("head"), x[s][t]);
+    return soft_cap == 0 ? z : soft_cap * at::tanh(z / soft_cap);
+  }
+
+  /// Returns their derivatives with respect to those before the cap, [V].
+  at::Tensor slope(int64_t s, int64_t t) const {
+    return soft_cap == 0 ? at::ones({classes}, at::kDouble) : 1 - (logits(s, t) / soft_cap).square();
   }
 
   /// Returns p - e_m, [V].
   at::Tensor excess(int64_t s, int64_t t, int64_t m) const {
-    at::Tensor result = at::softmax(at::mv(parameters.at("head"), x[s][t]), 0);
+    at::Tensor result = at::softmax(logits(s, t), 0);
     result[labels[s][t][m].item<int64_t>()] -= 1;
     return result;
   }
@@ -78,10 +91,21 @@ struct Problem {
     return sum / static_cast<double>(labels.size(2));
   }
 
-  /// Returns the tangent of the logits' cotangent divided by fbar / T, [V].
+  /// Returns the tangent of the cotangent of the logits before the cap, divided by fbar / T, [V].
   at::Tensor zbardot(Curvature curvature, int64_t s, int64_t t, const at::Tensor& zdot) const {
+    const at::Tensor ydot = slope(s, t) * zdot;
+    at::Tensor result = slope(s, t) * ybardot(curvature, s, t, ydot);
+    if (curvature == Curvature::hessian && soft_cap != 0) {
+      // The second derivative of c tanh(z / c) is -2 y / c^2 times the first.
+      result += mean_excess(s, t) * (-2 / (soft_cap * soft_cap)) * logits(s, t) * ydot;
+    }
+    return result;
+  }
+
+  /// Returns the same of the logits that softmax reads.
+  at::Tensor ybardot(Curvature curvature, int64_t s, int64_t t, const at::Tensor& zdot) const {
     if (curvature != Curvature::fisher) {
-      const at::Tensor p = at::softmax(at::mv(parameters.at("head"), x[s][t]), 0);
+      const at::Tensor p = at::softmax(logits(s, t), 0);
       return p * zdot - p * at::dot(p, zdot);
     }
     at::Tensor sum = at::zeros({classes}, at::kDouble);
@@ -92,6 +116,7 @@ struct Problem {
   }
 
   Random random;
+  double soft_cap;
   Parameters parameters;
   at::Tensor x = random.normal({sequences, positions, width});
   at::Tensor cotangent = random.normal({sequences});
@@ -114,7 +139,7 @@ Tangents expected_tangents(const Problem& problem, Curvature curvature, bool inp
   for (int64_t s = 0; s < sequences; ++s) {
     const at::Tensor scale = problem.cotangent[s] / static_cast<double>(positions);
     for (int64_t t = 0; t < positions; ++t) {
-      const at::Tensor mean_excess = problem.mean_excess(s, t);
+      const at::Tensor gradient = problem.slope(s, t) * problem.mean_excess(s, t);
       for (int64_t j = 0; j < vectors; ++j) {
         const at::Tensor xdot = problem.xdot[s][j][t];
         const at::Tensor weight_dot = problem.weight_dot[j];
@@ -125,15 +150,15 @@ Tangents expected_tangents(const Problem& problem, Curvature curvature, bool inp
         if (weight_varies) {
           zdot += at::mv(weight_dot, problem.x[s][t]);
         }
-        result.loss[s][j] += at::dot(mean_excess, zdot) / static_cast<double>(positions);
+        result.loss[s][j] += at::dot(gradient, zdot) / static_cast<double>(positions);
         const at::Tensor zbardot = scale * problem.zbardot(curvature, s, t, zdot);
         result.input[s][j][t] += at::mv(head.t(), zbardot);
         result.weight[j] += at::outer(zbardot, problem.x[s][t]);
         if (curvature == Curvature::hessian && weight_varies) {
-          result.input[s][j][t] += at::mv(weight_dot.t(), scale * mean_excess);
+          result.input[s][j][t] += at::mv(weight_dot.t(), scale * gradient);
         }
         if (curvature == Curvature::hessian && input_varies) {
-          result.weight[j] += at::outer(scale * mean_excess, xdot);
+          result.weight[j] += at::outer(scale * gradient, xdot);
         }
       }
     }
@@ -141,72 +166,84 @@ Tangents expected_tangents(const Problem& problem, Curvature curvature, bool inp
   return result;
 }
 
+constexpr double all_caps[] = {0, 1.5};
 constexpr Curvature all_curvatures[] = {Curvature::hessian, Curvature::gauss_newton, Curvature::fisher};
 
 class CrossEntropyLimits : public testing::TestWithParam<Case> {};
 
 TEST_P(CrossEntropyLimits, KeepTheLossesAndTheirGradients) {
-  for (const int64_t labels : {1, 3}) {
-    const Problem problem(static_cast<uint64_t>(labels), labels);
-    const auto rule = problem.record(Curvature::hessian, false, GetParam().limits);
-    const at::Tensor losses = rule->take_value();
-    const at::Tensor gradient = rule->vjp(problem.cotangent)[0];
-    const at::Tensor& head = problem.parameters.at("head");
-    for (int64_t s = 0; s < sequences; ++s) {
-      double loss = 0;
-      for (int64_t t = 0; t < positions; ++t) {
-        const at::Tensor logarithms = at::log_softmax(at::mv(head, problem.x[s][t]), 0);
-        for (int64_t m = 0; m < labels; ++m) {
-          loss -= logarithms[problem.labels[s][t][m].item<int64_t>()].item<double>();
+  for (const double cap : all_caps) {
+    for (const int64_t labels : {1, 3}) {
+      const Problem problem(static_cast<uint64_t>(labels), labels, cap);
+      const auto rule = problem.record(Curvature::hessian, false, GetParam().limits);
+      const at::Tensor losses = rule->take_value();
+      const at::Tensor gradient = rule->vjp(problem.cotangent)[0];
+      const at::Tensor& head = problem.parameters.at("head");
+      for (int64_t s = 0; s < sequences; ++s) {
+        double loss = 0;
+        for (int64_t t = 0; t < positions; ++t) {
+          const at::Tensor logarithms = at::log_softmax(problem.logits(s, t), 0);
+          for (int64_t m = 0; m < labels; ++m) {
+            loss -= logarithms[problem.labels[s][t][m].item<int64_t>()].item<double>();
+          }
+          const at::Tensor expected = problem.cotangent[s] / static_cast<double>(positions) *
+                                      at::mv(head.t(), problem.slope(s, t) * problem.mean_excess(s, t));
+          EXPECT_LT(largest(gradient[s][t] - expected), tolerance) << "position " << t;
         }
-        const at::Tensor expected =
-            problem.cotangent[s] / static_cast<double>(positions) * at::mv(head.t(), problem.mean_excess(s, t));
-        EXPECT_LT(largest(gradient[s][t] - expected), tolerance) << "position " << t;
+        EXPECT_NEAR(losses[s].item<double>(), loss / static_cast<double>(positions * labels), tolerance);
       }
-      EXPECT_NEAR(losses[s].item<double>(), loss / static_cast<double>(positions * labels), tolerance);
     }
   }
 }
 
 TEST_P(CrossEntropyLimits, KeepTheTangentsOfActivations) {
-  for (const Curvature curvature : all_curvatures) {
-    SCOPED_TRACE("curvature " + std::to_string(static_cast<int>(curvature)));
-    const Problem problem(10, 2);
-    const auto rule = problem.record(curvature, false, GetParam().limits);
-    rule->vjp(problem.cotangent);
-    tape::Scratch scratch;
-    const at::Tensor loss = rule->jvp(std::vector{problem.xdot, at::Tensor()}, scratch);
-    const at::Tensor input = rule->vjp_tangent({}, scratch)[0];
-    const Tangents expected = expected_tangents(problem, curvature, true, false);
-    EXPECT_LT(largest(loss - expected.loss), tolerance);
-    for (int64_t j = 0; j < vectors; ++j) {
-      EXPECT_GT(largest(expected.input.select(1, j)), 1e-2);
-      EXPECT_LT(largest(input.select(1, j) - expected.input.select(1, j)), tolerance) << "vector " << j;
+  for (const double cap : all_caps) {
+    for (const Curvature curvature : all_curvatures) {
+      SCOPED_TRACE("curvature " + std::to_string(static_cast<int>(curvature)) + ", cap " + std::to_string(cap));
+      const Problem problem(10, 2, cap);
+      const auto rule = problem.record(curvature, false, GetParam().limits);
+      rule->vjp(problem.cotangent);
+      tape::Scratch scratch;
+      const at::Tensor loss = rule->jvp(std::vector{problem.xdot, at::Tensor()}, scratch);
+      const at::Tensor input = rule->vjp_tangent({}, scratch)[0];
+      const Tangents expected = expected_tangents(problem, curvature, true, false);
+      EXPECT_LT(largest(loss - expected.loss), tolerance);
+      for (int64_t j = 0; j < vectors; ++j) {
+        EXPECT_GT(largest(expected.input.select(1, j)), 1e-2);
+        EXPECT_LT(largest(input.select(1, j) - expected.input.select(1, j)), tolerance) << "vector " << j;
+      }
+    }
+  }
+}
+
+/// Compares the tangents if the weight varies, with the input or alone.
+void expect_tangents_of_the_weight(const Problem& problem, Curvature curvature, bool input_varies,
+                                   const tape::CrossEntropyLimits& limits) {
+  const auto rule = problem.record(curvature, true, limits);
+  rule->vjp(problem.cotangent);
+  Parameters weight_tangents;
+  weight_tangents.add("head", problem.weight_dot);
+  tape::Scratch scratch;
+  const std::vector<at::Tensor> tangents = {input_varies ? problem.xdot : at::Tensor(), at::Tensor()};
+  rule->parametric_jvp(tangents, weight_tangents, scratch);
+  const auto terms = rule->parametric_vjp_tangent({}, weight_tangents, scratch);
+  const Tangents expected = expected_tangents(problem, curvature, input_varies, true);
+  for (int64_t j = 0; j < vectors; ++j) {
+    EXPECT_GT(largest(expected.weight[j]), 1e-2);
+    EXPECT_LT(largest(terms.parameters.at("head")[j] - expected.weight[j]), tolerance) << "vector " << j;
+    if (input_varies) {
+      EXPECT_LT(largest(terms.inputs[0].select(1, j) - expected.input.select(1, j)), tolerance) << "vector " << j;
     }
   }
 }
 
 TEST_P(CrossEntropyLimits, KeepTheTangentsOfTheWeight) {
-  for (const Curvature curvature : all_curvatures) {
-    for (const bool input_varies : {true, false}) {
-      SCOPED_TRACE("curvature " + std::to_string(static_cast<int>(curvature)) +
-                   (input_varies ? ", of the input as well" : ", of the weight alone"));
-      const Problem problem(20, 2);
-      const auto rule = problem.record(curvature, true, GetParam().limits);
-      rule->vjp(problem.cotangent);
-      Parameters weight_tangents;
-      weight_tangents.add("head", problem.weight_dot);
-      tape::Scratch scratch;
-      const std::vector<at::Tensor> tangents = {input_varies ? problem.xdot : at::Tensor(), at::Tensor()};
-      rule->parametric_jvp(tangents, weight_tangents, scratch);
-      const auto terms = rule->parametric_vjp_tangent({}, weight_tangents, scratch);
-      const Tangents expected = expected_tangents(problem, curvature, input_varies, true);
-      for (int64_t j = 0; j < vectors; ++j) {
-        EXPECT_GT(largest(expected.weight[j]), 1e-2);
-        EXPECT_LT(largest(terms.parameters.at("head")[j] - expected.weight[j]), tolerance) << "vector " << j;
-        if (input_varies) {
-          EXPECT_LT(largest(terms.inputs[0].select(1, j) - expected.input.select(1, j)), tolerance) << "vector " << j;
-        }
+  for (const double cap : all_caps) {
+    for (const Curvature curvature : all_curvatures) {
+      for (const bool input_varies : {true, false}) {
+        SCOPED_TRACE("curvature " + std::to_string(static_cast<int>(curvature)) + ", cap " + std::to_string(cap) +
+                     (input_varies ? ", of the input as well" : ", of the weight alone"));
+        expect_tangents_of_the_weight(Problem(20, 2, cap), curvature, input_varies, GetParam().limits);
       }
     }
   }

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <numeric>
 #include <optional>
@@ -222,6 +223,49 @@ TEST(ParameterTape, HoldsNoMoreThanAChunkOfTheLogits) {
     }
     EXPECT_LT(largest(product - expected), 1e-10 * largest(expected));
   }
+}
+
+TEST(ParameterOperator, TakesGaussNewtonAndFisherMatricesOfCappedLogits) {
+  constexpr double cap = 1.5;
+  constexpr int64_t positions = 3;
+  Random random(31);
+  ParameterProblem problem;
+  problem.program.n_inputs = 2;
+  const ValueId mapped = problem.program.push(hessian::Linear{"map", ""}, {0});
+  problem.program.output = problem.program.push(hessian::CrossEntropyHead{"head", cap}, {mapped, 1});
+  problem.parameters.add("map", random.normal({4, 4}));
+  problem.parameters.add("head", random.normal({5, 4}));
+  problem.inputs = {random.normal({1, positions, 4}), random.integers(0, 5, {1, positions})};
+
+  // J by reverse mode, one capped logit at a time; products of J with the curvature of the loss at the logits.
+  const at::Tensor map = problem.parameters.at("map").clone().requires_grad_();
+  const at::Tensor head = problem.parameters.at("head").clone().requires_grad_();
+  const at::Tensor z = at::matmul(at::matmul(problem.inputs[0][0], map.t()), head.t());
+  const at::Tensor logits = cap * at::tanh(z / cap);
+  at::Tensor gauss_newton = at::zeros({36, 36}, at::kDouble);
+  at::Tensor fisher = at::zeros({36, 36}, at::kDouble);
+  for (int64_t t = 0; t < positions; ++t) {
+    std::vector<at::Tensor> jacobian;
+    for (int64_t word = 0; word < 5; ++word) {
+      const auto slopes = torch::autograd::grad({logits[t][word]}, {map, head}, {}, true);
+      jacobian.push_back(at::cat({slopes[0].flatten(), slopes[1].flatten()}));
+    }
+    const at::Tensor j = at::stack(jacobian);
+    const at::Tensor p = at::softmax(logits[t].detach(), 0);
+    at::Tensor excess = p.clone();
+    excess[problem.inputs[1][0][t].item<int64_t>()] -= 1;
+    const at::Tensor gradient = at::mv(j.t(), excess);
+    gauss_newton += at::matmul(j.t(), at::matmul(at::diag(p) - at::outer(p, p), j)) / positions;
+    fisher += at::outer(gradient, gradient) / positions;
+  }
+  const auto dense = [&](Curvature curvature) {
+    ParameterOperatorOptions options;
+    options.curvature = curvature;
+    return hessian::to_dense(ParameterOperator(problem, options))[0];
+  };
+  EXPECT_GT(largest(gauss_newton), 1e-2);
+  EXPECT_LT(largest(dense(Curvature::gauss_newton) - gauss_newton), tolerance);
+  EXPECT_LT(largest(dense(Curvature::fisher) - fisher), tolerance);
 }
 
 TEST(ParameterTape, RefusesInvalidArguments) {

@@ -72,8 +72,11 @@ at::Tensor map_scalars(const at::Tensor& x, const Scalar& scalar) {
 }
 
 /// Computes attention by its definition: one query at a time, query head i with key head i / group.
-at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads, int64_t kv_heads) {
+at::Tensor attend(const CausalAttention& attention, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
+  const auto [heads, kv_heads, scale, cap, window] = attention;
   const int64_t h = q.size(2) / heads;
+  const double factor = scale == 0 ? 1 / std::sqrt(static_cast<double>(h)) : scale;
+  const int64_t seen = window == 0 ? q.size(1) : window;
   return map_rows(q, q.size(2), [&](int64_t s, int64_t t, const double* query, double* out) {
     for (int64_t head = 0; head < heads; ++head) {
       const int64_t kv = head / (heads / kv_heads) * h;
@@ -82,9 +85,10 @@ at::Tensor attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
       for (int64_t u = 0; u <= t; ++u) {
         double score = 0;
         for (int64_t i = 0; i < h; ++i) {
-          score += query[head * h + i] * k[s][u][kv + i].item<double>();
+          score += factor * query[head * h + i] * k[s][u][kv + i].item<double>();
         }
-        weights.push_back(std::exp(score / std::sqrt(static_cast<double>(h))));
+        const double capped = cap == 0 ? score : cap * std::tanh(score / cap);
+        weights.push_back(t - u < seen ? std::exp(capped) : 0.0);
         sum += weights.back();
       }
       for (int64_t u = 0; u <= t; ++u) {
@@ -195,8 +199,33 @@ TEST(CausalAttention, IsTheSoftmaxAverageOverEarlierPositionsWithGroupedQueries)
     const at::Tensor k = random.normal({shape.sequences, shape.positions, kv_heads * h});
     const at::Tensor v = random.normal({shape.sequences, shape.positions, kv_heads * h});
     const CausalAttention attention{heads, kv_heads};
-    EXPECT_LT(largest(run(attention, {}, {q, k, v}) - attend(q, k, v, heads, kv_heads)), rounding)
+    EXPECT_LT(largest(run(attention, {}, {q, k, v}) - attend(attention, q, k, v)), rounding)
         << heads << " heads, " << kv_heads << " key heads of " << h;
+  });
+}
+
+TEST(CausalAttention, ScalesAndCapsItsScoresAndSeesOnlyAWindow) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t kv_heads = random.integer(1, 2);
+    const int64_t heads = kv_heads * random.integer(1, 3);
+    const int64_t h = random.integer(1, 4);
+    const at::Tensor q = 2 * random.normal({shape.sequences, shape.positions, heads * h});
+    const at::Tensor k = random.normal({shape.sequences, shape.positions, kv_heads * h});
+    const at::Tensor v = random.normal({shape.sequences, shape.positions, kv_heads * h});
+    for (const double scale : {0.0, 0.7}) {
+      for (const double cap : {0.0, 1.5}) {
+        for (const int64_t window : {int64_t{0}, int64_t{1}, int64_t{2}, shape.positions, shape.positions + 3}) {
+          const CausalAttention attention{heads, kv_heads, scale, cap, window};
+          const at::Tensor expected = attend(attention, q, k, v);
+          EXPECT_LT(largest(run(attention, {}, {q, k, v}) - expected), rounding)
+              << "scale " << scale << ", cap " << cap << ", window " << window;
+          const at::Tensor trained =
+              apply_operation(attention, {}, std::vector{q, k, v}, Numerics::wide, Derivatives::first);
+          EXPECT_LT(largest(trained - expected), rounding)
+              << "for training, scale " << scale << ", cap " << cap << ", window " << window;
+        }
+      }
+    }
   });
 }
 
@@ -257,6 +286,35 @@ TEST(CrossEntropyHead, IsTheMeanOverThePositionsOfEachSequence) {
         sum += std::log(logits.exp().sum().item<double>()) - logits[targets[s][t].item<int64_t>()].item<double>();
       }
       EXPECT_NEAR(loss[s].item<double>(), sum / static_cast<double>(shape.positions), 10 * rounding);
+    }
+  });
+}
+
+TEST(CrossEntropyHead, ReadsCappedLogits) {
+  for_random_shapes([](Random& random, Shape shape) {
+    const int64_t vocab = random.integer(1, 12);
+    const double cap = 1.5;
+    const at::Tensor x = random.normal({shape.sequences, shape.positions, 4});
+    const at::Tensor w = random.normal({vocab, 4});
+    const at::Tensor targets = random.integers(0, vocab, {shape.sequences, shape.positions});
+    const Parameters parameters = named({{"w", w}});
+    const CrossEntropyHead head{"w", cap};
+    for (const Derivatives derivatives : {Derivatives::any, Derivatives::first}) {
+      const at::Tensor loss = apply_operation(head, parameters, std::vector{x, targets}, Numerics::wide, derivatives);
+      for (int64_t s = 0; s < shape.sequences; ++s) {
+        double sum = 0;
+        for (int64_t t = 0; t < shape.positions; ++t) {
+          double exponentials = 0;
+          double chosen = 0;
+          for (int64_t word = 0; word < vocab; ++word) {
+            const double logit = cap * std::tanh(at::dot(w[word], x[s][t]).item<double>() / cap);
+            exponentials += std::exp(logit);
+            chosen = word == targets[s][t].item<int64_t>() ? logit : chosen;
+          }
+          sum += std::log(exponentials) - chosen;
+        }
+        EXPECT_NEAR(loss[s].item<double>(), sum / static_cast<double>(shape.positions), 10 * rounding);
+      }
     }
   });
 }

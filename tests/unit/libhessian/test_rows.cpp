@@ -135,6 +135,34 @@ TEST_P(RowPasses, SoftmaxAgreesBetweenOneLaneAndSeveral) {
       {tangent()});
 }
 
+TEST_P(RowPasses, CappedSoftmaxAgreesBetweenOneLaneAndSeveral) {
+  const at::Tensor p = at::softmax(value(), -1);
+  const at::Tensor t = at::tanh(value());
+  const at::Tensor e = value();
+  const at::Tensor pdot = tangent();
+  const at::Tensor means = random.normal(zeros_per_row().sizes());
+  const auto pitch = sizes.width;
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return rows::CappedSoftmaxJvp<double>{in(p), in(t), sizes.width, pitch, map, out(to[0]), out(to[1])};
+      },
+      {tangent(), zeros_per_row()});
+  expect_same(
+      [&](const std::vector<at::Tensor>& to) {
+        return rows::CappedSoftmaxVjpTangent<double>{in(p), in(e), in(t),    1.5,       sizes.width,
+                                                     pitch, map,   in(pdot), in(means), out(to[0])};
+      },
+      {tangent()});
+  for (const bool bends : {false, true}) {
+    expect_same(
+        [&](const std::vector<at::Tensor>& to) {
+          return rows::CappedLogitsTangent<double>{in(p), in(t),     bends ? in(e) : nullptr, 1.5, sizes.width,
+                                                   map,   out(to[0])};
+        },
+        {tangent()});
+  }
+}
+
 TEST_P(RowPasses, RopeAgreesBetweenOneLaneAndSeveral) {
   const int64_t heads = 3;
   const int64_t head_dim = 2 * sizes.width;

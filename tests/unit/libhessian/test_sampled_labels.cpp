@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <variant>
 
 #include "hessian/evaluate.h"
 #include "random_problems.h"
@@ -21,12 +22,12 @@ constexpr int64_t positions = 5;
 constexpr int64_t classes = 6;
 
 /// A linear map and an output head. A small scale of the logits makes all labels about equally likely.
-ParameterProblem problem_with(uint64_t seed, double scale = 1) {
+ParameterProblem problem_with(uint64_t seed, double scale = 1, double soft_cap = 0) {
   Random random(seed);
   ParameterProblem problem;
   problem.program.n_inputs = 2;
   const ValueId x = problem.program.push(Linear{"map", ""}, {0});
-  problem.program.output = problem.program.push(CrossEntropyHead{"head"}, {x, 1});
+  problem.program.output = problem.program.push(CrossEntropyHead{"head", soft_cap}, {x, 1});
   problem.parameters.add("map", random.normal({4, 4}));
   problem.parameters.add("head", scale * random.normal({classes, 4}));
   problem.inputs = {random.normal({sequences, positions, 4}), random.integers(0, classes, {sequences, positions})};
@@ -36,7 +37,9 @@ ParameterProblem problem_with(uint64_t seed, double scale = 1) {
 /// Returns softmax(z) of a token, [V].
 at::Tensor distribution(const ParameterProblem& problem, int64_t sequence, int64_t position) {
   const at::Tensor x = at::mv(problem.parameters.at("map"), problem.inputs[0][sequence][position]);
-  return at::softmax(at::mv(problem.parameters.at("head"), x), 0);
+  const at::Tensor z = at::mv(problem.parameters.at("head"), x);
+  const double cap = std::get<CrossEntropyHead>(problem.program.steps.back().operation).soft_cap;
+  return at::softmax(cap == 0 ? z : cap * at::tanh(z / cap), 0);
 }
 
 at::Tensor labels_of(ParameterProblem problem, int64_t count, uint64_t seed, int64_t max_logits = 1 << 22) {
@@ -44,8 +47,10 @@ at::Tensor labels_of(ParameterProblem problem, int64_t count, uint64_t seed, int
   return problem.inputs[1];
 }
 
-TEST(SampledLabels, AreTheFirstClassesWhoseCumulativeProbabilityExceedsAUniformNumber) {
-  const ParameterProblem problem = problem_with(1);
+class SampledLabels : public testing::TestWithParam<double> {};
+
+TEST_P(SampledLabels, AreTheFirstClassesWhoseCumulativeProbabilityExceedsAUniformNumber) {
+  const ParameterProblem problem = problem_with(1, 1, GetParam());
   constexpr int64_t count = 4;
   constexpr uint64_t seed = 17;
   const at::Tensor uniform =
@@ -71,8 +76,8 @@ TEST(SampledLabels, AreTheFirstClassesWhoseCumulativeProbabilityExceedsAUniformN
   }
 }
 
-TEST(SampledLabels, OccurAsOftenAsTheirProbabilities) {
-  const ParameterProblem problem = problem_with(2);
+TEST_P(SampledLabels, OccurAsOftenAsTheirProbabilities) {
+  const ParameterProblem problem = problem_with(2, 1, GetParam());
   constexpr int64_t count = 20000;
   const at::Tensor labels = labels_of(problem, count, 3);
   for (int64_t s = 0; s < sequences; ++s) {
@@ -88,7 +93,9 @@ TEST(SampledLabels, OccurAsOftenAsTheirProbabilities) {
   }
 }
 
-TEST(SampledLabels, DependOnTheSeedAlone) {
+INSTANTIATE_TEST_SUITE_P(PlainAndCappedLogits, SampledLabels, testing::Values(0.0, 0.5));
+
+TEST(SampledLabelsOfASeed, AreTheSameAndThoseOfOthersAreNot) {
   // Nearly equal probabilities: two draws of 90 labels agree in about 15 of them.
   const ParameterProblem problem = problem_with(4, 1e-3);
   const at::Tensor labels = labels_of(problem, 6, 0);

@@ -37,7 +37,8 @@ std::vector<Case> cases() {
           {"LayerNormInItsBias", LayerNorm{"g", "c", 0.1}, {"c"}},
           {"AddPositions", AddPositions{"p"}, {"p"}},
           {"Embedding", Embedding{"table"}, {"table"}},
-          {"CrossEntropyHead", CrossEntropyHead{"head"}, {"head"}}};
+          {"CrossEntropyHead", CrossEntropyHead{"head"}, {"head"}},
+          {"CrossEntropyHeadCapped", CrossEntropyHead{"head", 1.5}, {"head"}}};
 }
 
 /// One primitive at a random point. Its variables are its activation, if it has one, and the parameters that vary.

@@ -1,6 +1,8 @@
+#include <ATen/Context.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <variant>
@@ -8,6 +10,7 @@
 
 #include "cuda_device.h"
 #include "hessian/evaluate.h"
+#include "hessian/memory.h"
 #include "hessian/tape.h"
 #include "primitive_cases.h"
 #include "random_problems.h"
@@ -28,6 +31,7 @@ using support::Random;
 std::vector<PrimitiveCase> cases() {
   auto cases = support::primitive_cases();
   cases.push_back({"CrossEntropyHead", hessian::CrossEntropyHead{"head"}, {6}});
+  cases.push_back({"CrossEntropyHeadCapped", hessian::CrossEntropyHead{"head", 1.5}, {6}});
   return cases;
 }
 
@@ -291,45 +295,126 @@ struct Heads {
   int64_t positions;
 };
 
+/// Attention at a random point, with random tangents.
+struct AttentionProblem {
+  AttentionProblem(Heads heads, at::ScalarType dtype, int64_t sequences = 2, int64_t k = 3)
+      : random(static_cast<uint64_t>(heads.positions)) {
+    for (const int64_t count : {heads.queries, heads.keys, heads.keys}) {
+      inputs.push_back(random.normal({sequences, heads.positions, count * heads.width}, dtype));
+      tangents.push_back(random.normal({sequences, k, heads.positions, count * heads.width}, dtype));
+    }
+    cotangent = random.normal(inputs[0].sizes(), dtype);
+    cotangent_tangent = random.normal(tangents[0].sizes(), dtype);
+  }
+
+  /// Returns the value and all tangents.
+  std::vector<at::Tensor> run(const CausalAttention& attention, bool tiled) const {
+    const auto rule = tape::record_attention(attention, inputs, tiled);
+    std::vector<at::Tensor> results = {rule->take_value()};
+    rule->vjp(cotangent);
+    tape::Scratch scratch;
+    results.push_back(rule->jvp(tangents, scratch));
+    for (const at::Tensor& term : rule->vjp_tangent(cotangent_tangent, scratch)) {
+      results.push_back(term);
+    }
+    return results;
+  }
+
+  Random random;
+  std::vector<at::Tensor> inputs;
+  std::vector<at::Tensor> tangents;
+  at::Tensor cotangent;
+  at::Tensor cotangent_tangent;
+};
+
+/// Makes at::empty() fill new memory with NaN, so that reading an entry that was not written shows in the results.
+class EmptyMemoryIsNan {
+ public:
+  EmptyMemoryIsNan() {
+    at::globalContext().setDeterministicFillUninitializedMemory(true);
+    at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+  }
+  ~EmptyMemoryIsNan() { at::globalContext().setDeterministicAlgorithms(false, false); }
+  EmptyMemoryIsNan(const EmptyMemoryIsNan&) = delete;
+  EmptyMemoryIsNan& operator=(const EmptyMemoryIsNan&) = delete;
+};
+
 // Attention by tiles and by batched products, at the same random point and along the same tangents.
 TEST(TapeRules, AttentionAgreesByTilesAndByBatchedProducts) {
+  const EmptyMemoryIsNan fill;
+  ASSERT_TRUE(at::isnan(at::empty({1}, at::kDouble)).item<bool>());
   // Several tiles with a remainder, heads wider and narrower than a vector register, grouped queries, more than 256
-  // positions.
-  for (const auto [queries, keys, width, positions] :
-       {Heads{2, 2, 16, 130}, Heads{4, 2, 5, 97}, Heads{3, 1, 40, 48}, Heads{2, 1, 8, 270}}) {
+  // positions. Windows within a tile, across tiles, and of all keys.
+  for (const auto heads : {Heads{2, 2, 16, 130}, Heads{4, 2, 5, 97}, Heads{3, 1, 40, 48}, Heads{2, 1, 8, 270}}) {
     for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
-      SCOPED_TRACE(std::to_string(positions) + " positions in " + c10::toString(dtype));
-      Random random(static_cast<uint64_t>(positions));
-      constexpr int64_t sequences = 2;
-      constexpr int64_t k = 3;
-      const CausalAttention attention{queries, keys};
-      const std::vector<int64_t> widths = {queries * width, keys * width, keys * width};
-      std::vector<at::Tensor> inputs;
-      std::vector<at::Tensor> tangents;
-      for (const int64_t columns : widths) {
-        inputs.push_back(random.normal({sequences, positions, columns}, dtype));
-        tangents.push_back(random.normal({sequences, k, positions, columns}, dtype));
-      }
-      const at::Tensor cotangent = random.normal(inputs[0].sizes(), dtype);
-      const at::Tensor cotangent_tangent = random.normal(tangents[0].sizes(), dtype);
-      const auto run = [&](bool tiled) {
-        const auto rule = tape::record_attention(attention, inputs, tiled);
-        rule->vjp(cotangent);
-        tape::Scratch scratch;
-        std::vector<at::Tensor> results = {rule->jvp(tangents, scratch)};
-        for (const at::Tensor& term : rule->vjp_tangent(cotangent_tangent, scratch)) {
-          results.push_back(term);
+      const AttentionProblem problem(heads, dtype);
+      for (const double cap : {0.0, 2.0}) {
+        for (const int64_t window :
+             {int64_t{0}, int64_t{1}, int64_t{7}, int64_t{60}, heads.positions - 1, int64_t{999}}) {
+          SCOPED_TRACE(std::to_string(heads.positions) + " positions in " + c10::toString(dtype) + ", cap " +
+                       std::to_string(cap) + ", window " + std::to_string(window));
+          const CausalAttention attention{heads.queries, heads.keys, cap == 0 ? 0 : 0.7, cap, window};
+          const auto tiles = problem.run(attention, true);
+          const auto batched = problem.run(attention, false);
+          for (std::size_t i = 0; i < tiles.size(); ++i) {
+            EXPECT_LT(largest(tiles[i] - batched[i]),
+                      (dtype == at::kDouble ? 1e-11 : 1e-4) * std::max(1.0, largest(batched[i])))
+                << "result " << i;
+          }
         }
-        return results;
-      };
-      const auto tiles = run(true);
-      const auto batched = run(false);
-      for (std::size_t i = 0; i < tiles.size(); ++i) {
-        EXPECT_LT(largest(tiles[i] - batched[i]), (dtype == at::kDouble ? 1e-11 : 1e-4) * largest(batched[i]))
-            << "result " << i;
       }
     }
   }
+}
+
+TEST(TapeRules, AttentionInAWindowDoesNotDependOnKeysOutsideOfIt) {
+  // Positions from 40 + window on do not see the first 41.
+  constexpr int64_t positions = 120;
+  constexpr int64_t changed = 41;
+  const AttentionProblem problem({4, 2, 5, positions}, at::kDouble);
+  AttentionProblem other = problem;
+  for (std::vector<at::Tensor>* const tensors : {&other.inputs, &other.tangents}) {
+    for (at::Tensor& tensor : *tensors) {
+      tensor = tensor.clone();
+      tensor.narrow(-2, 0, changed).normal_();
+    }
+  }
+  for (at::Tensor* const tensor : {&other.cotangent, &other.cotangent_tangent}) {
+    *tensor = tensor->clone();
+    tensor->narrow(-2, 0, changed).normal_();
+  }
+  for (const int64_t window : {1, 9, 70}) {
+    for (const bool tiled : {true, false}) {
+      SCOPED_TRACE("window " + std::to_string(window) + (tiled ? ", tiled" : ", batched"));
+      const CausalAttention attention{4, 2, 0, 2.0, window};
+      const auto found = problem.run(attention, tiled);
+      const auto moved = other.run(attention, tiled);
+      const auto differences = [&](std::size_t i) {  // per position
+        return (found[i] - moved[i]).abs().transpose(0, -2).flatten(1).amax(1);
+      };
+      const int64_t first_unaffected = changed - 1 + window;
+      for (const std::size_t i : {0, 1, 2}) {  // the value, its tangent, and the tangent of the queries' cotangent
+        EXPECT_EQ(largest(differences(i).narrow(0, first_unaffected, positions - first_unaffected)), 0)
+            << "result " << i;
+        EXPECT_GT(differences(i)[first_unaffected - 1].item<double>(), 0) << "result " << i;
+      }
+    }
+  }
+}
+
+TEST(TapeRules, ASoftCapOfTheScoresKeepsOneMatrixMoreForAnyNumberOfVectors) {
+  constexpr int64_t positions = 256;
+  constexpr int64_t k = 12;
+  const AttentionProblem problem({2, 2, 4, positions}, at::kDouble, 1, k);
+  constexpr int64_t matrix_bytes = 2 * positions * positions * 8;
+  const auto peak_with = [&](double cap) {
+    const MemoryScope memory;
+    problem.run({2, 2, 0, cap}, /*tiled=*/true);
+    return memory.peak_bytes();
+  };
+  const int64_t without = peak_with(0);
+  EXPECT_GT(without, k * matrix_bytes);
+  EXPECT_LT(peak_with(5.0), without + 3 * matrix_bytes / 2);
 }
 
 TEST(TapeRules, RefuseTokenIds) {

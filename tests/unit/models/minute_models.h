@@ -15,13 +15,12 @@
 namespace hessian::support {
 
 /// Returns the configuration of a model of 100 to 300 parameters, whose dense Hessian is cheap.
-inline hessian::models::GptConfig minute_config(hessian::models::Family family, hessian::models::Placement placement) {
-  hessian::models::GptConfig config = tiny_config(family, placement);
+inline models::GptConfig minute_config(models::Family family, models::Placement placement) {
+  models::GptConfig config = tiny_config(family, placement);
   config.dim = 4;
   config.n_layers = 1;
+  config.n_kv_heads = config.n_kv_heads == config.n_heads ? 2 : 1;
   config.n_heads = 2;
-  config.n_kv_heads = family == hessian::models::Family::llama3 ? 1 : 2;
-  config.head_dim = 2;
   config.ffn_hidden_dim = 6;
   config.vocab_size = 7;
   config.max_seq_len = 8;
@@ -29,10 +28,10 @@ inline hessian::models::GptConfig minute_config(hessian::models::Family family, 
 }
 
 /// Returns a float64 model with random gains and biases instead of its symmetric initial ones.
-inline hessian::models::Model random_model(const hessian::models::GptConfig& config, uint64_t seed) {
+inline models::Model random_model(const models::GptConfig& config, uint64_t seed) {
   auto generator = at::detail::createCPUGenerator(seed);
-  hessian::models::Model model{config, {}};
-  for (const auto& spec : hessian::models::parameter_specs(config)) {
+  models::Model model{config, {}};
+  for (const auto& spec : models::parameter_specs(config)) {
     const double mean = spec.initialiser.mean;
     model.parameters.add(spec.name, mean + 0.4 * at::randn(spec.shape, generator, at::dtype(at::kDouble)));
   }
@@ -41,10 +40,10 @@ inline hessian::models::Model random_model(const hessian::models::GptConfig& con
 
 /// A model whose parameters are leaves of the autograd graph.
 struct LeafModel {
-  hessian::models::Model model;
+  models::Model model;
   std::vector<at::Tensor> leaves;
 
-  explicit LeafModel(const hessian::models::Model& original) : model{original.config, {}} {
+  explicit LeafModel(const models::Model& original) : model{original.config, {}} {
     for (const auto& [name, tensor] : original.parameters) {
       leaves.push_back(tensor.clone().requires_grad_());
       model.parameters.add(name, leaves.back());
@@ -53,7 +52,7 @@ struct LeafModel {
 
   /// Returns the logits [S, T, V].
   at::Tensor logits(const at::Tensor& tokens) const {
-    const hessian::models::Forward forward(model);
+    const models::Forward forward(model);
     at::Tensor x = forward.embed(tokens);
     for (int64_t layer = 0; layer < model.config.n_layers; ++layer) {
       x = forward.through_layer(layer, x);
@@ -88,10 +87,10 @@ struct LeafModel {
 };
 
 /// Returns the Hessian [n, n] of the mean loss of some sequences with respect to all parameters.
-inline at::Tensor dense_hessian(const hessian::models::Model& model, const at::Tensor& tokens,
+inline at::Tensor dense_hessian(const models::Model& model, const at::Tensor& tokens,
                                 const at::Tensor& targets) {
   const LeafModel leaf_model(model);
-  const hessian::models::Forward forward(leaf_model.model);
+  const models::Forward forward(leaf_model.model);
   return leaf_model.second_derivatives(forward.losses(0, forward.embed(tokens), targets).mean());
 }
 

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "checkpoints/huggingface.h"
+#include "checkpoints/rope_rows.h"
 #include "formats/safetensors.h"
 #include "loader_support.h"
 #include "refusal.h"
@@ -52,6 +53,14 @@ TEST(HuggingFace, InterleavesTheRowsOfEveryHead) {
   const at::Tensor expected = at::tensor({0, 2, 1, 3, 4, 6, 5, 7}, at::kFloat).unsqueeze(1).expand({8, 3});
   EXPECT_TRUE(models::interleave_rope_rows(rows, 2).equal(expected));
   EXPECT_THROW(models::interleave_rope_rows(rows, 3), std::invalid_argument);
+}
+
+TEST(HuggingFace, InterleavesTheFirstRowsOfEveryHeadIfRotationIsPartial) {
+  const at::Tensor rows = at::arange(12, at::kFloat);
+  const at::Tensor expected = at::tensor({0, 2, 1, 3, 4, 5, 6, 8, 7, 9, 10, 11}, at::kFloat);
+  EXPECT_TRUE(models::interleave_rope_rows(rows, 2, 4).equal(expected));
+  EXPECT_THROW(models::interleave_rope_rows(rows, 2, 3), std::invalid_argument);
+  EXPECT_THROW(models::interleave_rope_rows(rows, 2, 8), std::invalid_argument);
 }
 
 // q.k after rotation must not depend on which of the two layouts it is computed in.
@@ -125,7 +134,7 @@ TEST(HuggingFace, TransposesTheConv1dWeightsOfGpt2) {
   const auto raw = models::load_safetensors(fixtures + "gpt2/model.safetensors").tensors;
   EXPECT_EQ(model.config.activation, models::Activation::gelu_tanh);
   EXPECT_EQ(model.config.ffn_hidden_dim, 160);
-  EXPECT_TRUE(model.config.bias);
+  EXPECT_TRUE(model.config.norm_bias);
   const auto& qkv = raw.at("transformer.h.1.attn.c_attn.weight");
   EXPECT_TRUE(model.parameters.at("layers.1.attention.wk.weight").equal(qkv.slice(1, 40, 80).t()));
   EXPECT_TRUE(
@@ -149,39 +158,6 @@ TEST(HuggingFace, ReadsGpt2WithoutThePrefixAndWithBuffers) {
   for (const auto& [name, tensor] : expected.parameters) {
     EXPECT_TRUE(model.parameters.at(name).equal(tensor)) << name;
   }
-}
-
-TEST(HuggingFace, RefusesSettingsThatChangeTheComputation) {
-  EXPECT_EQ(config_refusal("llama_tied", "attention_bias", true),
-            "config.json: 'attention_bias' is true, but only false is supported");
-  EXPECT_EQ(config_refusal("llama_tied", "mlp_bias", true),
-            "config.json: 'mlp_bias' is true, but only false is supported");
-  EXPECT_EQ(config_refusal("llama_tied", "hidden_act", "gelu"),
-            "config.json: 'hidden_act' is 'gelu', but only 'silu' is supported");
-  EXPECT_EQ(config_refusal("llama_tied", "sliding_window", 4096),
-            "config.json: 'sliding_window' is 4096, but only models without it are supported");
-  EXPECT_EQ(config_refusal("llama_tied", "rope_scaling", {{"rope_type", "llama3"}, {"factor", 8.0}}),
-            "config.json: 'rope_scaling' has type \"llama3\", but only the plain RoPE, \"default\", is supported");
-  EXPECT_EQ(config_refusal("llama_tied", "rope_parameters", {{"rope_type", "yarn"}}),
-            "config.json: 'rope_parameters' has type \"yarn\", but only the plain RoPE, \"default\", is supported");
-  EXPECT_EQ(config_refusal("llama_tied", "quantization_config", {{"bits", 4}}),
-            "config.json: 'quantization_config' is {\"bits\":4}, but only models without it are supported");
-  EXPECT_EQ(
-      config_refusal("llama_tied", "architectures", {"MistralForCausalLM"}),
-      "config.json: architecture 'MistralForCausalLM' is not supported; LlamaForCausalLM and GPT2LMHeadModel are");
-  EXPECT_EQ(config_refusal("llama_tied", "hidden_size", "wide"),
-            "config.json: 'hidden_size' is \"wide\", expected a positive integer");
-  EXPECT_EQ(config_refusal("llama_tied", "hidden_size", nullptr), "config.json: has no 'hidden_size'");
-  EXPECT_EQ(config_refusal("gpt2", "scale_attn_by_inverse_layer_idx", true),
-            "config.json: 'scale_attn_by_inverse_layer_idx' is true, but only false is supported");
-  EXPECT_EQ(config_refusal("gpt2", "reorder_and_upcast_attn", true),
-            "config.json: 'reorder_and_upcast_attn' is true, but only false is supported");
-  EXPECT_EQ(config_refusal("gpt2", "scale_attn_weights", false),
-            "config.json: 'scale_attn_weights' is false, but only true is supported");
-  EXPECT_EQ(config_refusal("gpt2", "activation_function", "relu"),
-            "config.json: 'activation_function' is 'relu', but only 'gelu_new', 'gelu_pytorch_tanh' and 'gelu' are "
-            "supported");
-  EXPECT_EQ(config_refusal("gpt2", "n_head", 7), "config.json: 7 heads do not divide the width of 40");
 }
 
 TEST(HuggingFace, TakesTheRopeBaseFromEitherPlace) {

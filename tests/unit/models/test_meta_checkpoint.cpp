@@ -142,6 +142,28 @@ TEST(MetaCheckpoint, HasTheDefaultsOfTheCode) {
   EXPECT_TRUE(config.tied_head);
 }
 
+TEST(MetaCheckpoint, ScalesRopeAsLlama31AndRefusesToGuessTheFactorOfLlama32) {
+  const TemporaryFolder folder;
+  Release release;
+  release.json["use_scaled_rope"] = true;
+  release.write(folder);
+  const auto config = load_meta_model(folder.path()).config;
+  EXPECT_EQ(config.rope_scaling.type, models::RopeType::llama3);
+  EXPECT_EQ(config.rope_scaling.factor, 8);
+  EXPECT_EQ(config.rope_scaling.low_freq_factor, 1);
+  EXPECT_EQ(config.rope_scaling.high_freq_factor, 4);
+  EXPECT_EQ(config.rope_scaling.original_max_seq_len, 8192);
+  for (auto& shard : release.shards) {
+    shard.erase("output.weight");
+  }
+  EXPECT_EQ(release.refusal(),
+            "params.json: 'use_scaled_rope' is true and the head is tied, as in Llama 3.2, whose factor is not in this "
+            "file; add \"rope_scaling_factor\": 32");
+  release.json["rope_scaling_factor"] = 32;
+  release.write(folder);
+  EXPECT_EQ(load_meta_model(folder.path()).config.rope_scaling.factor, 32);
+}
+
 TEST(MetaCheckpoint, SaysWhatIsWrongWithTheParameters) {
   Release release;
   EXPECT_EQ(release.refusal_with("n_heads", 3), "params.json: 'n_heads' is 3, which does not divide 'dim' 32");

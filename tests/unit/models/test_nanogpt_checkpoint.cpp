@@ -54,7 +54,7 @@ TEST(NanoGptCheckpoint, GivesTheArchitectureOfTheFixture) {
   expected.ffn_hidden_dim = 256;
   expected.vocab_size = 65;
   expected.max_seq_len = 32;
-  expected.bias = true;
+  models::set_all_biases(expected, true);
   expected.tied_head = true;
   EXPECT_EQ(model.config, expected);
   EXPECT_EQ(step, 1);
@@ -164,7 +164,7 @@ TEST(NanoGptCheckpoint, ReadsEveryProtocolAndModelsWithoutBiases) {
   for (const std::string protocol : {"2", "3", "4", "5"}) {
     const auto [model, step] =
         load_nanogpt_checkpoint(make_checkpoint(folder, "--no-bias --mask-buffer --step 70000 --protocol " + protocol));
-    EXPECT_FALSE(model.config.bias);
+    EXPECT_FALSE(model.config.norm_bias);
     EXPECT_FALSE(model.parameters.contains("norm.bias"));
     EXPECT_EQ(model.parameters.at("layers.1.feed_forward.w1.weight").sizes(), at::IntArrayRef({64, 16}));
     EXPECT_EQ(step, 70000);
@@ -176,7 +176,7 @@ TEST(NanoGptCheckpoint, HasBiasesAndStepZeroIfItDoesNotSay) {
   const TemporaryFolder folder;
   const auto complete = load_nanogpt_checkpoint(make_checkpoint(folder, ""));
   const auto [model, step] = load_nanogpt_checkpoint(make_checkpoint(folder, "--omit bias --omit iter_num"));
-  EXPECT_TRUE(model.config.bias);
+  EXPECT_TRUE(model.config.norm_bias);
   EXPECT_EQ(model.config, complete.model.config);
   EXPECT_TRUE(model.parameters.contains("norm.bias"));
   EXPECT_EQ(complete.training_step, 5);

@@ -2,7 +2,7 @@
 
 #include <array>
 #include <map>
-#include <stdexcept>
+#include <set>
 #include <string>
 
 #include "hessian/models/model.h"
@@ -48,6 +48,60 @@ constexpr std::array<Counts, 21> official = {{
     {"llama3-70B", 70553706496, 70554443776, 70559113216, 68451041280},
 }};
 
+/// A size that is not in the table above.
+struct PublishedCount {
+  const char* name;
+  int64_t parameters;     ///< of the checkpoint: the total of its tensors as the Hugging Face Hub shows it
+  double non_embedding;   ///< without embedding and head, as the model's card or paper has it
+  double tolerance;       ///< half a unit of the last digit given there
+};
+
+// Exact totals of Pythia: the table of its model cards. For Gemma 3 from 4b on, the total is that of the text model, and the
+// numbers without the embedding are those of the report (arXiv 2503.19786, table 1).
+constexpr std::array<PublishedCount, 41> published = {{
+    {"pythia-14m", 14067712, 1189888, 0},
+    {"pythia-31m", 30494720, 4739072, 0},
+    {"pythia-70m", 70426624, 18915328, 0},
+    {"pythia-160m", 162322944, 85056000, 0},
+    {"pythia-410m", 405334016, 302311424, 0},
+    {"pythia-1b", 1011781632, 805736448, 0},
+    {"pythia-1.4b", 1414647808, 1208602624, 0},
+    {"pythia-2.8b", 2775208960, 2517652480, 0},
+    {"pythia-6.9b", 6857302016, 6444163072, 0},
+    {"pythia-12b", 11846072320, 11327027200, 0},
+    {"llama3-1B", 1235814400, 0.97e9, 0.005e9},
+    {"llama3-3B", 3212749824, 2.8e9, 0.05e9},
+    {"mistral-7B-v0.1", 7241732096, 7.0e9, 0.05e9},
+    {"mistral-7B-v0.3", 7248023552, 7.0e9, 0.05e9},
+    {"qwen2-0.5B", 494032768, 0.36e9, 0.005e9},
+    {"qwen2-1.5B", 1543714304, 1.31e9, 0.005e9},
+    {"qwen2-3B", 3085938688, 2.77e9, 0.005e9},
+    {"qwen2-7B", 7615616512, 6.53e9, 0.005e9},
+    {"qwen2-14B", 14770033664, 13.1e9, 0.2e9},
+    {"qwen2-32B", 32763876352, 31.0e9, 0.3e9},
+    {"qwen3-0.6B", 596049920, 0.44e9, 0.005e9},
+    {"qwen3-1.7B", 1720574976, 1.4e9, 0.05e9},
+    {"qwen3-4B", 4022468096, 3.6e9, 0.05e9},
+    {"qwen3-8B", 8190735360, 6.95e9, 0.005e9},
+    {"qwen3-14B", 14768307200, 13.2e9, 0.05e9},
+    {"qwen3-32B", 32762123264, 31.2e9, 0.05e9},
+    {"olmo2-1B", 1484916736, 1.07e9, 0.005e9},
+    {"olmo2-7B", 7298617344, 6.48e9, 0.005e9},
+    {"olmo2-13B", 13716198400, 12.7e9, 0.05e9},
+    {"olmo2-32B", 32234279936, 31.2e9, 0.05e9},
+    {"gemma2-2b", 2614341888, 2024517888, 0},
+    {"gemma2-9b", 9241705984, 8324201984, 0},
+    {"gemma2-27b", 27227128320, 26047480320, 0},
+    {"gemma3-270m", 268098176, 100e6, 0.5e6},
+    {"gemma3-1b", 999885952, 698e6, 0.5e6},
+    {"gemma3-4b", 3880263168, 3209e6, 0.5e6},
+    {"gemma3-12b", 11766034176, 10759e6, 0.5e6},
+    {"gemma3-27b", 27009346304, 25600e6, 0.5e6},
+    {"phi3-mini-4k", 3821079552, 3.6e9, 0.05e9},
+    {"phi3-medium-4k", 13960238080, 13.6e9, 0.05e9},
+    {"smollm3-3B", 3075098624, 2.8e9, 0.05e9},
+}};
+
 int64_t meta_count(const GptConfig& config) {
   int64_t count = 0;
   for (const auto& [name, tensor] : support::meta_parameters(config)) {
@@ -68,7 +122,7 @@ int64_t linear_count(const GptConfig& config) {
 
 GptConfig nanogpt(const std::string& size, int64_t vocab_size, bool bias) {
   GptConfig config = models::parse_model_name("new:gpt2-" + size + "-prenorm", vocab_size);
-  config.bias = bias;
+  models::set_all_biases(config, bias);
   return config;
 }
 
@@ -85,23 +139,47 @@ TEST(ParameterCounts, AreTheOfficialOnesForEverySizeAndPlacement) {
   }
 }
 
-TEST(ParameterCounts, CoverEveryNamedLlama) {
-  std::size_t llamas = 0;
-  for (const models::NamedSize& size : models::named_sizes()) {
-    llamas += size.config.family == models::Family::gpt2 ? 0 : 1;
+TEST(ParameterCounts, AreThePublishedOnesForEverySizeOfTheOtherFamilies) {
+  for (const PublishedCount& size : published) {
+    const GptConfig config = models::parse_model_name(std::string("new:") + size.name);
+    EXPECT_EQ(meta_count(config), size.parameters) << size.name;
+    EXPECT_EQ(models::parameter_count(config), size.parameters) << size.name;
+    const int64_t tables = config.vocab_size * config.dim * (config.tied_head ? 1 : 2);
+    EXPECT_NEAR(static_cast<double>(meta_count(config) - tables), size.non_embedding, size.tolerance) << size.name;
   }
-  EXPECT_EQ(llamas, official.size());
 }
 
-// postnorm has the norms of prenorm at other places; sandwich also has a norm after each of its two branches.
-TEST(ParameterCounts, OfPostnormAndSandwichFollowFromPrenorm) {
+TEST(ParameterCounts, CoverEveryNamedSize) {
+  std::multiset<std::string> covered;
+  for (const Counts& size : official) {
+    covered.insert(size.name);
+  }
+  for (const PublishedCount& size : published) {
+    covered.insert(size.name);
+  }
+  for (const char* size : {"gpt2-10M", "gpt2-124M", "gpt2-350M", "gpt2-774M", "gpt2-1558M"}) {
+    covered.insert(size);  // OfGpt2AreTheKnownOnes
+  }
+  for (const models::NamedSize& size : models::named_sizes()) {
+    const std::string name = std::string(models::to_string(size.config.family)) + "-" + size.name;
+    EXPECT_EQ(covered.count(name), 1U) << name;
+  }
+  EXPECT_EQ(covered.size(), models::named_sizes().size());
+}
+
+// postnorm and reordered have the norms of prenorm at other places; sandwich also has a norm after each of its two branches.
+TEST(ParameterCounts, OfOtherPlacementsOfNormsFollowFromPrenorm) {
   for (const models::NamedSize& size : models::named_sizes()) {
     GptConfig config = size.config;
-    const int64_t prenorm = meta_count(config);
-    config.placement = Placement::postnorm;
-    EXPECT_EQ(meta_count(config), prenorm) << size.name;
-    config.placement = Placement::sandwich;
-    EXPECT_EQ(meta_count(config), prenorm + 2 * config.n_layers * config.dim) << size.name;
+    const auto count = [&config](Placement placement) {
+      config.placement = placement;
+      return meta_count(config);
+    };
+    const int64_t prenorm = count(Placement::prenorm);
+    EXPECT_EQ(count(Placement::postnorm), prenorm) << size.name;
+    EXPECT_EQ(count(Placement::reordered), prenorm) << size.name;
+    const int64_t norm = (config.norm_bias ? 2 : 1) * config.dim;
+    EXPECT_EQ(count(Placement::sandwich), prenorm + 2 * config.n_layers * norm) << size.name;
   }
 }
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -89,9 +88,9 @@ struct Subject {
   }
 };
 
-class ParametersOf : public testing::TestWithParam<std::tuple<Family, Placement>> {
+class ParametersOf : public testing::TestWithParam<models::GptConfig> {
  protected:
-  Subject subject_{std::get<0>(GetParam()), std::get<1>(GetParam()), 71};
+  Subject subject_{GetParam().family, GetParam().placement, 71};
 };
 
 TEST_P(ParametersOf, HaveTheDenseHessianOfTheMeanLoss) {
@@ -113,13 +112,8 @@ TEST_P(ParametersOf, HaveTheDenseEmpiricalFisherMatrixOfTokens) {
             tolerance);
 }
 
-INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, ParametersOf,
-                         testing::Combine(testing::ValuesIn(support::all_families()),
-                                          testing::ValuesIn(support::all_placements())),
-                         [](const auto& instance) {
-                           return std::string(models::to_string(std::get<0>(instance.param))) + "_" +
-                                  models::to_string(std::get<1>(instance.param));
-                         });
+INSTANTIATE_TEST_SUITE_P(FamiliesAndPlacements, ParametersOf, testing::ValuesIn(support::some_tiny_configs()),
+                         [](const auto& instance) { return support::instance_name(instance.param); });
 
 /// Returns one model with grouped queries and SimpleNorm, and one with biases, learned positions and a tied head.
 std::vector<Subject> two_subjects() {

@@ -12,26 +12,51 @@ std::string fixture_path(const std::string& name) {
   return path;
 }
 
-std::vector<Fixture> dense_fixtures() {
+namespace {
+
+/// Returns the fixtures of the official SimpleGPT code in a folder.
+std::vector<Fixture> simplegpt_fixtures(const std::string& folder) {
   std::vector<Fixture> fixtures;
   for (const char* family : {"llama2", "llama3"}) {
     for (const char* placement : {"prenorm", "preqknorm", "simplegpt"}) {
-      const std::string folder = std::string("dense/") + family + "_" + placement;
-      fixtures.push_back({folder + "/model.safetensors", folder + "/expected.safetensors"});
+      const std::string path = folder + "/" + family + "_" + placement;
+      fixtures.push_back({path + "/model.safetensors", path + "/expected.safetensors"});
     }
   }
   return fixtures;
 }
 
+Fixture huggingface_fixture(const std::string& name) {
+  return {"huggingface/" + name, "huggingface/" + name + "/expected.safetensors"};
+}
+
+void append(std::vector<Fixture>& fixtures, const std::vector<Fixture>& others) {
+  fixtures.insert(fixtures.end(), others.begin(), others.end());
+}
+
+}  // namespace
+
+std::vector<Fixture> architecture_fixtures() {
+  std::vector<Fixture> fixtures;
+  for (const char* name : {"llama31", "llama_linear", "llama_yarn", "llama_bias", "mistral", "qwen2", "qwen3", "olmo2",
+                           "gpt_neox", "gemma2", "gemma3", "phi3"}) {
+    fixtures.push_back(huggingface_fixture(name));
+  }
+  return fixtures;
+}
+
+std::vector<Fixture> dense_fixtures() {
+  std::vector<Fixture> fixtures = simplegpt_fixtures("dense");
+  append(fixtures, architecture_fixtures());
+  return fixtures;
+}
+
 std::vector<Fixture> all_fixtures() {
   std::vector<Fixture> fixtures = dense_fixtures();
-  for (const Fixture& dense : dense_fixtures()) {
-    const auto moved = [](std::string path) { return "reference" + path.substr(std::string("dense").size()); };
-    fixtures.push_back({moved(dense.model), moved(dense.expected)});
-  }
+  append(fixtures, simplegpt_fixtures("reference"));
   fixtures.push_back({"nanogpt/ckpt.pt", "nanogpt/expected.safetensors"});
-  for (const std::string name : {"gpt2", "llama_gqa", "llama_tied"}) {
-    fixtures.push_back({"huggingface/" + name, "huggingface/" + name + "/expected.safetensors"});
+  for (const char* name : {"gpt2", "llama_gqa", "llama_tied"}) {
+    fixtures.push_back(huggingface_fixture(name));
   }
   for (const std::string name : {"dcp_model", "dcp_flat", "dcp_sharded", "meta", "meta_parallel"}) {
     fixtures.push_back({"formats/" + name, "formats/" + name + "/expected.safetensors"});

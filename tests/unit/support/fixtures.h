@@ -28,7 +28,10 @@ std::string fixture_path(const std::string& name);
 /// Returns every fixture; all have logits, loss, gradients and Hessian-vector products.
 std::vector<Fixture> all_fixtures();
 
-/// Returns the fixtures of tiny models, which also have all eigenvalues.
+/// Returns the fixtures of twelve architectures of transformers, computed in float64 without any rounding to float32.
+std::vector<Fixture> architecture_fixtures();
+
+/// Returns the fixtures of tiny models, which also have all eigenvalues: those of the official SimpleGPT code come first.
 std::vector<Fixture> dense_fixtures();
 
 /// Loads the checkpoint and converts its parameters.

@@ -1,18 +1,19 @@
 #include "kernels/fused/attention_tangents.h"
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "kernels/fused/tile_product.h"
 #include "kernels/parallel.h"
 #include "kernels/rows/softmax_rows.h"
 
-// With s = 1/sqrt(h), Sbar the scores' cotangent and e = Abar - <A, Abar>, so that Sbar = A e:
+// With the scores S, their scale s and cotangent Sbar, and e = Abar - <A, Abar>, so that Sbar = A e:
 //   Sdot = s (Qdot K^T + Q Kdot^T)            Adot = A (Sdot - <A, Sdot>)       Odot = Adot V + A Vdot
 //   Abardot = Obardot V^T + Obar Vdot^T       Sbardot = Adot e + A (Abardot - <Adot, e> - <A, Abardot>)
 //   Qbardot = s (Sbardot K + Sbar Kdot)       Kbardot = s (Sbardot^T Q + Sbar^T Qdot)
 //   Vbardot = Adot^T Obar + A^T Obardot
+// With a soft cap, Sdot and Sbardot above are those of the scores before the cap: see softmax_rows.h for the two lines that
+// change. A query's keys outside of its window have weight zero, so that all terms with them are zero.
 // Source: Dao et al. (2022), FlashAttention, arXiv 2205.14135, for the tiles; the tangents follow by the product rule.
 
 namespace hessian::fused {
@@ -100,7 +101,8 @@ int64_t head_offset(const AttentionPoint<T>& point, const Task& task, int64_t gr
 /// Queries of one head that are processed together.
 struct QueryTile {
   int64_t rows;
-  int64_t past;         ///< number of keys that the last query sees
+  int64_t first_key;    ///< no query sees an earlier key; the first of a panel of transpose()
+  int64_t seen;         ///< number of keys from first_key to the last query's own
   int64_t q_offset;     ///< of the first query in a tangent of the queries, where rows are q_row() apart
   int64_t point_row;    ///< of the first query among the point's queries and rows of weights
   int64_t tangent_row;  ///< of the first query among the rows of tangents of weights
@@ -112,22 +114,20 @@ int64_t q_row(const AttentionPoint<T>& point) {
   return point.kv_heads * point.group * point.head_dim;
 }
 
-template <class T>
-T scale_of(const AttentionPoint<T>& point) {
-  return 1 / std::sqrt(static_cast<T>(point.head_dim));
-}
-
 /// Calls body for each tile of each query head of a task.
 template <class T, class Body>
 [[gnu::always_inline]] inline void for_each_query_tile(const AttentionPoint<T>& point, const Task& task,
                                                        const Body& body) {
+  constexpr int64_t lanes = Lanes64<T>::count;
   const int64_t positions = point.positions;
   const int64_t max_rows = tile_rows(positions);
   for (int64_t member = 0; member < point.group; ++member) {
     for (int64_t first = 0; first < positions; first += max_rows) {
       const int64_t rows = std::min(max_rows, positions - first);
       const int64_t within_head = member * positions + first;
-      body(QueryTile{rows, first + rows, head_offset(point, task, point.group, member) + first * q_row(point),
+      const int64_t first_key = std::max<int64_t>(0, first + 1 - point.window) / lanes * lanes;
+      body(QueryTile{rows, first_key, first + rows - first_key,
+                     head_offset(point, task, point.group, member) + first * q_row(point),
                      task.head * point.group * positions + within_head,
                      (task.pair * point.kv_heads + task.key_head) * point.group * positions + within_head});
     }
@@ -144,7 +144,7 @@ class JvpTask {
         kdot_(keys_.size()),
         vdot_(static_cast<std::size_t>(point.positions * point.head_dim)) {}
 
-  [[gnu::always_inline]] inline void run(const T* qdot, const T* kdot, const T* vdot, T* adot, T* odot) {
+  [[gnu::always_inline]] inline void run(const T* qdot, const T* kdot, const T* vdot, T* adot, T* means, T* odot) {
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
     const int64_t kv_row = point_.kv_heads * width;
@@ -153,35 +153,45 @@ class JvpTask {
     transpose<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
     gather<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
     for_each_query_tile(
-        point_, task_, [&](const QueryTile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, odot); });
+        point_,
+        task_, [&](const QueryTile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, means, odot); });
   }
 
  private:
-  [[gnu::always_inline]] inline void run(const QueryTile& tile, const T* qdot_all, T* adot_all, T* odot_all) {
-    const auto [rows, past, q_offset, point_row, tangent_row] = tile;
+  [[gnu::always_inline]] inline void run(const QueryTile& tile, const T* qdot_all, T* adot_all, T* means, T* odot_all) {
+    const auto [rows, first_key, seen, q_offset, point_row, tangent_row] = tile;
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
     const int64_t q_pitch = q_row(point_);
-    const T scale = scale_of(point_);
-    const T* const a = point_.weights + point_row * positions;
-    T* const adot = adot_all + tangent_row * positions;
+    const T scale = point_.scale;
+    const int64_t point_begin = point_row * positions + first_key;
+    const T* const a = point_.weights + point_begin;
+    T* const adot = adot_all + tangent_row * positions + first_key;
     T* const odot = odot_all + q_offset;
 
     for (int64_t i = 0; i < rows; ++i) {
-      std::fill_n(adot + i * positions, past, T{0});
+      std::fill_n(adot + i * positions, seen, T{0});
       std::fill_n(odot + i * q_pitch, width, T{0});
     }
-    add_product_with_transposed<T>(rows, past, width, scale, {qdot_all + q_offset, q_pitch}, keys_.data(), adot,
-                                   positions);
-    add_product_with_transposed<T>(rows, past, width, scale, {point_.queries + point_row * width, width}, kdot_.data(),
-                                   adot, positions);
-    const rows::SoftmaxJvp<T> softmax{a, past, positions, {1, rows}, adot};
-    for (int64_t i = 0; i < rows; ++i) {
-      softmax(rows::OneLane{}, i);
+    add_product_with_transposed<T>(rows, seen, width, scale, {qdot_all + q_offset, q_pitch},
+                                   keys_.data() + first_key * width, adot, positions);
+    add_product_with_transposed<T>(rows, seen, width, scale, {point_.queries + point_row * width, width},
+                                   kdot_.data() + first_key * width, adot, positions);
+    if (point_.tanh == nullptr) {
+      const rows::SoftmaxJvp<T> softmax{a, seen, positions, {1, rows}, adot};
+      for (int64_t i = 0; i < rows; ++i) {
+        softmax(rows::OneLane{}, i);
+      }
+    } else {
+      const rows::CappedSoftmaxJvp<T> softmax{a,    point_.tanh + point_begin, seen, positions, {1, rows},
+                                              adot, means + tangent_row};
+      for (int64_t i = 0; i < rows; ++i) {
+        softmax(rows::OneLane{}, i);
+      }
     }
-    add_product<T>(rows, width, past, 1, {adot, positions, 1}, point_.values + task_.head * positions * width, width,
-                   odot, q_pitch);
-    add_product<T>(rows, width, past, 1, {a, positions, 1}, vdot_.data(), width, odot, q_pitch);
+    add_product<T>(rows, width, seen, 1, {adot, positions, 1},
+                   point_.values + (task_.head * positions + first_key) * width, width, odot, q_pitch);
+    add_product<T>(rows, width, seen, 1, {a, positions, 1}, vdot_.data() + first_key * width, width, odot, q_pitch);
   }
 
   const AttentionPoint<T>& point_;
@@ -218,8 +228,8 @@ class VjpTangentTask {
     }
   }
 
-  [[gnu::always_inline]] inline void run(const T* qdot, const T* kdot, const T* vdot, const T* adot, const T* obardot,
-                                         Cotangents<T> out) {
+  [[gnu::always_inline]] inline void run(const T* qdot, const T* kdot, const T* vdot, const T* adot, const T* means,
+                                         const T* obardot, Cotangents<T> out) {
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
     const int64_t kv_row = point_.kv_heads * width;
@@ -228,8 +238,9 @@ class VjpTangentTask {
     transpose<T>({vdot + kv_offset, kv_row}, positions, width, vdot_.data());
     gather<T>({kdot + kv_offset, kv_row}, positions, width, kdot_.data());
     for_each_query_tile(
-        point_,
-        task_, [&](const QueryTile& tile) __attribute__((always_inline)) { run(tile, qdot, adot, obardot, out.q); });
+        point_, task_, [&](const QueryTile& tile) __attribute__((always_inline)) {
+          run(tile, qdot, adot, means, obardot, out.q);
+        });
     for (int64_t t = 0; t < positions; ++t) {
       std::copy_n(kbardot_.data() + t * width, width, out.k + kv_offset + t * kv_row);
       std::copy_n(vbardot_.data() + t * width, width, out.v + kv_offset + t * kv_row);
@@ -237,54 +248,91 @@ class VjpTangentTask {
   }
 
  private:
-  [[gnu::always_inline]] inline void run(const QueryTile& tile, const T* qdot_all, const T* adot_all,
+  [[gnu::always_inline]] inline void run(const QueryTile& tile, const T* qdot_all, const T* adot_all, const T* means,
                                          const T* obardot_all, T* qbardot_all) {
-    const auto [rows, past, q_offset, point_row, tangent_row] = tile;
+    const auto [rows, first_key, seen, q_offset, point_row, tangent_row] = tile;
     const int64_t positions = point_.positions;
     const int64_t width = point_.head_dim;
     const int64_t pitch = padded(positions);
     const int64_t q_pitch = q_row(point_);
-    const T scale = scale_of(point_);
+    const T scale = point_.scale;
     const T* const queries = point_.queries + point_row * width;
     const T* const obar = point_.output_cotangent + point_row * width;
-    const T* const keys = point_.keys + task_.head * positions * width;
+    const int64_t key_begin = first_key * width;
+    const T* const keys = point_.keys + task_.head * positions * width + key_begin;
+    T* const kbardot = kbardot_.data() + key_begin;
+    T* const vbardot = vbardot_.data() + key_begin;
     T* const qbardot = qbardot_all + q_offset;
     gather<T>({qdot_all + q_offset, q_pitch}, rows, width, qdot_.data());
     gather<T>({obardot_all + q_offset, q_pitch}, rows, width, obardot_.data());
 
     for (int64_t i = 0; i < rows; ++i) {
       std::fill_n(qbardot + i * q_pitch, width, T{0});
-      std::fill_n(tangent_.data() + i * pitch, past, T{0});
+      std::fill_n(tangent_.data() + i * pitch, seen, T{0});
     }
-    add_product_with_transposed<T>(rows, past, width, 1, {obardot_.data(), width}, values_.data(), tangent_.data(),
+    add_product_with_transposed<T>(rows, seen, width, 1, {obardot_.data(), width}, values_.data() + key_begin,
+                                   tangent_.data(), pitch);
+    add_product_with_transposed<T>(rows, seen, width, 1, {obar, width}, vdot_.data() + key_begin, tangent_.data(),
                                    pitch);
-    add_product_with_transposed<T>(rows, past, width, 1, {obar, width}, vdot_.data(), tangent_.data(), pitch);
     for (int64_t i = 0; i < rows; ++i) {
-      row(point_.weights + (point_row + i) * positions, point_.excess + (point_row + i) * positions,
-          adot_all + (tangent_row + i) * positions, past, i * pitch);
+      const Row row{(point_row + i) * positions + first_key, adot_all + (tangent_row + i) * positions + first_key, seen,
+                    i * pitch};
+      if (point_.tanh == nullptr) {
+        differentiate(row);
+      } else {
+        differentiate_capped(row, means + tangent_row + i);
+      }
     }
-    add_product<T>(rows, width, past, scale, {tangent_.data(), pitch, 1}, keys, width, qbardot, q_pitch);
-    add_product<T>(rows, width, past, scale, {scores_cotangent_.data(), pitch, 1}, kdot_.data(), width, qbardot,
-                   q_pitch);
-    add_product<T>(past, width, rows, scale, {tangent_.data(), 1, pitch}, queries, width, kbardot_.data(), width);
-    add_product<T>(past, width, rows, scale, {scores_cotangent_.data(), 1, pitch}, qdot_.data(), width, kbardot_.data(),
-                   width);
-    add_product<T>(past, width, rows, 1, {adot_.data(), 1, pitch}, obar, width, vbardot_.data(), width);
-    add_product<T>(past, width, rows, 1, {weights_.data(), 1, pitch}, obardot_.data(), width, vbardot_.data(), width);
+    add_product<T>(rows, width, seen, scale, {tangent_.data(), pitch, 1}, keys, width, qbardot, q_pitch);
+    add_product<T>(rows, width, seen, scale, {scores_cotangent_.data(), pitch, 1}, kdot_.data() + key_begin, width,
+                   qbardot, q_pitch);
+    add_product<T>(seen, width, rows, scale, {tangent_.data(), 1, pitch}, queries, width, kbardot, width);
+    add_product<T>(seen, width, rows, scale, {scores_cotangent_.data(), 1, pitch}, qdot_.data(), width, kbardot, width);
+    add_product<T>(seen, width, rows, 1, {adot_.data(), 1, pitch}, obar, width, vbardot, width);
+    add_product<T>(seen, width, rows, 1, {weights_.data(), 1, pitch}, obardot_.data(), width, vbardot, width);
   }
 
+  /// The keys of one query.
+  struct Row {
+    int64_t point_begin;  ///< offset into the point's weights
+    const T* adot;
+    int64_t seen;
+    int64_t begin;  ///< offset into the buffers of the tile
+  };
+
   /// Replaces a row of Abardot by Sbardot, and copies the rows that the products read by columns to the buffers.
-  [[gnu::always_inline]] inline void row(const T* a, const T* excess, const T* adot, int64_t past, int64_t begin) {
-    T* const tangent = tangent_.data() + begin;
-    rows::SoftmaxVjpTangent<T>{a, excess, past, past, {1, 1}, adot, tangent}(rows::OneLane{}, 0);
-    T* const sbar = scores_cotangent_.data() + begin;
-    T* const a_copy = weights_.data() + begin;
-    T* const adot_copy = adot_.data() + begin;
+  [[gnu::always_inline]] inline void differentiate(const Row& row) {
+    const T* const a = point_.weights + row.point_begin;
+    const T* const excess = point_.excess + row.point_begin;
+    rows::SoftmaxVjpTangent<T>{a, excess, row.seen, row.seen, {1, 1}, row.adot, tangent_.data() + row.begin}(
+        rows::OneLane{}, 0);
+    T* const sbar = scores_cotangent_.data() + row.begin;
+    T* const a_copy = weights_.data() + row.begin;
+    T* const adot_copy = adot_.data() + row.begin;
 #pragma omp simd
-    for (int64_t j = 0; j < past; ++j) {
+    for (int64_t j = 0; j < row.seen; ++j) {
       sbar[j] = a[j] * excess[j];
       a_copy[j] = a[j];
-      adot_copy[j] = adot[j];
+      adot_copy[j] = row.adot[j];
+    }
+  }
+
+  /// Does the same for scores with a soft cap.
+  [[gnu::always_inline]] inline void differentiate_capped(const Row& row, const T* mean) {
+    const T* const a = point_.weights + row.point_begin;
+    const T* const excess = point_.excess + row.point_begin;
+    const T* const t = point_.tanh + row.point_begin;
+    rows::CappedSoftmaxVjpTangent<T>{
+        a, excess, t, point_.soft_cap, row.seen, row.seen, {1, 1}, row.adot, mean, tangent_.data() + row.begin}(
+        rows::OneLane{}, 0);
+    T* const sbar = scores_cotangent_.data() + row.begin;
+    T* const a_copy = weights_.data() + row.begin;
+    T* const adot_copy = adot_.data() + row.begin;
+#pragma omp simd
+    for (int64_t j = 0; j < row.seen; ++j) {
+      sbar[j] = (1 - t[j] * t[j]) * a[j] * excess[j];
+      a_copy[j] = a[j];
+      adot_copy[j] = row.adot[j];
     }
   }
 
@@ -307,31 +355,31 @@ class VjpTangentTask {
 
 template <class T>
 void attention_jvp(const AttentionPoint<T>& point, int64_t k, const T* qdot, const T* kdot, const T* vdot, T* adot,
-                   T* odot) {
+                   T* means, T* odot) {
   for_each_task(point, k, [&](const Task& task) {
     JvpTask<T> work(point, task);
-    with_widest_vectors([&]() __attribute__((always_inline)) { work.run(qdot, kdot, vdot, adot, odot); });
+    with_widest_vectors([&]() __attribute__((always_inline)) { work.run(qdot, kdot, vdot, adot, means, odot); });
   });
 }
 
 template <class T>
 void attention_vjp_tangent(const AttentionPoint<T>& point, int64_t k, const T* qdot, const T* kdot, const T* vdot,
-                           const T* adot, const T* obardot, T* qbardot, T* kbardot, T* vbardot) {
+                           const T* adot, const T* means, const T* obardot, T* qbardot, T* kbardot, T* vbardot) {
   for_each_task(point, k, [&](const Task& task) {
     VjpTangentTask<T> work(point, task);
     with_widest_vectors([&]() __attribute__((always_inline)) {
-      work.run(qdot, kdot, vdot, adot, obardot, {qbardot, kbardot, vbardot});
+      work.run(qdot, kdot, vdot, adot, means, obardot, {qbardot, kbardot, vbardot});
     });
   });
 }
 
 template void attention_jvp(const AttentionPoint<float>&, int64_t, const float*, const float*, const float*, float*,
-                            float*);
+                            float*, float*);
 template void attention_jvp(const AttentionPoint<double>&, int64_t, const double*, const double*, const double*,
-                            double*, double*);
+                            double*, double*, double*);
 template void attention_vjp_tangent(const AttentionPoint<float>&, int64_t, const float*, const float*, const float*,
-                                    const float*, const float*, float*, float*, float*);
+                                    const float*, const float*, const float*, float*, float*, float*);
 template void attention_vjp_tangent(const AttentionPoint<double>&, int64_t, const double*, const double*, const double*,
-                                    const double*, const double*, double*, double*, double*);
+                                    const double*, const double*, const double*, double*, double*, double*);
 
 }  // namespace hessian::fused

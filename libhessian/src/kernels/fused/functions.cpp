@@ -4,14 +4,14 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 
 #include "kernels/fused/dispatch.h"
 #include "kernels/fused/rms_norm.h"
-#include "kernels/rope_table.h"
 #include "kernels/rows/cross_entropy_rows.h"
+#include "kernels/rows/gate_rows.h"
 #include "kernels/rows/rope_rows.h"
 #include "kernels/rows/run_rows.h"
-#include "kernels/rows/silu_gate_rows.h"
 
 namespace hessian::fused {
 namespace {
@@ -36,13 +36,15 @@ struct RmsNormFunction : Function<RmsNormFunction> {
   }
 };
 
-struct SiluGateFunction : Function<SiluGateFunction> {
+/// \tparam Activation  of gate_rows.h
+template <class Activation>
+struct GateFunction : Function<GateFunction<Activation>> {
   static at::Tensor forward(AutogradContext* ctx, const at::Tensor& gate_input, const at::Tensor& up_input) {
     const at::Tensor gate = gate_input.contiguous();
     const at::Tensor up = up_input.contiguous();
     at::Tensor y = at::empty_like(gate);
     for_type_of(gate, [&]<class T>(T) {
-      const rows::SiluGateForward<T> pass{gate.const_data_ptr<T>(), up.const_data_ptr<T>(), gate.size(-1),
+      const rows::GateForward<T, Activation> pass{gate.const_data_ptr<T>(), up.const_data_ptr<T>(), gate.size(-1),
                                           y.data_ptr<T>()};
       rows::run_over_last_axis(pass, gate);
     });
@@ -51,13 +53,13 @@ struct SiluGateFunction : Function<SiluGateFunction> {
   }
 
   static tensor_list backward(AutogradContext* ctx, const tensor_list& gradients) {
-    refuse_second_derivative("SiLU gate");
+    refuse_second_derivative(std::is_same_v<Activation, rows::Silu> ? "SiLU gate" : "GELU gate");
     const tensor_list saved = ctx->get_saved_variables();
     const at::Tensor dy = gradients[0].contiguous();
     const at::Tensor dgate = at::empty_like(saved[0]);
     const at::Tensor dup = at::empty_like(saved[1]);
     for_type_of(dgate, [&]<class T>(T) {
-      const rows::SiluGateBackward<T> pass{dy.const_data_ptr<T>(),       saved[0].const_data_ptr<T>(),
+      const rows::GateBackward<T, Activation> pass{dy.const_data_ptr<T>(),       saved[0].const_data_ptr<T>(),
                                            saved[1].const_data_ptr<T>(), dy.size(-1),
                                            dgate.data_ptr<T>(),          dup.data_ptr<T>()};
       rows::run_over_last_axis(pass, dy);
@@ -158,15 +160,23 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& gain, double eps) {
 
 at::Tensor silu_gate(const at::Tensor& gate, const at::Tensor& up) {
   expect_shape("up", up, gate.sizes(), gate);
-  return SiluGateFunction::apply(gate, up);
+  return GateFunction<rows::Silu>::apply(gate, up);
 }
 
-at::Tensor rope(const at::Tensor& x, int64_t head_dim, double theta) {
+at::Tensor gelu_gate(const at::Tensor& gate, const at::Tensor& up, bool tanh_approximation) {
+  expect_shape("up", up, gate.sizes(), gate);
+  return tanh_approximation ? GateFunction<rows::TanhGelu>::apply(gate, up)
+                            : GateFunction<rows::ExactGelu>::apply(gate, up);
+}
+
+at::Tensor rope(const at::Tensor& x, const at::Tensor& table) {
+  const int64_t head_dim = 2 * table.size(-1);
   if (head_dim < 2 || head_dim % 2 != 0 || x.dim() != 3 || x.size(2) % head_dim != 0) {
     throw std::invalid_argument("RoPE's input is " + c10::str(x.sizes()) + ", expected [S, T, width] in heads of " +
                                 std::to_string(head_dim) + ", an even number that divides the width");
   }
-  return RopeFunction::apply(x, cached_rope_table(head_dim, theta, x.size(1), x.options().dtype(wide_type(x))));
+  expect_shape("table", table, {x.size(1), 2, head_dim / 2}, x);
+  return RopeFunction::apply(x, table);
 }
 
 at::Tensor cross_entropy(const at::Tensor& logits, const at::Tensor& targets) {

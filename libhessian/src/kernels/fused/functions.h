@@ -46,9 +46,14 @@ at::Tensor for_products(const at::Tensor& x);
 /// \param gate, up  of the same shape and precision
 at::Tensor silu_gate(const at::Tensor& gate, const at::Tensor& up);
 
+/// Computes GeluGate.
+/// \param gate, up  of the same shape and precision
+at::Tensor gelu_gate(const at::Tensor& gate, const at::Tensor& up, bool tanh_approximation);
+
 /// Computes Rope.
-/// \param x  [S, T, heads * head_dim]
-at::Tensor rope(const at::Tensor& x, int64_t head_dim, double theta);
+/// \param x      [S, T, heads * head_dim]
+/// \param table  cosines and sines, [T, 2, head_dim / 2], in at least float32: see program/rope_table.h
+at::Tensor rope(const at::Tensor& x, const at::Tensor& table);
 
 /// Computes the mean over T of -log softmax(logits) at the targets.
 /// \param logits   [S, T, classes]

@@ -7,7 +7,7 @@
 // z = silu(a) u with a = RMSNorm(p) and u = RMSNorm(q), each with its own gain: the gate of SimpleNorm models in one
 // pass, so that a and u are never written to memory. From dz,
 //   da = dz u s (1 + a (1 - s)),    du = dz a s,    s = 1 / (1 + exp(-a)),
-// and from these the gradients of both norms; silu_gate_rows.h and rms_norm_rows.h have formulas and sources.
+// and from these the gradients of both norms; gate_rows.h and rms_norm_rows.h have formulas and sources.
 
 namespace hessian::rows {
 

@@ -26,6 +26,7 @@ namespace hessian::rows {
 
 using fused::exponential;
 using fused::narrow;
+using fused::normal_distribution;
 using fused::Wide;
 using fused::widen;
 

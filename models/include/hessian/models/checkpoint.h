@@ -24,8 +24,11 @@ struct LoadOptions {
 };
 
 /// Reads a model in one of these forms, recognised by content rather than by name:
-/// - a folder: Hugging Face (load_huggingface_model), Meta's release of a Llama (load_meta_model), or
-///   torch.distributed.checkpoint (load_distributed_model);
+/// - a folder of Hugging Face: config.json, and model.safetensors or model.safetensors.index.json with its shards, of one of
+///   the architectures LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Olmo2ForCausalLM,
+///   GPTNeoXForCausalLM, Gemma2ForCausalLM, Gemma3ForCausalLM, Phi3ForCausalLM, SmolLM3ForCausalLM and GPT2LMHeadModel. The
+///   model computes what transformers computes; a configuration that asks for anything else is refused;
+/// - a folder of Meta's release of a Llama (load_meta_model), or of torch.distributed.checkpoint (load_distributed_model);
 /// - a safetensors file with `__metadata__["config"]`: this project's own form, with the tensor names of the official
 ///   SimpleGPT code; `freqs_cis` and training state (training_checkpoint.h) are skipped, and `__metadata__["step"]` is
 ///   the training step;

@@ -176,6 +176,13 @@ at::Tensor tensor_of(const Shard& shard, const std::string& name) {
   return read(whole_tensor(name, shard.file, shard.tensors.at(name)));
 }
 
+/// Returns whether two shards hold the same numbers under a name.
+bool same_numbers(const Shard& a, const Shard& b, const std::string& name) {
+  const ArchivedTensor& place = a.tensors.at(name);
+  const ArchivedTensor& other = b.tensors.at(name);
+  return place.type == other.type && place.shape == other.shape && tensor_of(a, name).equal(tensor_of(b, name));
+}
+
 /// Returns the axis along which a matrix is divided; nothing for a tensor that every shard has whole.
 std::optional<std::size_t> split_axis(const std::string& name, const std::vector<std::int64_t>& shape,
                                       std::int64_t dim) {
@@ -208,16 +215,17 @@ StoredTensor join_shards(const std::string& name, const std::vector<Shard>& shar
       fail(shard.file->path(), "has no tensor {}, which {} has", name_text(name), shard_name(0));
     }
     const std::vector<std::int64_t>& shape = found->second.shape;
-    if (shape != place.shape) {
-      fail(shard.file->path(), "tensor {} is {}, expected {} as in {}", name_text(name), shape_text(shape),
-           shape_text(place.shape), shard_name(0));
+    if (shape != place.shape || found->second.type != place.type) {
+      fail(shard.file->path(), "tensor {} is {} {}, expected {} {} as in {}", name_text(name),
+           to_string(found->second.type), shape_text(shape), to_string(place.type), shape_text(place.shape),
+           shard_name(0));
     }
     if (axis) {
       std::vector<std::int64_t> offsets(shape.size(), 0);
       offsets[*axis] = end;
       end += shape[*axis];
       result.pieces.push_back({shard.file, found->second, std::move(offsets)});
-    } else if (&shard != &first && !tensor_of(shard, name).equal(tensor_of(first, name))) {
+    } else if (&shard != &first && !same_numbers(shard, first, name)) {
       fail(shard.file->path(), "tensor {} differs from that in {}", name_text(name), shard_name(0));
     }
   }
@@ -242,8 +250,8 @@ void check_shards(const std::vector<Shard>& shards, const GptConfig& config, con
          rows / rows_of_shard, name_text(name), rows_of_shard, rows);
   }
   for (std::size_t i = 1; i < shards.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      if (shards[i].tensors.contains(name) && tensor_of(shards[i], name).equal(tensor_of(shards[j], name))) {
+    for (std::size_t j = 0; j < i && shards[i].tensors.contains(name) && shards[j].tensors.contains(name); ++j) {
+      if (same_numbers(shards[i], shards[j], name)) {
         fail(shards[i].file->path(), "holds the same weights as {}, expected another shard", shard_name(j));
       }
     }

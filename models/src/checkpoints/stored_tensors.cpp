@@ -68,6 +68,9 @@ at::Tensor join(const StoredTensor& tensor) {
 /// Returns the rows [ids, width] of a matrix. Reads no others.
 at::Tensor read_rows(const StoredTensor& tensor, const at::Tensor& ids) {
   const c10::NoGradGuard no_grad;
+  const std::int64_t rows_in_all = tensor.shape.at(0);
+  TORCH_CHECK_INDEX(((ids >= 0) & (ids < rows_in_all)).all().item<bool>(), "an index is outside the ", rows_in_all,
+                    " rows of ", tensor.full_name);
   at::Tensor result = at::empty({ids.numel(), tensor.shape.at(1)}, to_scalar_type(tensor.type));
   for (const StoredPiece& piece : tensor.pieces) {
     const at::Tensor local = ids - piece.offsets[0];

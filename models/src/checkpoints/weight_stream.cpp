@@ -67,7 +67,7 @@ class WeightStream final : public ParameterSource {
 
   at::Tensor rows(const std::string& table, const at::Tensor& ids) override {
     if (stored_.is_deferred(table)) {
-      return at::embedding(stored_.fetched({table}).at(table), ids.cpu()).to(device_, dtype_);
+      return stored_.rows(table, ids.cpu()).to(device_, dtype_);
     }
     const at::Tensor& whole = stored_.at(table);
     at::Tensor chosen = at::embedding(whole, ids.to(whole.device())).to(device_, dtype_);

@@ -27,18 +27,54 @@ class Storage:
 class Tensor:
     """Is pickled as torch.Tensor is: as a call of torch._utils._rebuild_tensor_v2."""
 
+    form = "tensor"
+
     def __init__(self, storage, shape):
         self.storage = storage
         self.shape = tuple(shape)
 
-    def __reduce_ex__(self, protocol):
+    def strides(self):
         strides = []
-        step = 1
+        step = 1 if self.storage.count > 1 else 0  # a single element is broadcast
         for size in reversed(self.shape):
             strides.insert(0, step)
             step *= size
-        rebuild = sys.modules["torch._utils"]._rebuild_tensor_v2
-        return rebuild, (self.storage, 0, self.shape, tuple(strides), False, OrderedDict())
+        return tuple(strides)
+
+    def __reduce_ex__(self, protocol):
+        utils = sys.modules["torch._utils"]
+        arguments = (self.storage, 0, self.shape, self.strides(), False, OrderedDict())
+        if self.form == "subclass":
+            rebuild = sys.modules["torch._tensor"]._rebuild_from_type_v2
+            return rebuild, (utils._rebuild_tensor_v2, Tensor, arguments, {"_no_weight_decay": True})
+        if self.form != "tensor":
+            plain = Tensor(self.storage, self.shape)
+            plain.form = "tensor"
+            if self.form == "parameter":
+                return utils._rebuild_parameter, (plain, True, OrderedDict())
+            return utils._rebuild_parameter_with_state, (plain, True, OrderedDict(), {"_no_weight_decay": True})
+        return utils._rebuild_tensor_v2, arguments
+
+
+class NumpyDtype:
+    """Is pickled as numpy.dtype is."""
+
+    def __init__(self, word):
+        self.word = word
+
+    def __reduce__(self):
+        return sys.modules["numpy"].dtype, (self.word, False, True), (3, "<", None, None, None, -1, -1, 0)
+
+
+class NumpyScalar:
+    """Is pickled as numpy.int64, numpy.float32 or numpy.bool_ is."""
+
+    def __init__(self, word, layout, value):
+        self.word = word
+        self.data = struct.pack("<" + layout, value)
+
+    def __reduce__(self):
+        return sys.modules["numpy._core.multiarray"].scalar, (NumpyDtype(self.word), self.data)
 
 
 class RunsACommand:
@@ -58,15 +94,26 @@ def install_stand_ins():
     torch = types.ModuleType("torch")
     utils = types.ModuleType("torch._utils")
 
-    def _rebuild_tensor_v2(*arguments):
-        raise NotImplementedError
+    def add(module, name):
+        def stand_in(*arguments):
+            raise NotImplementedError
 
-    _rebuild_tensor_v2.__module__ = "torch._utils"
-    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
-    utils._rebuild_tensor_v2 = _rebuild_tensor_v2
+        stand_in.__module__ = module.__name__
+        stand_in.__qualname__ = name
+        setattr(module, name, stand_in)
+
+    for name in ["_rebuild_tensor_v2", "_rebuild_parameter", "_rebuild_parameter_with_state"]:
+        add(utils, name)
+    tensor = types.ModuleType("torch._tensor")
+    add(tensor, "_rebuild_from_type_v2")
+    numpy = types.ModuleType("numpy")
+    add(numpy, "dtype")
+    multiarray = types.ModuleType("numpy._core.multiarray")
+    add(multiarray, "scalar")
     torch.FloatStorage = type("FloatStorage", (), {"__module__": "torch"})
     torch._utils = utils
-    sys.modules.update({"torch": torch, "torch._utils": utils})
+    modules = [torch, utils, tensor, numpy, types.ModuleType("numpy._core"), multiarray]
+    sys.modules.update({module.__name__: module for module in modules})
     return torch
 
 
@@ -96,6 +143,10 @@ class StateDict:
         storage = Storage(str(len(self.storages)), [self.generator.gauss(mean, std) for _ in range(count)])
         self.storages.append(storage)
         self.share(name, Tensor(storage, shape))
+
+    def broadcast(self, name, value):
+        tensor = self[name]
+        tensor.storage.__init__(tensor.storage.key, [value])
 
     def share(self, name, tensor):
         self.tensors[self.prefix + name] = tensor
@@ -135,6 +186,8 @@ def draw_model(options):
         state.draw("lm_head.weight", (options.vocab, dim))
     else:
         state.share("lm_head.weight", state["transformer.wte.weight"])
+    for name in options.broadcast:
+        state.broadcast(name, 0.25)
     for name in options.drop:
         del state.tensors[state.prefix + name]
     return state
@@ -157,6 +210,17 @@ def checkpoint_contents(options, state):
         "best_val_loss": 2.5,
         "config": {"dataset": "shakespeare_char", "big": 1 << 100, "compile": True},
     }
+    if options.numpy_scalars:
+        arguments = contents["model_args"]
+        for key in ["n_layer", "n_head", "n_embd", "block_size", "vocab_size"]:
+            arguments[key] = NumpyScalar("i8", "q", arguments[key])
+        arguments["bias"] = NumpyScalar("b1", "?", arguments["bias"])
+        contents["iter_num"] = NumpyScalar("i4", "i", options.step)
+        contents["best_val_loss"] = NumpyScalar("f4", "f", 2.5)
+    if options.tensor_step:
+        storage = Storage(str(len(state.storages)), [float(options.step)])
+        state.storages.append(storage)
+        contents["iter_num"] = Tensor(storage, ())
     for key in options.omit:
         del (contents["model_args"] if key in contents["model_args"] else contents)[key]
     if options.command:
@@ -182,6 +246,12 @@ def parse_arguments():
     parser.add_argument("--drop", action="append", default=[], metavar="NAME", help="leave a tensor out")
     parser.add_argument("--omit", action="append", default=[], metavar="KEY", help="leave out an entry or a model argument")
     parser.add_argument("--claim-dim", type=int, help="n_embd in model_args, whatever the tensors are")
+    parser.add_argument("--form", default="tensor", choices=["tensor", "parameter", "attribute", "subclass"],
+                        help="how tensors are pickled: plain, as a parameter, one with a Python attribute, a subclass")
+    parser.add_argument("--broadcast", action="append", default=[], metavar="NAME",
+                        help="store one element, 0.25, with strides 0")
+    parser.add_argument("--numpy-scalars", action="store_true", help="numpy's numbers in place of Python's")
+    parser.add_argument("--tensor-step", action="store_true", help="iter_num as a tensor without dimensions")
     parser.add_argument("--compress", action="store_true", help="deflate the zip's entries")
     parser.add_argument("--command", help="a shell command that a careless reader would run")
     parser.add_argument("--command-key", default="config", help="the entry of the checkpoint that holds it")
@@ -191,6 +261,7 @@ def parse_arguments():
 def main():
     options = parse_arguments()
     torch = install_stand_ins()
+    Tensor.form = options.form
     state = draw_model(options)
     buffer = io.BytesIO()
     make_pickler(torch, buffer, options.protocol).dump(checkpoint_contents(options, state))

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "formats/torch_archive.h"
+#include "pickle/pickle_numbers.h"
 
 namespace {
 
@@ -45,6 +46,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       const auto pickle = hessian::models::Pickle::parse(bytes, "input");
       for (hessian::models::Pickle::NodeId id = 0; id < pickle.size(); ++id) {
         hessian::models::describe(pickle, id);
+        hessian::models::as_integer(pickle, id);
+        hessian::models::as_real(pickle, id);
+        hessian::models::as_boolean(pickle, id);
         pickle.find(id, "model");
       }
       return 0;

@@ -320,7 +320,7 @@ Model load_gguf_model(const std::string& path, WeightAccess access) {
     fail(path, "tensor {} {} is not part of this architecture", name_text(tensors.begin()->first),
          shape_text(tensors.begin()->second->shape));
   }
-  return assemble_model(config, parameters.take(), path);
+  return assemble_model(config, parameters.take(), path, access);
 }
 
 }  // namespace hessian::models

@@ -11,8 +11,8 @@ struct HuggingFaceModel {
   std::string architecture;  ///< "LlamaForCausalLM"
 };
 
-/// Reads a folder in the layout of Hugging Face: config.json, and model.safetensors or model.safetensors.index.json
-/// with its shards. huggingface_architectures.cpp lists the supported architectures.
+/// Reads a folder in the layout of Hugging Face: config.json, and weights in model.safetensors, in
+/// pytorch_model.bin, or in the shards that an index of these names. huggingface_architectures.cpp lists the supported architectures.
 ///
 /// The model computes what transformers computes. Absent keys of config.json have the defaults of transformers; what a
 /// configuration asks for and this project does not implement is refused, never ignored. Rotated rows are permuted from

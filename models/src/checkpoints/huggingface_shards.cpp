@@ -1,42 +1,75 @@
 #include "checkpoints/huggingface_shards.h"
 
+#include <array>
 #include <filesystem>
-#include <map>
-#include <vector>
 
+#include "checkpoints/shard_index.h"
+#include "checkpoints/wrapper_prefixes.h"
 #include "formats/safetensors.h"
-#include "io/byte_reader.h"
-#include "io/json_reader.h"
+#include "formats/torch_checkpoint.h"
 #include "io/messages.h"
 
 namespace hessian::models {
 namespace {
 
-using ShardMap = std::map<std::string, std::vector<std::string>>;  // shard -> names of its tensors
+Parameters load_safetensors_file(const std::string& path) {
+  return load_safetensors(path).tensors;
+}
 
-/// Requires a plain file name, because a name with a folder could refer to any file of the machine.
-void check_shard_name(const std::string& shard, const std::string& path) {
-  if (shard.find_first_of("/\\") != std::string::npos || shard.starts_with('.') || !shard.ends_with(".safetensors")) {
-    fail(path, "names the shard {}, expected the name of a .safetensors file in the same folder", name_text(shard));
+Parameters load_torch_file(const std::string& path) {
+  const TorchCheckpoint checkpoint = TorchCheckpoint::open(path);
+  return checkpoint.state_dict(checkpoint.values().root());
+}
+
+/// A form of weight files: a single file, or several with an index.
+struct ShardForm {
+  const char* single;
+  const char* index;
+  const char* ending;
+  Parameters (*load)(const std::string& path);
+};
+
+/// The first form that a folder has is read, as in transformers.
+constexpr std::array<ShardForm, 2> forms = {
+    {{"model.safetensors", "model.safetensors.index.json", ".safetensors", load_safetensors_file},
+     {"pytorch_model.bin", "pytorch_model.bin.index.json", ".bin", load_torch_file}}};
+
+/// Collects tensors under the keys of their names without the prefixes of wrappers.
+class Collection {
+ public:
+  Collection(const std::string& folder, const std::function<std::string(const std::string&)>& key_of)
+      : tensors_(folder), key_of_(key_of) {}
+
+  void add(const std::string& name, const std::string& path, const at::Tensor& tensor) {
+    if (const std::string key = key_of_(without_wrapper_prefixes(name)); !key.empty()) {
+      tensors_.add(key, name, path, tensor);
+    }
+  }
+
+  NamedTensors take() { return std::move(tensors_); }
+
+ private:
+  NamedTensors tensors_;
+  const std::function<std::string(const std::string&)>& key_of_;
+};
+
+void read_single(const ShardForm& form, const std::string& path, Collection& collection) {
+  for (const auto& [name, tensor] : form.load(path)) {
+    collection.add(name, path, tensor);
   }
 }
 
-ShardMap read_index(const std::string& path) {
-  const auto file = MappedFile::open(path);
-  const auto index = parse_json_object(as_text(file->bytes()), path, "the file");
-  const auto weights = index.find("weight_map");
-  if (weights == index.end() || !weights->is_object()) {
-    fail(path, "has no 'weight_map' object");
-  }
-  ShardMap shards;
-  for (const auto& [name, shard] : weights->items()) {
-    if (!shard.is_string()) {
-      fail(path, "the shard of {} is {}, expected a file name", name_text(name), json_text(shard));
+void read_shards(const ShardForm& form, const std::filesystem::path& folder, Collection& collection) {
+  for (const auto& [shard, names] : read_shard_index((folder / form.index).string(), form.ending)) {
+    const std::string path = (folder / shard).string();
+    const Parameters contents = form.load(path);
+    for (const auto& name : names) {
+      if (!contents.contains(name)) {
+        fail(path, "has no tensor {}, which {} says is in it", name_text(name), form.index);
+      }
+      collection.add(name, path, contents.at(name));
     }
-    check_shard_name(shard.get_ref<const std::string&>(), path);
-    shards[shard.get<std::string>()].push_back(name);
   }
-  return shards;
 }
 
 }  // namespace
@@ -44,38 +77,19 @@ ShardMap read_index(const std::string& path) {
 NamedTensors read_huggingface_tensors(const std::string& folder,
                                       const std::function<std::string(const std::string&)>& key_of) {
   const std::filesystem::path base(folder);
-  const std::string single = (base / "model.safetensors").string();
-  const std::string index = (base / "model.safetensors.index.json").string();
-  NamedTensors tensors(folder);
-  const auto add = [&](const std::string& name, const std::string& path, const at::Tensor& tensor) {
-    const std::string key = key_of(name);
-    if (!key.empty()) {
-      tensors.add(key, name, path, tensor);
+  Collection collection(folder, key_of);
+  for (const ShardForm& form : forms) {
+    if (const auto single = base / form.single; std::filesystem::exists(single)) {
+      read_single(form, single.string(), collection);
+      return collection.take();
     }
-  };
-  if (std::filesystem::exists(single)) {
-    for (const auto& [name, tensor] : load_safetensors(single).tensors) {
-      add(name, single, tensor);
-    }
-    return tensors;
-  }
-  if (!std::filesystem::exists(index)) {
-    fail(folder, "has neither model.safetensors nor model.safetensors.index.json");
-  }
-  for (const auto& [shard, names] : read_index(index)) {
-    const std::string path = (base / shard).string();
-    if (!std::filesystem::exists(path)) {
-      fail(index, "names the shard {}, which is not there", name_text(shard));
-    }
-    const SafetensorsFile contents = load_safetensors(path);
-    for (const auto& name : names) {
-      if (!contents.tensors.contains(name)) {
-        fail(path, "has no tensor {}, which model.safetensors.index.json says is in it", name_text(name));
-      }
-      add(name, path, contents.tensors.at(name));
+    if (std::filesystem::exists(base / form.index)) {
+      read_shards(form, base, collection);
+      return collection.take();
     }
   }
-  return tensors;
+  fail(folder, "has no weights: none of {}, {}, {} and {}", forms[0].single, forms[0].index, forms[1].single,
+       forms[1].index);
 }
 
 }  // namespace hessian::models

@@ -5,6 +5,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "formats/zip_archive.h"
@@ -33,13 +34,19 @@ class TorchArchive {
   const Pickle& values() const { return pickle_; }
   const std::string& source() const { return source_; }
 
-  /// Returns whether the node is a tensor or a parameter.
+  /// Returns whether the node is a tensor or a parameter, possibly one that tensor() cannot read.
   bool is_tensor(Pickle::NodeId id) const;
 
   /// Reads a tensor's node, and checks that every element lies inside its storage, and the storage inside the file.
+  /// Parameters, subclasses and tensors with Python attributes are read as the tensors that they contain. A broadcast
+  /// tensor keeps its strides of 0, and has at most 2^26 elements.
   /// \param name  of the tensor, for messages
   /// \throws std::runtime_error  "ckpt.pt: tensor 'x' ..."
   ArchivedTensor tensor(Pickle::NodeId id, const std::string& name) const;
+
+  /// Returns all tensors of a state dict in their order, and skips its other entries.
+  /// \throws std::runtime_error  if the node is not a dict, a key is not a string, or a name occurs twice
+  std::vector<std::pair<std::string, ArchivedTensor>> state_dict(Pickle::NodeId id) const;
 
  private:
   std::string source_;

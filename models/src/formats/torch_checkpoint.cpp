@@ -1,9 +1,11 @@
 #include "formats/torch_checkpoint.h"
 
+#include <ATen/ATen.h>
+
 #include <utility>
 
 #include "formats/mapped_tensor.h"
-#include "io/messages.h"
+#include "pickle/pickle_numbers.h"
 
 namespace hessian::models {
 
@@ -19,24 +21,39 @@ at::Tensor TorchCheckpoint::tensor(Pickle::NodeId id, const std::string& name) c
   return tensor_over(file_, place.begin, place.type, place.shape, place.strides);
 }
 
-Parameters TorchCheckpoint::state_dict(Pickle::NodeId id) const {
-  if (!values().is_dict(id)) {
-    fail(file_->path(), "the state dict is {}, expected a dict", describe(values(), id));
+std::optional<at::Scalar> TorchCheckpoint::single_element(Pickle::NodeId id) const {
+  if (!archive_.is_tensor(id)) {
+    return std::nullopt;
   }
+  const at::Tensor number = tensor(id, "of one number");
+  return number.numel() == 1 && !number.is_complex() ? std::optional(number.item()) : std::nullopt;
+}
+
+std::optional<std::int64_t> TorchCheckpoint::integer(Pickle::NodeId id) const {
+  const auto element = single_element(id);
+  if (!element) {
+    return as_integer(values(), id);
+  }
+  if (element->isFloatingPoint()) {
+    return exact_integer(element->toDouble());
+  }
+  return element->isIntegral(/*includeBool=*/false) ? std::optional(element->toLong()) : std::nullopt;
+}
+
+std::optional<double> TorchCheckpoint::real(Pickle::NodeId id) const {
+  const auto element = single_element(id);
+  return !element || element->isBoolean() ? as_real(values(), id) : std::optional(element->toDouble());
+}
+
+std::optional<bool> TorchCheckpoint::boolean(Pickle::NodeId id) const {
+  const auto element = single_element(id);
+  return !element || !element->isBoolean() ? as_boolean(values(), id) : std::optional(element->toBool());
+}
+
+Parameters TorchCheckpoint::state_dict(Pickle::NodeId id) const {
   Parameters tensors;
-  const auto& entries = values()[id].entries;
-  for (std::size_t i = 0; i + 1 < entries.size(); i += 2) {
-    const auto& key = values()[entries[i]];
-    if (key.kind != Pickle::Kind::string) {
-      fail(file_->path(), "a key of the state dict is {}, expected a string", describe(values(), entries[i]));
-    }
-    if (!archive_.is_tensor(entries[i + 1])) {
-      continue;
-    }
-    if (tensors.contains(key.text)) {
-      fail(file_->path(), "tensor {} is given twice", name_text(key.text));
-    }
-    tensors.add(key.text, tensor(entries[i + 1], key.text));
+  for (const auto& [name, place] : archive_.state_dict(id)) {
+    tensors.add(name, tensor_over(file_, place.begin, place.type, place.shape, place.strides));
   }
   return tensors;
 }

@@ -1,6 +1,10 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "formats/torch_archive.h"
@@ -14,7 +18,9 @@ class TorchCheckpoint {
  public:
   /// \throws std::runtime_error  one line, beginning with the path
   static TorchCheckpoint open(const std::string& path);
+  explicit TorchCheckpoint(std::shared_ptr<const MappedFile> file);
 
+  const std::shared_ptr<const MappedFile>& file() const { return file_; }
   const TorchArchive& archive() const { return archive_; }
   const Pickle& values() const { return archive_.values(); }
 
@@ -25,8 +31,14 @@ class TorchCheckpoint {
   /// \throws std::runtime_error  if the node is not a dict, a key is not a string, or a name occurs twice
   Parameters state_dict(Pickle::NodeId id) const;
 
+  // Read a number: Python's, numpy's, or a tensor of one element. integer() takes real numbers without a fraction too,
+  // and real() integers. Nothing for other values.
+  std::optional<std::int64_t> integer(Pickle::NodeId id) const;
+  std::optional<double> real(Pickle::NodeId id) const;
+  std::optional<bool> boolean(Pickle::NodeId id) const;
+
  private:
-  explicit TorchCheckpoint(std::shared_ptr<const MappedFile> file);
+  std::optional<at::Scalar> single_element(Pickle::NodeId id) const;
 
   std::shared_ptr<const MappedFile> file_;
   TorchArchive archive_;

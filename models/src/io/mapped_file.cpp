@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "io/byte_reader.h"
 #include "io/messages.h"
 #include "io/system_error_text.h"
 
@@ -27,6 +28,15 @@ struct Descriptor {
     }
   }
 };
+
+/// Refuses the small text file that a Git clone holds in place of a large file until Git LFS fetches that.
+/// Source: the Git LFS specification, docs/spec.md, "The Pointer".
+void refuse_lfs_pointer(std::span<const std::byte> bytes, const std::string& path) {
+  constexpr std::size_t largest_pointer = 1024;
+  if (bytes.size() < largest_pointer && as_text(bytes).starts_with("version https://git-lfs.github.com/spec/")) {
+    fail(path, "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder");
+  }
+}
 
 }  // namespace
 
@@ -58,7 +68,9 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
     const int error = errno;
     fail(path, "cannot map {} bytes: {}", size, system_error_text(error));
   }
-  return std::shared_ptr<const MappedFile>(new MappedFile(path, static_cast<std::byte*>(data), size));
+  std::shared_ptr<const MappedFile> file(new MappedFile(path, static_cast<std::byte*>(data), size));
+  refuse_lfs_pointer(file->bytes(), path);
+  return file;
 }
 
 void MappedFile::advise(std::size_t begin, std::size_t size, int advice) const {

@@ -16,7 +16,8 @@ namespace hessian::models {
 class MappedFile {
  public:
   /// Maps a file.
-  /// \throws std::runtime_error  "ckpt.pt: no such file", "... is empty", "... is a directory", "... permission denied"
+  /// \throws std::runtime_error  "ckpt.pt: no such file", "... is empty", "... is a directory", "... permission denied",
+  ///                             and for a Git LFS pointer, which takes the place of a file that was not fetched
   static std::shared_ptr<const MappedFile> open(const std::string& path);
 
   ~MappedFile();

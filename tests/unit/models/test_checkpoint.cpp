@@ -56,6 +56,18 @@ TEST(Checkpoint, RecognisesTheKindsByContent) {
   EXPECT_EQ(load_checkpoint(folder / "model.safetensors").description, "nanoGPT checkpoint");
   EXPECT_EQ(load_checkpoint(fixtures + "/huggingface/llama_gqa").description, "Hugging Face LlamaForCausalLM");
   EXPECT_EQ(load_checkpoint(fixtures + "/huggingface/gpt2").description, "Hugging Face GPT2LMHeadModel");
+  EXPECT_EQ(load_checkpoint(fixtures + "/formats/meta").description, "Meta Llama");
+  EXPECT_EQ(load_checkpoint(fixtures + "/formats/dcp_flat").description, "torch.distributed checkpoint");
+}
+
+TEST(Checkpoint, RefusesOptionsThatTheKindDoesNotHave) {
+  const auto refusal_with = [](const std::string& path, const models::LoadOptions& options) {
+    return support::refusal_about<std::invalid_argument>(path, [&] { load_checkpoint(path, options); });
+  };
+  EXPECT_EQ(refusal_with(small, {.tanh_gelu = true}),
+            "the tanh approximation of GELU can be chosen for nanoGPT checkpoints only");
+  EXPECT_EQ(refusal_with(small, {.config_json = "{}"}),
+            "has a configuration of its own; one can be given for torch.distributed.checkpoint only");
 }
 
 TEST(Checkpoint, ReadsBackWhatWasSaved) {
@@ -125,12 +137,14 @@ TEST(Checkpoint, SaysWhatIsWrongWithTheMetadata) {
 TEST(Checkpoint, SaysWhichKindsAreAccepted) {
   const TemporaryFolder folder;
   const std::string kinds =
-      "accepted are a model.safetensors with __metadata__[\"config\"], a nanoGPT ckpt.pt, a Hugging Face folder, and "
-      "new:NAME for a new model";
+      "accepted are a model.safetensors with __metadata__[\"config\"], a llama2.c ckpt.pt, a nanoGPT ckpt.pt, a "
+      "Hugging "
+      "Face folder, a folder with Meta's params.json, a folder of torch.distributed.checkpoint, and new:NAME for a new "
+      "model";
   const auto path = folder.write("notes.txt", "hello, world");
   EXPECT_EQ(refusal_of([&] { load_checkpoint(path); }), path + ": is not a checkpoint in a known form; " + kinds);
   EXPECT_EQ(refusal_of([&] { load_checkpoint(folder.path()); }),
-            folder.path() + ": is a folder without config.json; " + kinds);
+            folder.path() + ": is a folder without config.json, params.json or .metadata; " + kinds);
   EXPECT_EQ(refusal_of([&] { load_checkpoint(folder / "absent"); }), (folder / "absent") + ": no such file");
 }
 

@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "checkpoints/nanogpt_checkpoint.h"
+#include "fixtures.h"
 #include "formats/torch_checkpoint.h"
 #include "hessian/models/checkpoint.h"
 #include "loader_support.h"
@@ -86,7 +87,8 @@ TEST(NanoGptCheckpoint, SplitsTheFixturesTensors) {
 TEST(NanoGptCheckpoint, RemovesPrefixesInAnyOrder) {
   const TemporaryFolder folder;
   const auto plain = load_nanogpt_checkpoint(make_checkpoint(folder, "--seed 3"));
-  for (const std::string prefix : {"_orig_mod.", "module.", "_orig_mod.module.", "module._orig_mod."}) {
+  for (const std::string prefix : {"_orig_mod.", "module.", "_orig_mod.module.", "module._orig_mod.",
+                                   "module._fsdp_wrapped_module.", "_fsdp_wrapped_module._orig_mod."}) {
     const auto prefixed = load_nanogpt_checkpoint(make_checkpoint(folder, "--seed 3 --prefix " + prefix));
     ASSERT_EQ(prefixed.model.parameters.size(), plain.model.parameters.size());
     for (const auto& [name, tensor] : plain.model.parameters) {
@@ -94,6 +96,50 @@ TEST(NanoGptCheckpoint, RemovesPrefixesInAnyOrder) {
     }
     EXPECT_EQ(prefixed.training_step, 5);
   }
+}
+
+TEST(NanoGptCheckpoint, ReadsEveryFormOfATensorAndOfANumber) {
+  const TemporaryFolder folder;
+  const auto plain = load_nanogpt_checkpoint(make_checkpoint(folder, "--seed 3 --step 7"));
+  for (const std::string options : {"--form parameter", "--form attribute", "--form subclass --protocol 4",
+                                    "--numpy-scalars", "--numpy-scalars --protocol 4", "--tensor-step"}) {
+    const auto [model, step] = load_nanogpt_checkpoint(make_checkpoint(folder, "--seed 3 --step 7 " + options));
+    EXPECT_EQ(model.config, plain.model.config) << options;
+    EXPECT_EQ(step, 7) << options;
+    for (const auto& [name, tensor] : plain.model.parameters) {
+      EXPECT_TRUE(model.parameters.at(name).equal(tensor)) << options << " " << name;
+    }
+  }
+}
+
+TEST(NanoGptCheckpoint, ReadsBroadcastTensors) {
+  const TemporaryFolder folder;
+  const std::string options = "--broadcast transformer.h.1.ln_2.bias --broadcast transformer.h.0.attn.c_attn.weight";
+  for (const auto access : {models::WeightAccess::ready, models::WeightAccess::deferred}) {
+    const auto parameters =
+        load_nanogpt_checkpoint(make_checkpoint(folder, options), access).model.parameters.to(at::kCPU, at::kFloat);
+    EXPECT_TRUE(parameters.at("layers.1.ffn_norm.bias").equal(at::full({16}, 0.25)));
+    EXPECT_TRUE(parameters.at("layers.0.attention.wk.weight").equal(at::full({16, 16}, 0.25)));
+  }
+}
+
+// Until June 2023 nanoGPT computed GELU by its tanh approximation.
+TEST(NanoGptCheckpoint, ComputesGeluAsItIsTold) {
+  const auto exact = models::load_checkpoint(fixture).model;
+  const auto approximate = models::load_checkpoint(fixture, {.tanh_gelu = true}).model;
+  EXPECT_EQ(exact.config.activation, models::Activation::gelu);
+  EXPECT_EQ(approximate.config.activation, models::Activation::gelu_tanh);
+  const at::Tensor tokens = at::arange(16, at::kLong).view({1, 16});
+  const auto logits = [&](const models::Model& model) {
+    const models::Forward forward(model);
+    return forward.logits(support::residuals_of(forward, tokens).back());
+  };
+  const double change = support::relative_error(logits(approximate), logits(exact));
+  EXPECT_GT(change, 1e-6);  // the approximation is off by at most 5e-4
+  EXPECT_LT(change, 1e-2);
+  const std::string llama = HESSIAN_FIXTURES "/huggingface/llama_tied";
+  EXPECT_EQ(refusal_of<std::invalid_argument>([&] { models::load_checkpoint(llama, {.tanh_gelu = true}); }),
+            llama + ": the tanh approximation of GELU can be chosen for nanoGPT checkpoints only");
 }
 
 // nanoGPT's train.py overwrites its last checkpoint in place, possibly while another program reads it.
@@ -139,7 +185,10 @@ TEST(NanoGptCheckpoint, HasBiasesAndStepZeroIfItDoesNotSay) {
 
 TEST(NanoGptCheckpoint, NamesTheArgumentThatIsAbsent) {
   const TemporaryFolder folder;
-  for (const std::string key : {"n_layer", "n_head", "n_embd", "block_size", "vocab_size", "model_args", "model"}) {
+  for (const std::string key : {"n_layer", "n_head", "n_embd", "block_size", "vocab_size"}) {
+    EXPECT_EQ(refusal(folder, "--omit " + key), "'model_args' has no '" + key + "'");
+  }
+  for (const std::string key : {"model_args", "model"}) {
     EXPECT_EQ(refusal(folder, "--omit " + key),
               "has no '" + key + "'; a nanoGPT checkpoint is a dict with 'model', 'model_args' and 'iter_num'");
   }

@@ -34,7 +34,11 @@ std::vector<std::string> checkpoints() {
           fixtures + "/huggingface/olmo2",
           fixtures + "/huggingface/gpt_neox",
           fixtures + "/huggingface/gemma3",
-          fixtures + "/huggingface/phi3"};
+          fixtures + "/huggingface/phi3",
+          fixtures + "/formats/meta",
+          fixtures + "/formats/meta_parallel",
+          fixtures + "/formats/dcp_model",
+          fixtures + "/formats/dcp_sharded"};
 }
 
 /// Returns the weight names of each stage, in the order of the forward pass.

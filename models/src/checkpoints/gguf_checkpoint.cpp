@@ -299,7 +299,7 @@ Model load_gguf_model(const std::string& path, WeightAccess access) {
   }
   const GptConfig config =
       read_config(architecture.family, Settings(header.metadata, architecture.name), tensors, *file);
-  GgufParameters parameters(file, access == WeightAccess::deferred);
+  GgufParameters parameters(file, access != WeightAccess::ready);
   for (const ParameterSpec& spec : parameter_specs(config)) {
     const OwnName name(spec.name);
     const std::string wanted = name.in_gguf();

@@ -226,42 +226,42 @@ constexpr std::array<NamePair, 13> names_of_layer{{{"attention.wq", "attn_q"},
                                                    {"ffn_norm", "ffn_norm"},
                                                    {"ffn_post_norm", "post_ffw_norm"}}};
 
-/// A name of this project: layers.LAYER.MODULE.KIND, or MODULE.KIND.
+/// A name of this project: layers.LAYER.STEM.KIND, or STEM.KIND.
 struct OwnName {
   explicit OwnName(std::string_view name) {
     constexpr std::string_view prefix = "layers.";
     const std::size_t dot = name.rfind('.');
     kind = name.substr(dot + 1);
-    module = name.substr(0, dot);
-    if (module.starts_with(prefix)) {
-      const std::size_t end = module.find('.', prefix.size());
-      layer = module.substr(prefix.size(), end - prefix.size());
-      module.remove_prefix(end + 1);
+    stem = name.substr(0, dot);
+    if (stem.starts_with(prefix)) {
+      const std::size_t end = stem.find('.', prefix.size());
+      layer = stem.substr(prefix.size(), end - prefix.size());
+      stem.remove_prefix(end + 1);
     }
   }
 
   std::string in_gguf() const {
     const std::span<const NamePair> names = layer.empty() ? std::span<const NamePair>(names_of_model) : names_of_layer;
-    const auto found = std::ranges::find(names, module, &NamePair::first);
+    const auto found = std::ranges::find(names, stem, &NamePair::first);
     if (found == names.end()) {
-      throw std::logic_error(fmt::format("no name in GGUF for '{}'", module));
+      throw std::logic_error(fmt::format("no name in GGUF for '{}'", stem));
     }
     return layer.empty() ? fmt::format("{}.{}", found->second, kind)
                          : fmt::format("blk.{}.{}.{}", layer, found->second, kind);
   }
 
   std::string_view layer;
-  std::string_view module;
+  std::string_view stem;
   std::string_view kind;  ///< weight or bias
 };
 
 /// Returns the permutation of rows that a parameter needs if q and k are half-split; empty if it has no such rows.
-GgufParameters::Form interleaving(std::string_view module, const GptConfig& config) {
-  const bool is_norm = module.ends_with("_norm");
+GgufParameters::Form interleaving(std::string_view stem, const GptConfig& config) {
+  const bool is_norm = stem.ends_with("_norm");
   int64_t heads = 0;
-  if (module == "attention.wq" || module == "attention.q_norm") {
+  if (stem == "attention.wq" || stem == "attention.q_norm") {
     heads = config.n_heads;
-  } else if (module == "attention.wk" || module == "attention.k_norm") {
+  } else if (stem == "attention.wk" || stem == "attention.k_norm") {
     heads = config.n_kv_heads;
   } else {
     return {};
@@ -312,7 +312,7 @@ Model load_gguf_model(const std::string& path, WeightAccess access) {
            shape_text(spec.shape));
     }
     parameters.add(spec.name, *found->second,
-                   architecture.half_split ? interleaving(name.module, config) : GgufParameters::Form());
+                   architecture.half_split ? interleaving(name.stem, config) : GgufParameters::Form());
     tensors.erase(found);
   }
   tensors.erase(divisors_name);

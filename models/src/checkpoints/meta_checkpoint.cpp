@@ -62,7 +62,7 @@ class Params {
       fail(path_, "has no {}", name_text(key));
     }
     const auto& value = json_.at(key);
-    if (!value.is_number_integer() || value.is_number_float() || value < 1 || value > largest_size) {
+    if (!value.is_number_integer() || value < 1 || value > largest_size) {
       refuse(key, "expected a positive integer");
     }
     return value.get<std::int64_t>();

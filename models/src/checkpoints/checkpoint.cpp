@@ -17,6 +17,7 @@
 #include "formats/safetensors.h"
 #include "formats/torch_checkpoint.h"
 #include "formats/zip_archive.h"
+#include "gguf/gguf.h"
 #include "hessian/models/training_checkpoint.h"
 #include "io/mapped_file.h"
 #include "io/messages.h"

@@ -172,7 +172,7 @@ TEST(DescribeModel, DescribesAFreshModelWithoutDrawingItsWeights) {
 }
 
 TEST(DescribeModel, ReadsNoValuesOfACheckpoint) {
-  const TemporaryFolder folder;
+  const support::TemporaryFolder folder;
   const std::string path = folder / "model.safetensors";
   models::Model model = models::initialise_model(small(Family::qwen3), 0);
   model.parameters.at("norm.weight").fill_(std::numeric_limits<double>::quiet_NaN());

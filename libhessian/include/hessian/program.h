@@ -59,10 +59,10 @@ struct CausalAttention {
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
   double scale = 0;  ///< 0 for 1/sqrt(h)
-  double soft_cap =
-      0;  ///< scores s become soft_cap * tanh(s / soft_cap); 0 for none. Source: Gemma 2, arXiv 2408.00118
-  int64_t window =
-      0;  ///< position t sees the last `window` positions up to itself; 0 for all. Source: Mistral 7B, 2310.06825
+  /// Scores s become soft_cap * tanh(s / soft_cap); 0 for none. Source: Gemma 2 (2024), arXiv 2408.00118.
+  double soft_cap = 0;
+  /// Position t sees the last `window` positions up to itself; 0 for all. Source: Mistral 7B (2023), arXiv 2310.06825.
+  int64_t window = 0;
 };
 
 /// Gated activation: y = silu(gate) * up.

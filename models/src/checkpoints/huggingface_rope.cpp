@@ -42,7 +42,16 @@ RopeType type_of(const Settings& rope, const HuggingFaceRope& form) {
   }
 }
 
-void refuse_unknown_keys(const Settings& rope) {
+/// Refuses keys that no type of RoPE has, and numbers of a scaling without its type.
+void refuse_unknown_keys(const Settings& rope, RopeType type) {
+  if (type == RopeType::plain) {
+    rope.refuse_other_keys(
+        {"rope_type", "type", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings", "factor"});
+    if (const double factor = rope.positive("factor", 1.0); factor != 1) {
+      fail(rope.path(), "'{}' is {}, but the type is 'default', which has none", rope.name_of("factor"), factor);
+    }
+    return;
+  }
   rope.refuse_other_keys({"rope_type", "type", "rope_theta", "partial_rotary_factor", "factor",
                           "original_max_position_embeddings", "attention_factor", "low_freq_factor", "high_freq_factor",
                           "beta_fast", "beta_slow", "truncate", "mscale", "mscale_all_dim", "short_factor",
@@ -55,8 +64,7 @@ std::optional<Settings> rope_object(const Settings& settings, const HuggingFaceR
   auto parameters = settings.object("rope_parameters");
   for (const auto& rope : {scaling, parameters}) {
     if (rope) {
-      refuse_unknown_keys(*rope);
-      type_of(*rope, form);
+      refuse_unknown_keys(*rope, type_of(*rope, form));
     }
   }
   if (scaling && parameters && scaling->contents() != parameters->contents()) {
@@ -66,14 +74,20 @@ std::optional<Settings> rope_object(const Settings& settings, const HuggingFaceR
   return scaling ? scaling : parameters;
 }
 
-/// Returns the context length of pretraining, which some types scale from.
-/// \param outside  the whole file, whose value precedes that of the object; nullptr to look in the object alone
+/// Returns the context length of pretraining, which some types scale from. Where transformers would ignore the value in the
+/// object because of one outside or of the family's own, they must be equal.
+/// \param outside  the whole file; nullptr to look in the object alone
 int64_t original_length(const Settings* outside, const Settings& rope, const HuggingFaceRope& form,
                         int64_t max_seq_len) {
   const char* key = "original_max_position_embeddings";
-  const int64_t fallback = form.original_max_seq_len == 0 ? max_seq_len : form.original_max_seq_len;
+  const bool has_own = form.original_max_seq_len != 0;
+  const int64_t fallback = has_own ? form.original_max_seq_len : max_seq_len;
   const int64_t inside = rope.size(key, fallback);
-  return outside == nullptr ? inside : outside->size(key, form.original_max_seq_len == 0 ? inside : fallback);
+  const int64_t length = outside == nullptr ? inside : outside->size(key, has_own ? fallback : inside);
+  if (rope.find(key) != nullptr && inside != length) {
+    rope.expected(key, *rope.find(key), fmt::format("{} as outside of the object", length));
+  }
+  return length;
 }
 
 void read_yarn(const Settings& rope, RopeScaling& scaling) {
@@ -184,17 +198,17 @@ void read_gemma3_rope(const Settings& settings, GptConfig& config) {
     }
     scaling = parameters->object("full_attention");
     if (const auto local = parameters->object("sliding_attention")) {
-      refuse_unknown_keys(*local);
-      refuse_partial(*local);
       if (type_word(*local) != "default") {
         fail(settings.path(), "'{}' is {}, but only 'default' is supported", local->name_of("rope_type"),
              name_text(type_word(*local)));
       }
+      refuse_unknown_keys(*local, RopeType::plain);
+      refuse_partial(*local);
       config.local_rope_theta = local->positive("rope_theta", config.local_rope_theta);
     }
   }
   if (scaling) {
-    refuse_unknown_keys(*scaling);
+    refuse_unknown_keys(*scaling, type_of(*scaling, form));
     refuse_partial(*scaling);
     config.rope_theta = scaling->positive("rope_theta", config.rope_theta);
     config.rope_scaling = read_scaling(nullptr, *scaling, form, config.max_seq_len);

@@ -18,7 +18,7 @@ struct HuggingFaceRope {
 
 /// Reads base, rotated share and scaling of RoPE into rope_theta, rotated_dim and rope_scaling. Accepts both spellings: one
 /// object `rope_parameters` (transformers 5), or `rope_theta`, `partial_rotary_factor` and an object `rope_scaling`. Values in
-/// the object precede those outside, except for original_max_position_embeddings.
+/// the object precede those outside.
 ///
 /// Precondition: head_dim and max_seq_len are set.
 /// \throws std::runtime_error  one line that names the file and the key

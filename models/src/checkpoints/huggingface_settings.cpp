@@ -87,7 +87,7 @@ int64_t HuggingFaceSettings::size(const char* key, std::optional<int64_t> fallba
   if (value == nullptr) {
     return fallback ? *fallback : (missing(key), 0);
   }
-  const int64_t size = value->is_number_unsigned() ? json_size(*value, path_, name_of(key)) : 0;
+  const int64_t size = value->is_number_unsigned() ? json_size(*value, path_, "'" + name_of(key) + "'") : 0;
   if (size < 1 || size > INT32_MAX) {
     expected(key, *value, "a positive integer");
   }

@@ -203,7 +203,7 @@ GptConfig config_from_json(const std::string& text) {
     }
     const auto scale = multiplier > 0 ? std::optional<double>(multiplier) : std::nullopt;
     config.ffn_hidden_dim =
-        is_gated(config.activation) ? swiglu_hidden_dim(config.dim, scale, multiple_of) : 4 * config.dim;
+        has_layer_norm(config.family) ? 4 * config.dim : swiglu_hidden_dim(config.dim, scale, multiple_of);
   }
   validate(config);
   return config;

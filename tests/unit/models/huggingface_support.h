@@ -18,7 +18,7 @@ inline nlohmann::json huggingface_sizes(const std::string& architecture, int64_t
           {"num_attention_heads", n_heads},  {"intermediate_size", 80}, {"vocab_size", 100}};
 }
 
-/// Returns a configuration with further keys. A null erases a key.
+/// Returns a configuration with the keys of another object. A null erases a key.
 inline nlohmann::json with_keys(nlohmann::json config, const nlohmann::json& keys) {
   config.merge_patch(keys);
   return config;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "huggingface_support.h"
+#include "io/json_reader.h"
 #include "tiny_models.h"
 
 namespace hessian::tests {
@@ -189,7 +190,12 @@ TEST(HuggingFaceConfig, TakesTheOriginalLengthFromOutsideOrInside) {
   const json inside = with_keys(yarn, {{"original_max_position_embeddings", 128}});
   EXPECT_EQ(length({{"rope_scaling", inside}}), 128);
   EXPECT_EQ(length({{"rope_scaling", yarn}, {"original_max_position_embeddings", 256}}), 256);
-  EXPECT_EQ(length({{"rope_scaling", inside}, {"original_max_position_embeddings", 256}}), 256);
+  EXPECT_EQ(length({{"rope_scaling", inside}, {"original_max_position_embeddings", 128}}), 128);
+  // transformers would ignore the value inside.
+  json both =
+      with_keys(sizes("Qwen3ForCausalLM"), {{"rope_scaling", inside}, {"original_max_position_embeddings", 256}});
+  EXPECT_EQ(refusal_of_huggingface(both),
+            "'rope_scaling.original_max_position_embeddings' is 128, expected 256 as outside of the object");
 }
 
 json longrope(const std::string& type) {
@@ -207,6 +213,9 @@ TEST(HuggingFaceConfig, ReadsTheLongropeOfPhi3UnderEachOfItsNames) {
     EXPECT_EQ(config.rope_scaling.short_factors, std::vector<double>(8, 1.0));
     EXPECT_EQ(config.rope_scaling.long_factors, std::vector<double>(8, 2.0));
   }
+  EXPECT_EQ(refusal("Phi3ForCausalLM", "rope_scaling",
+                    with_keys(longrope("longrope"), {{"original_max_position_embeddings", 8}})),
+            "'rope_scaling.original_max_position_embeddings' is 8, expected 4096 as outside of the object");
   EXPECT_EQ(refusal("Phi3ForCausalLM", "rope_scaling", {{"rope_type", "linear"}, {"factor", 2}}),
             "'rope_scaling.rope_type' is 'linear', but this architecture has only 'default' and 'longrope'");
 }
@@ -259,6 +268,9 @@ TEST(HuggingFaceConfig, RefusesRopesItCannotCompute) {
   EXPECT_EQ(
       llama({{"rope_type", "su"}}),
       "'rope_scaling.rope_type': 'su' is no type of RoPE; known are default, linear, dynamic, llama3, yarn, longrope");
+  EXPECT_EQ(llama({{"factor", 8}}), "'rope_scaling.factor' is 8, but the type is 'default', which has none");
+  EXPECT_EQ(llama({{"rope_type", "default"}, {"beta_fast", 32}}),
+            "'rope_scaling.beta_fast' is 32, but only models without it are supported");
   EXPECT_EQ(llama({{"type", "linear"}, {"rope_type", "yarn"}}),
             "'rope_scaling.rope_type' is 'yarn', but 'rope_scaling.type' is 'linear'");
   for (const std::string type : {"linear", "dynamic", "llama3"}) {
@@ -339,13 +351,13 @@ TEST(HuggingFaceConfig, ReadsListsOfLayersOfEveryFamilyThatHasThem) {
     EXPECT_EQ(read_huggingface(object).window, 5) << name;
     EXPECT_EQ(read_huggingface(object).window_pattern, "") << name;
     object["layer_types"] = types_of("wfwwww");
-    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + object["layer_types"].dump() +
+    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + models::json_text(object["layer_types"]) +
                                                   ", but this architecture has the window in every layer");
     object["sliding_window"] = nullptr;
     object["layer_types"] = types_of("ffffff");
     EXPECT_EQ(read_huggingface(object).window, 0) << name;
     object["layer_types"] = types_of("fffffw");
-    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + object["layer_types"].dump() +
+    EXPECT_EQ(refusal_of_huggingface(object), "'layer_types' is " + models::json_text(object["layer_types"]) +
                                                   ", but this architecture has full attention in every "
                                                   "layer");
   }

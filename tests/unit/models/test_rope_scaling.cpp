@@ -144,7 +144,7 @@ json yarn_object(const json& more) {
 
 TEST(RopeScaling, YarnRampsFromKeptToDividedFrequencies) {
   const double usual_scale = 0.1 * std::log(4.0) + 1;
-  expect_rotation(llama_with(yarn_object({})), 50, yarn_frequencies({}), usual_scale);
+  expect_rotation(llama_with(yarn_object(json::object())), 50, yarn_frequencies({}), usual_scale);
   expect_rotation(llama_with(yarn_object({{"truncate", false}})), 50, yarn_frequencies({.truncate = false}),
                   usual_scale);
   expect_rotation(llama_with(yarn_object({{"beta_fast", 12}, {"beta_slow", 2}})), 50,
@@ -166,7 +166,7 @@ TEST(RopeScaling, YarnScalesByItsAttentionFactorOrByAQuotientOfTwo) {
 
 TEST(RopeScaling, YarnTakesItsFactorFromTheLengthsIfItIsAbsent) {
   for (const json& factor : {json(), json(4)}) {
-    json object = yarn_object({});
+    json object = yarn_object(json::object());
     object["factor"] = factor;
     expect_rotation(llama_with(object), 50, yarn_frequencies({}), 0.1 * std::log(4.0) + 1);
   }

@@ -272,6 +272,9 @@ TokenBatch load_token_batch(const DataOptions& options) {
 std::string find_model_tokenizer(const std::string& model) {
   std::error_code error;
   const std::filesystem::path path(model);
+  if (path.extension() == ".gguf") {  // holds its tokenizer itself
+    return model;
+  }
   const auto folder = std::filesystem::is_directory(path, error) ? path : path.parent_path();
   return Tokenizer::find(folder.empty() ? "." : folder.string()).value_or("");
 }

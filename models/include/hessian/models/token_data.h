@@ -85,7 +85,8 @@ class TokenDataset {
 ///                             position
 TokenBatch load_token_batch(const DataOptions& options);
 
-/// Returns the tokenizer of a checkpoint: the one in its folder, or in the folder of its file. Empty: there is none.
+/// Returns the tokenizer of a checkpoint: the one in its folder or in the folder of its file; a GGUF file is its own tokenizer.
+/// Empty: there is none.
 std::string find_model_tokenizer(const std::string& model);
 
 /// Returns whether a source of data is text, which a tokenizer encodes, rather than tokens.

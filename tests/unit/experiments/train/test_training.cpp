@@ -195,9 +195,8 @@ const std::vector<Variation>& variations() {
       {"SgdOfThreePassesWithoutClipping", false,
        [](TrainConfig& c) {
          c.optimizer.name = "sgd";
+         c.optimizer.lr = 2e-3;  // stable for every model: an unstable run multiplies rounding errors
          c.optimizer.clip = 0;
-         // Without clipping, larger rates make some runs chaotic, which amplifies rounding errors.
-         c.optimizer.lr = 3e-3;
          c.data.accumulation = 3;
        }},
       {"Sgd", true,
@@ -334,7 +333,7 @@ TEST(Training, AccumulatesSmallBatchesIntoALargeOne) {
 }
 
 // bfloat16 keeps 8 bits, so that an operand of a product is off by at most 2^-9. After a few products in a row, logits of
-// order 1 are off by some 1e-2; less of that reaches the mean loss.
+// order 1 are off by some 1e-2; less of that reaches the mean loss. Gradients pass through twice as many products.
 TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
   for (const models::GptConfig& tiny : support::all_tiny_configs()) {
     const models::Model model = tiny_model(tiny.family, tiny.placement);
@@ -352,7 +351,7 @@ TEST(Training, RoundsProductsInBfloat16AndKeepsWeightsInFloat32) {
     const UpdateRecord actual = half.update();
     EXPECT_NEAR(actual.loss, expected.loss, 0.01 * expected.loss);
     // Gradients of the SimpleNorm models, whose norms of a few entries divide by small numbers, are off by up to 5 %.
-    EXPECT_NEAR(actual.grad_norm, expected.grad_norm, 0.1 * expected.grad_norm);
+    EXPECT_NEAR(actual.grad_norm, expected.grad_norm, 0.08 * expected.grad_norm);
     bool finer_than_bfloat16 = false;
     for (const auto& [name, parameter] : half.forward().parameters()) {
       EXPECT_EQ(parameter.scalar_type(), at::kFloat) << name;

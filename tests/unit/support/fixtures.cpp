@@ -58,7 +58,8 @@ std::vector<Fixture> all_fixtures() {
   for (const char* name : {"gpt2", "llama_gqa", "llama_tied"}) {
     fixtures.push_back(huggingface_fixture(name));
   }
-  for (const std::string name : {"dcp_model", "dcp_flat", "dcp_sharded", "meta", "meta_parallel"}) {
+  for (const std::string name :
+       {"bin", "bin_sharded", "dcp_model", "dcp_flat", "dcp_sharded", "meta", "meta_parallel"}) {
     fixtures.push_back({"formats/" + name, "formats/" + name + "/expected.safetensors"});
   }
   return fixtures;

@@ -14,16 +14,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::string prefix = "checkpoint-";
 const std::string suffix = ".safetensors";
 
 /// Returns the step in a checkpoint's file name; nothing if the file is no checkpoint.
 std::optional<int64_t> step_of(const fs::path& path) {
   const std::string name = path.filename().string();
-  if (!name.starts_with(prefix) || !name.ends_with(suffix)) {
+  if (!name.starts_with(checkpoint_prefix) || !name.ends_with(suffix)) {
     return std::nullopt;
   }
-  const std::string digits = name.substr(prefix.size(), name.size() - prefix.size() - suffix.size());
+  const std::string digits =
+      name.substr(checkpoint_prefix.size(), name.size() - checkpoint_prefix.size() - suffix.size());
   int64_t step = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), step);
   return error == std::errc() && end == digits.data() + digits.size() ? std::optional(step) : std::nullopt;
@@ -32,7 +32,7 @@ std::optional<int64_t> step_of(const fs::path& path) {
 }  // namespace
 
 std::string checkpoint_name(int64_t step) {
-  return fmt::format("{}{:08}{}", prefix, step, suffix);
+  return fmt::format("{}{:08}{}", checkpoint_prefix, step, suffix);
 }
 
 std::vector<fs::path> list_checkpoints(const fs::path& folder) {

@@ -7,6 +7,9 @@
 
 namespace hessian::experiments {
 
+/// The names of training checkpoints begin with it.
+inline const std::string checkpoint_prefix = "checkpoint-";
+
 /// Returns the name of a training checkpoint: checkpoint-STEP.safetensors, where STEP has at least eight digits.
 std::string checkpoint_name(int64_t step);
 

@@ -19,7 +19,7 @@ fs::path TrainCheckpoints::save(const models::TrainingCheckpoint& checkpoint) co
 }
 
 void TrainCheckpoints::remove_surplus() const {
-  models::remove_half_written(folder_, "checkpoint-");
+  models::remove_half_written(folder_, checkpoint_prefix);
   const auto all = list();
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep_) < all.size(); ++i) {
     std::error_code error;  // ignored: a checkpoint that cannot be removed does no harm

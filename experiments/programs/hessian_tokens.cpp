@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -139,8 +140,10 @@ void train(const TokensCommand& command) {
   for (const TextFile& file : files) {
     texts.insert(texts.end(), file.documents().begin(), file.documents().end());
   }
+  AtomicFile file(path, command.overwrite);  // made before the training, which may take long
   const std::string json = train_bpe(texts, command.train_bpe);
-  write_file(path, json, command.overwrite);
+  file.write(std::as_bytes(std::span(json)));
+  file.commit();
   const auto size = Tokenizer::load(path.string()).vocab_size();
   if (size < command.train_bpe) {
     log_warning(fmt::format("{}: {} tokens instead of {}: every word of the text is one token", path.string(), size,

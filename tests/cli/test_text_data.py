@@ -213,7 +213,7 @@ def test_files_that_no_run_has_made_stay_where_they_are(folder, train, probe_run
     own = folder / "run" / "tokenizer.json"
     shutil.copy(TOKENIZERS / "gpt2" / "tokenizer.json", own)
     contents = own.read_bytes()
-    line = train.fails(1, SMOLLM, "--overwrite")
+    line = train(SMOLLM, "--overwrite").error_line()
     assert line == (
         "run/tokenizer.json: belongs to another tokenizer, and no run put it there; move it away, or choose another 'out'"
     )
@@ -289,7 +289,8 @@ def test_messages_name_the_keys_of_the_configuration(folder, train):
     (folder / "t.bin").write_bytes(numpy.arange(900).astype("<u4").tobytes())
     line = train.fails(1, {"data.source": "t.bin", "model.vocab_size": 1001})
     assert line.endswith("give data.token_type uint32, or data.token_type uint16 if they are right")
-    line = train.fails(1, {"data.source": "t.bin", "data.token_type": "uint32", "model.vocab_size": 1001, "data.tokenizer": "no"})
+    wide = {"data.source": "t.bin", "data.token_type": "uint32", "model.vocab_size": 1001}
+    line = train.fails(1, {**wide, "data.tokenizer": "no"})
     assert line == "no: no such file"
 
 

@@ -79,8 +79,7 @@ TokenFileBody read_own(std::span<const std::byte> file, const std::string& sourc
     fail(source, "says that it holds {} tokens of {} bytes, but {} bytes follow its header", tokens, width,
          body.size());
   }
-  constexpr std::uint64_t max_vocab = std::uint64_t{1} << 32U;
-  if (vocab_size > max_vocab) {
+  if (vocab_size > std::uint64_t{1} << (8 * width)) {
     fail(source, "says that its tokens are of a vocabulary of {}, more than {} bytes can tell apart", vocab_size,
          width);
   }

@@ -115,7 +115,7 @@ std::string check_not_empty(const std::string& word) {
 }
 
 void print(const std::string& text) {
-  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     throw std::runtime_error("stdout: the result cannot be printed: " + std::generic_category().message(errno));
   }
 }

@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 
+#include "config/model_option.h"
 #include "hessian/host_memory.h"
 #include "probe/describe_model.h"
 #include "probe/probe.h"
@@ -60,6 +61,7 @@ int main(int argc, char** argv) {
       return *status;
     }
     check(command);
+    command.options.probe.model = newest_checkpoint_of(command.options.probe.model);
     command.output.command_line = join_command_line(argc, argv);
     const bool is_first = job_place().is_first();
     if (command.describe) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -41,18 +42,19 @@ struct TokensCommand {
 
 void declare(CLI::App& app, TokensCommand& command) {
   app.add_option("INPUT", command.inputs,
-                 "texts: files (.txt, .jsonl, also with .gz) or folders of these; with --decode token files (.bin) or "
-                 "ids as JSON")
+                 "texts, in this order: files (.txt, .jsonl, also with .gz) or folders of these; with --decode token "
+                 "files, or ids as --json prints them")
       ->required()
       ->check(check_not_empty);
   app.add_option("--tokenizer", command.tokenizer,
                  "folder with tokenizer.json, tokenizer.model, vocab.json and merges.txt, or meta.pkl; or one of these "
-                 "files")
+                 "files; bytes: a token per byte")
       ->check(check_not_empty);
-  app.add_option("--out", command.out, "file to write")->check(check_not_empty);
+  app.add_option("--out", command.out, "file to write; the name of a token file ends in .bin")->check(check_not_empty);
   app.add_flag("--overwrite", command.overwrite, "replace an existing file");
   app.add_flag("--bare", command.bare, "write uint16 tokens without a header, as nanoGPT reads them");
-  app.add_flag("--json", command.json, R"(print {"ids": [...]} of each whole input instead of writing a token file)");
+  app.add_flag("--json", command.json,
+               R"(print {"ids": [...]} instead of writing a token file: a line per file, also of a folder)");
   app.add_flag("--decode", command.decode, "print the text of token files, or write it to --out");
   app.add_option("--token-type", command.token_type, "type of token files without a header (uint16)")
       ->check(CLI::IsMember(token_type_words));
@@ -86,31 +88,62 @@ void check(const TokensCommand& command) {
   if (command.bare && tasks > 0) {
     refuse("--bare is for token files");
   }
+  if (tasks == 0 && !command.out.ends_with(".bin")) {
+    refuse("--out is the name of a token file, which ends in .bin");
+  }
   if (!command.token_type.empty() && !command.decode) {
     refuse("--token-type is for --decode");
   }
 }
 
-std::vector<TextFile> open_texts(const TokensCommand& command) {
+/// Refuses an output that would replace an input.
+void check_is_no_input(const std::string& out, const std::string& input) {
+  std::error_code error;
+  if (fs::equivalent(out, input, error)) {
+    throw std::runtime_error(fmt::format("{}: is an input, too; give another --out", out));
+  }
+}
+
+/// Opens the texts.
+/// \param out  the file that will be written; empty: none
+std::vector<TextFile> open_texts(const TokensCommand& command, const std::string& out, EmptyText empty) {
   std::vector<TextFile> files;
   for (const std::string& input : command.inputs) {
     for (const std::string& path : find_text_files(input)) {
-      files.push_back(TextFile::open(path));
+      check_is_no_input(out, path);
+      if (!is_text_source(path)) {
+        throw std::runtime_error(path + ": is no text; --decode translates tokens to text");
+      }
+      files.push_back(TextFile::open(path, empty));
     }
   }
   return files;
 }
 
+Tokenizer load_tokenizer(const TokensCommand& command) {
+  if (command.tokenizer == "bytes") {
+    return Tokenizer::bytes();
+  }
+  Tokenizer tokenizer = Tokenizer::load(command.tokenizer);
+  for (const std::string& file : tokenizer.files()) {
+    check_is_no_input(command.out, file);
+  }
+  return tokenizer;
+}
+
 void train(const TokensCommand& command) {
   std::vector<std::string_view> texts;
-  const std::vector<TextFile> files = open_texts(command);
+  std::error_code error;
+  const bool is_folder = fs::is_directory(command.out, error) || command.out.ends_with('/');
+  const fs::path path = is_folder ? fs::path(command.out) / "tokenizer.json" : fs::path(command.out);
+  const std::vector<TextFile> files = open_texts(command, path.string(), EmptyText::refuse);
   for (const TextFile& file : files) {
     texts.insert(texts.end(), file.documents().begin(), file.documents().end());
   }
-  std::error_code error;
-  const fs::path path = fs::is_directory(command.out, error) ? command.out + "/tokenizer.json" : command.out;
+  AtomicFile file(path, command.overwrite);  // made before the training, which may take long
   const std::string json = train_bpe(texts, command.train_bpe);
-  write_file(path, json, command.overwrite);
+  file.write(std::as_bytes(std::span(json)));
+  file.commit();
   const auto size = Tokenizer::load(path.string()).vocab_size();
   if (size < command.train_bpe) {
     log_warning(fmt::format("{}: {} tokens instead of {}: every word of the text is one token", path.string(), size,
@@ -119,15 +152,19 @@ void train(const TokensCommand& command) {
 }
 
 void print_json(const TokensCommand& command, const Tokenizer& tokenizer) {
-  for (const TextFile& file : open_texts(command)) {
+  for (const TextFile& file : open_texts(command, "", EmptyText::accept)) {
     print(nlohmann::json{{"ids", encode_file(tokenizer, file, command.threads)}}.dump() + "\n");
   }
 }
 
 void write_tokens(const TokensCommand& command, const Tokenizer& tokenizer) {
   std::vector<std::int32_t> ids;
-  for (const TextFile& file : open_texts(command)) {
-    append_ids(tokenizer, encode_file(tokenizer, file, command.threads), ids);
+  for (const TextFile& file : open_texts(command, command.out, EmptyText::refuse)) {
+    const std::vector<std::int32_t> encoded = encode_file(tokenizer, file, command.threads);
+    if (encoded.empty()) {
+      throw std::runtime_error(file.path() + ": its text has no tokens");
+    }
+    append_ids(tokenizer, encoded, ids);
   }
   write_token_file(command.out, ids, tokenizer.vocab_size(), {.bare = command.bare, .overwrite = command.overwrite});
   print(fmt::format("{}: {} tokens of {} in the vocabulary, {}\n", command.out, ids.size(), tokenizer.vocab_size(),
@@ -136,10 +173,12 @@ void write_tokens(const TokensCommand& command, const Tokenizer& tokenizer) {
 
 void decode(const TokensCommand& command, const Tokenizer& tokenizer) {
   std::string text;
+  const auto type = command.token_type.empty() ? std::nullopt : std::optional(parse_token_type(command.token_type));
   for (const std::string& input : command.inputs) {
-    text += tokenizer.decode(
-        read_ids(input, command.token_type.empty() ? std::nullopt : std::optional(parse_token_type(command.token_type)),
-                 tokenizer.vocab_size()));
+    check_is_no_input(command.out, input);
+    for (const auto& ids : read_id_lists(input, type, tokenizer.vocab_size())) {
+      text += tokenizer.decode(ids);
+    }
   }
   if (command.out.empty()) {
     print(text);
@@ -163,7 +202,7 @@ int main(int argc, char** argv) {
       train(command);
       return 0;
     }
-    const Tokenizer tokenizer = Tokenizer::load(command.tokenizer);
+    const Tokenizer tokenizer = load_tokenizer(command);
     if (command.json) {
       print_json(command, tokenizer);
     } else if (command.decode) {

@@ -62,6 +62,9 @@ void write_root_attributes(hid_t root, const RunInfo& info, const std::string& c
   write_text(root, "dtype", info.dtype, shown);
   write_text(root, "config", info.config, shown);
   write_text(root, "model", info.model, shown);
+  if (!info.data.empty()) {
+    write_text(root, "data", info.data, shown);
+  }
   write_attribute(root, "finished", H5T_STD_I32LE, H5T_NATIVE_INT32, &finished, shown);
   write_attribute(root, "peak_memory_bytes", H5T_STD_I64LE, H5T_NATIVE_INT64, &peak_memory_bytes, shown);
 }

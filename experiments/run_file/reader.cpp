@@ -148,6 +148,7 @@ struct RunFileReader::State {
     info.dtype = required_text("dtype");
     info.config = required_text("config");
     info.model = required_text("model");
+    info.data = read_text(file.get(), "data").value_or("");
     created = required_text("created");
     finished = required_integer<int32_t>("finished", H5T_NATIVE_INT32) != 0;
     peak_memory_bytes = 0;

@@ -254,7 +254,7 @@ def test_targets_of_another_shape_than_the_tokens_are_refused(probe, llama):
 def test_text_that_is_not_utf8_is_refused_with_the_position(probe, nanogpt, content, place):
     (probe.folder / "notes.txt").write_bytes(content)
     line = probe.fails(1, "--model", nanogpt, "--data", "notes.txt")
-    assert line == f"notes.txt: is not UTF-8 text ({place}); give tokens as a .bin or a .safetensors"
+    assert line == f"notes.txt: is not UTF-8 text ({place}); convert it to UTF-8, for instance with iconv"
 
 
 def test_a_token_file_of_odd_length_is_refused(probe, nanogpt):

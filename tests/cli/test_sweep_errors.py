@@ -114,3 +114,9 @@ def test_overwriting_replaces_the_runs_of_tasks_that_were_never_merged(sweep):
     outcome = sweep("--overwrite", "--json", settings=[*small, "steps=5"])
     assert outcome.status == 0, outcome.stderr
     assert [run["step"] for run in outcome.table["runs"]] == [5]
+
+
+def test_unusable_data_is_found_before_the_first_run(sweep):
+    assert fails(sweep, 1, settings=["data.source=missing.txt"]) == "missing.txt: no such file"
+    line = fails(sweep, 1, settings=["data.tokenizer=words", "data.source=sweep.toml"])
+    assert line == "words: no such file"

@@ -11,6 +11,7 @@ import pytest
 import programs
 import safetensors_file
 import tiny_models
+import train_runs
 from programs import FIXTURES, program
 
 TOKENIZERS = FIXTURES / "tokenizers"
@@ -166,3 +167,135 @@ def test_a_checkpoint_carries_its_tokenizer_along(folder, train, probe):
     probe.run("--model", checkpoint, "--data", "text.txt", "--sequences", 2, "--seq-len", 8, "--layer", 1)
     line = train({**settings, "model.vocab_size": 256, "out": "other"}).error_line()
     assert "has ids up to 1000, but the model has a vocabulary of 256" in line
+    assert line.endswith("give its own tokenizer with data.tokenizer, or bytes for a token per byte")
+
+
+GPT2 = {"data.source": "text.txt", "data.tokenizer": str(TOKENIZERS / "gpt2"), "model.vocab_size": 1001}
+# Smaller than the model's vocabulary, too.
+SMOLLM = {**GPT2, "data.tokenizer": str(TOKENIZERS / "smollm")}
+BYTES = {**GPT2, "data.tokenizer": "bytes"}
+SHORT = ("--sequences", 2, "--seq-len", 8, "--layer", 1)
+
+
+@pytest.fixture
+def probe_run(probe):
+    """Probes a run on text.txt and returns its losses."""
+
+    def run(*arguments, model="run"):
+        return probe.run("--model", model, "--data", "text.txt", *SHORT, *arguments)["loss"].ravel().tolist()
+
+    return run
+
+
+def test_a_tokenizer_of_any_name_is_found_again(folder, train, probe_run):
+    shutil.copy(TOKENIZERS / "gpt2" / "tokenizer.json", folder / "words.json")
+    outcome = train.done({**GPT2, "data.tokenizer": "words.json"})
+    assert (outcome.folder / "tokenizer.json").read_bytes() == (folder / "words.json").read_bytes()
+    assert not (outcome.folder / "words.json").exists()
+    # The newest checkpoint of a folder is measured.
+    assert probe_run() == probe_run(model=outcome.folder / outcome.checkpoints()[-1])
+    assert probe_run() != probe_run(model=outcome.folder / outcome.checkpoints()[0])
+
+
+def test_a_run_that_is_replaced_takes_its_tokenizer_along(folder, train, probe_run):
+    train.done(GPT2)
+    shutil.copy(TOKENIZERS / "sp_bpe" / "tokenizer.model", folder)
+    outcome = train.done({**GPT2, "data.tokenizer": "tokenizer.model"})
+    assert sorted(path.name for path in outcome.folder.glob("tokenizer*")) == ["tokenizer.model"]
+    probe_run()
+    outcome = train.done(BYTES)
+    assert not list(outcome.folder.glob("tokenizer*"))
+    assert probe_run() == probe_run("--tokenizer", "bytes")
+
+
+def test_files_that_no_run_has_made_stay_where_they_are(folder, train, probe_run):
+    (folder / "run").mkdir()
+    own = folder / "run" / "tokenizer.json"
+    shutil.copy(TOKENIZERS / "gpt2" / "tokenizer.json", own)
+    contents = own.read_bytes()
+    line = train(SMOLLM, "--overwrite").error_line()
+    assert line == (
+        "run/tokenizer.json: belongs to another tokenizer, and no run put it there; move it away, or choose another 'out'"
+    )
+    # A run on bytes does not need the file, and its checkpoints are probed on bytes nevertheless.
+    train.done(BYTES)
+    assert probe_run() == probe_run("--tokenizer", "bytes") != probe_run("--tokenizer", own)
+    # A run with an equal tokenizer uses it, but it remains the user's.
+    train.done(GPT2)
+    probe_run()
+    train.done(BYTES)
+    assert own.read_bytes() == contents
+
+
+def test_a_checkpoint_is_not_probed_with_another_tokenizer(folder, train, probe):
+    outcome = train.done(GPT2)
+    newest = f"run/{outcome.checkpoints()[-1]}"
+    shutil.copy(TOKENIZERS / "smollm" / "tokenizer.json", outcome.folder)
+    line = probe.fails(1, "--model", "run", "--data", "text.txt", *SHORT, out="refused.h5")
+    assert line == f"run/tokenizer.json: is not the tokenizer that {newest} was trained with; give that one with --tokenizer"
+    (outcome.folder / "tokenizer.json").unlink()
+    line = probe.fails(1, "--model", "run", "--data", "text.txt", *SHORT, out="refused.h5")
+    assert line == f"{newest}: was trained with a tokenizer that is not in its folder; give it with --tokenizer"
+    probe.run("--model", "run", "--data", "text.txt", *SHORT, "--tokenizer", TOKENIZERS / "gpt2")
+    # Tokens need no tokenizer.
+    (folder / "t.bin").write_bytes(numpy.arange(500).astype("<u2").tobytes())
+    probe.run("--model", "run", "--data", "t.bin", *SHORT)
+
+
+def test_the_record_of_the_data_is_in_run_file_and_checkpoint(folder, train):
+    outcome = train.done(GPT2)
+    record = json.loads(outcome.run.attributes["data"])
+    assert set(record) == {"source", "tokenizer", "files"} and set(record["files"]) == {"tokenizer.json"}
+    tensors, metadata = outcome.checkpoint(12)
+    assert metadata["data"] == outcome.run.attributes["data"]
+    assert json.loads(train.done(BYTES).run.attributes["data"])["tokenizer"] == "bytes"
+
+
+@pytest.mark.parametrize("changed", ["text.txt", "words.json", "t.bin"])
+def test_a_run_is_not_resumed_on_other_data(folder, train, changed):
+    shutil.copy(TOKENIZERS / "gpt2" / "tokenizer.json", folder / "words.json")
+    (folder / "t.bin").write_bytes(numpy.arange(900).astype("<u2").tobytes())
+    settings = {**GPT2, "data.tokenizer": "words.json"}
+    if changed == "t.bin":
+        settings = {"data.source": "t.bin", "model.vocab_size": 1001}
+    outcome = train.done(settings)
+    (folder / "run" / outcome.checkpoints()[-1]).unlink()
+    train_runs.mark_unfinished(folder / "run" / "run.h5")
+    original = (folder / changed).read_bytes()
+    copies = {path: path.read_bytes() for path in (folder / "run").glob("tokenizer*")}
+    if changed == "words.json":
+        shutil.copy(TOKENIZERS / "smollm" / "tokenizer.json", folder / changed)
+    else:
+        (folder / changed).write_bytes(original[:-2] + original[:2])
+    line = train(settings, "--resume").error_line()
+    what = "the tokenizer has changed" if changed == "words.json" else "has changed"
+    assert line == f"{changed}: {what} since the run in run was started; restore it, or start again with --overwrite"
+    assert all(path.read_bytes() == contents for path, contents in copies.items())
+    (folder / changed).write_bytes(original)
+    if changed == "words.json":
+        # If it has been moved away, the copy in the run's folder is used.
+        (folder / changed).unlink()
+    resumed = train.done(settings, "--resume", "--json").report
+    assert resumed["resumed_from"] == 10 and resumed["step"] == 12
+
+
+def test_messages_name_the_keys_of_the_configuration(folder, train):
+    line = train.fails(1, {"data.source": "text.txt", "data.token_type": "uint16"})
+    assert line == "text.txt: is text; data.token_type is for token files without a header"
+    line = train.fails(1, {"data.source": "text.txt", "model.vocab_size": 128})
+    assert "Give data.tokenizer, or its own tokens with data.source:" in line
+    line = train.fails(1, {"data.source": "text.txt,run.toml,builtin"})
+    assert line == "text.txt,run.toml,builtin: a list may hold texts only, not builtin"
+    (folder / "t.bin").write_bytes(numpy.arange(900).astype("<u4").tobytes())
+    line = train.fails(1, {"data.source": "t.bin", "model.vocab_size": 1001})
+    assert line.endswith("give data.token_type uint32, or data.token_type uint16 if they are right")
+    wide = {"data.source": "t.bin", "data.token_type": "uint32", "model.vocab_size": 1001}
+    line = train.fails(1, {**wide, "data.tokenizer": "no"})
+    assert line == "no: no such file"
+
+
+def test_a_tokenizer_is_copied_next_to_checkpoints_of_tokens(folder, train, probe_run):
+    (folder / "t.bin").write_bytes(numpy.arange(900).astype("<u2").tobytes())
+    outcome = train.done({**GPT2, "data.source": "t.bin"})
+    assert (outcome.folder / "tokenizer.json").exists()
+    probe_run()

@@ -135,6 +135,8 @@ def test_existing_files_are_kept(tokens):
     "arguments, line",
     [
         (["text.txt"], "--tokenizer is required, unless --train-bpe makes one"),
+        (["--tokenizer", "T", "text.txt", "--out", "t.tokens"], "--out is the name of a token file, which ends in .bin"),
+        (["--tokenizer", "T", "text.txt", "--out", "folder/"], "--out is the name of a token file, which ends in .bin"),
         (["--tokenizer", "T", "text.txt"], "--out is required: the file to write"),
         (["--tokenizer", "T", "--json", "--decode", "text.txt"], "--json, --decode and --train-bpe exclude each other"),
         (
@@ -155,9 +157,9 @@ def test_bad_input_is_named_in_one_line(tokens):
     gpt2 = TOKENIZERS / "gpt2"
     (tokens.folder / "bad.txt").write_bytes(b"two\xfftwo")
     line = tokens.fails(1, "--tokenizer", gpt2, "--json", "bad.txt")
-    assert line == "bad.txt: is not UTF-8 text (byte 3 is 0xff); give tokens as a .bin or a .safetensors"
+    assert line == "bad.txt: is not UTF-8 text (byte 3 is 0xff); convert it to UTF-8, for instance with iconv"
     (tokens.folder / "empty.txt").touch()
-    assert tokens.fails(1, "--tokenizer", gpt2, "--json", "empty.txt") == "empty.txt: is empty"
+    assert tokens.fails(1, "--tokenizer", gpt2, "empty.txt", "--out", "t.bin") == "empty.txt: is empty"
     assert tokens.fails(1, "--tokenizer", gpt2, "--json", "missing.txt") == "missing.txt: no such file"
     line = tokens.fails(1, "--tokenizer", ".", "--json", "text.txt")
     assert line == ".: has no tokenizer (tokenizer.json, tokenizer.model, vocab.json with merges.txt, or meta.pkl)"
@@ -166,3 +168,71 @@ def test_bad_input_is_named_in_one_line(tokens):
     assert line == "ids.json: token 1 is 2000, but the tokenizer has a vocabulary of 1001 (ids 0 to 1000)"
     line = tokens.fails(1, "--train-bpe", 256, "text.txt", "--out", "tokenizer.json")
     assert line.startswith("a byte-level tokenizer has 257 tokens")
+    (tokens.folder / "tokenizer.model").write_text("no tokenizer at all")
+    line = tokens.fails(1, "--tokenizer", "tokenizer.model", "--json", "text.txt")
+    assert line == "tokenizer.model: is not a tokenizer: neither a model of sentencepiece nor a list of tokens in base64"
+    line = tokens.fails(1, "--tokenizer", gpt2, "--decode", "text.txt")
+    assert line == "text.txt: is text; expected a token file, or ids as JSON"
+    line = tokens.fails(1, "--train-bpe", 300, "text.txt", "--out", "newdir/")
+    assert line == "newdir/tokenizer.json: folder 'newdir' does not exist; make it first or write elsewhere"
+    (tokens.folder / "t.bin").write_bytes(bytes(40))
+    line = tokens.fails(1, "--tokenizer", gpt2, "--json", "t.bin")
+    assert line == "t.bin: is no text; --decode translates tokens to text"
+
+
+def test_every_byte_of_a_text_is_printed(tokens):
+    text = "one\0two\n\0"
+    (tokens.folder / "nul.txt").write_text(text)
+    gpt2 = TOKENIZERS / "gpt2"
+    tokens.prints("--tokenizer", gpt2, "nul.txt", "--out", "t.bin")
+    assert tokens.prints("--tokenizer", gpt2, "--decode", "t.bin") == text
+
+
+def test_json_lines_are_decoded_again(tokens):
+    folder = tokens.folder / "texts"
+    folder.mkdir()
+    (folder / "a.txt").write_text("one\n")
+    (folder / "b.txt").touch()
+    (folder / "c.txt").write_text("two\n")
+    lines = tokens.prints("--tokenizer", TOKENIZERS / "gpt2", "--json", "texts")
+    assert len(lines.splitlines()) == 3 and json.loads(lines.splitlines()[1]) == {"ids": []}
+    (tokens.folder / "ids.jsonl").write_text(lines)
+    assert tokens.prints("--tokenizer", TOKENIZERS / "gpt2", "--decode", "ids.jsonl") == "one\ntwo\n"
+
+
+def test_bytes_are_tokens_too(tokens):
+    (tokens.folder / "a.txt").write_text("é")
+    assert tokens.ids("bytes", "a.txt") == [0xC3, 0xA9]
+    tokens.prints("--tokenizer", "bytes", "text.txt", "a.txt", "--out", "t.bin")
+    numbers, width, vocab = read_own(tokens.folder / "t.bin")
+    assert (bytes(numbers), width, vocab) == (TEXT.encode() + b"\n\xc3\xa9", 2, 256)
+    assert tokens.prints("--tokenizer", "bytes", "--decode", "t.bin") == TEXT + "\né"
+
+
+def test_an_input_is_never_replaced(tokens):
+    (tokens.folder / "a.bin").write_text(TEXT)
+    (tokens.folder / "b.bin").symlink_to("text.txt")
+    (tokens.folder / "tokenizer.json").write_bytes((TOKENIZERS / "gpt2" / "tokenizer.json").read_bytes())
+    line = tokens.fails(1, "--tokenizer", ".", "text.txt", "--out", "b.bin", "--overwrite")
+    assert line == "b.bin: is an input, too; give another --out"
+    line = tokens.fails(1, "--train-bpe", 300, "text.txt", "--out", "text.txt", "--overwrite")
+    assert line == "text.txt: is an input, too; give another --out"
+    (tokens.folder / "ids.json").write_text('{"ids": [1, 2]}')
+    for out in ("ids.json", "tokenizer.json"):
+        line = tokens.fails(1, "--tokenizer", ".", "--decode", "ids.json", "--out", out, "--overwrite")
+        assert line == f"{out}: is an input, too; give another --out"
+
+
+def test_a_token_file_of_another_tokenizer_is_not_decoded(tokens):
+    tokens.prints("--tokenizer", TOKENIZERS / "gpt2", "text.txt", "--out", "t.bin")
+    line = tokens.fails(1, "--tokenizer", TOKENIZERS / "llama3", "--decode", "t.bin")
+    assert line == "t.bin: has ids of a vocabulary of 1001 according to its header, but the tokenizer has 1209 tokens"
+
+
+def test_a_text_without_tokens_is_no_token_file(tokens):
+    stripping = json.loads((TOKENIZERS / "gpt2" / "tokenizer.json").read_text())
+    stripping["normalizer"] = {"type": "Strip", "strip_left": True, "strip_right": True}
+    (tokens.folder / "tokenizer.json").write_text(json.dumps(stripping))
+    (tokens.folder / "blank.txt").write_text(" \n ")
+    assert tokens.ids(".", "blank.txt") == []
+    assert tokens.fails(1, "--tokenizer", ".", "blank.txt", "--out", "t.bin") == "blank.txt: its text has no tokens"

@@ -41,7 +41,9 @@ ProgramOptions probe_options(ProbeOptions& o) {
   return {
       {.flag = "--model",
        .field = {"model", &o.model,
-                 "model.safetensors, a nanoGPT ckpt.pt, a Hugging Face folder, or new:FAMILY-SIZE[-PLACEMENT]"},
+                 "model.safetensors, a ckpt.pt, a GGUF file, a folder of a known form or of a run of hessian-train "
+                 "(its newest "
+                 "checkpoint), or new:FAMILY-SIZE[-PLACEMENT]"},
        .check = check_not_empty,
        .required = true},
       {.flag = "--layer",
@@ -50,13 +52,16 @@ ProgramOptions probe_options(ProbeOptions& o) {
       {.flag = "--site",
        .field = {"sites", sites_target(o.sites), "residual, attn_in, attn_proj_in, ffn_in, ffn_down_in, or all"}},
       {.flag = "--data",
-       .field = {"data", &o.data,
-                 "text (UTF-8; .txt, .jsonl, also with .gz; a folder, or several with commas between them), tokens "
-                 "(.bin), a safetensors file with tokens and targets, or builtin"},
+       .field =
+           {"data", &o.data,
+            "text (UTF-8; .txt, .jsonl, also with .gz; a folder; or several texts with commas between them, in this "
+            "order), tokens (.bin), a safetensors file with tokens and targets, or builtin"},
        .check = check_not_empty},
       {.flag = "--tokenizer",
-       .field = {"tokenizer", &o.tokenizer,
-                 "file or folder of the tokenizer for text (the one in the model's folder); bytes: a token per byte"},
+       .field =
+           {"tokenizer", &o.tokenizer,
+            "file or folder of the tokenizer for text (the one in the model's folder, or the bytes that the model was "
+            "trained on); bytes: a token per byte"},
        .check = check_not_empty},
       {.flag = "--bos", .field = {"bos", &o.begin_token, "begin each sequence with the tokenizer's beginning token"}},
       {.flag = "--token-type",

@@ -11,6 +11,7 @@
 #include "config/tokenizer_option.h"
 #include "hessian/models/named_models.h"
 #include "hessian/models/weight_stream.h"
+#include "tokens/text_files.h"
 
 namespace hessian::experiments {
 namespace {
@@ -26,7 +27,10 @@ models::LoadedCheckpoint load_model(const ProbeOptions& options) {
 models::TokenBatch load_batch(const ProbeOptions& options, const models::GptConfig& config) {
   models::DataOptions data;
   data.source = options.data;
-  data.tokenizer = choose_tokenizer(options.tokenizer, options.model);
+  data.tokenizer = options.tokenizer;
+  if (options.begin_token || models::is_text_source(options.data)) {
+    data.tokenizer = choose_tokenizer(options.tokenizer, options.model, data.names.tokenizer);
+  }
   data.begin_token = options.begin_token;
   data.token_type = options.token_type;
   data.sequences = options.sequences;

@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <optional>
+#include <set>
+#include <string>
 #include <thread>
 
 #include "distributed/process_group.h"
@@ -11,6 +13,7 @@
 #include "sweep/folder_lock.h"
 #include "sweep/supervisor.h"
 #include "train/existing_run.h"
+#include "train/setup.h"
 
 namespace hessian::experiments {
 namespace {
@@ -176,6 +179,27 @@ void remove_runs(const SweepConfig& config) {
   }
 }
 
+/// Returns the results of a sweep that has not been started.
+std::vector<CellResult> no_results(const SweepConfig& config) {
+  std::vector<CellResult> results;
+  for (const Cell& cell : grid_cells(config)) {
+    results.push_back({cell, CellStatus::pending, {}});
+  }
+  return results;
+}
+
+/// Opens the data of each model that has runs left, so that what is wrong with it is found once, before the first run.
+void check_data(const SweepOptions& options) {
+  const SweepConfig& config = options.config;
+  const bool keeps_results = options.existing == ExistingRun::resume;
+  std::set<std::string> checked;
+  for (const CellResult& result : keeps_results ? read_results(config, CellStatus::pending) : no_results(config)) {
+    if (result.status == CellStatus::pending && checked.insert(result.cell.model).second) {
+      check_training_data(cell_config(config, result.cell));
+    }
+  }
+}
+
 }  // namespace
 
 SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
@@ -186,6 +210,7 @@ SweepOutcome run_sweep(const SweepOptions& options, SweepObserver& observer) {
     if (options.existing == ExistingRun::refuse) {
       refuse_existing(sweep_file(config));
     }
+    check_data(options);
     make_folder(config.train.out);
     lock.emplace(config.train.out);
     if (options.existing == ExistingRun::replace) {

@@ -215,11 +215,12 @@ ConfigFields train_fields(TrainConfig& c) {
       {"model.rope_pattern", &c.model.rope_pattern,
        "r (rotated) or n (not) for each layer, repeated over the layers; empty: as its size has it"},
       {"data.source", &c.data.source,
-       "builtin, text (files or folders, with commas between them), tokens (.bin), or a .safetensors with tokens and "
-       "targets"},
+       "builtin, text (a file, a folder, or several with commas between them, in this order), tokens (.bin), or a "
+       ".safetensors with tokens and targets; the last tenth is held out"},
       {"data.tokenizer", &c.data.tokenizer,
-       "file or folder of the tokenizer for text; empty: the one in the folder of the checkpoint to start from, else a "
-       "token per byte; bytes: a token per byte"},
+       "file or folder of the tokenizer for text; bytes: a token per byte; empty: that of the checkpoint to start "
+       "from, or a "
+       "token per byte for a new model"},
       {"data.token_type", &c.data.token_type,
        "of tokens (.bin) without a header: uint8, uint16, uint32, int32 or int64; empty: uint16"},
       {"data.seq_len", &c.data.seq_len, "tokens per sequence"},

@@ -10,7 +10,7 @@
 #include "program/log.h"
 #include "program/seconds_since.h"
 #include "run_file/output_file.h"
-#include "train/setup.h"
+#include "train/folder_tokenizer.h"
 
 namespace hessian::experiments {
 namespace {
@@ -24,6 +24,14 @@ RunInfo run_info(const TrainOptions& options, const models::GptConfig& architect
   info.config = write_config(train_fields(config));
   info.model = models::labelled_config_json(architecture);
   return info;
+}
+
+/// Returns what a checkpoint records of its data; nothing if there is no checkpoint, or it is an old one.
+std::optional<models::DataRecord> record_of(const std::optional<FoundCheckpoint>& checkpoint) {
+  if (!checkpoint || checkpoint->contents.state.data.empty()) {
+    return std::nullopt;
+  }
+  return models::parse_data_record(checkpoint->contents.state.data, checkpoint->path.string());
 }
 
 /// Returns whether something that is done every `every` steps and after the last one is due after this step.
@@ -41,7 +49,8 @@ TrainingRun::TrainingRun(const TrainOptions& options, at::Device device, const P
       checkpoints_(folder_, config_.checkpoint.keep),
       checkpoint_(options.existing == ExistingRun::resume ? find_common_checkpoint() : std::nullopt),
       model_(checkpoint_ ? checkpoint_->contents.model : initial_model(config_)),
-      training_(config_, model_, open_training_data(config_, model_.config), device, group),
+      data_(open_run_data(config_, model_.config, record_of(checkpoint_))),
+      training_(config_, model_, data_.sequences, device, group),
       update_rms_(training_.forward().parameters()),
       monitor_(divergence_of(config_)),
       info_(run_info(options, model_.config, device)) {
@@ -102,17 +111,22 @@ void TrainingRun::begin() {
 
 TrainWriter TrainingRun::open_run_file() {
   make_folder(folder_);
-  copy_tokenizer(config_, folder_);
   if (!report_.checkpoint.empty()) {
     const ReplayedRun replayed = replay_run(report_.run_file, training_.step(), monitor_);
     report_.loss = replayed.loss;
     report_.validation_loss = replayed.validation_loss;
     report_.divergence = monitor_.verdict();
+    info_.data = models::to_json(data_.record);
     return TrainWriter::continue_from(report_.run_file, info_, layout_, training_.step());
   }
+  const FolderTokenizer tokenizer = plan_folder_tokenizer(folder_, data_.tokenizer, recorded_data(folder_));
+  data_.record.files = tokenizer.files;
+  info_.data = models::to_json(data_.record);
+  remove_old_files(tokenizer);
   const bool overwrite = options_.existing != ExistingRun::refuse;
   TrainWriter writer = TrainWriter::create(report_.run_file, info_, layout_, overwrite);
   checkpoints_.remove_all();  // those of the run that was replaced
+  copy_new_files(tokenizer, folder_);
   return writer;
 }
 
@@ -178,7 +192,8 @@ void TrainingRun::save_checkpoint() {
   if (!training_.weights_are_finite()) {
     return;
   }
-  const models::TrainingCheckpoint checkpoint = training_.checkpoint(info_.config);
+  models::TrainingCheckpoint checkpoint = training_.checkpoint(info_.config);
+  checkpoint.state.data = info_.data;
   if (writer_) {
     writer_->flush();  // the run file must never lack steps that a checkpoint has
     report_.checkpoint = checkpoints_.save(checkpoint);

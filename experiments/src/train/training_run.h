@@ -10,6 +10,7 @@
 #include "train/checkpoints.h"
 #include "train/probe.h"
 #include "train/resume.h"
+#include "train/setup.h"
 #include "train/train.h"
 #include "train/training.h"
 #include "train/update_rms.h"
@@ -59,6 +60,7 @@ class TrainingRun {
   TrainCheckpoints checkpoints_;
   std::optional<FoundCheckpoint> checkpoint_;  // to resume from; released once it is restored
   models::Model model_;
+  RunData data_;
   Training training_;
   UpdateRms update_rms_;
   DivergenceMonitor monitor_;

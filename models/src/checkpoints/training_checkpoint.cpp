@@ -14,6 +14,7 @@ const std::string optimizer_prefix = "optimizer.";
 const std::string generator_name = "generator.cpu";
 constexpr const char* sequences_key = "sequences_seen";
 constexpr const char* training_config_key = "training_config";
+constexpr const char* data_key = "data";
 
 const std::string& required(const std::map<std::string, std::string>& metadata, const char* key,
                             const std::string& path) {
@@ -39,6 +40,9 @@ void save_training_checkpoint(const TrainingCheckpoint& checkpoint, const std::s
   auto metadata = own_metadata(checkpoint.model.config, checkpoint.state.step);
   metadata[sequences_key] = std::to_string(checkpoint.state.sequences_seen);
   metadata[training_config_key] = checkpoint.state.config;
+  if (!checkpoint.state.data.empty()) {
+    metadata[data_key] = checkpoint.state.data;
+  }
   save_safetensors(path, tensors, metadata);
 }
 
@@ -46,6 +50,9 @@ TrainingCheckpoint load_training_checkpoint(const std::string& path) {
   const SafetensorsFile file = load_safetensors(path);
   TrainingCheckpoint checkpoint;
   checkpoint.state.config = required(file.metadata, training_config_key, path);
+  if (const auto data = file.metadata.find(data_key); data != file.metadata.end()) {
+    checkpoint.state.data = data->second;
+  }
   checkpoint.state.sequences_seen = parse_count(required(file.metadata, sequences_key, path), sequences_key, path);
   LoadedCheckpoint loaded = model_of(file, path);
   checkpoint.state.step = loaded.training_step;

@@ -8,7 +8,7 @@
 
 namespace hessian::models {
 
-std::string find_builtin_text() {
+std::string find_builtin_text(const std::string& source_option) {
   const std::filesystem::path name = "kjv.txt";
   std::error_code error;
   const char* chosen = std::getenv("HESSIAN_DATA_DIR");  // NOLINT(concurrency-mt-unsafe): nothing here sets variables
@@ -17,8 +17,8 @@ std::string find_builtin_text() {
     if (!std::filesystem::is_regular_file(path, error)) {
       fail("builtin",
            "HESSIAN_DATA_DIR is {}, but there is no kjv.txt in it; set it to the folder that holds it, or give a "
-           "file with --data",
-           name_text(chosen));
+           "file with {}",
+           name_text(chosen), source_option);
     }
     return path.string();
   }
@@ -37,7 +37,8 @@ std::string find_builtin_text() {
   }
   fail("builtin",
        "the King James Bible (kjv.txt) is not there; install the package bible-kjv and run `make setup`, set "
-       "HESSIAN_DATA_DIR to the folder that holds it, or give a file with --data");
+       "HESSIAN_DATA_DIR to the folder that holds it, or give a file with {}",
+       source_option);
 }
 
 }  // namespace hessian::models

@@ -16,7 +16,7 @@ namespace hessian::models {
 namespace {
 
 // Changes if an update of this project changes the ids of an unchanged tokenizer.
-constexpr const char* version = "1";
+constexpr const char* version = "2";
 constexpr const char* ids_name = "ids";
 
 std::map<std::string, std::string> metadata_of(const std::string& path, const Tokenizer& tokenizer) {

@@ -14,6 +14,7 @@
 #include "data/token_cache.h"
 #include "formats/safetensors.h"
 #include "hessian/models/tokenizer.h"
+#include "io/byte_reader.h"
 #include "io/mapped_file.h"
 #include "io/messages.h"
 #include "tokens/text_files.h"
@@ -30,23 +31,28 @@ bool is_builtin(const DataOptions& options) {
 }
 
 void check_byte_vocab(const DataOptions& options) {
-  const bool fits =
-      options.vocab_size == byte_vocab || (options.accept_larger_vocab && options.vocab_size > byte_vocab);
+  const bool may_be_larger = options.accept_larger_vocab || options.tokenizer == bytes_tokenizer;
+  const bool fits = options.vocab_size == byte_vocab || (may_be_larger && options.vocab_size > byte_vocab);
   if (!fits) {
     fail(options.source,
          "is text, and without a tokenizer its bytes are the tokens, a vocabulary of 256; but the model has {}. Give "
-         "--tokenizer, or its own tokens with --data: a .bin, or a .safetensors with 'tokens' and 'targets'",
-         options.vocab_size);
+         "{}, or its own tokens with {}: a .bin, or a .safetensors with 'tokens' and 'targets'",
+         options.vocab_size, options.names.tokenizer, options.names.source);
   }
 }
 
-Tokenizer load_tokenizer(const DataOptions& options) {
+/// Returns the tokenizer that is given; nothing for bytes.
+std::optional<Tokenizer> load_tokenizer(const DataOptions& options) {
+  if (options.tokenizer.empty() || options.tokenizer == bytes_tokenizer) {
+    return std::nullopt;
+  }
   Tokenizer tokenizer = Tokenizer::load(options.tokenizer);
   if (tokenizer.vocab_size() > options.vocab_size) {
     fail(tokenizer.path(),
-         "has ids up to {}, but the model has a vocabulary of {} (ids 0 to {}); give its own tokenizer with "
-         "--tokenizer, or bytes for a token per byte",
-         tokenizer.vocab_size() - 1, options.vocab_size, options.vocab_size - 1);
+         "has ids up to {}, but the model has a vocabulary of {} (ids 0 to {}); give its own tokenizer with {}, or "
+         "bytes "
+         "for a token per byte",
+         tokenizer.vocab_size() - 1, options.vocab_size, options.vocab_size - 1, options.names.tokenizer);
   }
   return tokenizer;
 }
@@ -109,6 +115,13 @@ std::int64_t choose(std::int64_t wanted, std::int64_t there, const char* what, c
   return wanted == 0 ? there : wanted;
 }
 
+/// Refuses a type for data that is no token file.
+void check_no_token_type(const DataOptions& options, const char* what) {
+  if (!options.token_type.empty()) {
+    fail(options.source, "{}; {} is for token files without a header", what, options.names.token_type);
+  }
+}
+
 TokenBatch load_rows(const DataOptions& options) {
   const auto file = load_safetensors(options.source);
   const at::Tensor& tokens = find_ids(file.tensors, "tokens", options.source);
@@ -117,6 +130,8 @@ TokenBatch load_rows(const DataOptions& options) {
     fail(options.source, "tensor 'targets' is {}, expected {} as 'tokens' is", shape_text(targets.sizes()),
          shape_text(tokens.sizes()));
   }
+  check_no_token_type(options, "holds whole sequences");
+  load_tokenizer(options);  // for its checks alone
   const std::int64_t rows = choose(options.sequences, tokens.size(0), "sequences", options.source);
   const std::int64_t length = choose(options.seq_len, tokens.size(1), "tokens in a sequence", options.source);
   TokenBatch batch;
@@ -135,8 +150,9 @@ TokenBatch load_rows(const DataOptions& options) {
 struct TokenDataset::Tokens {
   std::shared_ptr<const void> memory;  // what the stream is a view of
   std::string source;
-  TokenStream stream;  // of the split
-  std::int64_t begin;  // of the split in the source, in tokens
+  TokenStream stream;   // of the split
+  std::int64_t begin;   // of the split in the source, in tokens
+  std::string subject;  // of messages about the split: "its last tenth "; empty for the whole
   std::int64_t vocab_size;
   std::optional<std::int64_t> begin_token;  // before each window
 };
@@ -162,7 +178,7 @@ OpenedStream open_numbers(const at::Tensor& numbers, TokenType type) {
 }
 
 OpenedStream open_text(const DataOptions& options, const std::optional<Tokenizer>& tokenizer) {
-  const std::string source = is_builtin(options) ? find_builtin_text() : options.source;
+  const std::string source = is_builtin(options) ? find_builtin_text(options.names.source) : options.source;
   if (tokenizer) {
     return open_numbers(encode_text_files(source, *tokenizer), TokenType::int32);
   }
@@ -170,19 +186,54 @@ OpenedStream open_text(const DataOptions& options, const std::optional<Tokenizer
   const auto paths = find_text_files(source);
   if (paths.size() == 1 && !paths[0].ends_with(".gz") && !paths[0].ends_with(".jsonl")) {
     const auto file = MappedFile::open(paths[0]);
-    return {file, TokenStream::text(file->bytes(), file->path())};
+    const std::string_view text = without_byte_order_mark(as_text(file->bytes()));
+    return {file, TokenStream::text(std::as_bytes(std::span(text)), file->path())};
   }
   return open_numbers(join_bytes(paths), TokenType::uint8);
 }
 
-OpenedStream open_token_file(const DataOptions& options) {
+/// Checks every id of a token file, without keeping its pages in memory.
+void check_all_ids(const TokenStream& stream, const MappedFile& file, const DataOptions& options) {
+  constexpr std::int64_t chunk = std::int64_t{1} << 22U;
+  const std::size_t width = size_bytes(stream.type());
+  const std::size_t header = file.bytes().size() - static_cast<std::size_t>(stream.size()) * width;
+  for (std::int64_t begin = 0; begin < stream.size(); begin += chunk) {
+    const TokenStream ids = stream.part(begin, std::min(chunk, stream.size() - begin));
+    const std::int64_t outside = ids.first_outside(options.vocab_size);
+    if (outside != ids.size()) {
+      fail(options.source, "token {} is {}, but the model has a vocabulary of {} (ids 0 to {})", begin + outside,
+           ids[outside], options.vocab_size, options.vocab_size - 1);
+    }
+    file.release(header + static_cast<std::size_t>(begin) * width, static_cast<std::size_t>(ids.size()) * width);
+  }
+}
+
+/// Checks the vocabulary size that the header of a token file names.
+void check_header_vocab(const TokenStream& stream, const DataOptions& options,
+                        const std::optional<Tokenizer>& tokenizer) {
+  const std::int64_t vocab_size = stream.header_vocab_size();
+  if (vocab_size > options.vocab_size) {
+    fail(options.source, "has ids of a vocabulary of {} according to its header, but the model has a vocabulary of {}",
+         vocab_size, options.vocab_size);
+  }
+  if (tokenizer && vocab_size != 0 && vocab_size != tokenizer->vocab_size()) {
+    fail(options.source, "has ids of a vocabulary of {} according to its header, but {} has {} tokens", vocab_size,
+         tokenizer->path(), tokenizer->vocab_size());
+  }
+}
+
+OpenedStream open_token_file(const DataOptions& options, const std::optional<Tokenizer>& tokenizer) {
   TokenFileOptions file_options;
   file_options.vocab_size = options.vocab_size;
+  file_options.type_option = options.names.token_type;
   if (!options.token_type.empty()) {
     file_options.type = parse_token_type(options.token_type);
   }
   const auto file = MappedFile::open(options.source);
-  return {file, TokenStream::bin(file->bytes(), file->path(), file_options)};
+  const TokenStream stream = TokenStream::bin(file->bytes(), file->path(), file_options);
+  check_header_vocab(stream, options, tokenizer);
+  check_all_ids(stream, *file, options);
+  return {file, stream};
 }
 
 }  // namespace
@@ -192,14 +243,14 @@ TokenDataset TokenDataset::open_whole(const DataOptions& options) {
     fail(options.source, "holds whole sequences to probe; to draw from, give a text or a token .bin");
   }
   const bool text = is_text_source(options.source);
-  std::optional<Tokenizer> tokenizer;
-  if (!options.tokenizer.empty() && (text || options.begin_token)) {
-    tokenizer = load_tokenizer(options);
+  if (text) {
+    check_no_token_type(options, "is text");
   }
+  const std::optional<Tokenizer> tokenizer = load_tokenizer(options);
   const auto begin = options.begin_token ? std::optional(begin_token_of(tokenizer)) : std::optional<std::int64_t>();
-  const auto [memory, stream] = text ? open_text(options, tokenizer) : open_token_file(options);
+  const auto [memory, stream] = text ? open_text(options, tokenizer) : open_token_file(options, tokenizer);
   return TokenDataset(
-      std::make_shared<const Tokens>(Tokens{memory, options.source, stream, 0, options.vocab_size, begin}));
+      std::make_shared<const Tokens>(Tokens{memory, options.source, stream, 0, "", options.vocab_size, begin}));
 }
 
 TokenDataset TokenDataset::part(std::optional<Split> split) const {
@@ -210,6 +261,9 @@ TokenDataset TokenDataset::part(std::optional<Split> split) const {
   Tokens tokens = *tokens_;
   tokens.stream = all.part(begin, end - begin);
   tokens.begin = begin;
+  tokens.subject = split == Split::held_out ? "its last tenth, which training leaves out, "
+                   : split == Split::train  ? "its first nine tenths, on which a model is trained, "
+                                            : "";
   return TokenDataset(std::make_shared<const Tokens>(std::move(tokens)));
 }
 
@@ -225,11 +279,11 @@ std::pair<TokenDataset, TokenDataset> TokenDataset::open_splits(const DataOption
 
 TokenBatch TokenDataset::draw(std::int64_t sequences, std::int64_t seq_len, std::uint64_t seed) const {
   const std::int64_t window = seq_len + (tokens_->begin_token ? 0 : 1);
-  return windows(draw_window_starts(size(), sequences, window, seed, tokens_->source), seq_len);
+  return windows(draw_window_starts(size(), sequences, window, seed, tokens_->source, tokens_->subject), seq_len);
 }
 
 TokenBatch TokenDataset::windows(const std::vector<std::int64_t>& starts, std::int64_t seq_len) const {
-  const auto& [memory, source, stream, begin, vocab_size, begin_token] = *tokens_;
+  const auto& [memory, source, stream, begin, subject, vocab_size, begin_token] = *tokens_;
   const auto count = static_cast<std::int64_t>(starts.size());
   const std::int64_t window = seq_len + (begin_token ? 0 : 1);
   const at::Tensor ids = at::empty({count, seq_len + 1}, at::kLong);
@@ -277,10 +331,6 @@ std::string find_model_tokenizer(const std::string& model) {
   }
   const auto folder = std::filesystem::is_directory(path, error) ? path : path.parent_path();
   return Tokenizer::find(folder.empty() ? "." : folder.string()).value_or("");
-}
-
-bool is_text_source(const std::string& source) {
-  return !source.ends_with(".bin") && !source.ends_with(".safetensors");
 }
 
 }  // namespace hessian::models

@@ -24,6 +24,7 @@ DataOptions data_options(const TrainingDataOptions& options) {
   data.seq_len = options.seq_len;
   data.vocab_size = options.vocab_size;
   data.accept_larger_vocab = options.accept_larger_vocab;
+  data.names = options.names;
   return data;
 }
 
@@ -52,8 +53,9 @@ TrainingData TrainingData::open(const TrainingDataOptions& options) {
   const std::int64_t total = streams.train.size();
   if (total < window) {
     fail(options.source,
-         "has {} tokens to train on, but one window takes {} (a sequence of {}, and the token after it)", total, window,
-         options.seq_len);
+         "has {} tokens to train on (its first nine tenths), but one window takes {} (a sequence of {}, and the token "
+         "after it)",
+         total, window, options.seq_len);
   }
   // If there is room, the first window may start at any token of the first seq_len + 1.
   const std::int64_t shifts = total >= 2 * window ? window : 1;

@@ -55,7 +55,7 @@ fs::path folder_of(const fs::path& file) {
 fs::path checked_target(const fs::path& shown, bool overwrite) {
   const std::string name = shown.filename().string();
   if (name.empty() || name == "." || name == "..") {
-    fail(shown.string(), "is not the name of a file; expected one such as out/run.h5");
+    fail(shown.string(), "is the name of a folder; expected that of a file");
   }
   std::error_code error;
   const fs::file_status link = fs::symlink_status(shown, error);
@@ -67,7 +67,7 @@ fs::path checked_target(const fs::path& shown, bool overwrite) {
   }
   const fs::file_status status = fs::status(shown, error);
   if (fs::is_directory(status)) {
-    fail(shown.string(), "is a folder; expected the name of a file, such as {}", (shown / "run.h5").string());
+    fail(shown.string(), "is a folder; expected the name of a file");
   }
   if (!fs::is_regular_file(status)) {
     fail(shown.string(), "exists and is not a regular file; choose another name");

@@ -56,7 +56,7 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::string& path) {
     fail(path, "is a directory, expected a file");
   }
   if (!S_ISREG(status.st_mode)) {
-    fail(path, "is not a regular file");
+    fail(path, "is not a regular file; pipes and devices are not supported");
   }
   if (status.st_size == 0) {
     fail(path, "is empty");

@@ -13,12 +13,12 @@ std::size_t first_invalid_utf8(std::span<const std::byte> bytes);
 
 /// Checks that bytes are well-formed UTF-8.
 /// \param source  the file's name
-/// \param remedy  end of the message, such as give_tokens
+/// \param remedy  end of the message, such as convert_to_utf8
 /// \throws std::runtime_error  "notes.txt: is not UTF-8 text (byte 17 is 0xff)" and the remedy
 void check_utf8(std::span<const std::byte> bytes, const std::string& source, const char* remedy = "");
 
-/// What to give instead of a text that is not UTF-8.
-inline constexpr const char* give_tokens = "; give tokens as a .bin or a .safetensors";
+/// What to do about a text that is not UTF-8.
+inline constexpr const char* convert_to_utf8 = "; convert it to UTF-8, for instance with iconv";
 
 /// Returns the number of bytes of the code point that starts with this byte of well-formed UTF-8.
 inline std::size_t utf8_length(char first) {

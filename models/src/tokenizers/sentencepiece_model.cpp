@@ -19,8 +19,7 @@ class SentencePieceEncoder : public Encoder {
       : source_(std::move(source)), frame_(std::move(frame)) {
     const auto status = processor_.LoadFromSerializedProto({bytes.data(), bytes.size()});
     if (!status.ok()) {
-      fail(source_, "is not a tokenizer of sentencepiece (its library says {}) nor a list of tokens in base64",
-           name_text(status.ToString()));
+      fail(source_, "is not a tokenizer: neither a model of sentencepiece nor a list of tokens in base64");
     }
     for (int id = 0; id < processor_.GetPieceSize(); ++id) {
       has_bytes_ = has_bytes_ || processor_.IsByte(id);

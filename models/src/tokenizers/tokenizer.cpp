@@ -40,6 +40,31 @@ class IdleCaches {
   std::vector<std::unique_ptr<WordCache>> caches_;
 };
 
+class ByteEncoder : public Encoder {
+ public:
+  void encode(std::string_view text, TokenIds& ids, WordCache& /*cache*/) const override {
+    for (const char byte : text) {
+      ids.push_back(static_cast<unsigned char>(byte));
+    }
+  }
+
+  std::string decode(std::span<const std::int32_t> ids) const override {
+    std::string text;
+    for (const std::int32_t id : ids) {
+      if (id < 0 || id >= vocab_size()) {
+        throw std::runtime_error(fmt::format("the id {} is not a byte", id));
+      }
+      text += static_cast<char>(id);
+    }
+    return text;
+  }
+
+  std::int64_t vocab_size() const override { return 256; }
+  std::optional<std::int32_t> find(std::string_view /*token*/) const override { return std::nullopt; }
+  std::optional<std::int32_t> end_token() const override { return '\n'; }
+  std::string kind() const override { return "bytes"; }
+};
+
 }  // namespace
 
 struct Tokenizer::Content {
@@ -55,6 +80,15 @@ Tokenizer Tokenizer::load(const std::string& path) {
   content->files = load_tokenizer_files(path);
   content->description = fmt::format("{} ({})", std::filesystem::path(content->files.path).filename().string(),
                                      content->files.encoder->kind());
+  return Tokenizer(std::move(content));
+}
+
+Tokenizer Tokenizer::bytes() {
+  auto content = std::make_shared<Content>();
+  content->files.encoder = std::make_unique<ByteEncoder>();
+  content->files.path = content->files.encoder->kind();
+  content->files.end = content->files.encoder->end_token();
+  content->description = content->files.encoder->kind();
   return Tokenizer(std::move(content));
 }
 
@@ -140,6 +174,10 @@ const std::string& Tokenizer::description() const {
 
 const std::vector<std::string>& Tokenizer::files() const {
   return content_->files.files;
+}
+
+const std::map<std::string, std::string>& Tokenizer::files_by_name() const {
+  return content_->files.files_by_name;
 }
 
 std::uint64_t Tokenizer::digest() const {

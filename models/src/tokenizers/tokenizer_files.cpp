@@ -79,7 +79,8 @@ struct SpecialNames {
   std::optional<std::string> end;
 };
 
-void read_name(const nlohmann::json& json, const char* key, std::optional<std::string>& name) {
+void read_name(const nlohmann::json& json, const char* key, const std::string& source,
+               std::optional<std::string>& name) {
   const auto value = json.find(key);
   if (name || value == json.end()) {
     return;
@@ -90,6 +91,9 @@ void read_name(const nlohmann::json& json, const char* key, std::optional<std::s
     name = value->at("content").get<std::string>();
   } else if (value->is_null()) {
     name = "";
+  } else {
+    fail(source, "'{}' is {}, expected the text of a token, an object with its 'content', or null", key,
+         json_text(*value));
   }
 }
 
@@ -104,8 +108,8 @@ SpecialNames read_special_names(const fs::path& folder, Reader& reader, bool is_
     if (is_vocab_json) {
       check_class(json, path.string());
     }
-    read_name(json, "bos_token", names.begin);
-    read_name(json, "eos_token", names.end);
+    read_name(json, "bos_token", path.string(), names.begin);
+    read_name(json, "eos_token", path.string(), names.end);
   }
   return names;
 }
@@ -165,10 +169,16 @@ EncoderPointer read_vocab_json(const fs::path& vocab, Reader& reader) {
   return parse_vocab_merges(files);
 }
 
-EncoderPointer read_encoder(const fs::path& path, Reader& reader) {
+/// A tokenizer, and the name that the file read last has in a folder.
+struct NamedEncoder {
+  EncoderPointer encoder;
+  std::string name;
+};
+
+NamedEncoder read_encoder(const fs::path& path, Reader& reader) {
   const fs::path name = path.filename();
   if (name == "merges.txt" || name == "vocab.json") {
-    return read_vocab_json(path.parent_path() / "vocab.json", reader);
+    return {read_vocab_json(path.parent_path() / "vocab.json", reader), "vocab.json"};
   }
   const auto bytes = reader.read(path);
   const std::string_view text = as_text(bytes);
@@ -176,12 +186,13 @@ EncoderPointer read_encoder(const fs::path& path, Reader& reader) {
   // A file of sentencepiece begins with a line end, too, but then with the length of its first token.
   if (path.extension() == ".json" ||
       (first != std::string_view::npos && text[first] == '{' && path.extension() != ".model")) {
-    return parse_tokenizer_json(text, path.string());
+    return {parse_tokenizer_json(text, path.string()), "tokenizer.json"};
   }
   if (path.extension() == ".pkl" || text.starts_with('\x80')) {
-    return parse_character_pickle(bytes, path.string());
+    return {parse_character_pickle(bytes, path.string()), "meta.pkl"};
   }
-  return looks_like_tiktoken(text) ? parse_tiktoken(text, path.string()) : parse_sentencepiece(text, path.string());
+  return {looks_like_tiktoken(text) ? parse_tiktoken(text, path.string()) : parse_sentencepiece(text, path.string()),
+          "tokenizer.model"};
 }
 
 /// Reads the tokenizer in a model's file. The digest is that of the header, which determines the tokenizer.
@@ -200,6 +211,13 @@ TokenizerFiles load_gguf(const MappedFile& file) {
 }
 
 }  // namespace
+
+const std::vector<std::string>& tokenizer_file_names() {
+  static const std::vector<std::string> names = {
+      "tokenizer.json",        "tokenizer.model",        "vocab.json", "meta.pkl", "merges.txt", "added_tokens.json",
+      "tokenizer_config.json", "special_tokens_map.json"};
+  return names;
+}
 
 std::optional<std::string> find_tokenizer_file(const std::string& folder) {
   for (const char* name : tokenizer_names) {
@@ -232,11 +250,16 @@ TokenizerFiles load_tokenizer_files(const std::string& path) {
   }
   Reader reader;
   const bool is_vocab_json = file.filename() == "vocab.json" || file.filename() == "merges.txt";
-  result.encoder = read_encoder(file, reader);
+  NamedEncoder read = read_encoder(file, reader);
+  result.encoder = std::move(read.encoder);
   const SpecialNames names = read_special_names(file.parent_path(), reader, is_vocab_json);
   result.begin = begin_token(*result.encoder, names);
   result.end = end_token(*result.encoder, names);
   result.files = reader.paths();
+  for (const std::string& source : result.files) {
+    const bool is_first = source == result.files.front();
+    result.files_by_name[is_first ? read.name : fs::path(source).filename().string()] = source;
+  }
   result.digest = reader.digest();
   return result;
 }

@@ -5,7 +5,9 @@
 #include <unicode/ucasemap.h>
 #include <unicode/uchar.h>
 #include <unicode/uniset.h>
+#include <unicode/unistr.h>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 
@@ -84,12 +86,70 @@ void append_lower_case(std::string_view code_point, std::string& result) {
   result.append(buffer, static_cast<std::size_t>(length));
 }
 
+/// Returns the combining class with which the canonical decomposition of a code point begins; 0 for a starter.
+std::uint8_t leading_class(char32_t code_point) {
+  constexpr char32_t first_mark = 0x300;
+  return code_point < first_mark ? 0
+                                 : static_cast<std::uint8_t>(u_getIntPropertyValue(
+                                       static_cast<UChar32>(code_point), UCHAR_LEAD_CANONICAL_COMBINING_CLASS));
+}
+
+/// Appends combining marks in canonical order: decomposed, and sorted by their classes.
+void append_sorted(std::string_view marks, std::string& result) {
+  const icu::Normalizer2& nfd = normalizer(NormalizationForm::nfd);
+  std::u32string sorted;
+  icu::UnicodeString decomposition;
+  for (const char32_t mark : code_points(marks)) {
+    if (nfd.getDecomposition(static_cast<UChar32>(mark), decomposition) == 0) {
+      sorted += mark;
+      continue;
+    }
+    for (std::int32_t i = 0; i < decomposition.length(); i = decomposition.moveIndex32(i, 1)) {
+      sorted += static_cast<char32_t>(decomposition.char32At(i));
+    }
+  }
+  std::ranges::stable_sort(sorted, {}, [](char32_t mark) { return u_getCombiningClass(static_cast<UChar32>(mark)); });
+  for (const char32_t mark : sorted) {
+    append_utf8(mark, result);
+  }
+}
+
+/// Returns a canonically equivalent text in which long runs of combining marks have canonical order. ICU inserts each mark
+/// at its place, which takes quadratic time.
+/// \param known  code points that are normalized; others keep their places
+std::string with_sorted_marks(std::string_view text, const icu::UnicodeSet& known) {
+  // Text in the Stream-Safe Format has no longer runs (Unicode Standard Annex 15, section 13).
+  constexpr std::size_t max_unsorted = 30;
+  std::string result;
+  result.reserve(text.size());
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t end = begin;
+    std::size_t marks = 0;
+    while (end < text.size()) {
+      const char32_t code_point = first_code_point(text.substr(end));
+      if (leading_class(code_point) == 0 || known.contains(static_cast<UChar32>(code_point)) == 0) {
+        break;
+      }
+      end += utf8_length(text[end]);
+      ++marks;
+    }
+    if (marks > max_unsorted) {
+      append_sorted(text.substr(begin, end - begin), result);
+    } else {
+      end += marks == 0 ? utf8_length(text[end]) : 0;
+      result += text.substr(begin, end - begin);
+    }
+    begin = end;
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string normalized(std::string_view text, NormalizationForm form) {
   const icu::Normalizer2& all = normalizer(form);
   UErrorCode status = U_ZERO_ERROR;
-  const icu::StringPiece input = piece(text);
+  icu::StringPiece input = piece(text);
   const bool is_normalized = all.isNormalizedUTF8(input, status) != 0;
   check(status);
   if (is_normalized) {
@@ -98,6 +158,8 @@ std::string normalized(std::string_view text, NormalizationForm form) {
   static const icu::UnicodeSet old_code_points(normalized_set, status);
   check(status);
   const icu::FilteredNormalizer2 old(all, old_code_points);
+  const std::string sorted = with_sorted_marks(text, old_code_points);
+  input = piece(sorted);
   std::string result;
   icu::StringByteSink<std::string> sink(&result, input.size());
   old.normalizeUTF8(0, input, sink, nullptr, status);

@@ -12,11 +12,37 @@
 #include "io/json_reader.h"
 #include "io/messages.h"
 #include "io/utf8.h"
+#include "tokens/token_file.h"
 
 namespace hessian::models {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+
+/// Returns whether a source is several names with commas between them.
+bool is_list(const std::string& source) {
+  std::error_code error;
+  return source.find(',') != std::string::npos && !fs::exists(source, error);
+}
+
+bool has_token_name(const std::string& source) {
+  return source.ends_with(".bin") || source.ends_with(".safetensors");
+}
+
+bool is_empty_file(const std::string& path) {
+  std::error_code error;
+  return fs::is_regular_file(path, error) && fs::file_size(path, error) == 0;
+}
+
+/// Checks that an element of a list is text.
+void check_element(const std::string& element, const std::string& source) {
+  std::error_code error;
+  if (!is_text_source(element) || (element == "builtin" && !fs::exists(element, error))) {
+    fail(source, "a list may hold texts only, not {}", element);
+  }
+}
 
 bool is_text_name(std::string name) {
   if (name.ends_with(".gz")) {
@@ -116,24 +142,40 @@ std::vector<std::string> parse_lines(std::string_view contents, const std::strin
 
 std::vector<std::string> find_text_files(const std::string& source) {
   std::vector<std::string> paths;
-  std::error_code error;
-  if (fs::exists(source, error) || source.find(',') == std::string::npos) {
+  if (!is_list(source)) {
     append_text_files(source, paths);
     return paths;
   }
   for (std::size_t begin = 0; begin <= source.size();) {
     const auto end = std::min(source.find(',', begin), source.size());
     if (end > begin) {
-      append_text_files(source.substr(begin, end - begin), paths);
+      const std::string element = source.substr(begin, end - begin);
+      check_element(element, source);
+      append_text_files(element, paths);
     }
     begin = end + 1;
   }
   return paths;
 }
 
-TextFile TextFile::open(const std::string& path) {
+bool is_text_source(const std::string& source) {
+  if (is_list(source)) {
+    return true;
+  }
+  if (has_token_name(source)) {
+    return false;
+  }
+  std::error_code error;
+  const bool is_file = fs::is_regular_file(source, error) && fs::file_size(source, error) > 0;
+  return !is_file || !has_token_file_header(MappedFile::open(source)->bytes());
+}
+
+TextFile TextFile::open(const std::string& path, EmptyText empty) {
   TextFile result;
   result.path_ = path;
+  if (empty == EmptyText::accept && is_empty_file(path)) {
+    return result;
+  }
   result.file_ = MappedFile::open(path);
   std::string_view contents = as_text(result.file_->bytes());
   std::string name = path;
@@ -145,20 +187,26 @@ TextFile TextFile::open(const std::string& path) {
     decompressed = decompress(result.file_->bytes(), path);
     contents = decompressed;
   }
-  check_utf8(std::as_bytes(std::span(contents)), path, give_tokens);
+  check_utf8(std::as_bytes(std::span(contents)), path, convert_to_utf8);
+  contents = without_byte_order_mark(contents);
   if (name.ends_with(".jsonl")) {
     texts = parse_lines(contents, path);
-  } else if (is_compressed && !decompressed.empty()) {
+  } else if (is_compressed && !contents.empty()) {
+    decompressed.erase(0, decompressed.size() - contents.size());
     texts.push_back(std::move(decompressed));
-  } else if (!is_compressed) {
+  } else if (!contents.empty()) {
     result.documents_.push_back(contents);
   }
   result.texts_ = std::make_shared<const std::vector<std::string>>(std::move(texts));
   result.documents_.insert(result.documents_.end(), result.texts_->begin(), result.texts_->end());
-  if (result.documents_.empty()) {
+  if (result.documents_.empty() && empty == EmptyText::refuse) {
     fail(path, "has no text");
   }
   return result;
+}
+
+std::string_view without_byte_order_mark(std::string_view text) {
+  return text.starts_with(byte_order_mark) ? text.substr(byte_order_mark.size()) : text;
 }
 
 std::uint64_t file_digest(const std::string& path) {

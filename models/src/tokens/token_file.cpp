@@ -60,7 +60,7 @@ TokenFileBody read_llmc(std::span<const std::byte> file, const LlmcFormat& forma
     fail(source, "says that it holds {} tokens of {} bytes, but {} bytes follow its header", tokens, width,
          body.size());
   }
-  return {body, format.type};
+  return {body, format.type, 0};
 }
 
 TokenFileBody read_own(std::span<const std::byte> file, const std::string& source) {
@@ -69,7 +69,7 @@ TokenFileBody read_own(std::span<const std::byte> file, const std::string& sourc
   const auto version = reader.number<std::uint32_t>();
   const auto width = reader.number<std::uint32_t>();
   const auto tokens = reader.number<std::uint64_t>();
-  reader.number<std::uint64_t>();  // the vocabulary size, for readers without the tokenizer
+  const auto vocab_size = reader.number<std::uint64_t>();
   if (version != own_version || (width != 2 && width != 4)) {
     fail(source, "is a token file of version {} with {} bytes per token, expected version {} with 2 or 4", version,
          width, own_version);
@@ -79,12 +79,16 @@ TokenFileBody read_own(std::span<const std::byte> file, const std::string& sourc
     fail(source, "says that it holds {} tokens of {} bytes, but {} bytes follow its header", tokens, width,
          body.size());
   }
-  return {body, width == 2 ? TokenType::uint16 : TokenType::uint32};
+  if (vocab_size > std::uint64_t{1} << (8 * width)) {
+    fail(source, "says that its tokens are of a vocabulary of {}, more than {} bytes can tell apart", vocab_size,
+         width);
+  }
+  return {body, width == 2 ? TokenType::uint16 : TokenType::uint32, static_cast<std::int64_t>(vocab_size)};
 }
 
 /// Reads a file with a header; returns nothing if it has none.
 std::optional<TokenFileBody> read_with_header(std::span<const std::byte> file, const std::string& source) {
-  if (as_text(file).starts_with(own_magic)) {
+  if (has_token_file_header(file)) {
     return read_own(file, source);
   }
   if (file.size() < sizeof(std::int32_t)) {
@@ -106,29 +110,27 @@ std::optional<TokenFileBody> read_with_header(std::span<const std::byte> file, c
 constexpr std::size_t min_judged = 16;
 constexpr std::size_t max_judged = std::size_t{1} << 20U;
 
-/// Returns whether the uint16 numbers at these positions modulo 4 are all at most `limit`.
-bool are_small(std::span<const std::byte> file, std::initializer_list<std::size_t> positions, unsigned limit) {
-  const std::size_t count = std::min(file.size() / 8, max_judged) * 4;
-  for (std::size_t i = 0; i < count; i += 4) {
-    for (const std::size_t position : positions) {
-      if (load_little_endian<std::uint16_t>(file.subspan(2 * (i + position))) > limit) {
-        return false;
-      }
-    }
-  }
-  return true;
+/// Returns how many of `count` groups may contradict a verdict on all of them: 1 %, at least one of 25 or more.
+std::size_t tolerated(std::size_t count) {
+  constexpr std::size_t min_tolerant = 25;
+  return count < min_tolerant ? 0 : std::max<std::size_t>(1, count / 100);
 }
 
-/// Whether all bytes are ASCII text.
-bool is_ascii_text(std::span<const std::byte> file) {
-  return std::ranges::all_of(file.first(std::min(file.size(), max_judged)), [](std::byte byte) {
-    const auto value = std::to_integer<unsigned>(byte);
-    return (value >= 0x20 && value < 0x7f) || (value >= '\t' && value <= '\r');
-  });
+/// Returns whether the uint16 numbers at these positions modulo 4 are at most `limit`, apart from single odd values.
+bool are_small(std::span<const std::byte> file, std::initializer_list<std::size_t> positions, unsigned limit) {
+  const std::size_t groups = std::min(file.size() / 8, max_judged);
+  std::size_t odd = 0;
+  for (std::size_t group = 0; group < groups; ++group) {
+    const bool small = std::ranges::all_of(positions, [&](std::size_t position) {
+      return load_little_endian<std::uint16_t>(file.subspan(2 * (4 * group + position))) <= limit;
+    });
+    odd += small ? 0 : 1;
+  }
+  return odd <= tolerated(groups);
 }
 
 /// Refuses numbers that are unlikely to be of the type as which they would be read.
-void check_bare_uint16(std::span<const std::byte> file, const std::string& source) {
+void check_bare_uint16(std::span<const std::byte> file, const std::string& option, const std::string& source) {
   if (file.size() / 2 < min_judged) {
     return;
   }
@@ -137,19 +139,23 @@ void check_bare_uint16(std::span<const std::byte> file, const std::string& sourc
   constexpr unsigned min_lower = 255;
   if (file.size() % 8 == 0 && are_small(file, {1, 2, 3}, 0) && !are_small(file, {0}, 0)) {
     fail(source,
-         "looks like int64: three of four of its uint16 numbers are 0; give --token-type int64, or --token-type uint16 "
-         "if they are right");
+         "looks like int64: three of four of its uint16 numbers are 0; give {0} int64, or {0} uint16 if they are right",
+         option);
   }
   if (file.size() % 4 == 0 && ((are_small(file, {1, 3}, 0) && !are_small(file, {0, 2}, 0)) ||
                                (are_small(file, {1, 3}, max_upper) && !are_small(file, {0, 2}, min_lower)))) {
     fail(source,
-         "looks like uint32: every other one of its uint16 numbers is 0 or almost; give --token-type uint32, or "
-         "--token-type uint16 if they are right");
+         "looks like uint32: every other one of its uint16 numbers is 0 or almost; give {0} uint32, or {0} uint16 if "
+         "they "
+         "are right",
+         option);
   }
-  if (is_ascii_text(file)) {
+  if (looks_like_text(file)) {
     fail(source,
-         "looks like text: all bytes are ASCII; give it a name that ends in .txt, --token-type uint8 for a token per "
-         "byte, or --token-type uint16 if they are numbers");
+         "looks like text: its bytes are ASCII; give it a name that ends in .txt, {0} uint8 for a token per byte, or "
+         "{0} "
+         "uint16 if they are numbers",
+         option);
   }
 }
 
@@ -193,8 +199,8 @@ TokenFileBody read_token_file(std::span<const std::byte> file, const TokenFileOp
                               const std::string& source) {
   if (const auto body = read_with_header(file, source)) {
     if (options.type && options.type != body->type) {
-      fail(source, "has tokens of type {} according to its header, but --token-type is {}", to_string(body->type),
-           to_string(*options.type));
+      fail(source, "has tokens of type {} according to its header, but {} is {}", to_string(body->type),
+           options.type_option, to_string(*options.type));
     }
     return *body;
   }
@@ -202,17 +208,30 @@ TokenFileBody read_token_file(std::span<const std::byte> file, const TokenFileOp
   if (!options.type && token_type_of(options.vocab_size) != TokenType::uint16) {
     fail(source,
          "has no header that says how wide its tokens are, and uint16 is too narrow for a vocabulary of {}; give "
-         "--token-type (uint32, int32 or int64)",
-         options.vocab_size);
+         "{} (uint32, int32 or int64)",
+         options.vocab_size, options.type_option);
   }
   if (file.size() % size_bytes(type) != 0) {
     fail(source, "has {} bytes, which is not a whole number of {} tokens{}", file.size(), to_string(type),
-         options.type ? "" : "; give --token-type if they are of another type");
+         options.type ? "" : "; give " + options.type_option + " if they are of another type");
   }
   if (!options.type) {
-    check_bare_uint16(file, source);
+    check_bare_uint16(file, options.type_option, source);
   }
-  return {file, type};
+  return {file, type, 0};
+}
+
+bool has_token_file_header(std::span<const std::byte> file) {
+  return as_text(file).starts_with(own_magic);
+}
+
+bool looks_like_text(std::span<const std::byte> file) {
+  const auto judged = file.first(std::min(file.size(), max_judged));
+  const auto odd = std::ranges::count_if(judged, [](std::byte byte) {
+    const auto value = std::to_integer<unsigned>(byte);
+    return (value < 0x20 || value >= 0x7f) && (value < '\t' || value > '\r');
+  });
+  return static_cast<std::size_t>(odd) <= tolerated(judged.size());
 }
 
 std::string token_file_header(TokenType type, std::uint64_t tokens, std::uint64_t vocab_size) {

@@ -26,14 +26,16 @@ TokenType token_type_of(std::int64_t vocab_size);
 
 /// What is known about a token file apart from its contents.
 struct TokenFileOptions {
-  std::optional<TokenType> type = {};  ///< of a file without a header; absent: uint16, as nanoGPT writes it
-  std::int64_t vocab_size = 0;         ///< of the model that reads it; 0: unknown
+  std::optional<TokenType> type = {};        ///< of a file without a header; absent: uint16, as nanoGPT writes it
+  std::int64_t vocab_size = 0;               ///< of the model that reads it; 0: unknown
+  std::string type_option = "--token-type";  ///< the option that sets `type`, in messages
 };
 
 /// The numbers in a token file.
 struct TokenFileBody {
   std::span<const std::byte> bytes;
   TokenType type = TokenType::uint16;
+  std::int64_t vocab_size = 0;  ///< as the header says; 0: unknown
 };
 
 /// Recognises a token file and returns its numbers. Little-endian. Forms:
@@ -42,12 +44,19 @@ struct TokenFileBody {
 /// - bare numbers, as nanoGPT writes them.
 ///
 /// Without `options.type`, bare numbers are refused if the vocabulary is too large for uint16, or if they look like another
-/// type: every other uint16 is 0 or at most 15 (uint32), three of four are 0 (int64), or all bytes are ASCII (text).
+/// type: every other uint16 is 0 or at most 15 (uint32), three of four are 0 (int64), or the bytes are ASCII (text). 99 % of
+/// the numbers decide, so that single odd values such as -1 do not.
 /// \param source  the file's name, for messages
 /// \throws std::runtime_error  one line that says what was found and what to give
 /// Source: karpathy/nanoGPT, prepare.py of each data set; karpathy/llm.c, dev/data/data_common.py.
 TokenFileBody read_token_file(std::span<const std::byte> file, const TokenFileOptions& options,
                               const std::string& source);
+
+/// Returns whether a file begins with the magic text of this project's token files.
+bool has_token_file_header(std::span<const std::byte> file);
+
+/// Returns whether nearly all bytes are ASCII text.
+bool looks_like_text(std::span<const std::byte> file);
 
 /// Returns the header of a token file of this project: the magic text "HESSTOKS", and as little-endian numbers the
 /// version 1 (uint32), the bytes per token (uint32), the number of tokens (uint64) and the vocabulary size (uint64).

@@ -20,11 +20,13 @@ std::vector<std::int32_t> encode_file(const Tokenizer& tokenizer, const TextFile
 /// Appends the ids of a file to those of the files before it, with the end-of-text token between them.
 void append_ids(const Tokenizer& tokenizer, std::span<const std::int32_t> file, std::vector<std::int32_t>& ids);
 
-/// Reads the ids of a token file, or of a .json with {"ids": [...]}.
+/// Reads the ids of a token file, or the lists of ids of a JSON file: {"ids": [...]}, or one such object per line.
 /// \param type        of a token file without a header
 /// \param vocab_size  of the tokenizer
-/// \throws std::runtime_error  one line, beginning with the file
-std::vector<std::int32_t> read_ids(const std::string& path, std::optional<TokenType> type, std::int64_t vocab_size);
+/// \throws std::runtime_error  one line, beginning with the file; for an id that is not in the vocabulary, and for a header
+///                             with another vocabulary size
+std::vector<std::vector<std::int32_t>> read_id_lists(const std::string& path, std::optional<TokenType> type,
+                                                     std::int64_t vocab_size);
 
 struct TokenOutput {
   bool bare = false;       ///< without a header, as nanoGPT reads it: uint16 only

@@ -34,11 +34,19 @@ class TokenStream {
 
   TokenType type() const { return type_; }
 
+  /// Returns the vocabulary size in the header of a token file; 0: unknown.
+  std::int64_t header_vocab_size() const { return header_vocab_size_; }
+
+  /// Returns the position of the first id that is not in [0, vocab_size); the size if there is none. Cost: one pass.
+  std::int64_t first_outside(std::int64_t vocab_size) const;
+
  private:
-  TokenStream(std::span<const std::byte> bytes, TokenType type) : bytes_(bytes), type_(type) {}
+  TokenStream(std::span<const std::byte> bytes, TokenType type, std::int64_t header_vocab_size = 0)
+      : bytes_(bytes), type_(type), header_vocab_size_(header_vocab_size) {}
 
   std::span<const std::byte> bytes_;
   TokenType type_;
+  std::int64_t header_vocab_size_;
 };
 
 /// Returns the position at which the held-out tenth of a stream begins: after nine tenths, and in text after the next
@@ -52,9 +60,10 @@ std::uint64_t bounded_draw(std::mt19937_64& generator, std::uint64_t bound);
 /// Draws the starts of `count` different windows of `length` tokens in `total` tokens, in ascending order: windows that
 /// do not overlap, with every placement equally likely, if there is room for them; otherwise windows with different
 /// starts.
-/// \throws std::runtime_error  "notes.txt: has 20 tokens, but a window takes 33 (sequence length 32, and the next
-/// token)"
+/// \param subject  what has the tokens, if it is not the whole source: "its last tenth "
+/// \throws std::runtime_error  "notes.txt: has 20 tokens, but one window takes 33 (a sequence of 32, and the token after it)"
 std::vector<std::int64_t> draw_window_starts(std::int64_t total, std::int64_t count, std::int64_t length,
-                                             std::uint64_t seed, const std::string& source);
+                                             std::uint64_t seed, const std::string& source,
+                                             const std::string& subject = "");
 
 }  // namespace hessian::models

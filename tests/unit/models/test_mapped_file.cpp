@@ -56,7 +56,7 @@ TEST(MappedFile, SaysWhatIsWrongWithAPath) {
   EXPECT_EQ(refusal(folder.path()), folder.path() + ": is a directory, expected a file");
   const std::string pipe = folder / "pipe";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  EXPECT_EQ(refusal(pipe), pipe + ": is not a regular file");
+  EXPECT_EQ(refusal(pipe), pipe + ": is not a regular file; pipes and devices are not supported");
 }
 
 TEST(MappedFile, SaysThatAFileMayNotBeRead) {

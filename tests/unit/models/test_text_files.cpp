@@ -64,7 +64,7 @@ TEST(TextFiles, HoldADocumentOrOnePerLine) {
 TEST(TextFiles, NameWhatIsWrongWithThem) {
   const TemporaryFolder folder;
   EXPECT_EQ(refusal(folder.write("t.txt", "two\xfftwo")),
-            "is not UTF-8 text (byte 3 is 0xff); give tokens as a .bin or a .safetensors");
+            "is not UTF-8 text (byte 3 is 0xff); convert it to UTF-8, for instance with iconv");
   EXPECT_EQ(refusal(folder.write("empty.txt", "")), "is empty");
   EXPECT_EQ(refusal(folder.write("a.jsonl", "{\"text\": \"a\"}\n{\"body\": \"b\"}\n")),
             "line 2 has no 'text', the field of a document in a .jsonl");
@@ -78,6 +78,42 @@ TEST(TextFiles, NameWhatIsWrongWithThem) {
             "cannot be decompressed: it ends too early");
   EXPECT_EQ(refusal(write_gzip(folder, "e.txt.gz", "")), "has no text");
   EXPECT_EQ(refusal(folder / "missing.txt"), "no such file");
+}
+
+TEST(TextFiles, MayBeginWithAByteOrderMark) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(documents(folder.write("t.txt", "\xef\xbb\xbfone")), std::vector<std::string>{"one"});
+  EXPECT_EQ(documents(write_gzip(folder, "t.txt.gz", "\xef\xbb\xbfone")), std::vector<std::string>{"one"});
+  EXPECT_EQ(documents(folder.write("t.jsonl", "\xef\xbb\xbf{\"text\": \"one\"}")), std::vector<std::string>{"one"});
+  EXPECT_EQ(refusal(folder.write("mark.txt", "\xef\xbb\xbf")), "has no text");
+}
+
+TEST(TextFiles, MayBeEmptyIfTheCallerSaysSo) {
+  const TemporaryFolder folder;
+  for (const std::string& path :
+       {folder.write("t.txt", ""), folder.write("t.jsonl", "\n"), write_gzip(folder, "t.gz", "")}) {
+    EXPECT_TRUE(TextFile::open(path, models::EmptyText::accept).documents().empty()) << path;
+  }
+}
+
+TEST(TextFiles, AreToldFromTokens) {
+  const TemporaryFolder folder;
+  EXPECT_TRUE(models::is_text_source("builtin"));
+  EXPECT_TRUE(models::is_text_source(folder.path()));
+  EXPECT_TRUE(models::is_text_source(folder.write("notes", "HESSTOK is no header")));
+  EXPECT_FALSE(models::is_text_source("t.bin"));
+  EXPECT_FALSE(models::is_text_source("t.safetensors"));
+  EXPECT_FALSE(models::is_text_source(folder.write("tokens", "HESSTOKS and a header")));
+}
+
+TEST(TextFiles, AreTheOnlyElementsOfAList) {
+  const TemporaryFolder folder;
+  const std::string text = folder.write("a.txt", "a");
+  for (const std::string other : {"t.bin", "t.safetensors", "builtin"}) {
+    const std::string list = text + "," + other;
+    EXPECT_TRUE(models::is_text_source(list));
+    EXPECT_EQ(refusal_about(list, [&] { find_text_files(list); }), "a list may hold texts only, not " + other);
+  }
 }
 
 TEST(TextFiles, HaveADigestOfTheirContents) {

@@ -4,13 +4,16 @@
 #include <algorithm>
 
 #include "changed_environment.h"
+#include "fixtures.h"
 #include "formats/safetensors.h"
 #include "hessian/models/token_data.h"
 #include "loader_support.h"
 #include "refusal.h"
+#include "tokens/token_output.h"
 
 using hessian::models::DataOptions;
 using hessian::models::load_token_batch;
+using hessian::support::fixture_path;
 using hessian::support::refusal_of;
 using hessian::support::TemporaryFolder;
 
@@ -150,6 +153,82 @@ TEST(TokenData, NamesATokenBeyondTheVocabulary) {
   EXPECT_EQ(refusal(options), "token 4 is 65, but the model has a vocabulary of 65 (ids 0 to 64)");
   options.vocab_size = 66;
   EXPECT_EQ(load_token_batch(options).targets[0][3].item<int64_t>(), 65);
+}
+
+TEST(TokenData, ChecksEveryIdOfATokenFile) {
+  const TemporaryFolder folder;
+  std::string tokens;
+  for (int i = 0; i < 5000; ++i) {
+    tokens += support::little_endian(static_cast<std::uint16_t>(i == 4321 ? 65 : i % 65));
+  }
+  auto options = options_for(folder.write("t.bin", tokens), 65);
+  options.sequences = 1;
+  EXPECT_EQ(refusal(options), "token 4321 is 65, but the model has a vocabulary of 65 (ids 0 to 64)");
+}
+
+/// Writes a file of hessian-tokens with a few ids.
+std::string own_file(const TemporaryFolder& folder, const std::string& name, std::int64_t vocab_size) {
+  const std::string path = folder / name;
+  models::write_token_file(path, std::vector<std::int32_t>{1, 2, 3, 4, 5, 6, 7}, vocab_size, {.overwrite = true});
+  return path;
+}
+
+TEST(TokenData, ChecksTheVocabularyThatAHeaderNames) {
+  const TemporaryFolder folder;
+  auto options = options_for(own_file(folder, "t.bin", 300), 256);
+  options.sequences = 1;
+  EXPECT_EQ(refusal(options),
+            "has ids of a vocabulary of 300 according to its header, but the model has a vocabulary of 256");
+  options.vocab_size = 1001;
+  EXPECT_NO_THROW(load_token_batch(options));
+  options.source = own_file(folder, "tokens", 300);
+  EXPECT_NO_THROW(load_token_batch(options)) << "recognised by its header, whatever its name is";
+  options.tokenizer = fixture_path("tokenizers/gpt2");
+  EXPECT_EQ(refusal(options), "has ids of a vocabulary of 300 according to its header, but " + options.tokenizer +
+                                  "/tokenizer.json has 1001 tokens");
+  options.source = own_file(folder, "t.bin", 1001);
+  EXPECT_NO_THROW(load_token_batch(options));
+}
+
+TEST(TokenData, ChecksATokenizerThatIsNotNeeded) {
+  const TemporaryFolder folder;
+  auto options = options_for(own_file(folder, "t.bin", 256), 256);
+  options.sequences = 1;
+  options.tokenizer = folder / "missing.json";
+  EXPECT_EQ(refusal_of([&] { load_token_batch(options); }), options.tokenizer + ": no such file");
+  options.tokenizer = fixture_path("tokenizers/gpt2");
+  EXPECT_EQ(
+      refusal_of([&] { load_token_batch(options); }),
+      options.tokenizer +
+          "/tokenizer.json: has ids up to 1000, but the model has a vocabulary of 256 (ids 0 to 255); give its own "
+          "tokenizer with --tokenizer, or bytes for a token per byte");
+  options.source = rows_file(folder, at::arange(6).view({2, 3}), at::arange(6).view({2, 3}));
+  options.seq_len = 0;
+  EXPECT_TRUE(refusal_of([&] { load_token_batch(options); }).starts_with(options.tokenizer));
+}
+
+TEST(TokenData, RefusesATypeOfTokensForAnythingElse) {
+  const TemporaryFolder folder;
+  auto options = options_for(folder.write("t.txt", counting_text()), 256);
+  options.token_type = "uint16";
+  options.names.token_type = "data.token_type";
+  EXPECT_EQ(refusal(options), "is text; data.token_type is for token files without a header");
+  options.source = rows_file(folder, at::arange(6).view({2, 3}), at::arange(6).view({2, 3}));
+  EXPECT_EQ(refusal(options), "holds whole sequences; data.token_type is for token files without a header");
+}
+
+TEST(TokenData, TakesBytesForAnyLargerVocabularyIfTheyAreNamed) {
+  const TemporaryFolder folder;
+  auto options = options_for(folder.write("t.txt", "\xef\xbb\xbf" + counting_text()), 1001);
+  options.names = {"data.source", "data.tokenizer", "data.token_type"};
+  EXPECT_EQ(
+      refusal(options),
+      "is text, and without a tokenizer its bytes are the tokens, a vocabulary of 256; but the model has 1001. Give "
+      "data.tokenizer, or its own tokens with data.source: a .bin, or a .safetensors with 'tokens' and 'targets'");
+  options.tokenizer = "bytes";
+  EXPECT_EQ(models::TokenDataset::open(options).size(), 200) << "without the byte order mark";
+  options.vocab_size = 255;
+  EXPECT_NE(refusal(options), "");
 }
 
 TEST(TokenData, SaysThatAFileIsTooShort) {

@@ -2,6 +2,7 @@
 
 #include <random>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "loader_support.h"
@@ -62,9 +63,82 @@ TEST(TokenFile, RefusesBareNumbersThatLookLikeAnotherType) {
             "uint16 if they are right");
   EXPECT_EQ(
       refusal("In the beginning God created the heaven and the earth.\n\n"),
-      "looks like text: all bytes are ASCII; give it a name that ends in .txt, --token-type uint8 for a token per "
+      "looks like text: its bytes are ASCII; give it a name that ends in .txt, --token-type uint8 for a token per "
       "byte, or --token-type uint16 if they are numbers");
   EXPECT_EQ(eleventh(numbers<std::uint32_t>(200), {.type = TokenType::uint16}), 0);
+}
+
+/// Returns numbers of a type with one odd value among them.
+template <typename Number>
+std::string with_odd_value(Number odd) {
+  return numbers<Number>(50257, 2000) + little_endian(odd) + numbers<Number>(50257, 1999);
+}
+
+TEST(TokenFile, JudgesTheTypeByTheMajority) {
+  for (const std::string& file :
+       {with_odd_value<std::int32_t>(-1), with_odd_value<std::int32_t>(-100), with_odd_value<std::int32_t>(1 << 20),
+        with_odd_value<std::uint32_t>(4'000'000'000U)}) {
+    EXPECT_TRUE(refusal(file).starts_with("looks like uint32")) << refusal(file);
+  }
+  for (const std::string& file : {with_odd_value<std::int64_t>(-1), with_odd_value<std::int64_t>(-100)}) {
+    EXPECT_TRUE(refusal(file).starts_with("looks like int64")) << refusal(file);
+  }
+  EXPECT_TRUE(refusal("na\u00efve " + std::string(999, 'x')).starts_with("looks like text"));
+  // Small ids with one large one are a small vocabulary.
+  EXPECT_EQ(eleventh(numbers<std::uint16_t>(12, 2000) + little_endian(std::uint16_t{40000}) +
+                         numbers<std::uint16_t>(12, 1999),
+                     {}),
+            (11 * 7919 + 1) % 12);
+}
+
+TEST(TokenFile, NamesTheOptionThatItsReaderHas) {
+  const TokenFileOptions options{.type_option = "data.token_type"};
+  EXPECT_EQ(refusal(numbers<std::uint32_t>(200), options),
+            "looks like uint32: every other one of its uint16 numbers is 0 or almost; give data.token_type uint32, or "
+            "data.token_type uint16 if they are right");
+}
+
+TEST(TokenFile, SaysHowLargeItsVocabularyIs) {
+  const std::string file = models::token_file_header(TokenType::uint16, 1, 300) + little_endian(std::uint16_t{299});
+  EXPECT_EQ(TokenStream::bin(as_bytes(file), "t.bin").header_vocab_size(), 300);
+  EXPECT_EQ(TokenStream::bin(as_bytes(file), "t.bin").part(0, 1).header_vocab_size(), 300);
+  EXPECT_EQ(TokenStream::bin(as_bytes(numbers<std::uint16_t>(200)), "t.bin").header_vocab_size(), 0);
+  const std::string absurd = models::token_file_header(TokenType::uint16, 1, ~std::uint64_t{0}) + std::string(2, '\0');
+  EXPECT_EQ(refusal(absurd),
+            "says that its tokens are of a vocabulary of 18446744073709551615, more than 2 bytes can tell apart");
+}
+
+TEST(TokenFile, FindsTheFirstIdOutsideTheVocabulary) {
+  const auto first = [](const auto& odd) {
+    using Number = std::decay_t<decltype(odd)>;
+    const std::string bytes = numbers<Number>(200, 10000) + little_endian(odd) + numbers<Number>(200, 5);
+    const TokenType type = std::is_same_v<Number, std::uint16_t>   ? TokenType::uint16
+                           : std::is_same_v<Number, std::uint32_t> ? TokenType::uint32
+                           : std::is_same_v<Number, std::int32_t>  ? TokenType::int32
+                                                                   : TokenType::int64;
+    return TokenStream::numbers(as_bytes(bytes), type).first_outside(200);
+  };
+  EXPECT_EQ(first(std::uint16_t{200}), 10000);
+  EXPECT_EQ(first(std::uint32_t{200}), 10000);
+  EXPECT_EQ(first(std::int32_t{-1}), 10000);
+  EXPECT_EQ(first(std::int64_t{-1}), 10000);
+  EXPECT_EQ(first(std::int64_t{199}), 10006);  // all are inside
+}
+
+TEST(TokenFile, IsReadBackAsJson) {
+  const TemporaryFolder folder;
+  const auto read = [](const std::string& path) { return models::read_id_lists(path, std::nullopt, 100); };
+  using Lists = std::vector<std::vector<std::int32_t>>;
+  EXPECT_EQ(read(folder.write("a.json", "{\n  \"ids\": [1,\n 2]\n}\n")), (Lists{{1, 2}}));
+  EXPECT_EQ(read(folder.write("b.jsonl", "{\"ids\": [1, 2]}\n{\"ids\": []}\n\n{\"ids\": [99]}\n")),
+            (Lists{{1, 2}, {}, {99}}));
+  const std::string path = folder.write("c.json", "{\"ids\": [1]}\n{\"text\": \"one\"}\n");
+  EXPECT_EQ(support::refusal_about(path, [&] { read(path); }), "line 2 has no list 'ids'");
+  const std::string text = folder.write("t.txt", "In the beginning God created");
+  EXPECT_EQ(support::refusal_about(text, [&] { read(text); }), "is text; expected a token file, or ids as JSON");
+  models::write_token_file(folder / "t.bin", std::vector<std::int32_t>{1, 2}, 90, {});
+  EXPECT_EQ(support::refusal_about(folder / "t.bin", [&] { read(folder / "t.bin"); }),
+            "has ids of a vocabulary of 90 according to its header, but the tokenizer has 100 tokens");
 }
 
 TEST(TokenFile, AcceptsSmallVocabularies) {
@@ -109,10 +183,10 @@ TEST(TokenFile, IsWrittenWithTheTypeThatTheVocabularyNeeds) {
   const std::vector<std::int32_t> ids = {0, 5, 65535, 3};
   models::write_token_file(folder / "t.bin", ids, 65536, {});
   EXPECT_EQ(support::read_file(folder / "t.bin").size(), 32U + 8U);
-  EXPECT_EQ(models::read_ids(folder / "t.bin", std::nullopt, 65536), ids);
+  EXPECT_EQ(models::read_id_lists(folder / "t.bin", std::nullopt, 65536), std::vector{ids});
   models::write_token_file(folder / "t.bin", ids, 65537, {.overwrite = true});
   EXPECT_EQ(support::read_file(folder / "t.bin").size(), 32U + 16U);
-  EXPECT_EQ(models::read_ids(folder / "t.bin", std::nullopt, 65537), ids);
+  EXPECT_EQ(models::read_id_lists(folder / "t.bin", std::nullopt, 65537), std::vector{ids});
   models::write_token_file(folder / "bare.bin", ids, 65536, {.bare = true});
   EXPECT_EQ(support::read_file(folder / "bare.bin"), little_endian(std::uint16_t{0}) + little_endian(std::uint16_t{5}) +
                                                          "\xff\xff" + little_endian(std::uint16_t{3}));

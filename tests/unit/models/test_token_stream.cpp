@@ -65,7 +65,7 @@ TEST(TokenStream, AcceptsOnlyWellFormedUtf8) {
     EXPECT_EQ(invalid("ok " + text + " more"), 3U);
   }
   EXPECT_EQ(refusal_of([] { TokenStream::text(as_bytes("two\xfftwo"), "notes.txt"); }),
-            "notes.txt: is not UTF-8 text (byte 3 is 0xff); give tokens as a .bin or a .safetensors");
+            "notes.txt: is not UTF-8 text (byte 3 is 0xff); convert it to UTF-8, for instance with iconv");
 }
 
 TEST(TokenStream, HoldsOutTheLastTenthFromTheStartOfALine) {

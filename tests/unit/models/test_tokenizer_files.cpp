@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -12,6 +14,7 @@
 using hessian::models::Tokenizer;
 using hessian::support::fixture_path;
 using hessian::support::refusal_about;
+using hessian::support::refusal_of;
 using hessian::support::TemporaryFolder;
 
 namespace hessian::tests {
@@ -149,10 +152,50 @@ TEST(TokenizerFiles, RefusesVocabulariesThatContradictThemselves) {
 TEST(TokenizerFiles, RefusesFilesOfAnotherKind) {
   const TemporaryFolder folder;
   const std::string path = folder.write("tokenizer.model", "no tokenizer at all");
-  EXPECT_TRUE(refusal_about(path, [&] { Tokenizer::load(path); }).starts_with("is not a tokenizer of sentencepiece"));
+  EXPECT_EQ(refusal_about(path, [&] { Tokenizer::load(path); }),
+            "is not a tokenizer: neither a model of sentencepiece nor a list of tokens in base64");
   folder.write("tokenizer.model", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
   EXPECT_EQ(refusal_about(path, [&] { Tokenizer::load(path); }),
             "is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder");
+}
+
+TEST(TokenizerFiles, HaveTheNamesUnderWhichAFolderIsReadAgain) {
+  const TemporaryFolder folder;
+  const std::string json = folder.write("words.json", gpt2_json().dump());
+  const std::string config = folder.write("tokenizer_config.json", "{}");
+  const Tokenizer tokenizer = Tokenizer::load(json);
+  EXPECT_EQ(tokenizer.files_by_name(),
+            (std::map<std::string, std::string>{{"tokenizer.json", json}, {"tokenizer_config.json", config}}));
+  std::filesystem::rename(json, folder / "tokenizer.json");
+  EXPECT_EQ(Tokenizer::load(folder.path()).digest(), tokenizer.digest());
+  const TemporaryFolder two;
+  write_vocab_merges(two);
+  EXPECT_EQ(
+      Tokenizer::load(two / "merges.txt").files_by_name(),
+      (std::map<std::string, std::string>{{"vocab.json", two / "vocab.json"}, {"merges.txt", two / "merges.txt"}}));
+  const std::string model =
+      folder.write("sp.model", support::read_file(fixture_path("tokenizers/sp_bpe/tokenizer.model")));
+  EXPECT_EQ(Tokenizer::load(model).files_by_name().at("tokenizer.model"), model);
+}
+
+TEST(TokenizerFiles, RefusesSpecialTokensOfAnotherType) {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", gpt2_json().dump());
+  for (const std::string name : {"bos_token", "eos_token"}) {
+    const std::string path = folder.write("tokenizer_config.json", "{\"" + name + "\": 5}");
+    EXPECT_EQ(refusal_about(path, [&] { Tokenizer::load(folder.path()); }),
+              "'" + name + "' is 5, expected the text of a token, an object with its 'content', or null");
+  }
+}
+
+TEST(TokenizerFiles, AreNotNeededForBytes) {
+  const Tokenizer bytes = Tokenizer::bytes();
+  const std::string text("a\0\n\xc3\xa4", 5);
+  EXPECT_EQ(bytes.encode(text), (Ids{97, 0, 10, 0xc3, 0xa4}));
+  EXPECT_EQ(bytes.decode(bytes.encode(text)), text);
+  EXPECT_EQ(bytes.vocab_size(), 256);
+  EXPECT_EQ(bytes.end_token(), 10);
+  EXPECT_EQ(refusal_of([&] { bytes.decode(Ids{256}); }), "the id 256 is not a byte");
 }
 
 TEST(TokenizerFiles, RefusesOtherTokenizersWithTheNamesOfGpt2) {

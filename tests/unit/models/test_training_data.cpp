@@ -251,11 +251,15 @@ TEST(TrainingData, UsesTheShortestFileThatHoldsOneWindow) {
 TEST(TrainingData, NamesDataThatAreTooShort) {
   const TemporaryFolder folder;
   EXPECT_EQ(refusal(options_for(counting_file(folder, 10), 20)),
-            "has 9 tokens to train on, but one window takes 21 (a sequence of 20, and the token after it)");
+            "has 9 tokens to train on (its first nine tenths), but one window takes 21 (a sequence of 20, and the "
+            "token after it)");
   const auto short_tail = options_for(counting_file(folder, 100), 20);
   const auto data = TrainingData::open(short_tail);
-  EXPECT_EQ(refusal_of([&] { data.held_out(1, 0); }),
-            short_tail.source + ": has 10 tokens, but one window takes 21 (a sequence of 20, and the token after it)");
+  EXPECT_EQ(
+      refusal_of([&] { data.held_out(1, 0); }),
+      short_tail.source +
+          ": its last tenth, which training leaves out, has 10 tokens, but one window takes 21 (a sequence of 20, "
+          "and the token after it)");
   EXPECT_EQ(refusal(options_for(rows_file(folder, 1, 6), 6)),
             "has one sequence; training needs at least two, since one is held out");
   const auto rows = options_for(rows_file(folder, 25, 6), 6);

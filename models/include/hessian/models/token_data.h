@@ -24,12 +24,24 @@ enum class Split { train, held_out };
 inline constexpr std::int64_t default_sequences = 8;
 inline constexpr std::int64_t default_seq_len = 128;
 
+/// The tokenizer's name if there is none: every byte of a text is a token.
+inline constexpr const char* bytes_tokenizer = "bytes";
+
+/// Names of the options that set DataOptions, for messages.
+struct DataOptionNames {
+  std::string source = "--data";
+  std::string tokenizer = "--tokenizer";
+  std::string token_type = "--token-type";
+};
+
 struct DataOptions {
   /// UTF-8 text: a file, a folder of text files, or several of these with commas between them (*.txt, or *.jsonl with a
   /// document in the field "text" of each line, and .gz of these); a token `.bin` of hessian-tokens, nanoGPT or llm.c; a
   /// `.safetensors` with `tokens` and `targets` [B, T]; or "builtin": the King James Bible.
   std::string source = "builtin";
-  /// File or folder of the tokenizer that encodes text, see Tokenizer::load(). Empty: a token per byte.
+  /// File or folder of the tokenizer that encodes text, see Tokenizer::load(). With tokens as the source, it is only
+  /// checked against the vocabulary. "bytes": a token per byte, for a vocabulary of at least 256. Empty: a token per byte,
+  /// for a vocabulary of 256.
   std::string tokenizer = {};
   /// Whether every window begins with the tokenizer's beginning token, followed by seq_len tokens of the data.
   bool begin_token = false;
@@ -40,16 +52,19 @@ struct DataOptions {
   std::int64_t seq_len = 0;
   std::int64_t max_seq_len = default_seq_len;  ///< longest sequence that the model takes
   std::uint64_t seed = 0;  ///< seed of the random windows; unused by a safetensors, which is read from its first row
-  std::int64_t vocab_size = 0;       ///< the model's
-  bool accept_larger_vocab = false;  ///< accept bytes for a vocabulary of more than 256 (a newly initialised model)
+  std::int64_t vocab_size = 0;  ///< the model's
+  /// Accept bytes for a vocabulary of more than 256 without a tokenizer (a newly initialised model).
+  bool accept_larger_vocab = false;
   std::optional<Split> split;  ///< absent: held_out of builtin, the whole of any other file; unused by a safetensors
+  DataOptionNames names = {};
 };
 
 /// A text or a token file, opened once to draw many batches from. Copies share the mapped file.
 class TokenDataset {
  public:
   /// \param options  source, vocab_size, accept_larger_vocab and split are used
-  /// \throws std::runtime_error  one line, beginning with the file
+  /// \throws std::runtime_error  one line, beginning with the file; for a token file with an id that is not in the vocabulary,
+  ///                             which is read once for that
   static TokenDataset open(const DataOptions& options);
 
   /// Returns the first nine tenths and the last tenth of the source, which is read once.
@@ -89,12 +104,10 @@ TokenBatch load_token_batch(const DataOptions& options);
 /// Empty: there is none.
 std::string find_model_tokenizer(const std::string& model);
 
-/// Returns whether a source of data is text, which a tokenizer encodes, rather than tokens.
-bool is_text_source(const std::string& source);
-
 /// Returns the path of the built-in text, kjv.txt: in the folder that the environment variable HESSIAN_DATA_DIR names,
 /// else next to the installed programs (../share/hessian), else in the data folder of the source tree.
+/// \param source_option  name of the option that another text can be given with, for the message
 /// \throws std::runtime_error  with instructions for downloading the text, if none of them has it
-std::string find_builtin_text();
+std::string find_builtin_text(const std::string& source_option = DataOptionNames().source);
 
 }  // namespace hessian::models

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -31,6 +32,9 @@ class Tokenizer {
   /// and end a text.
   /// \throws std::runtime_error  one line, beginning with the file; a component that is not supported is named
   static Tokenizer load(const std::string& path);
+
+  /// Returns the tokenizer without a file: the bytes of a text are its tokens, and a line end separates documents.
+  static Tokenizer bytes();
 
   /// Returns the file of a folder that load() reads, or nothing if there is none.
   static std::optional<std::string> find(const std::string& folder);
@@ -71,6 +75,10 @@ class Tokenizer {
 
   /// Returns the paths of all files that determine the tokenizer.
   const std::vector<std::string>& files() const;
+
+  /// Returns the same paths by the names under which load() finds them in a folder: a tokenizer.json that is called
+  /// words.json has the name tokenizer.json.
+  const std::map<std::string, std::string>& files_by_name() const;
 
   /// Returns a number that changes if the contents of these files do.
   std::uint64_t digest() const;

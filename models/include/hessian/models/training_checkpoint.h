@@ -14,6 +14,7 @@ struct TrainingState {
   Parameters optimizer;             ///< the optimizer's tensors, under names that the optimizer chooses
   at::Tensor generator;             ///< [n] uint8, state of LibTorch's default CPU generator
   std::string config;               ///< TOML text of everything that determines the run
+  std::string data = {};            ///< JSON of the run's DataRecord; empty in older files
 };
 
 struct TrainingCheckpoint {

@@ -17,7 +17,8 @@ struct TrainingDataOptions {
   std::int64_t seq_len = default_seq_len;
   std::int64_t vocab_size = 0;       ///< the model's
   bool accept_larger_vocab = false;  ///< as DataOptions::accept_larger_vocab
-  std::uint64_t seed = 0;            ///< seed of the order
+  DataOptionNames names = {};
+  std::uint64_t seed = 0;  ///< seed of the order
 };
 
 class ShuffledOrder;

@@ -86,7 +86,8 @@ inline experiments::RunInfo example_info() {
           .device = "cpu",
           .dtype = "float32",
           .config = "seed = 1\ntitle = \"\xce\xbb\"\n",
-          .model = R"({"family": "llama2", "n_layers": 4})"};
+          .model = R"({"family": "llama2", "n_layers": 4})",
+          .data = R"({"source": "0123"})"};
 }
 
 inline void write_text_file(const std::filesystem::path& path, const std::string& text) {

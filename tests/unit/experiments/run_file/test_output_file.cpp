@@ -88,7 +88,7 @@ TEST(OutputFile, NamesTheObstacle) {
   fs::create_symlink(folder / "nowhere", folder / "dangling.h5");
   EXPECT_THAT(refusal(folder / "absent" / "run.h5"), HasSubstr("/absent' does not exist; make it first"));
   EXPECT_THAT(refusal(folder / "file.txt" / "run.h5"), HasSubstr("/file.txt' is not a folder"));
-  EXPECT_THAT(refusal(folder / "sub"), HasSubstr("is a folder; expected the name of a file, such as"));
+  EXPECT_THAT(refusal(folder / "sub"), HasSubstr("is a folder; expected the name of a file"));
   EXPECT_THAT(refusal(folder / "sub", true), HasSubstr("is a folder"));
   EXPECT_THAT(refusal(folder / "sub/"), HasSubstr("is not the name of a file"));
   EXPECT_THAT(refusal(""), HasSubstr("is not the name of a file"));

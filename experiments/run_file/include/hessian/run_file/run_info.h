@@ -19,8 +19,9 @@ struct RunInfo {
   uint64_t seed = 0;
   std::string device;
   std::string dtype;
-  std::string config;  ///< TOML text
-  std::string model;   ///< JSON of the architecture
+  std::string config;     ///< TOML text
+  std::string model;      ///< JSON of the architecture
+  std::string data = {};  ///< JSON of digests of the data and its tokenizer; empty if the program records none
 
   bool operator==(const RunInfo&) const = default;
 };

@@ -229,7 +229,8 @@ const std::vector<std::string> image_formats = {"svg", "png", "pdf"};
 
 std::string gnuplot_script(const Figure& original, const std::string& format, const fs::path& image) {
   const Figure figure = upright(original);
-  const std::size_t legend_width = format == "pdf" ? 50 : 70;
+  // gnuplot takes the characters of an SVG to be wider than they are.
+  const std::size_t legend_width = format == "pdf" ? 50 : format == "svg" ? 60 : 70;
   std::string script =
       "set encoding utf8\nset terminal " + terminal(format, relative_height(figure, legend_width)) + "\n";
   script += "set output " + quoted(image.string()) + "\n";

@@ -43,7 +43,7 @@ void describe_weights(const models::LoadedCheckpoint& checkpoint, ModelDescripti
 
 TokenizerDescription describe_tokenizer(const ProbeOptions& options) {
   TokenizerDescription result;
-  result.path = choose_tokenizer(options.tokenizer, options.model);
+  result.path = choose_tokenizer(options.tokenizer, options.model, "--tokenizer");
   if (result.path.empty()) {
     return result;
   }

@@ -170,8 +170,7 @@ def test_a_checkpoint_carries_its_tokenizer_along(folder, train, probe):
     assert line.endswith("give its own tokenizer with data.tokenizer, or bytes for a token per byte")
 
 
-GPT2 = {"data.source": "text.txt", "data.tokenizer": str(TOKENIZERS / "gpt2"), "model.vocab_size": 1001}
-# Smaller than the model's vocabulary, too.
+GPT2 = {"data.source": "text.txt", "data.tokenizer": str(TOKENIZERS / "gpt2"), "model.vocab_size": 1100}
 SMOLLM = {**GPT2, "data.tokenizer": str(TOKENIZERS / "smollm")}
 BYTES = {**GPT2, "data.tokenizer": "bytes"}
 SHORT = ("--sequences", 2, "--seq-len", 8, "--layer", 1)

@@ -232,7 +232,7 @@ def test_root_attributes_describe_the_run(train):
     after = datetime.datetime.now(datetime.timezone.utc)
     assert set(attributes) == {
         *("format", "format_version", "program", "command_line", "git_commit", "created", "seed", "device", "dtype"),
-        *("version", "libtorch", "cuda", "config", "model", "finished", "peak_memory_bytes"),
+        *("version", "libtorch", "cuda", "config", "model", "data", "finished", "peak_memory_bytes"),
     }
     assert (attributes["format"], attributes["format_version"], attributes["program"]) == (
         *("hessian-run", 1, "hessian-train"),

@@ -114,34 +114,37 @@ void append_sorted(std::string_view marks, std::string& result) {
   }
 }
 
-/// Returns a canonically equivalent text in which long runs of combining marks have canonical order. ICU inserts each mark
-/// at its place, which takes quadratic time.
-/// \param known  code points that are normalized; others keep their places
-std::string with_sorted_marks(std::string_view text, const icu::UnicodeSet& known) {
-  // Text in the Stream-Safe Format has no longer runs (Unicode Standard Annex 15, section 13).
-  constexpr std::size_t max_unsorted = 30;
-  std::string result;
-  result.reserve(text.size());
-  for (std::size_t begin = 0; begin < text.size();) {
-    std::size_t end = begin;
-    std::size_t marks = 0;
-    while (end < text.size()) {
-      const char32_t code_point = first_code_point(text.substr(end));
-      if (leading_class(code_point) == 0 || known.contains(static_cast<UChar32>(code_point)) == 0) {
-        break;
-      }
-      end += utf8_length(text[end]);
-      ++marks;
+/// Returns the end of the run of combining marks that begins at a position; the position itself if none stands there.
+/// \param known  code points that are normalized; others end a run
+std::size_t marks_end(std::string_view text, std::size_t begin, const icu::UnicodeSet& known) {
+  std::size_t end = begin;
+  while (end < text.size()) {
+    const char32_t code_point = first_code_point(text.substr(end));
+    if (leading_class(code_point) == 0 || known.contains(static_cast<UChar32>(code_point)) == 0) {
+      break;
     }
-    if (marks > max_unsorted) {
-      append_sorted(text.substr(begin, end - begin), result);
-    } else {
-      end += marks == 0 ? utf8_length(text[end]) : 0;
-      result += text.substr(begin, end - begin);
-    }
-    begin = end;
+    end += utf8_length(text[end]);
   }
-  return result;
+  return end;
+}
+
+/// Returns a canonically equivalent text in which long runs of combining marks have canonical order; an empty text if there
+/// are no long runs. ICU inserts each mark at its place, which takes quadratic time.
+std::string with_sorted_marks(std::string_view text, const icu::UnicodeSet& known) {
+  // Text in the Stream-Safe Format has at most 30 marks in a row (Unicode Standard Annex 15, section 13).
+  constexpr std::size_t max_unsorted_bytes = 128;
+  std::string result;
+  std::size_t copied = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = marks_end(text, begin, known);
+    if (end - begin > max_unsorted_bytes) {
+      result += text.substr(copied, begin - copied);
+      append_sorted(text.substr(begin, end - begin), result);
+      copied = end;
+    }
+    begin = end == begin ? begin + utf8_length(text[begin]) : end;
+  }
+  return copied == 0 ? "" : result.append(text.substr(copied));
 }
 
 }  // namespace
@@ -149,17 +152,19 @@ std::string with_sorted_marks(std::string_view text, const icu::UnicodeSet& know
 std::string normalized(std::string_view text, NormalizationForm form) {
   const icu::Normalizer2& all = normalizer(form);
   UErrorCode status = U_ZERO_ERROR;
-  icu::StringPiece input = piece(text);
+  static const icu::UnicodeSet old_code_points(normalized_set, status);
+  check(status);
+  const std::string sorted = with_sorted_marks(text, old_code_points);
+  if (!sorted.empty()) {
+    text = sorted;
+  }
+  const icu::StringPiece input = piece(text);
   const bool is_normalized = all.isNormalizedUTF8(input, status) != 0;
   check(status);
   if (is_normalized) {
     return std::string(text);
   }
-  static const icu::UnicodeSet old_code_points(normalized_set, status);
-  check(status);
   const icu::FilteredNormalizer2 old(all, old_code_points);
-  const std::string sorted = with_sorted_marks(text, old_code_points);
-  input = piece(sorted);
   std::string result;
   icu::StringByteSink<std::string> sink(&result, input.size());
   old.normalizeUTF8(0, input, sink, nullptr, status);

@@ -28,8 +28,8 @@ using experiments::ModelDescription;
 using models::Family;
 using models::GptConfig;
 using models::RopeType;
-using support::TemporaryFolder;
 using nlohmann::json;
+using support::TemporaryFolder;
 using testing::HasSubstr;
 
 const std::string fixtures = std::string(HESSIAN_FIXTURES) + "/huggingface/";

@@ -85,7 +85,8 @@ asan:
 fuzz:
 	@scripts/setup.sh --clang
 	@cmake --preset fuzz >/dev/null
-	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream libfuzzer_tokenizer
+	@cmake --build build/fuzz --target libfuzzer_safetensors_header libfuzzer_torch_archive libfuzzer_token_stream libfuzzer_tokenizer \
+	  libfuzzer_gguf libfuzzer_distributed_metadata
 
 # Deletes the counters of an earlier run, to which new ones would be added. Discards gcov's errors: a test reads the stderr of a
 # child that cannot write.

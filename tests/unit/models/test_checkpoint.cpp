@@ -138,7 +138,8 @@ TEST(Checkpoint, SaysWhichKindsAreAccepted) {
   const TemporaryFolder folder;
   const std::string kinds =
       "accepted are a model.safetensors with __metadata__[\"config\"], a llama2.c ckpt.pt, a nanoGPT ckpt.pt, a "
-      "GGUF file, a Hugging Face folder, a folder with Meta's params.json, a folder of torch.distributed.checkpoint, and "
+      "GGUF file, a Hugging Face folder, a folder with Meta's params.json, a folder of torch.distributed.checkpoint, "
+      "and "
       "new:NAME for a new model";
   const auto path = folder.write("notes.txt", "hello, world");
   EXPECT_EQ(refusal_of([&] { load_checkpoint(path); }), path + ": is not a checkpoint in a known form; " + kinds);

@@ -181,10 +181,25 @@ def our_probe(programs, folder, ends):
         layers = json.load(output)["rows"]
     norms = numpy.array([layer["spectral_norm"] for layer in layers]).ravel()
     residuals = numpy.array([layer["residual_norm"] for layer in layers]).ravel() / norms
-    return {"seconds": seconds, "peak_bytes": peak_bytes, "residuals": residuals.tolist(), "norms": norms.tolist()}
+    if not all(all(layer["converged"]) for layer in layers):
+        raise SystemExit("hvp.py: hessian-probe has norms that are not certified")
+    upper = numpy.array([layer["norm_upper"] for layer in layers]).ravel()
+    return {
+        "seconds": seconds,
+        "peak_bytes": peak_bytes,
+        "residuals": residuals.tolist(),
+        "norms": norms.tolist(),
+        "upper": upper.tolist(),
+    }
 
 
-def peer_probe(contender, programs, folder, our_norms):
+def count_wrong(norms, ours):
+    """Returns how many norms lie outside the certified interval of ours, from the norm to its upper bound, by more than the tolerance."""
+    low, high = numpy.array(ours["norms"]), numpy.array(ours["upper"])
+    return int(((norms < low * (1 - RESIDUAL_TOLERANCE)) | (norms > high * (1 + RESIDUAL_TOLERANCE))).sum())
+
+
+def peer_probe(contender, programs, folder, ours):
     worker = Worker(contender, programs, folder, "activation", "cpu")
     worker.answer()
     problems, peak_bytes = worker.ask("probe")
@@ -196,7 +211,8 @@ def peer_probe(contender, programs, folder, our_norms):
         "residuals": [problem["residual"] for problem in problems],
         "norms": norms.tolist(),
         "settings": [problem["setting"] for problem in problems],
-        "difference": numpy.abs(norms / our_norms - 1).max().item(),
+        "difference": numpy.abs(norms / numpy.array(ours["norms"]) - 1).max().item(),
+        "wrong": count_wrong(norms, ours),
     }
 
 
@@ -207,12 +223,12 @@ def measure_probes(programs, folder):
     for contender in CONTENDERS[1:]:
         for ends, of_ends in runs.items():
             of_ends.append(our_probe(programs, folder, ends))
-        row = peer_probe(contender, programs, folder, runs["dominant"][0]["norms"])
+        row = peer_probe(contender, programs, folder, runs["dominant"][0])
         rows.append({"contender": contender.name, "solver": contender.solver, **row})
     ours = []
     for ends, of_ends in runs.items():
         seconds = statistics.median(run["seconds"] for run in of_ends)
-        ours.append({"contender": "ours", "solver": f"Lanczos, {ends}", **of_ends[0], "seconds": seconds, "difference": 0.0})
+        ours.append({"contender": "ours", "solver": f"Lanczos, {ends}", **of_ends[0], "seconds": seconds, "difference": 0.0, "wrong": 0})
     return [*ours, *rows]
 
 
@@ -239,13 +255,13 @@ def print_products(title, counts, rows):
 def print_probes(rows):
     problems = len(rows[0]["norms"])
     print(f"\nEigenvalue of largest magnitude of {problems} activation Hessians: every residual, every sequence")
-    print(f"{'':<32} {'solver':<20} {'all of it':>9} {'/ ours':>7} {'peak':>9} {'reached':>9} {'worst residual':>15} {'difference':>11}")
+    print(f"{'':<32} {'solver':<20} {'all of it':>9} {'/ ours':>7} {'peak':>9} {'reached':>9} {'worst residual':>15} {'difference':>11} {'wrong':>6}")
     for row in rows:
         reached = f"{sum(residual <= RESIDUAL_TOLERANCE for residual in row['residuals'])}/{problems}"
         ratio = row["seconds"] / rows[0]["seconds"]
         text = f"{row['contender']:<32} {row['solver']:<20} {row['seconds']:>7.2f} s {ratio:>7.2f}"
         text += f" {row['peak_bytes'] / 2**20:>5.0f} MiB {reached:>9}"
-        print(f"{text} {max(row['residuals']):>15.1e} {row['difference']:>11.1e}", flush=True)
+        print(f"{text} {max(row['residuals']):>15.1e} {row['difference']:>11.1e} {row['wrong']:>6}", flush=True)
 
 
 def measure(name, programs, options):

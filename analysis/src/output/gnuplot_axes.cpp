@@ -118,7 +118,7 @@ void Extent::take(const std::vector<double>& values, bool positive) {
 }
 
 std::string power_ticks(const std::string& axis, const Extent& extent, int max_ticks) {
-  const std::string format = fmt::format("set format {} '10^{{%T}}'\n", axis);
+  std::string format = fmt::format("set format {} '10^{{%T}}'\n", axis);
   if (!(extent.low > 0) || !std::isfinite(extent.high)) {
     return format;
   }

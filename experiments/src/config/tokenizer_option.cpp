@@ -12,11 +12,11 @@ std::string choose_tokenizer(const std::string& option, const std::string& model
   if (!option.empty() || models::is_model_name(model)) {
     return option;
   }
-  const std::string recorded = models::read_data_record(model).value_or(models::DataRecord{}).tokenizer;
+  std::string recorded = models::read_data_record(model).value_or(models::DataRecord{}).tokenizer;
   if (recorded == models::bytes_tokenizer) {
     return recorded;
   }
-  const std::string found = models::find_model_tokenizer(model);
+  std::string found = models::find_model_tokenizer(model);
   if (recorded.empty()) {
     return found;
   }

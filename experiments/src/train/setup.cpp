@@ -100,11 +100,15 @@ RunData open_run_data(const TrainConfig& config, const models::GptConfig& archit
 }
 
 void check_training_data(const TrainConfig& config) {
-  const models::GptConfig architecture =
-      models::is_model_name(config.model.name)
-          ? architecture_of(config)
-          : models::load_checkpoint(config.model.name, models::WeightAccess::deferred).model.config;
-  const models::TrainingData data = open_training_data(config, architecture);
+  std::optional<models::GptConfig> architecture;
+  try {
+    architecture = models::is_model_name(config.model.name)
+                       ? architecture_of(config)
+                       : models::load_checkpoint(config.model.name, models::WeightAccess::unread).model.config;
+  } catch (const std::runtime_error&) {
+    return;  // the run says what is wrong with its model
+  }
+  const models::TrainingData data = open_training_data(config, *architecture);
   if (config.validation.every > 0) {
     data.held_out(config.validation.sequences, held_out_seed);
   }

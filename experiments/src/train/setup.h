@@ -33,7 +33,8 @@ struct RunData {
 RunData open_run_data(const TrainConfig& config, const models::GptConfig& architecture,
                       const std::optional<models::DataRecord>& recorded);
 
-/// Opens the data of a run, and draws its held-out sequences, to find what is wrong with them before the run is started.
+/// Opens the data of a run, and draws its held-out sequences, to find what is wrong with them before the run is started. Does
+/// nothing if its model cannot be loaded.
 /// \throws std::invalid_argument, std::runtime_error  as the run would
 void check_training_data(const TrainConfig& config);
 

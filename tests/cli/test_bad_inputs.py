@@ -20,7 +20,7 @@ def test_a_folder_without_config_json_is_refused_with_the_accepted_kinds(probe):
     (probe.folder / "empty").mkdir()
     line = probe.fails(1, "--model", "empty")
     assert line.startswith("empty: is a folder without config.json, params.json or .metadata; accepted are a ")
-    assert "a nanoGPT ckpt.pt, a Hugging Face folder, " in line and "and new:NAME" in line
+    assert "a nanoGPT ckpt.pt, " in line and "a Hugging Face folder, " in line and "and new:NAME" in line
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"not a checkpoint at all\n" * 20, bytes(range(256))])

@@ -43,12 +43,14 @@ void describe_weights(const models::LoadedCheckpoint& checkpoint, ModelDescripti
 
 TokenizerDescription describe_tokenizer(const ProbeOptions& options) {
   TokenizerDescription result;
-  result.path = choose_tokenizer(options.tokenizer, options.model, "--tokenizer");
-  if (result.path.empty()) {
-    return result;
-  }
   try {
-    const models::Tokenizer tokenizer = models::Tokenizer::load(result.path);
+    const std::string chosen = choose_tokenizer(options.tokenizer, options.model, "--tokenizer");
+    result.bytes = chosen == models::bytes_tokenizer;
+    if (chosen.empty() || result.bytes) {
+      return result;
+    }
+    result.path = chosen;
+    const models::Tokenizer tokenizer = models::Tokenizer::load(chosen);
     result.path = tokenizer.path();
     result.kind = tokenizer.description();
     result.size = tokenizer.vocab_size();

@@ -12,7 +12,8 @@ namespace hessian::experiments {
 
 /// The tokenizer that a probe reads text with.
 struct TokenizerDescription {
-  std::string path = {};     ///< empty: there is none, and text is read as bytes
+  bool bytes = false;        ///< none, since the model reads bytes
+  std::string path = {};     ///< empty: there is none
   std::string kind = {};     ///< "tokenizer.json (BPE)"
   int64_t size = 0;          ///< number of tokens
   std::string problem = {};  ///< why it cannot be read; empty if it can

@@ -311,13 +311,16 @@ bool is_byte_vocabulary(const ModelDescription& description) {
 
 std::string tokenizer_text(const ModelDescription& description) {
   const TokenizerDescription& tokenizer = description.tokenizer;
+  if (tokenizer.bytes) {
+    return "none: a token per byte of text";
+  }
+  if (!tokenizer.problem.empty()) {
+    return "cannot be read: " + tokenizer.problem;
+  }
   if (tokenizer.path.empty()) {
     return is_byte_vocabulary(description)
                ? "none: a token per byte of text, unless --tokenizer names one"
                : "none: text needs --tokenizer; or give --data tokens, as a .bin or a .safetensors";
-  }
-  if (!tokenizer.problem.empty()) {
-    return "cannot be read: " + tokenizer.problem;
   }
   std::string text = fmt::format("{}, {} tokens, {}", tokenizer.kind, tokenizer.size, tokenizer.path);
   return tokenizer.size <= description.config.vocab_size ? text
@@ -345,7 +348,7 @@ void add_memory(const ModelDescription& description, int64_t parameters, Rows& r
 }
 
 nlohmann::json tokenizer_json(const TokenizerDescription& tokenizer) {
-  if (tokenizer.path.empty()) {
+  if (tokenizer.path.empty() && tokenizer.problem.empty()) {
     return nullptr;
   }
   nlohmann::json object = {{"path", tokenizer.path}};

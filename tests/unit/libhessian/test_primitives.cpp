@@ -73,10 +73,12 @@ at::Tensor map_scalars(const at::Tensor& x, const Scalar& scalar) {
 
 /// Computes attention by its definition: one query at a time, query head i with key head i / group.
 at::Tensor attend(const CausalAttention& attention, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  const auto [heads, kv_heads, scale, cap, window] = attention;
+  const int64_t heads = attention.n_heads;
+  const int64_t kv_heads = attention.n_kv_heads;
+  const double cap = attention.soft_cap;
   const int64_t h = q.size(2) / heads;
-  const double factor = scale == 0 ? 1 / std::sqrt(static_cast<double>(h)) : scale;
-  const int64_t seen = window == 0 ? q.size(1) : window;
+  const double factor = attention.scale == 0 ? 1 / std::sqrt(static_cast<double>(h)) : attention.scale;
+  const int64_t seen = attention.window == 0 ? q.size(1) : attention.window;
   return map_rows(q, q.size(2), [&](int64_t s, int64_t t, const double* query, double* out) {
     for (int64_t head = 0; head < heads; ++head) {
       const int64_t kv = head / (heads / kv_heads) * h;

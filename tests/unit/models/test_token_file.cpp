@@ -183,10 +183,12 @@ TEST(TokenFile, IsWrittenWithTheTypeThatTheVocabularyNeeds) {
   const std::vector<std::int32_t> ids = {0, 5, 65535, 3};
   models::write_token_file(folder / "t.bin", ids, 65536, {});
   EXPECT_EQ(support::read_file(folder / "t.bin").size(), 32U + 8U);
-  EXPECT_EQ(models::read_id_lists(folder / "t.bin", std::nullopt, 65536), std::vector<std::vector<std::int32_t>>{ids});
+  EXPECT_EQ(models::read_id_lists(folder / "t.bin", std::nullopt, 65536),
+            (std::vector<std::vector<std::int32_t>>{ids}));
   models::write_token_file(folder / "t.bin", ids, 65537, {.overwrite = true});
   EXPECT_EQ(support::read_file(folder / "t.bin").size(), 32U + 16U);
-  EXPECT_EQ(models::read_id_lists(folder / "t.bin", std::nullopt, 65537), std::vector<std::vector<std::int32_t>>{ids});
+  EXPECT_EQ(models::read_id_lists(folder / "t.bin", std::nullopt, 65537),
+            (std::vector<std::vector<std::int32_t>>{ids}));
   models::write_token_file(folder / "bare.bin", ids, 65536, {.bare = true});
   EXPECT_EQ(support::read_file(folder / "bare.bin"), little_endian(std::uint16_t{0}) + little_endian(std::uint16_t{5}) +
                                                          "\xff\xff" + little_endian(std::uint16_t{3}));

@@ -54,6 +54,9 @@ fs::path folder_of(const fs::path& file) {
 /// Returns the file that `shown` names, with symbolic links resolved, after checking that it may be written.
 fs::path checked_target(const fs::path& shown, bool overwrite) {
   const std::string name = shown.filename().string();
+  if (shown.empty()) {
+    throw std::runtime_error("an empty text is not the name of a file");
+  }
   if (name.empty() || name == "." || name == "..") {
     fail(shown.string(), "is the name of a folder; expected that of a file");
   }

@@ -90,7 +90,7 @@ TEST(OutputFile, NamesTheObstacle) {
   EXPECT_THAT(refusal(folder / "file.txt" / "run.h5"), HasSubstr("/file.txt' is not a folder"));
   EXPECT_THAT(refusal(folder / "sub"), HasSubstr("is a folder; expected the name of a file"));
   EXPECT_THAT(refusal(folder / "sub", true), HasSubstr("is a folder"));
-  EXPECT_THAT(refusal(folder / "sub/"), HasSubstr("is not the name of a file"));
+  EXPECT_THAT(refusal(folder / "sub/"), HasSubstr("is the name of a folder; expected that of a file"));
   EXPECT_THAT(refusal(""), HasSubstr("is not the name of a file"));
   EXPECT_THAT(refusal("/dev/null", true), HasSubstr("is not a regular file"));
   EXPECT_THAT(refusal(folder / "dangling.h5", true), HasSubstr("is not a regular file"));

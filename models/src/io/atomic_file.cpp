@@ -9,6 +9,7 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 

@@ -38,9 +38,8 @@ TEST(MappedFile, NamesAGitLfsPointer) {
   const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d4d\nsize 548105171\n";
   for (const std::string name : {"model.safetensors", "ckpt.pt", "config.json"}) {
     const std::string path = folder.write(name, pointer);
-    EXPECT_EQ(
-        refusal_of([&] { MappedFile::open(path); }),
-        path + ": is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder");
+    EXPECT_EQ(refusal_of([&] { MappedFile::open(path); }),
+              path + ": is a Git LFS pointer, not the file itself; run `git lfs pull` in its folder");
   }
   // A text about pointers is none.
   EXPECT_NO_THROW(MappedFile::open(folder.write("notes.txt", pointer + std::string(2000, 'x'))));

@@ -9,7 +9,6 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -56,7 +55,7 @@ fs::path folder_of(const fs::path& file) {
 fs::path checked_target(const fs::path& shown, bool overwrite) {
   const std::string name = shown.filename().string();
   if (shown.empty()) {
-    throw std::runtime_error("an empty text is not the name of a file");
+    fail("", "is not the name of a file");
   }
   if (name.empty() || name == "." || name == "..") {
     fail(shown.string(), "is the name of a folder; expected that of a file");

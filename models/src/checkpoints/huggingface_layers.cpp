@@ -92,10 +92,11 @@ constexpr int64_t usual_window = 4096;
 
 void read_uniform_window(const Settings& settings, int64_t fallback, GptConfig& config) {
   const int64_t window = window_of(settings, fallback);
-  if (window != 0 && !settings.flag("use_sliding_window", true)) {
+  // Read in any case: without a window, its value does not matter.
+  const bool used = settings.flag("use_sliding_window", true);
+  if (window != 0 && !used) {
     fail(settings.path(), "'use_sliding_window' is false, but 'sliding_window' is {}", window);
   }
-  settings.find("use_sliding_window");
   const std::string letters(static_cast<std::size_t>(config.n_layers), window != 0 ? 'w' : 'f');
   if (layer_types(settings, config.n_layers).value_or(letters) != letters) {
     fail(settings.path(), "'layer_types' is {}, but this architecture has {} in every layer",
